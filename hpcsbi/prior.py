@@ -1,0 +1,203 @@
+"""The prior: named, ordered columns of theta, each flat in itself or in its logarithm."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy.special import exp10
+
+__all__ = ["LIMITS", "Column", "Prior", "age_of_universe"]
+
+# What FSPS and the table can make; a prior that reaches further is refused.
+LIMITS = {
+    "logmass": (0.0, 16.0),
+    "logzsol": (-2.5, 0.5),
+    "dust2": (0.0, 20.0),
+    "tage": (0.0, 14.0),
+    "tau": (0.1, 100.0),
+    "line_strength": (0.0, 100.0),
+    "noise_floor": (0.0, 1.0),
+}
+
+UNITS = {
+    "logmass": "log10 of solar masses formed",
+    "logzsol": "log10 of Z / Zsun",
+    "dust2": "optical depth at 5500 Angstrom",
+    "tage": "Gyr",
+    "tau": "Gyr",
+    "line_strength": "emission lines over those of FSPS",
+    "noise_floor": "fraction of the model flux",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One parameter: flat on [low, high], in log10 when `log` is true.
+
+    Arguments:
+        low, high: bounds in the parameter's own unit (also when `log` is true).
+        log: flat in the logarithm.
+        nuisance: inferred like the others, but not a property of the galaxy.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    nuisance: bool = False
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Independent flat columns in a fixed order.
+
+    Arguments:
+        columns: name -> Column (or its fields); the order is that of theta's columns.
+        bound_age: `tage` ends at the age of the Universe at the object's redshift.
+
+    Raises:
+        ValueError: a name that no simulator knows, an empty range, or a range that FSPS cannot make.
+
+    Example:
+        >>> prior = Prior({"logmass": Column(8, 13), "tau": Column(0.1, 1.0, log=True)})
+        >>> prior.names
+        ('logmass', 'tau')
+        >>> prior.support(np.array([[10.0, 0.5], [10.0, 2.0]]))
+        array([ True, False])
+    """
+
+    columns: Mapping[str, Column] = field(hash=False)
+    bound_age: bool = False
+
+    def __post_init__(self) -> None:
+        columns = {
+            name: column if isinstance(column, Column) else Column(**column)
+            for name, column in self.columns.items()
+        }
+        object.__setattr__(self, "columns", columns)
+        for name, column in columns.items():
+            _check_column(name, column)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of theta's columns, in order."""
+        return tuple(self.columns)
+
+    @property
+    def nuisance(self) -> tuple[str, ...]:
+        """Names of the columns that are inferred but are not properties of the galaxy."""
+        return tuple(name for name, column in self.columns.items() if column.nuisance)
+
+    @property
+    def sampled_in_log(self) -> tuple[str, ...]:
+        """Names of the columns that are flat in their logarithm."""
+        return tuple(name for name, column in self.columns.items() if column.log)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each column."""
+        return {name: UNITS[name] for name in self.names}
+
+    @cached_property
+    def log(self) -> np.ndarray:
+        """True for columns that are flat in log10, shape (n_theta,)."""
+        return np.array([column.log for column in self.columns.values()])
+
+    @cached_property
+    def low(self) -> np.ndarray:
+        """Lower bounds in coordinates (log10 for log columns), shape (n_theta,)."""
+        return self.coordinates(np.array([column.low for column in self.columns.values()]))
+
+    @cached_property
+    def high(self) -> np.ndarray:
+        """Upper bounds in coordinates (log10 for log columns), shape (n_theta,)."""
+        return self.coordinates(np.array([column.high for column in self.columns.values()]))
+
+    def coordinates(self, theta: np.ndarray) -> np.ndarray:
+        """Theta with its log columns in log10: the space in which the prior is flat.
+
+        Arguments:
+            theta: parameters in their own units, shape (..., n_theta).
+        """
+        theta = np.array(theta, dtype=float)
+        theta[..., self.log] = np.log10(theta[..., self.log])
+        return theta
+
+    def theta(self, coordinates: np.ndarray) -> np.ndarray:
+        """Inverse of `coordinates`, shape (..., n_theta)."""
+        theta = np.array(coordinates, dtype=float)
+        theta[..., self.log] = exp10(theta[..., self.log])
+        return theta
+
+    def sample(
+        self, n: int, rng: np.random.Generator, zred: np.ndarray | float | None = None
+    ) -> np.ndarray:
+        """Draw n rows of theta, float64, shape (n, n_theta); `zred` bounds tage where asked."""
+        high = self._upper(zred)
+        u = rng.random((n, len(self.names)))
+        return self.theta(self.low + (high - self.low) * u)
+
+    def support(
+        self, theta: np.ndarray, zred: np.ndarray | float | None = None
+    ) -> np.ndarray:
+        """True where theta lies inside the box, bool, shape (...); NaN lies outside.
+
+        Arguments:
+            theta: parameters, shape (..., n_theta).
+            zred: redshifts that broadcast against theta's leading dimensions.
+        """
+        theta = np.asarray(theta, dtype=float)
+        low, high = self.theta(self.low), self.theta(self._upper(zred))
+        return ((theta >= low) & (theta <= high)).all(-1)
+
+    def log_prob(
+        self, theta: np.ndarray, zred: np.ndarray | float | None = None
+    ) -> np.ndarray:
+        """Log density in theta's own units, -inf outside the support, shape (...)."""
+        theta = np.asarray(theta, dtype=float)
+        inside = self.support(theta, zred)
+        width = np.log(self._upper(zred) - self.low).sum(-1)
+        logs = np.where(self.log, theta, 1.0)
+        slope = np.log(np.where(logs > 0, logs, 1.0) * np.where(self.log, math.log(10), 1.0))
+        return np.where(inside, -width - slope.sum(-1), -np.inf)
+
+    def settings(self) -> dict:
+        """Plain numbers and names from which `Prior(**settings)` makes an equal prior."""
+        return {
+            "columns": {name: asdict(column) for name, column in self.columns.items()},
+            "bound_age": self.bound_age,
+        }
+
+    def _upper(self, zred: np.ndarray | float | None) -> np.ndarray:
+        """Upper bounds in coordinates, shape (..., n_theta), with tage bounded at `zred`."""
+        if zred is None or not self.bound_age:
+            return self.high
+        column = self.names.index("tage")
+        age = age_of_universe(zred)
+        age = np.log10(age) if self.log[column] else age
+        high = np.broadcast_to(self.high, (*np.shape(age), len(self.names))).copy()
+        high[..., column] = np.minimum(high[..., column], age)
+        return high
+
+
+def age_of_universe(zred: np.ndarray | float) -> np.ndarray:
+    """Age of the Universe at redshift zred, Gyr, in the paper's cosmology (WMAP9)."""
+    from astropy.cosmology import WMAP9  # a second to import, and only surveys need it
+
+    return np.asarray(WMAP9.age(np.asarray(zred, dtype=float)).to_value("Gyr"))
+
+
+def _check_column(name: str, column: Column) -> None:
+    if name not in LIMITS:
+        raise ValueError(f"prior column {name!r} is unknown: choose from {', '.join(LIMITS)}.")
+    low, high = LIMITS[name]
+    if not column.low < column.high:
+        raise ValueError(f"prior of {name}: low {column.low} is not below high {column.high}.")
+    if column.low < low or column.high > high:
+        raise ValueError(
+            f"prior of {name} spans {column.low} to {column.high} ({UNITS[name]}); "
+            f"FSPS makes spectra for {low} to {high}: narrow it in conf/prior."
+        )
+    if column.log and column.low <= 0:
+        raise ValueError(f"prior of {name} is flat in log, but low is {column.low}: it must be > 0.")

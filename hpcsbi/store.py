@@ -1,0 +1,379 @@
+"""Zarr stores: written shard by shard, each shard marked done with a checksum of its bytes.
+
+A store is one Zarr v3 group that `xarray.open_zarr` opens. Its attributes hold the settings that
+made it, with those of everything upstream. The unit of writing is a whole shard of rows, owned by
+one task: two tasks in one shard would lose rows silently. A shard counts as done when its mark is
+there and the files under it have the mark's checksums; anything else is missing.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+__all__ = [
+    "Array",
+    "Damaged",
+    "Incomplete",
+    "Mismatch",
+    "Store",
+    "create",
+    "differences",
+    "load_folder",
+    "open_complete",
+    "open_store",
+    "save_folder",
+    "write_atomically",
+]
+
+MARKS = ".marks"
+CHUNK = 4096
+
+
+class Mismatch(ValueError):
+    """A store was made with other settings than those asked for."""
+
+
+class Incomplete(ValueError):
+    """A store lacks shards that a later stage needs."""
+
+
+class Damaged(ValueError):
+    """Something is in the place of a store that is not one of ours."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of a store: its first dimension is cut into shards unless `values` are given.
+
+    Arguments:
+        dims: name and length of each dimension, in order, e.g. {"row": 1000, "pixel": 138}.
+        dtype: numpy dtype, or "string".
+        attributes: units and a description, for whoever opens the store.
+        values: contents, written once when the store is made (coordinates such as wave).
+    """
+
+    dims: Mapping[str, int]
+    dtype: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    values: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Store:
+    """A handle on a store: cheap to make, safe to send to a worker."""
+
+    path: Path
+
+    @cached_property
+    def group(self) -> zarr.Group:
+        """The Zarr group."""
+        return zarr.open_group(self.path, mode="r+" if os.access(self.path, os.W_OK) else "r")
+
+    @property
+    def attributes(self) -> dict:
+        """All attributes of the store."""
+        return dict(self.group.attrs)
+
+    @property
+    def settings(self) -> dict:
+        """The settings that made the store."""
+        return self.group.attrs["settings"]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.group.attrs["rows"]
+
+    @property
+    def shard(self) -> int:
+        """Rows in a shard; the last shard may be shorter."""
+        return self.group.attrs["shard"]
+
+    @property
+    def shards(self) -> range:
+        """Numbers of the shards."""
+        return range(-(-self.rows // self.shard))
+
+    def rows_of(self, shard: int) -> slice:
+        """Rows of a shard."""
+        return slice(shard * self.shard, min((shard + 1) * self.shard, self.rows))
+
+    def read(self, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Rows of one array."""
+        array = self.group[name]
+        if isinstance(rows, slice):
+            return np.asarray(array[rows])
+        return np.asarray(array.oindex[rows])
+
+    def write(self, shard: int, **arrays: np.ndarray) -> None:
+        """Write all sharded arrays of one shard, then its mark.
+
+        Raises:
+            ValueError: an array is missing, unknown, or does not cover the shard.
+        """
+        rows = self.rows_of(shard)
+        if set(arrays) != set(self._sharded):
+            raise ValueError(
+                f"{self.path}: a shard holds {', '.join(self._sharded)}, not {', '.join(arrays)}."
+            )
+        for name, values in arrays.items():
+            array = self.group[name]
+            expected = (rows.stop - rows.start, *array.shape[1:])
+            if np.shape(values) != expected:
+                raise ValueError(
+                    f"{self.path}: {name} of shape {np.shape(values)} does not cover shard {shard} "
+                    f"of shape {expected}; a task writes whole shards."
+                )
+            array[rows] = values
+        self.unmark_failed(shard)
+        mark = {name: _checksum(path) for name, path in self._files(shard).items()}
+        write_atomically(self._mark(shard), json.dumps(mark, sort_keys=True).encode())
+
+    def state(self, shard: int, verify: bool = False) -> str:
+        """"done", "failed", "missing", or with `verify` "damaged"."""
+        if not self._mark(shard).exists():
+            return "failed" if self._mark(shard, "failed").exists() else "missing"
+        if verify and not self._is_intact(shard):
+            return "damaged"
+        return "done"
+
+    def states(self, verify: bool = False) -> dict[int, str]:
+        """State of every shard; without `verify` only the marks are looked at."""
+        return {shard: self.state(shard, verify) for shard in self.shards}
+
+    def mark_failed(self, shard: int, reason: str) -> None:
+        """Note why a shard could not be made; it is tried again by the next run."""
+        write_atomically(self._mark(shard, "failed"), reason.encode())
+
+    def unmark_failed(self, shard: int) -> None:
+        """Forget an earlier failure."""
+        self._mark(shard, "failed").unlink(missing_ok=True)
+
+    def failure(self, shard: int) -> str:
+        """The reason that `mark_failed` noted."""
+        return self._mark(shard, "failed").read_text()
+
+    @cached_property
+    def _sharded(self) -> tuple[str, ...]:
+        return tuple(self.group.attrs["sharded"])
+
+    def _mark(self, shard: int, suffix: str = "done") -> Path:
+        return self.path / MARKS / f"{shard:06d}.{suffix}"
+
+    def _files(self, shard: int) -> dict[str, Path]:
+        """File of each sharded array; a shard that holds only fill values has none."""
+        return {
+            name: self.path / name / "c" / "/".join([str(shard)] + ["0"] * (array.ndim - 1))
+            for name, array in ((name, self.group[name]) for name in self._sharded)
+        }
+
+    def _is_intact(self, shard: int) -> bool:
+        mark = json.loads(self._mark(shard).read_bytes())
+        return mark == {name: _checksum(path) for name, path in self._files(shard).items()}
+
+
+def create(
+    path: str | Path,
+    arrays: Mapping[str, Array],
+    settings: Mapping[str, Any],
+    shard: int,
+    attributes: Mapping[str, Any] | None = None,
+) -> Store:
+    """Make a store, or open the one that the same settings made before.
+
+    Arguments:
+        path: folder of the store.
+        arrays: name -> Array; those without values share their first dimension, the rows.
+        settings: plain numbers, names and lists that decide the store's contents.
+        shard: rows in a shard.
+        attributes: further attributes that decide nothing (legends, notices).
+
+    Raises:
+        Mismatch: the store exists and was made with other settings.
+        Damaged: something else is at `path`.
+    """
+    path = Path(path)
+    settings = json.loads(json.dumps(settings))
+    if path.exists():
+        store = open_store(path)
+        _refuse_other_settings(path, store.settings, settings, store.shard, shard)
+        _sweep(path)
+        return store
+    sharded = {name: array for name, array in arrays.items() if array.values is None}
+    rows = {next(iter(array.dims.values())) for array in sharded.values()}
+    if len(rows) != 1 or shard < 1:
+        raise ValueError(f"{path}: arrays of {sorted(rows)} rows in shards of {shard}.")
+    own = {"settings": settings, "rows": rows.pop(), "shard": shard, "sharded": list(sharded)}
+    # Made under another name first: a killed run must not leave half a store.
+    half = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    _make(half, arrays, {**(attributes or {}), **own}, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(half, path)
+    return Store(path)
+
+
+def open_store(path: str | Path) -> Store:
+    """Open a store as it stands.
+
+    Raises:
+        FileNotFoundError: there is no store.
+        Damaged: it is not a store of this project.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: run the stage that makes it first.")
+    store = Store(path)
+    try:
+        known = {"settings", "rows", "shard", "sharded"} <= set(store.attributes)
+    except (OSError, ValueError, KeyError) as error:
+        raise Damaged(f"{path} is not a Zarr store ({error}): remove it and run again.") from error
+    if not known:
+        raise Damaged(f"{path} is a Zarr store but none of hpcsbi: choose another run=... or name=...")
+    return store
+
+
+def open_complete(path: str | Path, stage: str) -> Store:
+    """Open a store of which every shard is there and undamaged.
+
+    Arguments:
+        path: folder of the store.
+        stage: the job that makes it, named in the error.
+
+    Raises:
+        Incomplete: shards are missing, failed or damaged.
+    """
+    store = open_store(path)
+    bad = {shard: state for shard, state in store.states(verify=True).items() if state != "done"}
+    if bad:
+        first, state = next(iter(bad.items()))
+        rows = store.rows_of(first)
+        raise Incomplete(
+            f"{path}: {len(bad)} of {len(store.shards)} shards are not there, first shard {first} "
+            f"(rows {rows.start}-{rows.stop - 1}, {state}): run jobs/{stage}.py again, it makes "
+            "only what is missing."
+        )
+    return store
+
+
+def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
+    """One line for every setting that differs, e.g. "prior.columns.tage.high: 4.0, asked 13.8"."""
+    if isinstance(found, dict) and isinstance(asked, dict):
+        for name in sorted(set(found) | set(asked)):
+            here = f"{key}.{name}" if key else name
+            yield from differences(found.get(name, "absent"), asked.get(name, "absent"), here)
+    elif found != asked:
+        yield f"{key}: {_short(found)} in the store, {_short(asked)} asked"
+
+
+def save_folder(path: str | Path, tensors: Mapping[str, np.ndarray], settings: Mapping) -> None:
+    """Write weights and settings as one safetensors file, atomically (numbers only, no pickle)."""
+    header = {"settings": json.dumps(settings, sort_keys=True)}
+    write_atomically(Path(path), save_tensors(dict(tensors), metadata=header))
+
+
+def load_folder(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Read what `save_folder` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Damaged: the file is cut short or not ours.
+    """
+    raw = Path(path).read_bytes()
+    try:
+        length = int.from_bytes(raw[:8], "little")
+        settings = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["settings"])
+        return load_tensors(raw), settings
+    except Exception as error:  # noqa: BLE001  safetensors raises its own untyped errors
+        raise Damaged(f"{path} is damaged ({error}): remove it and run again.") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees all of it or nothing, on disk before it has its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with half.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, path)
+
+
+def _make(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: int) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    group = zarr.create_group(path, attributes=attributes)
+    for name, array in arrays.items():
+        shape = tuple(array.dims.values())
+        sharded = array.values is None
+        # Chunks inside the shard are what a reader of a few rows has to unpack.
+        common = math.gcd(shard, CHUNK)
+        chunk = (common if common >= 256 else shard) if sharded else max(shape[0], 1)
+        made = group.create_array(
+            name,
+            shape=shape,
+            dtype=array.dtype,
+            chunks=(chunk, *shape[1:]),
+            shards=(shard, *shape[1:]) if sharded else None,
+            compressors=zarr.codecs.ZstdCodec(level=5),
+            fill_value=_nothing(array.dtype),
+            dimension_names=tuple(array.dims),
+            attributes=dict(array.attributes),
+            config={"write_empty_chunks": True},
+        )
+        if array.values is not None:
+            made[...] = array.values
+    with warnings.catch_warnings():  # consolidated metadata is an extension of format 3
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(path)
+    (path / MARKS).mkdir()
+
+
+def _nothing(dtype: str) -> Any:
+    """What a row holds that was never written: no number, not zero."""
+    if dtype == "string":
+        return ""
+    return np.nan if np.dtype(dtype).kind == "f" else None
+
+
+def _refuse_other_settings(
+    path: Path, found: dict, asked: dict, found_shard: int, asked_shard: int
+) -> None:
+    lines = list(differences({**found, "shard": found_shard}, {**asked, "shard": asked_shard}))
+    if lines:
+        raise Mismatch(
+            f"{path} was made with other settings:\n  "
+            + "\n  ".join(lines)
+            + "\nChoose another name=... or run=..., remove the store, or ask for the old settings."
+        )
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed writer left under a temporary name."""
+    for half in path.rglob("*.partial"):
+        half.unlink(missing_ok=True)
+
+
+def _checksum(path: Path) -> str:
+    """BLAKE2 of a file's bytes; "" where there is no file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
