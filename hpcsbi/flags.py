@@ -1,0 +1,88 @@
+"""Flags: one bit for each thing that a reader of the catalogue should know about a row."""
+
+from enum import IntFlag
+
+import numpy as np
+
+__all__ = ["MEANINGS", "Flag", "counts", "legend", "names"]
+
+
+class Flag(IntFlag):
+    """Bits of the column `flags`; a number, once given, keeps its meaning for ever."""
+
+    NO_DATA = 1 << 0
+    FEW_PIXELS = 1 << 1
+    ALL_MASKED = 1 << 2
+    NOT_FINITE = 1 << 3
+    NEGATIVE_FLUX = 1 << 4
+    LOW_SN = 1 << 5
+    ZWARN = 1 << 6
+    Z_RANGE = 1 << 7
+    CLASS = 1 << 8
+    COVERAGE = 1 << 9
+    NO_EBV = 1 << 10
+    UNREADABLE = 1 << 11
+    BAD_FIBER = 1 << 12
+    EDGE = 1 << 16
+    FLOOR_HIGH = 1 << 17
+    PREDICTIVE = 1 << 18
+    LOW_ACCEPTANCE = 1 << 19
+    NO_POSTERIOR = 1 << 20
+    OLDER_THAN_UNIVERSE = 1 << 21
+
+
+# Bits 0 to 15 are set by ingest, 16 and above by infer.
+MEANINGS = {
+    Flag.NO_DATA: "fewer than 20 valid pixels, or no usable redshift: nothing is inferred",
+    Flag.FEW_PIXELS: "fewer than 40 valid pixels, or less than 25 % of the grid",
+    Flag.ALL_MASKED: "the survey masks every pixel",
+    Flag.NOT_FINITE: "no pixel holds a finite flux",
+    Flag.NEGATIVE_FLUX: "the median flux is not above zero",
+    Flag.LOW_SN: "median signal to noise below 5 a pixel",
+    Flag.ZWARN: "the survey's redshift fit warns, or has no redshift for this object",
+    Flag.Z_RANGE: "redshift not in 0 to 20 (nothing is inferred), or below 0.01 without a distance",
+    Flag.CLASS: "the survey does not class the object as a galaxy",
+    Flag.COVERAGE: "the 4000 Angstrom break is not covered on both sides",
+    Flag.NO_EBV: "no Galactic E(B-V) is known: none is corrected",
+    Flag.UNREADABLE: "the file or row could not be read: see the column reason",
+    Flag.BAD_FIBER: "the survey marks the fibre as bad: every pixel is masked",
+    Flag.EDGE: "the posterior piles up at an edge of the prior",
+    Flag.FLOOR_HIGH: "the noise floor needed is above 5 % of the flux",
+    Flag.PREDICTIVE: "the spectrum is improbable under its own posterior",
+    Flag.LOW_ACCEPTANCE: "few draws of the flow lie inside the prior",
+    Flag.NO_POSTERIOR: "the flow gave no usable draws",
+    Flag.OLDER_THAN_UNIVERSE: "draws older than the Universe at this redshift",
+}
+
+
+def legend() -> dict:
+    """Attributes that describe the column to any reader of CF files.
+
+    References:
+        CF Conventions 1.11, section 3.5 (flag_masks, flag_meanings).
+    """
+    return {
+        "flag_masks": [int(flag) for flag in MEANINGS],
+        "flag_meanings": " ".join(flag.name for flag in MEANINGS),
+        "comment": "; ".join(f"{flag.name}: {text}" for flag, text in MEANINGS.items()),
+    }
+
+
+def names(value: int) -> list[str]:
+    """Names of the bits set in one value.
+
+    Example:
+        >>> names(Flag.LOW_SN | Flag.NO_EBV)
+        ['LOW_SN', 'NO_EBV']
+    """
+    return [flag.name for flag in MEANINGS if int(value) & flag]
+
+
+def counts(flags: np.ndarray) -> dict[str, int]:
+    """Number of rows with each bit, for the bits that are set anywhere.
+
+    Arguments:
+        flags: integers, shape (rows,).
+    """
+    found = {flag.name: int(np.count_nonzero(np.asarray(flags) & int(flag))) for flag in MEANINGS}
+    return {name: number for name, number in found.items() if number}
