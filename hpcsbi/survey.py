@@ -1,0 +1,479 @@
+"""Survey files, as they are published, to one record: the only module that reads FITS.
+
+Each survey has a layout (the HDUs by which it is known), a header scan that counts spectra without
+reading them, and a reader of a block of rows. Masked pixels leave with ivar 0.
+"""
+
+import gzip
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pyarrow.parquet as parquet
+from astropy import units
+from astropy.io import fits
+
+__all__ = ["Source", "Spectra", "Survey", "UnreadableError"]
+
+PER_ANGSTROM = units.erg / units.s / units.cm**2 / units.AA
+USUAL = "1e-17 erg/s/cm2/Angstrom"
+BLOCK = 64  # rows read at once: larger blocks leave the processor's caches
+TABLE = ("ID", "Z", "WAVE", "FLUX", "IVAR")
+# HDUs by which a file is known, and the one with a row for each spectrum.
+LAYOUTS = {
+    "sdss": ("COADD", "SPECOBJ"),
+    "desi": ("FIBERMAP", "B_WAVELENGTH", "B_FLUX", "B_IVAR", "B_MASK"),
+    "manga": ("WAVE", "FLUX", "IVAR", "MASK", "Z"),
+}
+ROWS_IN = {"sdss": "SPECOBJ", "desi": "FIBERMAP", "manga": "FLUX"}
+# What a damaged file makes astropy, numpy, gzip and pyarrow raise (ArrowInvalid is a ValueError).
+CUT = (OSError, EOFError, zlib.error, BadZipFile)
+BREAKS = (*CUT, ValueError, KeyError, TypeError, IndexError)
+
+
+class UnreadableError(ValueError):
+    """A file whose header was good broke while its rows were read."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of spectra.
+
+    Arguments:
+        path: the file.
+        beside: the file of its redshifts (DESI), or "".
+        rows: number of spectra, 0 before the header scan.
+    """
+
+    path: str
+    beside: str = ""
+    rows: int = 0
+
+    @property
+    def stem(self) -> str:
+        """File name without its endings."""
+        return Path(self.path).name.split(".fits")[0].removesuffix(".gz")
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Spectra as observed.
+
+    Arguments:
+        wave: pixel centres, Angstrom, shape (pixel,) or (rows, pixel).
+        flux, ivar: shape (rows, pixel), in `unit` and `unit`^-2; ivar 0 is the mask.
+        zred: redshift, NaN where there is none, shape (rows,).
+        id: name of each object.
+        unit: erg/s/cm2/A of one unit of flux.
+        ebv: Galactic E(B-V) as it is to be used, NaN where unknown, shape (rows,).
+        distance: luminosity distance, Mpc, NaN where not given, shape (rows,).
+        zwarn, other_class, bad_fiber: what the survey says against a row, bool, shape (rows,).
+    """
+
+    wave: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    zred: np.ndarray
+    id: Sequence[str]
+    unit: float
+    ebv: np.ndarray | None = None
+    distance: np.ndarray | None = None
+    zwarn: np.ndarray | None = None
+    other_class: np.ndarray | None = None
+    bad_fiber: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        fills = {"ebv": np.nan, "distance": np.nan}
+        for name in ("ebv", "distance", "zwarn", "other_class", "bad_fiber"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(len(self.id), fills.get(name, False)))
+
+    def row(self, row: int) -> "Spectra":
+        """One row, as a record of its own."""
+        one = slice(row, row + 1)
+        return Spectra(**{k: v if k == "unit" else v[one] for k, v in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How the files of one survey are read; conf/survey has one file for each.
+
+    Arguments:
+        name: "sdss", "desi", "manga" or "table".
+        bad_bits: mask bits that make a pixel bad; an empty list: any bit does.
+        classes: classes of the survey's redshift fit that are galaxies.
+        good_fibers: values of DESI's COADD_FIBERSTATUS that are good.
+        ebv_factor: factor on the E(B-V) of the file.
+        flux_unit: unit of Parquet and .npz files that do not name theirs.
+        air: wavelengths of the files are in air.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+
+    name: str
+    bad_bits: Sequence[int] = field(default=(), hash=False)
+    classes: Sequence[str] = field(default=("GALAXY",), hash=False)
+    good_fibers: Sequence[int] = field(default=(0,), hash=False)
+    ebv_factor: float = 1.0
+    flux_unit: str = USUAL
+    air: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in (*LAYOUTS, "table"):
+            raise ValueError(f"survey {self.name!r}: choose from {', '.join(LAYOUTS)}, table.")
+        per_angstrom(self.flux_unit, "survey.flux_unit")
+
+    def settings(self) -> dict:
+        """Plain values that decide how files are read."""
+        return asdict(self)
+
+    def sources(self, paths: Sequence[Path]) -> list[Source]:
+        """Pair spectra with what lies beside them (DESI: coadds with redrock files).
+
+        Raises:
+            ValueError: a coadd without its redrock file, or the reverse.
+        """
+        if self.name != "desi":
+            return [Source(str(path)) for path in paths]
+        redrocks = {path.name: path for path in paths if path.name.startswith("redrock")}
+        coadds = [path for path in paths if path.name not in redrocks]
+        pairs = [Source(str(path), _redrock_of(path, redrocks)) for path in coadds]
+        spare = set(redrocks) - {Path(pair.beside).name for pair in pairs}
+        if spare:
+            raise ValueError(
+                f"{', '.join(sorted(spare))}: no coadd of that name is among the files."
+            )
+        return pairs
+
+    def count(self, source: Source) -> int:
+        """Number of spectra in a file, from its headers.
+
+        Raises:
+            ValueError: not a file of this survey, empty, cut short, or with a wrong unit.
+        """
+        path = Path(source.path)
+        try:
+            if self.name == "table" and path.suffix in COLUMN_FILES:
+                rows = COLUMN_FILES[path.suffix](path, self.flux_unit, count=True)
+            else:
+                with _opened(path) as hdus:
+                    self._check(path, hdus)
+                    rows = _rows(self.name, hdus)
+                if source.beside:
+                    with _opened(Path(source.beside)) as hdus:
+                        _check_redrock(Path(source.beside), hdus)
+        except BREAKS as error:
+            raise ValueError(_about(path, error, self.name)) from error
+        if rows < 1:
+            raise ValueError(f"{path} holds no spectra: take it out of the list.")
+        return rows
+
+    def read(self, source: Source, rows: slice) -> Iterator[Spectra]:
+        """Spectra of some rows of a file, in blocks.
+
+        Raises:
+            UnreadableError: the file is damaged.
+        """
+        try:
+            with self._reader(source) as reader:
+                for start in range(rows.start, rows.stop, BLOCK):
+                    yield reader(slice(start, min(start + BLOCK, rows.stop)))
+        except BREAKS as error:
+            reason = f"{Path(source.path).name}: {type(error).__name__}: {error}"
+            raise UnreadableError(reason.replace(str(Path(source.path).parent), "")) from error
+
+    @contextmanager
+    def _reader(self, source: Source) -> Iterator[Callable[[slice], Spectra]]:
+        path = Path(source.path)
+        if self.name == "table" and path.suffix in COLUMN_FILES:
+            columns, unit = COLUMN_FILES[path.suffix](path, self.flux_unit)
+            yield lambda rows: _from_columns({k: v[rows] for k, v in columns.items()}, unit)
+            return
+        beside = _opened(Path(source.beside)) if source.beside else nullcontext()
+        with _opened(path) as hdus, beside as redshifts:
+            yield partial(READERS[self.name], self, source, hdus, redshifts)
+
+    def _check(self, path: Path, hdus: fits.HDUList) -> None:
+        found = [hdu.name or "(no name)" for hdu in hdus]
+        if not _fits_layout(self.name, hdus):
+            _read_to_the_end(path)
+            other = [name for name in (*LAYOUTS, "table") if _fits_layout(name, hdus)]
+            mend = f"it looks like survey={other[0]}" if other else "choose another survey=..."
+            wanted = " ".join(LAYOUTS.get(self.name, ("a table of", *TABLE)))
+            raise ValueError(
+                f"found HDUs {' '.join(found)}, but {self.name} needs {wanted}; {mend}"
+            )
+        end = max(info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in hdus))
+        if path.suffix != ".gz" and end > path.stat().st_size:
+            raise ValueError(f"cut short: {path.stat().st_size} of {end} bytes; fetch it again")
+        _unit_of(self.name, hdus)
+
+
+def per_angstrom(text: str, where: str) -> float:
+    """Erg/s/cm2/A of one unit, e.g. 1e-17 for "1e-17 erg/s/cm2/Angstrom".
+
+    Raises:
+        ValueError: no unit, or not a flux density per wavelength.
+    """
+    mend = f'write it as "{USUAL}" (Angstrom, not A, which is ampere)'
+    try:
+        return _unit(text).to(PER_ANGSTROM)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{where} is {text!r}, not a flux density per Angstrom: {mend}; F_nu must be "
+            "multiplied by c / wave^2 first"
+        ) from error
+
+
+def _unit(text: str) -> units.UnitBase:
+    if not str(text or "").strip():
+        raise ValueError("no unit")
+    with warnings.catch_warnings():  # several slashes are discouraged, and common
+        warnings.simplefilter("ignore", units.UnitsWarning)
+        return units.Unit(
+            str(text).strip().replace("/Ang", "/Angstrom").replace("stromstrom", "strom")
+        )
+
+
+def _opened(path: Path) -> fits.HDUList:
+    hdus = fits.open(path)
+    with warnings.catch_warnings():  # a cut file is refused by _check, with its size
+        warnings.simplefilter("ignore")
+        len(hdus)
+    return hdus
+
+
+def _read_to_the_end(path: Path) -> None:
+    """Raise where a gzip file is cut: astropy only leaves out the HDUs behind the cut."""
+    if path.suffix == ".gz":
+        with gzip.open(path) as file:
+            while file.read(1 << 24):
+                pass
+
+
+def _about(path: Path, error: Exception, survey: str) -> str:
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, CUT):
+        text = f"not a whole file ({text}); fetch it again, or choose another survey=..."
+    return f"{path}: survey={survey}: {text}."
+
+
+def _fits_layout(survey: str, hdus: fits.HDUList) -> bool:
+    if survey == "table":
+        table = len(hdus) > 1 and isinstance(hdus[1], fits.BinTableHDU)
+        return table and set(TABLE) <= {name.upper() for name in hdus[1].columns.names}
+    return set(LAYOUTS[survey]) <= {hdu.name for hdu in hdus}
+
+
+def _rows(survey: str, hdus: fits.HDUList) -> int:
+    return hdus[ROWS_IN.get(survey, 1)].header["NAXIS2"]
+
+
+def _unit_of(survey: str, hdus: fits.HDUList) -> float:
+    """Unit of flux; the surveys fix theirs, a header that says otherwise is refused."""
+    if survey == "table":
+        return _table_unit(hdus[1])
+    holder = {"sdss": 0, "desi": "B_FLUX", "manga": "FLUX"}[survey]
+    return per_angstrom(hdus[holder].header.get("BUNIT", USUAL), "BUNIT")
+
+
+def _table_unit(table: fits.BinTableHDU) -> float:
+    columns = {column.name.upper(): column for column in table.columns}
+    unit = per_angstrom(columns["FLUX"].unit, "TUNIT of FLUX")
+    inverse = columns["IVAR"].unit
+    if inverse and not np.isclose(_unit(inverse).to(PER_ANGSTROM**-2) * unit**2, 1, rtol=1e-6):
+        raise ValueError(f"TUNIT of IVAR is {inverse!r}, not that of FLUX to the power -2")
+    return unit
+
+
+def _redrock_of(coadd: Path, redrocks: Mapping[str, Path]) -> str:
+    name = coadd.name.replace("coadd", "redrock", 1)
+    path = redrocks.get(name, coadd.with_name(name))
+    if name == coadd.name or not path.exists():
+        raise ValueError(
+            f"{coadd}: no redshifts: expected {path.name} beside it or among the files (DESI "
+            "coadds are named coadd-*.fits and come with redrock-*.fits)."
+        )
+    return str(path)
+
+
+def _check_redrock(path: Path, hdus: fits.HDUList) -> None:
+    if "REDSHIFTS" not in [hdu.name for hdu in hdus]:
+        raise ValueError(f"{path.name} has no HDU REDSHIFTS: it is not a redrock file")
+
+
+def _is_bad(mask: np.ndarray, bits: Sequence[int]) -> np.ndarray:
+    return mask != 0 if not bits else (mask & sum(1 << bit for bit in bits)) != 0
+
+
+def _not_in(values: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    return ~np.isin([str(value).strip() for value in values], classes)
+
+
+def _read_sdss(
+    survey: Survey, source: Source, hdus: fits.HDUList, beside: None, rows: slice
+) -> Spectra:
+    """One spectrum a file; or_mask is not used: it marks what a single exposure missed."""
+    pixels, object_ = hdus["COADD"].data, hdus["SPECOBJ"].data[:1]
+    bad = _is_bad(pixels["and_mask"], survey.bad_bits)
+    plate, mjd, fiber = (int(object_[name][0]) for name in ("PLATE", "MJD", "FIBERID"))
+    return Spectra(
+        wave=10.0 ** pixels["loglam"].astype(float),
+        flux=pixels["flux"].astype(float)[None],
+        ivar=np.where(bad, 0.0, pixels["ivar"])[None],
+        zred=object_["Z"].astype(float),
+        id=[f"{plate:04d}-{mjd}-{fiber:04d}"],
+        unit=_unit_of("sdss", hdus),
+        zwarn=object_["ZWARNING"] != 0,
+        other_class=_not_in(object_["CLASS"], survey.classes),
+    )
+
+
+def _read_desi(
+    survey: Survey, source: Source, hdus: fits.HDUList, beside: fits.HDUList, rows: slice
+) -> Spectra:
+    """Cameras merged by ivar on their common grid; the resolution matrix is never touched."""
+    fibers, table = hdus["FIBERMAP"].data[rows], beside["REDSHIFTS"].data
+    wave, flux, ivar = _merged(hdus, survey, rows)
+    order = np.argsort(table["TARGETID"], kind="stable")
+    at = np.searchsorted(table["TARGETID"], fibers["TARGETID"], sorter=order)
+    match = order[at.clip(max=len(order) - 1)]
+    found = table["TARGETID"][match] == fibers["TARGETID"]
+    bad_fiber = ~np.isin(_column(fibers, "COADD_FIBERSTATUS", 0), survey.good_fibers)
+    sky = _column(fibers, "OBJTYPE", "TGT") != "TGT"
+    return Spectra(
+        wave=wave,
+        flux=flux,
+        ivar=np.where(bad_fiber[:, None], 0.0, ivar),
+        zred=np.where(found, table["Z"][match], np.nan),
+        id=[str(target) for target in fibers["TARGETID"]],
+        unit=_unit_of("desi", hdus),
+        ebv=survey.ebv_factor * _column(fibers, "EBV", np.nan),
+        zwarn=~found | (table["ZWARN"][match] != 0),
+        other_class=sky | (found & _not_in(table["SPECTYPE"][match], survey.classes)),
+        bad_fiber=bad_fiber,
+    )
+
+
+def _merged(
+    hdus: fits.HDUList, survey: Survey, rows: slice
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wavelengths, flux, ivar of all cameras of a coadd, the cameras weighted by ivar."""
+    names = [hdu.name.removesuffix("_WAVELENGTH") for hdu in hdus if "_WAVELENGTH" in hdu.name]
+    waves = {name: hdus[f"{name}_WAVELENGTH"].data.astype(float) for name in names}
+    first = min(wave[0] for wave in waves.values())
+    step = (waves[names[0]][-1] - waves[names[0]][0]) / (len(waves[names[0]]) - 1)
+    places = {name: (wave - first) / step for name, wave in waves.items()}
+    pixels = 1 + round(max(place[-1] for place in places.values()))
+    weighted, ivar = np.zeros((2, rows.stop - rows.start, pixels))
+    for name, place in places.items():
+        start = round(place[0])
+        if np.abs(place - start - np.arange(len(place))).max() > 1e-2:
+            raise ValueError(f"camera {name} is not on the grid of camera {names[0]}")
+        camera = slice(start, start + len(place))
+        bad = _is_bad(hdus[f"{name}_MASK"].section[rows], survey.bad_bits)
+        weight, values = (hdus[f"{name}_{q}"].section[rows].astype(float) for q in ("IVAR", "FLUX"))
+        weight[bad | ~np.isfinite(values) | ~(weight > 0)] = 0.0
+        weighted[:, camera] += weight * np.where(weight > 0, values, 0.0)
+        ivar[:, camera] += weight
+    flux = np.divide(weighted, ivar, out=np.zeros(ivar.shape), where=ivar > 0)
+    return first + step * np.arange(pixels), flux, ivar
+
+
+def _read_manga(
+    survey: Survey, source: Source, hdus: fits.HDUList, beside: None, rows: slice
+) -> Spectra:
+    """Spectra as images with one row each, named after the file and the row."""
+    bad = _is_bad(hdus["MASK"].section[rows], survey.bad_bits)
+    return Spectra(
+        wave=hdus["WAVE"].data.astype(float),
+        flux=hdus["FLUX"].section[rows].astype(float),
+        ivar=np.where(bad, 0.0, hdus["IVAR"].section[rows]),
+        zred=hdus["Z"].data[rows].astype(float),
+        id=[f"{source.stem}-{row}" for row in range(rows.start, rows.stop)],
+        unit=_unit_of("manga", hdus),
+    )
+
+
+def _read_table(
+    survey: Survey, source: Source, hdus: fits.HDUList, beside: None, rows: slice
+) -> Spectra:
+    """A FITS binary table with a vector of wavelengths in each row."""
+    table = hdus[1].data[rows]
+    names = {name.lower(): name for name in table.names}
+    columns = {key: table[name] for key, name in names.items() if key in COLUMNS}
+    columns["zred"] = table[names["z"]]
+    return _from_columns(columns, _unit_of("table", hdus))
+
+
+READERS = {"sdss": _read_sdss, "desi": _read_desi, "manga": _read_manga, "table": _read_table}
+COLUMNS = ("id", "zred", "wave", "flux", "ivar", "ebv", "distance")
+
+
+def _column(table: Any, name: str, fill: Any) -> np.ndarray:
+    """A column, or a constant where the table has none."""
+    return np.asarray(table[name]) if name in table.names else np.full(len(table), fill)
+
+
+def _from_columns(columns: Mapping[str, np.ndarray], unit: float) -> Spectra:
+    flux = np.asarray(columns["flux"], dtype=float)
+    if flux.ndim != 2:
+        raise ValueError("FLUX is not one vector of equal length in each row: pad with ivar 0")
+    rest = {name: np.asarray(columns[name], dtype=float) for name in COLUMNS[1:] if name in columns}
+    names = [_text(value) for value in columns["id"]]
+    return Spectra(**{**rest, "flux": flux}, id=names, unit=unit)
+
+
+def _text(value: Any) -> str:
+    return (value.decode() if isinstance(value, bytes) else str(value)).strip()
+
+
+def _from_npz(path: Path, usual: str, count: bool = False) -> Any:
+    """Number of rows, or columns and unit, of arrays written by numpy.savez."""
+    with np.load(path, allow_pickle=False) as file:
+        _check_columns(file.files)
+        unit = per_angstrom(str(file["flux_unit"]) if "flux_unit" in file else usual, "flux_unit")
+        rows = len(file["zred"])
+        if count:
+            return rows
+        columns = {name: file[name] for name in COLUMNS if name in file}
+    if columns["wave"].ndim == 1:
+        columns["wave"] = np.broadcast_to(columns["wave"], columns["flux"].shape)
+    return columns, unit
+
+
+def _from_parquet(path: Path, usual: str, count: bool = False) -> Any:
+    """Number of rows, or columns and unit, of a Parquet table with lists in its rows."""
+    schema = parquet.read_schema(path)
+    _check_columns(schema.names)
+    unit = per_angstrom(
+        (schema.metadata or {}).get(b"flux_unit", usual.encode()).decode(), "flux_unit"
+    )
+    if count:
+        return parquet.read_metadata(path).num_rows
+    table = parquet.read_table(path, columns=[name for name in COLUMNS if name in schema.names])
+    vectors = {"wave", "flux", "ivar"}
+    columns = {
+        name: np.array(table[name].to_pylist(), dtype=float)
+        if name in vectors
+        else np.array(table[name].to_pylist())
+        for name in table.column_names
+    }
+    return columns, unit
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    missing = [name for name in COLUMNS[:5] if name not in names]
+    if missing:
+        raise ValueError(f"holds {', '.join(names)}, but lacks {', '.join(missing)}")
+
+
+COLUMN_FILES = {".npz": _from_npz, ".parquet": _from_parquet}

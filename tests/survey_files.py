@@ -1,0 +1,138 @@
+"""Small files in the layouts of the surveys, with known contents."""
+
+import gzip
+
+import numpy as np
+from astropy.io import fits
+
+UNIT = "1e-17 erg/s/cm2/Angstrom"
+CAMERAS = {"B": (3600.0, 2751), "R": (5760.0, 2326), "Z": (7520.0, 2881)}
+
+
+def write(path, *hdus):
+    """Write HDUs behind an empty primary one; .gz files without a time stamp."""
+    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(plain, overwrite=True)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
+        plain.unlink()
+    return path
+
+
+def image(name, values, **cards):
+    hdu = fits.ImageHDU(values, name=name)
+    hdu.header.update(cards)
+    return hdu
+
+
+def continuum(wave):
+    """A flux density that every reader must bring back."""
+    return 20 + 1e-3 * (wave - 4000)
+
+
+def table(path, rows=5, unit=UNIT, ivar_unit=None, pixels=3000, **changes):
+    """The layout for a user's own spectra; changes replace columns, None removes one."""
+    wave = np.tile(4000 + 1.8 * np.arange(pixels), (rows, 1)).astype(np.float64)
+    vector = f"{pixels}E"
+    columns = {
+        "ID": ("12A", None, np.array([f"galaxy {k}" for k in range(rows)])),
+        "Z": ("D", None, 0.05 + 0.01 * np.arange(rows)),
+        "WAVE": (f"{pixels}D", "Angstrom", wave),
+        "FLUX": (vector, unit, continuum(wave)),
+        "IVAR": (vector, ivar_unit, np.ones((rows, pixels))),
+        "EBV": ("E", None, np.full(rows, 0.02)),
+        "DISTANCE": ("E", "Mpc", np.full(rows, np.nan)),
+    }
+    for name, values in changes.items():
+        kind, text, _ = columns.pop(name)
+        if values is not None:
+            columns[name] = (kind, text, values)
+    made = [fits.Column(n, k, unit=u, array=v) for n, (k, u, v) in columns.items()]
+    return write(path, fits.BinTableHDU.from_columns(made, name="SPECTRA"))
+
+
+def sdss(path, kind="GALAXY", zwarning=0, mask=(), pixels=3800, zred=0.05, loglam=3.58):
+    """A lite spec file; mask: (pixel, bit) pairs of and_mask."""
+    log = (loglam + 1e-4 * np.arange(pixels)).astype(np.float32)
+    and_mask = np.zeros(pixels, dtype=np.int32)
+    for pixel, bit in mask:
+        and_mask[pixel] |= 1 << bit
+    coadd = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("flux", "E", array=continuum(10.0**log)),
+            fits.Column("loglam", "E", array=log),
+            fits.Column("ivar", "E", array=np.ones(pixels)),
+            fits.Column("and_mask", "J", array=and_mask),
+            fits.Column("or_mask", "J", array=np.full(pixels, 1 << 24)),
+        ],
+        name="COADD",
+    )
+    object_ = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("PLATE", "J", array=[266]),
+            fits.Column("MJD", "J", array=[51602]),
+            fits.Column("FIBERID", "J", array=[7]),
+            fits.Column("CLASS", "6A", array=[kind]),
+            fits.Column("Z", "E", array=[zred]),
+            fits.Column("ZWARNING", "J", array=[zwarning]),
+        ],
+        name="SPECOBJ",
+    )
+    return write(path, coadd, object_)
+
+
+def desi(folder, name="main-bright-1", rows=6, status=None, spectype=None, drop=(), shuffle=True):
+    """A coadd and its redrock file, in another row order; drop: rows that redrock lacks."""
+    rng = np.random.default_rng(rows)
+    target = 39_633_345_008_634_465 + np.arange(rows, dtype=np.int64)
+    fibers = [
+        fits.Column("TARGETID", "K", array=target),
+        fits.Column("COADD_FIBERSTATUS", "J", array=np.zeros(rows) if status is None else status),
+        fits.Column("OBJTYPE", "3A", array=["TGT"] * rows),
+        fits.Column("EBV", "E", array=np.full(rows, 0.05)),
+    ]
+    hdus = [fits.BinTableHDU.from_columns(fibers, name="FIBERMAP")]
+    for camera, (first, pixels) in CAMERAS.items():
+        wave = first + 0.8 * np.arange(pixels)
+        shape = (rows, pixels)
+        noise = rng.uniform(0.5, 2.0, shape)
+        hdus += [
+            image(f"{camera}_WAVELENGTH", wave),
+            image(f"{camera}_FLUX", np.tile(continuum(wave), (rows, 1)).astype("f4"), BUNIT=UNIT),
+            image(f"{camera}_IVAR", noise.astype("f4")),
+            image(f"{camera}_MASK", (rng.random(shape) < 0.002).astype("i4")),
+            # Broken on purpose: a reader that touches it gets no spectra.
+            image(f"{camera}_RESOLUTION", np.zeros((1, 1, 1), dtype="f4")),
+        ]
+    coadd = write(folder / f"coadd-{name}.fits", *hdus)
+    keep = np.setdiff1d(np.arange(rows), drop)
+    order = rng.permutation(keep) if shuffle else keep
+    kinds = np.array(["GALAXY"] * rows if spectype is None else spectype)
+    redshifts = [
+        fits.Column("TARGETID", "K", array=target[order]),
+        fits.Column("Z", "D", array=0.05 + 0.01 * order),
+        fits.Column("ZWARN", "K", array=np.zeros(len(order))),
+        fits.Column("SPECTYPE", "6A", array=kinds[order]),
+    ]
+    write(
+        folder / f"redrock-{name}.fits", fits.BinTableHDU.from_columns(redshifts, name="REDSHIFTS")
+    )
+    return coadd
+
+
+def manga(path, rows=3, masked=()):
+    """Spectra as images; rows in `masked` have bit 10 set everywhere and nonsense beneath."""
+    wave = 10 ** (3.5589 + 1e-4 * np.arange(4563))
+    flux = np.tile(continuum(wave), (rows, 1)).astype("f4")
+    mask = np.zeros(flux.shape, dtype="i4")
+    for row in masked:
+        mask[row], flux[row] = 1 << 10, -1.0
+    return write(
+        path,
+        image("WAVE", wave),
+        image("FLUX", flux),
+        image("IVAR", np.ones(flux.shape, dtype="f4")),
+        image("MASK", mask),
+        image("SRES", np.full(flux.shape, -1.0)),
+        image("Z", np.linspace(0.02, 0.04, rows)),
+    )
