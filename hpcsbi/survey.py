@@ -27,12 +27,14 @@ USUAL = "1e-17 erg/s/cm2/Angstrom"
 BLOCK = 64  # rows read at once: larger blocks leave the processor's caches
 TABLE = ("ID", "Z", "WAVE", "FLUX", "IVAR")
 # HDUs by which a file is known, and the one with a row for each spectrum.
+SURVEYS = ("sdss", "desi", "manga", "table")
 LAYOUTS = {
     "sdss": ("COADD", "SPECOBJ"),
     "desi": ("FIBERMAP", "B_WAVELENGTH", "B_FLUX", "B_IVAR", "B_MASK"),
     "manga": ("WAVE", "FLUX", "IVAR", "MASK", "Z"),
+    "redrock": ("REDSHIFTS",),
 }
-ROWS_IN = {"sdss": "SPECOBJ", "desi": "FIBERMAP", "manga": "FLUX"}
+ROWS_IN = {"sdss": "SPECOBJ", "desi": "FIBERMAP", "manga": "FLUX", "redrock": "REDSHIFTS"}
 # What a damaged file makes astropy, numpy, gzip and pyarrow raise (ArrowInvalid is a ValueError).
 CUT = (OSError, EOFError, zlib.error, BadZipFile)
 BREAKS = (*CUT, ValueError, KeyError, TypeError, IndexError)
@@ -127,8 +129,8 @@ class Survey:
     air: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in (*LAYOUTS, "table"):
-            raise ValueError(f"survey {self.name!r}: choose from {', '.join(LAYOUTS)}, table.")
+        if self.name not in SURVEYS:
+            raise ValueError(f"survey {self.name!r}: choose from {', '.join(SURVEYS)}.")
         per_angstrom(self.flux_unit, "survey.flux_unit")
 
     def settings(self) -> dict:
@@ -159,21 +161,11 @@ class Survey:
         Raises:
             ValueError: not a file of this survey, empty, cut short, or with a wrong unit.
         """
-        path = Path(source.path)
-        try:
-            if self.name == "table" and path.suffix in COLUMN_FILES:
-                rows = COLUMN_FILES[path.suffix](path, self.flux_unit, count=True)
-            else:
-                with _opened(path) as hdus:
-                    self._check(path, hdus)
-                    rows = _rows(self.name, hdus)
-                if source.beside:
-                    with _opened(Path(source.beside)) as hdus:
-                        _check_redrock(Path(source.beside), hdus)
-        except BREAKS as error:
-            raise ValueError(_about(path, error, self.name)) from error
+        rows = self._scan(Path(source.path), self.name)
+        if source.beside:
+            self._scan(Path(source.beside), "redrock")
         if rows < 1:
-            raise ValueError(f"{path} holds no spectra: take it out of the list.")
+            raise ValueError(f"{source.path} holds no spectra: take it out of the list.")
         return rows
 
     def read(self, source: Source, rows: slice) -> Iterator[Spectra]:
@@ -201,20 +193,19 @@ class Survey:
         with _opened(path) as hdus, beside as redshifts:
             yield partial(READERS[self.name], self, source, hdus, redshifts)
 
-    def _check(self, path: Path, hdus: fits.HDUList) -> None:
-        found = [hdu.name or "(no name)" for hdu in hdus]
-        if not _fits_layout(self.name, hdus):
-            _read_to_the_end(path)
-            other = [name for name in (*LAYOUTS, "table") if _fits_layout(name, hdus)]
-            mend = f"it looks like survey={other[0]}" if other else "choose another survey=..."
-            wanted = " ".join(LAYOUTS.get(self.name, ("a table of", *TABLE)))
-            raise ValueError(
-                f"found HDUs {' '.join(found)}, but {self.name} needs {wanted}; {mend}"
-            )
-        end = max(info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in hdus))
-        if path.suffix != ".gz" and end > path.stat().st_size:
-            raise ValueError(f"cut short: {path.stat().st_size} of {end} bytes; fetch it again")
-        _unit_of(self.name, hdus)
+    def _scan(self, path: Path, layout: str) -> int:
+        try:
+            if layout == "table" and path.suffix in COLUMN_FILES:
+                return COLUMN_FILES[path.suffix](path, self.flux_unit, count=True)
+            with _opened(path) as hdus:
+                _check_layout(path, hdus, layout)
+                _unit_of(layout, hdus)
+                return hdus[ROWS_IN.get(layout, 1)].header["NAXIS2"]
+        except BREAKS as error:
+            text = str(error).strip() or type(error).__name__
+            if isinstance(error, CUT):
+                text = f"not a whole file ({text}): fetch it again, or choose another survey"
+            raise ValueError(f"{path}: survey={self.name}: {text}.") from error
 
 
 def per_angstrom(text: str, where: str) -> float:
@@ -259,39 +250,49 @@ def _read_to_the_end(path: Path) -> None:
                 pass
 
 
-def _about(path: Path, error: Exception, survey: str) -> str:
-    text = str(error).strip() or type(error).__name__
-    if isinstance(error, CUT):
-        text = f"not a whole file ({text}); fetch it again, or choose another survey=..."
-    return f"{path}: survey={survey}: {text}."
+def _check_layout(path: Path, hdus: fits.HDUList, layout: str) -> None:
+    if not _has_layout(hdus, layout):
+        _read_to_the_end(path)
+        found = " ".join(hdu.name or "(no name)" for hdu in hdus)
+        other = [name for name in SURVEYS if _has_layout(hdus, name)]
+        mend = f"it looks like survey={other[0]}" if other else "choose another survey"
+        wanted = " ".join(LAYOUTS.get(layout, ("a table of", *TABLE)))
+        raise ValueError(f"found HDUs {found}, but {layout} needs {wanted}: {mend}")
+    end = max(info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in hdus))
+    if path.suffix != ".gz" and end > path.stat().st_size:
+        raise ValueError(f"cut short, {path.stat().st_size} of {end} bytes: fetch it again")
 
 
-def _fits_layout(survey: str, hdus: fits.HDUList) -> bool:
-    if survey == "table":
+def _has_layout(hdus: fits.HDUList, layout: str) -> bool:
+    if layout == "table":
         table = len(hdus) > 1 and isinstance(hdus[1], fits.BinTableHDU)
         return table and set(TABLE) <= {name.upper() for name in hdus[1].columns.names}
-    return set(LAYOUTS[survey]) <= {hdu.name for hdu in hdus}
+    return set(LAYOUTS[layout]) <= {hdu.name for hdu in hdus}
 
 
-def _rows(survey: str, hdus: fits.HDUList) -> int:
-    return hdus[ROWS_IN.get(survey, 1)].header["NAXIS2"]
-
-
-def _unit_of(survey: str, hdus: fits.HDUList) -> float:
+def _unit_of(layout: str, hdus: fits.HDUList) -> float:
     """Unit of flux; the surveys fix theirs, a header that says otherwise is refused."""
-    if survey == "table":
+    if layout == "table":
         return _table_unit(hdus[1])
-    holder = {"sdss": 0, "desi": "B_FLUX", "manga": "FLUX"}[survey]
+    holder = {"desi": "B_FLUX", "manga": "FLUX"}.get(layout, 0)
     return per_angstrom(hdus[holder].header.get("BUNIT", USUAL), "BUNIT")
 
 
 def _table_unit(table: fits.BinTableHDU) -> float:
-    columns = {column.name.upper(): column for column in table.columns}
-    unit = per_angstrom(columns["FLUX"].unit, "TUNIT of FLUX")
-    inverse = columns["IVAR"].unit
-    if inverse and not np.isclose(_unit(inverse).to(PER_ANGSTROM**-2) * unit**2, 1, rtol=1e-6):
-        raise ValueError(f"TUNIT of IVAR is {inverse!r}, not that of FLUX to the power -2")
+    said = {column.name.upper(): column.unit for column in table.columns}
+    unit = per_angstrom(said["FLUX"], "TUNIT of FLUX")
+    per_unit = units.Unit(1 / (unit * PER_ANGSTROM) ** 2)
+    for name, right in {"WAVE": units.AA, "DISTANCE": units.Mpc, "IVAR": per_unit}.items():
+        text = said.get(name)
+        if text and not np.isclose(_factor(text, right), 1, rtol=1e-6):
+            raise ValueError(f"TUNIT of {name} is {text!r}: write it in {right}")
     return unit
+
+
+def _factor(text: str, unit: units.UnitBase) -> float:
+    """How many `unit` one of the named unit is, NaN where it is something else."""
+    named = _unit(text)
+    return named.to(unit) if named.is_equivalent(unit) else np.nan
 
 
 def _redrock_of(coadd: Path, redrocks: Mapping[str, Path]) -> str:
@@ -305,13 +306,8 @@ def _redrock_of(coadd: Path, redrocks: Mapping[str, Path]) -> str:
     return str(path)
 
 
-def _check_redrock(path: Path, hdus: fits.HDUList) -> None:
-    if "REDSHIFTS" not in [hdu.name for hdu in hdus]:
-        raise ValueError(f"{path.name} has no HDU REDSHIFTS: it is not a redrock file")
-
-
 def _is_bad(mask: np.ndarray, bits: Sequence[int]) -> np.ndarray:
-    return mask != 0 if not bits else (mask & sum(1 << bit for bit in bits)) != 0
+    return (mask.astype(np.int64) & (sum(1 << bit for bit in bits) or -1)) != 0
 
 
 def _not_in(values: Sequence[str], classes: Sequence[str]) -> np.ndarray:

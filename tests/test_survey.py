@@ -200,6 +200,19 @@ def test_desi_redshifts_may_be_listed_or_lie_beside(tmp_path):
         survey.sources([moved])
 
 
+def test_desi_broken_redshifts_are_named(tmp_path):
+    """A redrock file that is cut, or of another kind, is the one that the error names."""
+    survey = configured("desi")
+    (source,) = survey.sources([survey_files.desi(tmp_path)])
+    beside = Path(source.beside)
+    content = beside.read_bytes()
+    for wrong in (content[:-2880], content[:100], Path(source.path).read_bytes()):
+        beside.write_bytes(wrong)
+
+        with pytest.raises(ValueError, match="redrock-main-bright-1"):
+            survey.count(source)
+
+
 def test_manga_masked_rows(tmp_path):
     """Bit 10 masks a row; what lies beneath does not get out."""
     (spectra,) = read(configured("manga"), survey_files.manga(tmp_path / "m.fits.gz", masked=[1]))
@@ -242,6 +255,20 @@ def test_the_unit_of_ivar_must_match(tmp_path):
     assert survey.count(Source(str(good))) == 5
     with pytest.raises(ValueError, match="IVAR"):
         survey.count(Source(str(bad)))
+
+
+def test_wavelengths_in_other_units_are_refused(tmp_path):
+    """A WAVE that says nm is not taken for Angstrom; one that says nothing is."""
+    survey = configured("table")
+    path = survey_files.table(tmp_path / "own.fits")
+    content = path.read_bytes()
+    assert content.count(b"'Angstrom'") == 1
+
+    path.write_bytes(content.replace(b"'Angstrom'", b"'nm'      "))
+    with pytest.raises(ValueError, match="WAVE is 'nm': write it in Angstrom"):
+        survey.count(Source(str(path)))
+    path.write_bytes(content.replace(b"'Angstrom'", b"''        "))
+    assert survey.count(Source(str(path))) == 5
 
 
 @pytest.mark.parametrize("column", ["ID", "Z", "WAVE", "FLUX", "IVAR"])
