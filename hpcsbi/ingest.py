@@ -293,8 +293,10 @@ def _on_grid(
     flux, ivar = np.zeros((2, len(spectra.id), grid.pixels), dtype=np.float32)
     distance = np.full(len(spectra.id), np.nan)
     use = _usable(spectra.zred)
+    if use.all():
+        use = slice(None)  # a view: copies of 64 spectra cost as much as regridding them
     zred, ebv = spectra.zred[use], _known_ebv(spectra)[1][use]
-    if use.any():
+    if len(zred):
         given = spectra.distance[use]
         cm = np.where(given > 0, given * CM_PER_MPC, luminosity_distance_cm(zred))
         distance[use] = cm / CM_PER_MPC

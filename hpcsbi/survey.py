@@ -235,10 +235,10 @@ def _unit(text: str) -> units.UnitBase:
 
 
 def _opened(path: Path) -> fits.HDUList:
-    hdus = fits.open(path)
-    with warnings.catch_warnings():  # a cut file is refused by _check, with its size
+    with warnings.catch_warnings():  # a cut file is refused by _check_layout, with its size
         warnings.simplefilter("ignore")
-        len(hdus)
+        hdus = fits.open(path)
+        len(hdus)  # reads all headers
     return hdus
 
 

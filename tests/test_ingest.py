@@ -148,6 +148,23 @@ def test_nothing_that_is_not_a_number_is_written(tmp_path):
     assert (ivar >= 0).all() and (flux[ivar == 0] == 0).all()
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("column", ["Z", "EBV", "DISTANCE", "FLUX", "IVAR"])
+def test_wild_values_never_stop_the_rest(column, tmp_path):
+    """Infinite, huge, tiny and negative numbers in a column leave finite rows, and a good one."""
+    wild = np.array([np.inf, -np.inf, np.nan, 1e300, -1e300, 1e-300, 1e30, 0.0, 0.05])
+    values = wild if column not in ("FLUX", "IVAR") else np.tile(wild[:, None], (1, 3000))
+    with np.errstate(over="ignore"):
+        path = survey_files.table(tmp_path / "wild.fits", rows=len(wild), **{column: values})
+
+    store = run(tmp_path / "spectra.zarr", path, "table")
+
+    flux, ivar, flags = (store.read(name) for name in ("flux", "ivar", "flags"))
+    assert np.isfinite(flux).all() and np.isfinite(ivar).all() and (ivar >= 0).all()
+    assert (ivar[-1] > 0).any() and not flags[-1] & Flag.NO_DATA
+    assert ((flags & Flag.NO_DATA > 0) == ((ivar > 0).sum(1) < 20)).all()
+
+
 def test_desi_flags(tmp_path):
     """Bad fibres, stars and targets without a redshift are flagged; all get their row."""
     survey_files.desi(
