@@ -13,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from hpcsbi.bands import histogram_band, pointwise_band, simultaneous_band
 from hpcsbi.diagnostics import chi, tarp_coverage
@@ -97,13 +98,16 @@ def drawn(figure: Figure, form: str = "svg") -> bytes:
 
     Arguments:
         figure: what to draw.
-        form: "svg" (text as outlines, dense points as pixels) or "png" (200 dots an inch).
+        form: "svg" (text as outlines, dense points as pixels) or "png" (of 64 colours).
     """
-    content = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+    content, small = io.BytesIO(), io.BytesIO()
     with rc_context(STYLE):
-        figure.savefig(content, format=form, dpi=200, metadata=metadata)
-    return content.getvalue()
+        if form == "svg":
+            figure.savefig(content, format=form, dpi=200, metadata={"Date": None, "Creator": None})
+            return content.getvalue()
+        figure.savefig(content, format=form, dpi=170)
+    Image.open(content).convert("RGB").quantize(64).save(small, form, optimize=True)
+    return small.getvalue()
 
 
 @styled
@@ -268,10 +272,11 @@ def _diagonal_band(axes: Axes, levels: np.ndarray, n: int) -> None:
     axes.plot([0, 1], [0, 1], color="0.4", lw=0.8, ls="--")
 
 
-def limits_of(values: np.ndarray) -> tuple[float, float]:
+def limits_of(values: np.ndarray, share: float = 0.04) -> tuple[float, float]:
+    """Range of almost all values, with a margin of a share of it."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return 0.0, 1.0
     low, high = np.quantile(finite, [0.001, 0.999])
-    margin = 0.04 * (high - low) or 0.5
+    margin = share * (high - low) or 0.5
     return low - margin, high + margin

@@ -80,7 +80,7 @@ def corner(
     grid = figure.subplots(n, n, squeeze=False)
     figure.subplots_adjust(0.11, 0.1, 0.985, 0.985, 0.06, 0.06)
     sets = [(samples, BLUE, "-")] + ([] if other is None else [(other, ORANGE, "--")])
-    limits = [limits_of(np.concatenate([s[:, i] for s, *_ in sets])) for i in range(n)]
+    limits = [limits_of(np.concatenate([s[:, i] for s, *_ in sets]), 0.12) for i in range(n)]
     for (i, j), axes in np.ndenumerate(grid):
         if j > i:
             axes.remove()
@@ -119,8 +119,9 @@ def spectrum_fit(
         floor: extra scatter in sigma, as a fraction of the model flux.
         title: a heading.
     """
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
+    figure = Figure(figsize=(10, 4.6))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
+    figure.subplots_adjust(0.07, 0.11, 0.985, 0.93, hspace=0.05)
     bands = np.quantile(predicted, [0.025, 0.16, 0.5, 0.84, 0.975], axis=0)
     valid = ivar > 0
     power = int(np.floor(np.log10(max(np.abs(bands[2]).max(), 1e-300))))
@@ -149,6 +150,7 @@ def spectrum_fit(
     residual = (seen - bands[2]) / noise
     _residuals(lower, residual, edges)
     lower.set(xlabel="rest-frame wavelength (vacuum) [Å]", ylabel=r"residual / $\sigma$")
+    figure.align_ylabels()
     return figure
 
 
@@ -164,8 +166,8 @@ def _panel(
         counts, edges = np.histogram(x, 30, limits[j])
         axes.stairs(gaussian_filter(counts / counts.sum(), 1), edges, color=colour, lw=1.2, ls=dash)
         return
-    counts, *edges = np.histogram2d(x, y, 40, (limits[j], limits[i]))
-    density = gaussian_filter(counts, 1.2 if len(draws) > 2000 else 2.0)
+    counts, *edges = np.histogram2d(x, y, 44, (limits[j], limits[i]))
+    density = gaussian_filter(counts, 1.2 if len(draws) > 2000 else 1.6)
     centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
     ordered = np.sort(density.ravel())[::-1]
     held = np.cumsum(ordered) / ordered.sum()
@@ -184,12 +186,12 @@ def _dress(axes: Axes, at: tuple[int, int], titles: Sequence[str], limits: list)
     """Ticks and labels on the outer panels only."""
     i, j = at
     axes.set_xlim(*limits[j])
-    axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
+    axes.set_xticks(_inner_ticks(*limits[j]))
     if i == j:
         axes.set(yticks=[], ylim=(0, None))
     else:
         axes.set_ylim(*limits[i])
-        axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
+        axes.set_yticks(_inner_ticks(*limits[i]))
     last = i == len(titles) - 1
     axes.tick_params(labelbottom=last, labelleft=j == 0 and i > 0, labelsize=7.5)
     axes.tick_params(axis="x", rotation=45)
@@ -219,6 +221,12 @@ def _mark_lines(axes: Axes, wave: np.ndarray) -> None:
                 fontsize=6.5,
                 color="0.45",
             )
+
+
+def _inner_ticks(low: float, high: float) -> np.ndarray:
+    """Two or three ticks that do not touch those of the next panel."""
+    ticks, margin = MaxNLocator(3).tick_values(low, high), 0.1 * (high - low)
+    return ticks[(ticks > low + margin) & (ticks < high - margin)]
 
 
 def _edges(wave: np.ndarray) -> np.ndarray:

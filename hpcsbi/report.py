@@ -1,0 +1,343 @@
+"""The page of a run: every store that is there, as one HTML file that needs nothing else."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hpcsbi import __version__, page, plots
+from hpcsbi.prior import Prior
+from hpcsbi.ssp import ARRAYS, Ssp
+from hpcsbi.store import (
+    Damaged,
+    Incomplete,
+    Store,
+    load_folder,
+    open_complete,
+    open_store,
+    write_atomically,
+)
+
+__all__ = ["report"]
+
+ROWS = 1_000_000  # rows looked at; more change no figure
+TABLE, OBJECTS, DRAWS = 20, 6, 200  # rows of the table, objects drawn, draws of each
+PERCENTILES = ("p16", "p50", "p84")
+
+
+def report(
+    out: str,
+    simulations: str,
+    training: str,
+    flow: str,
+    calibration: str,
+    spectra: str,
+    catalogue: str,
+    beside: str | None,
+    costs: str,
+) -> None:
+    """Write the page; what a run does not have yet is left out, with the job that makes it.
+
+    Arguments:
+        out: the HTML file.
+        simulations, training, calibration, spectra, catalogue: stores.
+        flow: folder of the flow.
+        beside: a second catalogue of the same spectra, under another prior, or None.
+        costs: file with one JSON line for each call of a stage.
+    """
+    torch.set_num_threads(1)
+    paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
+    paths |= {"ingest": spectra, "infer": catalogue}
+    stores = {job: _opened(path, job) for job, path in paths.items()}
+    stores["beside"] = _opened(beside, "infer") if beside and Path(beside).exists() else (None, [])
+    weights, untrained = _weights(Path(flow))
+    content = {
+        "title": f"hpcsbi: {Path(out).resolve().parent.name}",
+        "version": __version__,
+        "limit": 100,
+        "notices": _notices(stores, weights),
+        "settings": _settings(stores, weights),
+        "seds": _seds(*stores["simulate"]),
+        "training": _training(*stores["augment"], Path(flow) / "history.json", untrained),
+        "calibration": _calibration(*stores["calibrate"], Path(calibration).with_suffix(".json")),
+        "catalogue": _catalogue(stores, Path(flow) / "ssp.zarr"),
+        "costs": _costs(Path(costs)),
+    }
+    environment = Environment(
+        loader=PackageLoader("hpcsbi", "data"), autoescape=True, undefined=StrictUndefined
+    )
+    html = environment.get_template("report.html.j2").render(content).encode()
+    write_atomically(Path(out), html)
+    print(f"{out}: {len(html) / 1e6:.1f} MB.")
+
+
+def _opened(path: str, job: str) -> tuple[Store | None, list[str]]:
+    """A store with at least one finished shard, and what is to be said about it."""
+    name = Path(path).name
+    try:
+        store = open_store(path)
+    except FileNotFoundError:
+        return None, [f"There is no {name} yet: run jobs/{job}.py."]
+    except Damaged as error:
+        return None, [str(error)]
+    states = list(store.states().values())
+    done = states.count("done")
+    if not done:
+        return None, [f"{name} has no finished shard yet: run jobs/{job}.py."]
+    if done < len(states):
+        note = (
+            f"{name}: only {done} of {len(states)} shards are there; jobs/{job}.py makes the rest."
+        )
+        return store, [note]
+    return store, []
+
+
+def _label(store: Store) -> str:
+    return f"{store.path.parent.name}/{store.path.name}"
+
+
+def _rows(store: Store, most: int = ROWS) -> np.ndarray:
+    """The first rows of finished shards, at most `most`."""
+    rows, found = [], 0
+    for shard in store.shards:
+        if found < most and store.state(shard) == "done":
+            span = store.rows_of(shard)
+            rows.append(np.arange(span.start, span.stop))
+            found += len(rows[-1])
+    return np.concatenate(rows)[:most]
+
+
+def _read(store: Store, names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Arrays of a store that it has."""
+    return {name: store.read(name, rows) for name in names if name in store.group}
+
+
+def _json(path: Path) -> tuple[Any, list[str]]:
+    try:
+        return json.loads(path.read_text()), []
+    except FileNotFoundError:
+        return None, []
+    except ValueError as error:
+        return None, [f"{path.name} cannot be read ({error}): remove it and run its job again."]
+
+
+def _weights(folder: Path) -> tuple[dict, list[str]]:
+    """Settings and notice of the flow."""
+    try:
+        return load_folder(folder / "flow.safetensors")[1], []
+    except FileNotFoundError:
+        return {}, [f"There is no trained flow {folder.name} yet: run jobs/train.py."]
+    except Damaged as error:
+        return {}, [str(error)]
+
+
+def _notices(stores: dict, weights: dict) -> list[str]:
+    found = [store.attributes.get("notice", "") for store, _ in stores.values() if store]
+    return list(dict.fromkeys(text for text in [*found, weights.get("notice", "")] if text))
+
+
+def _settings(stores: dict, weights: dict) -> dict:
+    products = {_label(store): store.settings for store, _ in stores.values() if store}
+    if "settings" in weights:
+        products["flow"] = weights["settings"]
+    return {"products": products, "notes": [] if products else ["This run has nothing yet."]}
+
+
+def _prior_of(store: Store) -> Prior | None:
+    """The prior among a store's settings or, before those further up, the ones upstream."""
+    level = [store.settings]
+    while level:
+        for settings in level:
+            prior = settings.get("prior")
+            if isinstance(prior, dict) and "columns" in prior:
+                return Prior(**prior)
+        level = [inner for settings in level for inner in settings.values()]
+        level = [inner for inner in level if isinstance(inner, dict)]
+    return None
+
+
+def _ordered(store: Store) -> Prior | None:
+    """The prior with its columns in the order of the store's own coordinate, if it has one."""
+    prior = _prior_of(store)
+    if prior is None or "parameter" not in store.group:
+        return prior
+    names = [str(name) for name in store.read("parameter")]
+    return Prior({name: prior.columns[name] for name in names}, prior.bound_age)
+
+
+def _seds(store: Store | None, notes: list[str]) -> dict:
+    section = {"notes": notes, "image": None}
+    if store is None:
+        return section
+    rows = _rows(store)
+    good = rows[store.read("status", rows) == 0]
+    if not len(good):
+        return section | {"notes": [*notes, "No simulation succeeded: see the array status."]}
+    some, names = good[:2000], [str(name) for name in store.read("parameter")]
+    image = page.example_picture(
+        store.read("wave"), store.read("flux", some), store.read("theta", some), names
+    )
+    failed = f"{len(rows) - len(good)} of {len(rows)} rows failed." if len(good) < len(rows) else ""
+    return section | {"image": image, "rows": len(good), "failed": failed}
+
+
+def _training(store: Store | None, notes: list[str], history: Path, untrained: list[str]) -> dict:
+    section = {"pairs": [], "shared": 0, "image": None, "caption": ""}
+    if store is not None:
+        rows = _rows(store)
+        pairs, shared = page.pair_rows(store.read("split", rows), store.read("base", rows))
+        section |= {"pairs": pairs, "shared": shared}
+    entries, damaged = _json(history)
+    section["notes"] = [*notes, *untrained, *damaged]
+    scored = [entry for entry in entries or [] if "validation_log_prob" in entry]
+    if scored:
+        step = np.array([entry["step"] for entry in scored], dtype=float)
+        score = np.array([entry["validation_log_prob"] for entry in scored], dtype=float)
+        section["image"] = page.picture(plots.training_history(step, score))
+        section["caption"] = f"Held-out score {score[-1]:.3f} nat at step {step[-1]:.0f}."
+    return section
+
+
+def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
+    found, damaged = _json(verdict)
+    section = {"verdict": page.verdict_rows(found) if found else None, "notes": [*notes, *damaged]}
+    section |= {"numbers": [], "images": None}
+    prior = _ordered(store) if store else None
+    if prior is None:
+        return section
+    columns = _read(
+        store,
+        (
+            "theta",
+            "ranks",
+            "quantiles",
+            "tarp",
+            "n_draws",
+            "log_prob",
+            "predictive_p",
+            "acceptance",
+        ),
+        _rows(store, 100_000),
+    )
+    drawn = columns["n_draws"] > 0
+    if drawn.sum() < 5:
+        section["notes"].append("Fewer than 5 spectra have draws: there is nothing to show.")
+        return section
+    columns = {name: values[drawn] for name, values in columns.items()}
+    section["numbers"] = page.calibration_numbers(columns, int((~drawn).sum()))
+    return section | {"images": page.calibration_pictures(columns, prior)}
+
+
+def _catalogue(stores: dict, table: Path) -> dict:
+    (store, notes), (other, other_notes) = stores["infer"], stores["beside"]
+    section = {"rows": 0, "notes": [*notes, *other_notes]}
+    prior = _ordered(store) if store else None
+    if prior is None:
+        return section
+    rows = _rows(store)
+    n_draws, values = store.read("n_draws", rows), store.read("flags", rows)
+    listed = rows[:TABLE]
+    columns, second = _listed(store, prior, listed), None
+    if other is not None:
+        theirs = _ordered(other) or prior
+        second = _listed(other, theirs, listed)
+        if not set(second["id"]) <= {*columns["id"], ""}:
+            section["notes"].append(f"{_label(other)} is not of the same spectra: left out.")
+            other = second = None
+    section |= {
+        "rows": len(rows),
+        "without": int((n_draws == 0).sum()),
+        "flags": page.flag_rows(values),
+        "labels": [page.HEADERS.get(name, name) for name in prior.names],
+        "table": page.table_rows(columns, prior.names, second),
+        "beside": page.prior_difference(prior, theirs) if second else "",
+        "objects": [],
+    }
+    if "samples" not in store.group:
+        section["notes"].append("No draws were kept (infer.keep_draws=0): no corner plots.")
+    elif stores["ingest"][0] is not None:
+        section["objects"] = _objects(store, stores["ingest"][0], other, table, rows[n_draws > 0])
+    return section
+
+
+def _listed(store: Store, prior: Prior, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of the table; what an unfinished catalogue lacks is NaN."""
+    quantiles = [f"{name}_{p}" for name in prior.names for p in PERCENTILES]
+    rows = rows[rows < store.rows]
+    return _read(store, ["id", "zred", "flags", "chi2", *quantiles], rows)
+
+
+def _objects(
+    store: Store, spectra: Store, other: Store | None, table: Path, rows: np.ndarray
+) -> list[dict]:
+    """Figures of the first objects that have draws."""
+    prior = _ordered(store)
+    engine = _engine(table, prior)
+    objects = []
+    for row in rows[:OBJECTS]:
+        draws = _draws(store, row)
+        second = _draws(other, row) if other is not None and "samples" in other.group else None
+        one = {"title": _title(store, row), "spectrum": "", "floor": "", "legend": ""}
+        if second is not None and len(second):
+            theirs = _ordered(other)
+            difference = page.prior_difference(prior, theirs)
+            one["legend"] = f" Solid: this run; dashed: {difference}."
+            one["corner"] = page.corner_picture(prior, draws, theirs, second)
+        else:
+            one["corner"] = page.corner_picture(prior, draws)
+        if engine is not None:
+            observed = (spectra.read(name, np.array([row]))[0] for name in ("flux", "ivar"))
+            floor, model = _predicted(engine, prior, draws)
+            one["spectrum"] = page.fit_picture(spectra.read("wave"), *observed, model, floor)
+            one["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
+        objects.append(one)
+    return objects
+
+
+def _draws(store: Store, row: int) -> np.ndarray:
+    """Draws of one object, shape (n, n_theta)."""
+    samples = store.read("samples", np.array([row]))[0]
+    return samples[np.isfinite(samples).all(-1)]
+
+
+def _title(store: Store, row: int) -> str:
+    name, zred, chi2 = (store.read(key, np.array([row]))[0] for key in ("id", "zred", "chi2"))
+    return f"{name}, z = {page.number(zred, 4)}, χ²/pixel = {page.number(chi2)}"
+
+
+def _engine(table: Path, prior: Prior) -> Ssp | None:
+    try:
+        store = open_complete(table, "tabulate")
+    except (FileNotFoundError, Damaged, Incomplete):
+        return None
+    return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
+
+
+def _predicted(engine: Ssp, prior: Prior, draws: np.ndarray) -> tuple[float, np.ndarray]:
+    """Median noise floor, and the spectrum of each draw, shape (n, pixel)."""
+    theta = draws[:DRAWS]
+    with torch.no_grad():
+        model = engine.flux(torch.as_tensor(theta), prior.names).numpy()
+    named = "noise_floor" in prior.names
+    return float(np.median(theta[:, prior.names.index("noise_floor")])) if named else 0.0, model
+
+
+def _costs(path: Path) -> dict:
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return {"table": [], "notes": [f"There is no {path.name} yet: every job adds its cost."]}
+    entries, damaged = [], 0
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            entries.append({key: entry[key] for key in ("stage", "cpu_seconds", "wall_seconds")})
+        except (ValueError, KeyError, TypeError):
+            damaged += 1
+    table, total = page.cost_rows(entries)
+    notes = [f"{damaged} lines of {path.name} are cut short and left out."] if damaged else []
+    return {"table": table, "total": total, "notes": notes}

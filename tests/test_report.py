@@ -1,0 +1,253 @@
+"""The page of a run shows what is there, needs nothing else, and trusts no name."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
+from hpcsbi.flags import Flag
+from hpcsbi.grid import Grid
+from hpcsbi.prior import Prior
+from hpcsbi.report import report
+from hpcsbi.store import Array, create, save_folder
+
+GRID = Grid()
+BASIC = {
+    "logmass": {"low": 8, "high": 13},
+    "logzsol": {"low": -2, "high": 0.2},
+    "dust2": {"low": 0, "high": 4},
+    "tage": {"low": 0.01, "high": 4},
+    "tau": {"low": 0.1, "high": 1, "log": True},
+}
+PRIOR = Prior({**BASIC, "noise_floor": {"low": 0.003, "high": 0.2, "log": True}})
+OTHER = Prior({**BASIC, "tage": {"low": 0.01, "high": 13}})
+SIMULATIONS = {"prior": PRIOR.settings(), "grid": GRID.settings(), "n": 60}
+FLOW = {"training": {"simulations": SIMULATIONS}, "steps": 100}
+NOTICE = "A table for trying, not for science & <i>not</i> for quoting."
+IDS = ["<script>alert(1)</script>", "a & b", "spec-1", "spec-2"]
+N = len(IDS)
+
+
+def filled(path, arrays, settings, constants=None, shard=100, notice=NOTICE):
+    """A finished store of the arrays given, with coordinates beside them."""
+    made = {
+        name: Array(
+            {"row": len(values), **{f"{name}_{i}": k for i, k in enumerate(values.shape[1:])}},
+            "string" if values.dtype.kind in "UOT" else str(values.dtype),
+        )
+        for name, values in arrays.items()
+    }
+    for name, values in (constants or {}).items():
+        dtype = "string" if values.dtype.kind == "U" else "float64"
+        made[name] = Array({name: len(values)}, dtype, values=values)
+    store = create(path, made, settings, shard, {"notice": notice})
+    for i in store.shards:
+        store.write(i, **{name: values[store.rows_of(i)] for name, values in arrays.items()})
+    return store
+
+
+def simulations(folder, rng):
+    """Sixty made-up spectra, one of which failed."""
+    theta = PRIOR.sample(60, rng)
+    flux = (1 + rng.random((60, 1)) * GRID.wave / 5000).astype("float32")
+    arrays = {"theta": theta, "flux": flux, "status": (np.arange(60) == 3).astype("int8")}
+    coordinates = {"wave": GRID.wave, "parameter": np.array(PRIOR.names)}
+    filled(folder / "simulations.zarr", arrays, SIMULATIONS, coordinates)
+
+
+def training(folder):
+    """Pairs with an honest split, and a flow with its history."""
+    base = np.repeat(np.arange(60), 2)
+    split = np.where(base < 50, 0, 1).astype("int8")
+    filled(folder / "training.zarr", {"base": base, "split": split}, FLOW["training"])
+    header = {"settings": FLOW, "notice": NOTICE}
+    save_folder(folder / "flows/a/flow.safetensors", {"w": np.zeros(3)}, header)
+    history = [{"step": 10 * i, "validation_log_prob": i, "learning_rate": 1} for i in range(9)]
+    (folder / "flows/a/history.json").write_text(json.dumps(history))
+
+
+def table(folder):
+    """A table of grey stellar populations, good for nothing but drawing."""
+    z, ages = np.array([-2.0, -0.5, 0.4]), np.linspace(5.5, 10.2, 25)
+    slope = np.linspace(2, -2, 25)[:, None] + 0.1 * np.arange(3)[:, None, None]
+    continuum = 1e-4 * np.exp(slope * (GRID.wave / 6000 - 1)) * (ages[-1] + 1 - ages)[:, None]
+    continuum = np.stack([continuum, 0.01 * continuum, 0 * continuum], 2).astype("float32")
+    arrays = {"continuum": continuum, "lines": 0.01 * continuum}
+    coordinates = {"log_age": ages, "wave": GRID.wave, "dust_curve": (GRID.wave / 5500) ** -0.7}
+    coordinates["logzsol"] = z
+    filled(folder / "flows/a/ssp.zarr", arrays, {}, coordinates)
+
+
+def calibration(folder, rng, width=1.0):
+    """Calibration of a Gaussian posterior cut at the prior's box, by rejection."""
+    coordinates = PRIOR.coordinates(PRIOR.sample(200, rng))
+    sigma = 0.01 * (PRIOR.high - PRIOR.low)
+    middle = coordinates + sigma * rng.normal(size=coordinates.shape)
+    draws = middle[:, None] + width * sigma * rng.normal(size=(200, 100, len(sigma)))
+    kept = np.full(200, 100, "int32")
+    kept[9] = 0
+    draws[9] = np.nan
+    ranks = sbc_ranks(coordinates, draws, kept)
+    tarp = tarp_fractions(coordinates, draws, PRIOR.low, PRIOR.high, rng, kept)
+    draws[9] = 0
+    levels = [0.025, 0.16, 0.5, 0.84, 0.975]
+    quantiles = PRIOR.theta(np.moveaxis(np.quantile(draws, levels, axis=1), 0, 1))
+    arrays = {"theta": PRIOR.theta(coordinates), "ranks": ranks, "tarp": tarp, "n_draws": kept}
+    arrays["quantiles"] = np.moveaxis(quantiles, 1, 2).astype("float32")
+    found = {"parameter": np.array(PRIOR.names)}
+    filled(folder / "calibration.zarr", arrays, {"flow": FLOW}, found)
+    content = json.dumps(verdict(ranks, kept, tarp, PRIOR.names))
+    (folder / "calibration.json").write_text(content)
+
+
+def catalogue(path, prior, rng, ids=IDS):
+    """Posteriors of four objects, the last without draws."""
+    draws = prior.sample(N * 80, rng).reshape(N, 80, -1).astype("float32")
+    draws[-1] = np.nan
+    draws[0, 60:] = np.nan
+    arrays = {
+        "id": np.array(ids),
+        "zred": np.full(N, 0.1),
+        "flags": np.array([0, Flag.ZWARN, 0, Flag.NO_POSTERIOR], "int32"),
+        "n_draws": np.array([60, 80, 80, 0], "int32"),
+        "chi2": np.array([1.0, 1.1, 0.9, np.nan], "float32"),
+        "samples": draws,
+    }
+    for i, name in enumerate(prior.names):
+        quantiles = np.nanquantile(draws[:-1, :, i], [0.16, 0.5, 0.84], axis=1)
+        for suffix, values in zip(("p16", "p50", "p84"), quantiles, strict=True):
+            arrays[f"{name}_{suffix}"] = np.append(values, np.nan).astype("float32")
+    settings = {"flow": {"training": {"simulations": {"prior": prior.settings()}}}}
+    filled(path, arrays, settings, notice="")
+
+
+def spectra(folder, rng):
+    """Four observed spectra with masked pixels."""
+    flux = (1e4 * (1 + 0.05 * rng.normal(size=(N, GRID.pixels)))).astype("float32")
+    ivar = np.full((N, GRID.pixels), 1 / 500.0**2, "float32")
+    ivar[:, 30:40] = 0
+    flux[:, 33] = np.nan
+    settings = {"files": {f"<b>{i}.fits": {"bytes": i} for i in range(150)}}
+    filled(folder / "spectra.zarr", {"flux": flux, "ivar": ivar}, settings, {"wave": GRID.wave})
+
+
+def page_of(folder, beside=None):
+    """The page of a run folder, as text."""
+    names = ("simulations", "training", "calibration", "spectra", "catalogue")
+    stores = {name: str(folder / f"{name}.zarr") for name in names}
+    report(
+        out=str(folder / "report.html"),
+        flow=str(folder / "flows/a"),
+        beside=beside,
+        costs=str(folder / "costs.jsonl"),
+        **stores,
+    )
+    return (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with everything, and its page."""
+    folder, rng = tmp_path_factory.mktemp("runs") / "<demo>", np.random.default_rng(0)
+    folder.mkdir()
+    simulations(folder, rng)
+    training(folder)
+    table(folder)
+    calibration(folder, rng)
+    spectra(folder, rng)
+    catalogue(folder / "catalogue.zarr", PRIOR, rng)
+    catalogue(folder / "beside/catalogue.zarr", OTHER, rng)
+    cost = {"stage": "train", "cpu_seconds": 90, "wall_seconds": 45}
+    (folder / "costs.jsonl").write_text(f'{json.dumps(cost)}\n{{"stage": "inf')
+    return folder, page_of(folder, str(folder / "beside/catalogue.zarr"))
+
+
+def test_everything_is_on_the_page(run):
+    """All figures, both tables, the verdict, the notice and the cost of a whole run are there."""
+    page = run[1]
+
+    # spectra, history, three of calibration, and two for each object that has draws
+    assert page.count("<img ") == 5 + 2 * 3
+    for text in ("NOT FOR SCIENCE", "PASSED", "ZWARN", "NO_POSTERIOR", "1.5 min", "spec-2"):
+        assert text in page, text
+    assert "1 of 60 rows failed" in page
+    assert "tage from 0.01 to 13 (here 0.01 to 4), without noise_floor" in page
+    assert "1 lines of costs.jsonl are cut short" in page
+    assert len(page) < 5e6
+
+
+def test_the_page_needs_nothing_else(run):
+    """There is no address but data in the page, and no script."""
+    page = run[1]
+
+    assert "http:" not in page and "https:" not in page
+    assert all(link.startswith("data:image/") for link in re.findall(r'(?:src|href)="(.*?)"', page))
+    assert "url(" not in page and "<script" not in page
+
+
+def test_names_from_files_are_escaped(run):
+    """Ids, file names, notices and the run's own name are text, never markup."""
+    page = run[1]
+
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "a &amp; b" in page
+    assert "&lt;b&gt;7.fits" in page
+    assert "&lt;i&gt;not&lt;/i&gt;" in page
+    assert "hpcsbi: &lt;demo&gt;" in page
+
+
+def test_same_run_same_page(run):
+    """The page of a run that has not changed is the same, byte for byte."""
+    folder, page = run
+
+    assert page == page_of(folder, str(folder / "beside/catalogue.zarr"))
+
+
+def test_an_empty_run_has_a_page(tmp_path):
+    """With nothing there the page says which job makes each part, and shows no figure."""
+    page = page_of(tmp_path, str(tmp_path / "beside/catalogue.zarr"))
+
+    for job in ("simulate", "augment", "train", "calibrate", "infer"):
+        assert f"run jobs/{job}.py" in page, job
+    assert "<img " not in page and "NOT FOR SCIENCE" not in page
+
+
+def test_a_failed_calibration_is_told_in_full(tmp_path):
+    """A posterior half as wide as it should be fails on the page, with the parameters named."""
+    calibration(tmp_path, np.random.default_rng(0), width=0.5)
+
+    page = page_of(tmp_path)
+
+    assert "FAILED" in page and "PASSED" not in page
+    assert "ranks of tage are not uniform: KS p = " in page
+
+
+def test_missing_shards_and_missing_pieces_are_told(tmp_path, run):
+    """Without table, draws or a whole catalogue the page shows the rest and says what lacks."""
+    shutil.copytree(run[0] / "catalogue.zarr", tmp_path / "catalogue.zarr")
+    shutil.copytree(run[0] / "spectra.zarr", tmp_path / "spectra.zarr")
+    (tmp_path / "simulations.zarr").mkdir()
+    store = create(tmp_path / "training.zarr", {"x": Array({"row": 9}, "int8")}, {}, 3)
+    (tmp_path / "calibration.json").write_text("{")
+
+    page = page_of(tmp_path)
+
+    assert page.count("<img ") == 3  # corner plots; predicted spectra need the table
+    assert "not a Zarr store" in page or "none of hpcsbi" in page
+    assert f"{store.path.name} has no finished shard yet" in page
+    assert "calibration.json cannot be read" in page
+
+
+def test_a_catalogue_of_other_spectra_is_not_shown_beside(tmp_path, run):
+    """A second catalogue whose ids differ is left out, and the page says so."""
+    shutil.copytree(run[0] / "catalogue.zarr", tmp_path / "catalogue.zarr")
+    other = tmp_path / "other/catalogue.zarr"
+    catalogue(other, OTHER, np.random.default_rng(1), ["w", "x", "y", "z"])
+
+    page = page_of(tmp_path, str(other))
+
+    assert "is not of the same spectra" in page
+    assert "Second lines" not in page
