@@ -1,7 +1,9 @@
 """Where the work runs: in this process, or in processes of this machine through Dask."""
 
+import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -27,8 +29,11 @@ class Serial:
         self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
     ) -> Iterator[tuple[Any, Any]]:
         """Yield (piece, result or Failure) as they are done."""
-        for piece in pieces:
-            yield piece, _guarded(function, piece)
+        with ThreadPoolExecutor(1) as thread:
+            for piece in pieces:
+                future = thread.submit(function, piece)
+                error = future.exception()
+                yield piece, _told(error) if error else future.result()
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Local:
         from distributed import Client, LocalCluster, as_completed
         from distributed.security import Security
 
+        logging.getLogger("distributed").setLevel(logging.WARNING)
         security = Security.temporary()
         with (
             LocalCluster(
@@ -73,13 +79,13 @@ class Local:
             Client(cluster, security=security) as client,
         ):
             queue = iter(pieces)
-            submit = partial(client.submit, _guarded, function, pure=False)
+            submit = partial(client.submit, function, pure=False)
             flight = {submit(piece): piece for piece in islice(queue, 2 * self.workers)}
             done = as_completed(list(flight))
             for future in done:
                 piece = flight.pop(future)
                 error = future.exception()
-                yield piece, Failure(repr(error)) if error else future.result()
+                yield piece, _told(error) if error else future.result()
                 future.release()
                 for fresh in islice(queue, 1):
                     future = submit(fresh)
@@ -136,9 +142,5 @@ def run_shards(
     return receipts
 
 
-def _guarded(function: Callable[[Any], Any], piece: Any) -> Any:
-    """One piece must not end the others: any error becomes a Failure that is reported."""
-    try:
-        return function(piece)
-    except Exception as error:  # noqa: BLE001  reported by run_shards, never dropped
-        return Failure("".join(traceback.format_exception(error, limit=-4)).rstrip())
+def _told(error: BaseException) -> Failure:
+    return Failure("".join(traceback.format_exception(error, limit=-4)).rstrip())

@@ -19,7 +19,7 @@ class Grid:
             real data gives) or "point" (F_lambda at the centre, what the paper's resampling gives).
 
     Raises:
-        ValueError: an empty or reversed grid, an unknown sampling, or pixels outside FSPS's library.
+        ValueError: an empty or reversed grid, an unknown sampling, pixels outside the library.
 
     Example:
         >>> grid = Grid(first=3750.0, last=9500.0, pixels=138)

@@ -57,7 +57,7 @@ class Prior:
         bound_age: `tage` ends at the age of the Universe at the object's redshift.
 
     Raises:
-        ValueError: a name that no simulator knows, an empty range, or a range that FSPS cannot make.
+        ValueError: an unknown name, an empty range, or a range that FSPS cannot make.
 
     Example:
         >>> prior = Prior({"logmass": Column(8, 13), "tau": Column(0.1, 1.0, log=True)})
@@ -134,13 +134,11 @@ class Prior:
         self, n: int, rng: np.random.Generator, zred: np.ndarray | float | None = None
     ) -> np.ndarray:
         """Draw n rows of theta, float64, shape (n, n_theta); `zred` bounds tage where asked."""
-        high = self._upper(zred)
+        high = self.upper(zred)
         u = rng.random((n, len(self.names)))
         return self.theta(self.low + (high - self.low) * u)
 
-    def support(
-        self, theta: np.ndarray, zred: np.ndarray | float | None = None
-    ) -> np.ndarray:
+    def support(self, theta: np.ndarray, zred: np.ndarray | float | None = None) -> np.ndarray:
         """True where theta lies inside the box, bool, shape (...); NaN lies outside.
 
         Arguments:
@@ -148,16 +146,14 @@ class Prior:
             zred: redshifts that broadcast against theta's leading dimensions.
         """
         theta = np.asarray(theta, dtype=float)
-        low, high = self.theta(self.low), self.theta(self._upper(zred))
+        low, high = self.theta(self.low), self.theta(self.upper(zred))
         return ((theta >= low) & (theta <= high)).all(-1)
 
-    def log_prob(
-        self, theta: np.ndarray, zred: np.ndarray | float | None = None
-    ) -> np.ndarray:
+    def log_prob(self, theta: np.ndarray, zred: np.ndarray | float | None = None) -> np.ndarray:
         """Log density in theta's own units, -inf outside the support, shape (...)."""
         theta = np.asarray(theta, dtype=float)
         inside = self.support(theta, zred)
-        width = np.log(self._upper(zred) - self.low).sum(-1)
+        width = np.log(self.upper(zred) - self.low).sum(-1)
         logs = np.where(self.log, theta, 1.0)
         slope = np.log(np.where(logs > 0, logs, 1.0) * np.where(self.log, math.log(10), 1.0))
         return np.where(inside, -width - slope.sum(-1), -np.inf)
@@ -169,7 +165,7 @@ class Prior:
             "bound_age": self.bound_age,
         }
 
-    def _upper(self, zred: np.ndarray | float | None) -> np.ndarray:
+    def upper(self, zred: np.ndarray | float | None) -> np.ndarray:
         """Upper bounds in coordinates, shape (..., n_theta), with tage bounded at `zred`."""
         if zred is None or not self.bound_age:
             return self.high
@@ -200,4 +196,6 @@ def _check_column(name: str, column: Column) -> None:
             f"FSPS makes spectra for {low} to {high}: narrow it in conf/prior."
         )
     if column.log and column.low <= 0:
-        raise ValueError(f"prior of {name} is flat in log, but low is {column.low}: it must be > 0.")
+        raise ValueError(
+            f"prior of {name} is flat in log, but low is {column.low}: it must be > 0."
+        )

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -36,6 +37,7 @@ __all__ = [
     "open_store",
     "save_folder",
     "write_atomically",
+    "write_parquet",
 ]
 
 MARKS = ".marks"
@@ -143,7 +145,7 @@ class Store:
         write_atomically(self._mark(shard), json.dumps(mark, sort_keys=True).encode())
 
     def state(self, shard: int, verify: bool = False) -> str:
-        """"done", "failed", "missing", or with `verify` "damaged"."""
+        """ "done", "failed", "missing", or with `verify` "damaged"."""
         if not self._mark(shard).exists():
             return "failed" if self._mark(shard, "failed").exists() else "missing"
         if verify and not self._is_intact(shard):
@@ -241,7 +243,9 @@ def open_store(path: str | Path) -> Store:
     except (OSError, ValueError, KeyError) as error:
         raise Damaged(f"{path} is not a Zarr store ({error}): remove it and run again.") from error
     if not known:
-        raise Damaged(f"{path} is a Zarr store but none of hpcsbi: choose another run=... or name=...")
+        raise Damaged(
+            f"{path} is a Zarr store but none of hpcsbi: choose another run=... or name=..."
+        )
     return store
 
 
@@ -280,7 +284,7 @@ def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
 
 def save_folder(path: str | Path, tensors: Mapping[str, np.ndarray], settings: Mapping) -> None:
     """Write weights and settings as one safetensors file, atomically (numbers only, no pickle)."""
-    header = {"settings": json.dumps(settings, sort_keys=True)}
+    header = {"settings": json.dumps(settings)}  # unsorted: the order of columns counts
     write_atomically(Path(path), save_tensors(dict(tensors), metadata=header))
 
 
@@ -296,8 +300,25 @@ def load_folder(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
         length = int.from_bytes(raw[:8], "little")
         settings = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["settings"])
         return load_tensors(raw), settings
-    except Exception as error:  # noqa: BLE001  safetensors raises its own untyped errors
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} is damaged ({error}): remove it and run again.") from error
+
+
+def write_parquet(
+    path: str | Path, columns: Mapping[str, np.ndarray], header: Mapping[str, str]
+) -> None:
+    """Write columns as one Parquet file, atomically, with `header` as key-value metadata."""
+    import pyarrow
+    import pyarrow.parquet
+
+    arrays = {
+        name: values.astype(object) if values.dtype.kind in "UTO" else values
+        for name, values in columns.items()
+    }
+    table = pyarrow.table(arrays).replace_schema_metadata(dict(header))
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    write_atomically(Path(path), sink.getvalue().to_pybytes())
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,0 +1,47 @@
+"""From what lies on disk to the parts that compute with it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hpcsbi.flow import Posterior
+from hpcsbi.prior import Prior
+from hpcsbi.ssp import ARRAYS, Ssp
+from hpcsbi.store import Mismatch, differences, load_folder, open_complete
+
+__all__ = ["load_engine", "load_posterior", "refuse_other_settings"]
+
+
+def load_posterior(folder: str | Path) -> Posterior:
+    """The trained flow of a folder.
+
+    Raises:
+        FileNotFoundError: the flow is not trained, or not to its end.
+        Damaged: its file is cut short.
+    """
+    path = Path(folder) / "flow.safetensors"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
+            "(a folder such as runs/demo/flows/projection_zuko_maf_h128_t5)."
+        )
+    tensors, header = load_folder(path)
+    return Posterior(header["settings"], tensors, header["notice"])
+
+
+def load_engine(table: str | Path, prior: Prior) -> Ssp:
+    """The table engine over the ranges of a prior."""
+    store = open_complete(table, "tabulate")
+    return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
+
+
+def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend: str) -> None:
+    """Raise with every setting that differs.
+
+    Raises:
+        Mismatch: something differs.
+    """
+    lines = list(differences(dict(found), dict(asked)))
+    if lines:
+        raise Mismatch(
+            f"{path} was made with other settings:\n  " + "\n  ".join(lines) + f"\n{mend}"
+        )

@@ -1,0 +1,227 @@
+"""Infer: posteriors of survey spectra, one row out for every row in, catalogue.zarr."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpcsbi.artifacts import load_engine, load_posterior, refuse_other_settings
+from hpcsbi.cluster import Local, Serial, run_shards
+from hpcsbi.flags import Flag, counts, legend
+from hpcsbi.flow import Draws, Posterior
+from hpcsbi.predictive import predict
+from hpcsbi.prior import age_of_universe
+from hpcsbi.seeds import object_seed
+from hpcsbi.store import Array, Store, create, open_complete, open_store, write_parquet
+
+__all__ = ["infer"]
+
+QUANTILES = {"p2_5": 0.025, "p16": 0.16, "p50": 0.5, "p84": 0.84, "p97_5": 0.975}
+EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
+NOT_INFERRED = Flag.NO_DATA | Flag.UNREADABLE
+HIGH_FLOOR = 0.05
+IMPROBABLE = 1e-3
+FEW_ACCEPTED = 0.05
+
+
+def infer(
+    out: str,
+    flow: str,
+    spectra: str,
+    draws: int,
+    cap: int,
+    keep_draws: int,
+    shard: int,
+    seed: int,
+    cluster: Serial | Local,
+) -> None:
+    """Draw from the posterior of every spectrum; write quantiles, checks and flags.
+
+    Arguments:
+        out: the store to write, catalogue.zarr; catalogue.parquet beside it holds the same columns.
+        flow: folder of the trained flow.
+        spectra: the store of spectra.
+        draws: posterior draws of each spectrum.
+        cap: draws made at most of each spectrum, in units of `draws`.
+        keep_draws: draws of each spectrum that the store keeps.
+        shard: spectra in a shard.
+        seed: seed of the draws; those of an object depend on it and on the object's id only.
+        cluster: where to run.
+
+    Raises:
+        Mismatch: the spectra lie on another grid than the flow's.
+        ValueError: more draws to keep than drawn.
+    """
+    if not 0 <= keep_draws <= draws:
+        raise ValueError(f"infer.keep_draws={keep_draws} of infer.draws={draws}: keep 0 to all.")
+    posterior, source = load_posterior(flow), open_complete(spectra, "ingest")
+    refuse_other_settings(
+        spectra,
+        source.settings["grid"],
+        posterior.grid.settings(),
+        "Ingest the spectra on the flow's grid (asked), or name another infer.flow.",
+    )
+    settings = {
+        "flow": posterior.settings,
+        "spectra": source.settings,
+        "draws": draws,
+        "cap": cap,
+        "keep_draws": keep_draws,
+        "seed": seed,
+    }
+    notice = posterior.notice or source.attributes.get("notice", "")
+    arrays = _arrays(source.rows, posterior, keep_draws)
+    store = create(out, arrays, settings, shard, {"notice": notice})
+    run_shards(partial(_infer_shard, out, flow, spectra), store, cluster, "infer")
+    columns = [name for name, array in arrays.items() if len(array.dims) == 1 and not array.values]
+    write_parquet(
+        Path(out).with_suffix(".parquet"),
+        {name: store.read(name) for name in columns},
+        {"notice": notice, "flags": legend()["comment"]},
+    )
+    _tell(store, notice)
+
+
+def _arrays(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, Array]:
+    row = {"row": rows}
+    quantiles = {
+        f"{name}_{quantile}": Array(row, "float32", {"units": unit, "nuisance": name in nuisance})
+        for nuisance in [posterior.prior.nuisance]
+        for name, unit in posterior.prior.units.items()
+        for quantile in QUANTILES
+    }
+    samples = {"row": rows, "draw": keep_draws, "parameter": len(posterior.names)}
+    kept = {"samples": Array(samples, "float32")} if keep_draws else {}
+    return {
+        "id": Array(row, "string"),
+        "zred": Array(row, "float64"),
+        **quantiles,
+        "flags": Array(row, "int32", legend()),
+        "n_draws": Array(row, "int32", {"long_name": "draws inside the prior"}),
+        "acceptance": Array(row, "float32", {"long_name": "share of draws inside the prior"}),
+        "n_pixels": Array(row, "int32", {"long_name": "valid pixels"}),
+        "chi2": Array(row, "float32", {"long_name": "chi squared per valid pixel, floor included"}),
+        "predictive_p": Array(row, "float32", {"long_name": "posterior predictive p-value"}),
+        **kept,
+    }
+
+
+def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
+    torch.set_num_threads(1)
+    store, source, posterior = Store(Path(out)), open_store(spectra), load_posterior(flow)
+    settings, rows = store.settings, store.rows_of(shard)
+    names = ("id", "zred", "flux", "ivar", "flags")
+    ids, zred, flux, ivar, flags = (source.read(name, rows) for name in names)
+    columns = _nothing(len(ids), posterior.names, settings["keep_draws"])
+    columns |= {
+        "id": ids,
+        "zred": zred,
+        "flags": flags,
+        "n_pixels": (ivar > 0).sum(1, dtype=np.int32),
+    }
+    usable = posterior.representation.usable(torch.from_numpy(flux), torch.from_numpy(ivar)).numpy()
+    good = usable & (flags & NOT_INFERRED == 0)
+    if good.any():
+        seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
+        found = _measure(posterior, flow, flux[good], ivar[good], zred[good], seeds[good], settings)
+        for name, values in found.items():
+            columns[name][good] = values
+    columns["flags"] = flags | columns.pop("new_flags")
+    store.write(shard, **columns)
+    return len(ids)
+
+
+def _measure(
+    posterior: Posterior,
+    flow: str,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    zred: np.ndarray,
+    seeds: np.ndarray,
+    settings: dict,
+) -> dict[str, np.ndarray]:
+    """Columns of the spectra that can be inferred."""
+    drawn = posterior.sample(flux, ivar, settings["draws"], seeds, zred, settings["cap"])
+    columns = {"n_draws": drawn.kept, "acceptance": drawn.acceptance}
+    full = drawn.kept == settings["draws"]
+    quantiles = np.full((len(QUANTILES), len(flux), len(posterior.names)), np.nan)
+    some = drawn.kept > 0
+    if some.any():
+        quantiles[:, some] = np.nanquantile(drawn.theta[some], list(QUANTILES.values()), axis=1)
+    for j, name in enumerate(posterior.names):
+        for i, quantile in enumerate(QUANTILES):
+            columns[f"{name}_{quantile}"] = quantiles[i, :, j]
+    columns |= {"chi2": np.full(len(flux), np.nan), "predictive_p": np.full(len(flux), np.nan)}
+    table = Path(flow) / "ssp.zarr"
+    if full.any() and table.exists():
+        ssp = load_engine(table, posterior.prior)
+        seen = predict(ssp, posterior.names, drawn.theta[full], flux[full], ivar[full])
+        columns["chi2"][full], columns["predictive_p"][full] = seen.chi2, seen.p_value
+    if settings["keep_draws"]:
+        columns["samples"] = drawn.theta[:, : settings["keep_draws"]]
+    columns["new_flags"] = _flags(posterior, drawn, columns, zred)
+    older = _older_than_universe(posterior, flux, ivar, zred, seeds)
+    columns["new_flags"][older] |= Flag.OLDER_THAN_UNIVERSE
+    return columns
+
+
+def _flags(
+    posterior: Posterior, drawn: Draws, columns: dict[str, np.ndarray], zred: np.ndarray
+) -> np.ndarray:
+    flags = np.zeros(len(zred), dtype=np.int32)
+    flags[drawn.kept < drawn.theta.shape[1]] |= Flag.LOW_ACCEPTANCE
+    flags[drawn.acceptance < FEW_ACCEPTED] |= Flag.LOW_ACCEPTANCE
+    flags[drawn.kept == 0] |= Flag.NO_POSTERIOR
+    flags[_at_edge(posterior, drawn, zred)] |= Flag.EDGE
+    flags[columns["predictive_p"] < IMPROBABLE] |= Flag.PREDICTIVE
+    if "noise_floor" in posterior.names:
+        flags[columns["noise_floor_p50"] > HIGH_FLOOR] |= Flag.FLOOR_HIGH
+    return flags
+
+
+def _at_edge(posterior: Posterior, drawn: Draws, zred: np.ndarray) -> np.ndarray:
+    """True where over a tenth of the draws lie in the outer 2 % of a parameter of the galaxy."""
+    prior = posterior.prior
+    width = EDGE_WIDTH * (prior.high - prior.low)
+    columns = [name not in prior.nuisance for name in prior.names]
+    coordinates = prior.coordinates(np.nan_to_num(drawn.theta, nan=1.0))
+    high = prior.upper(zred)[..., None, :] if prior.bound_age else prior.high
+    shares = [
+        (near & np.isfinite(drawn.theta)).sum(1) / np.maximum(drawn.kept, 1)[:, None]
+        for near in (coordinates < prior.low + width, coordinates > high - width)
+    ]
+    return np.any([(share > EDGE_SHARE)[:, columns].any(1) for share in shares], axis=0)
+
+
+def _older_than_universe(
+    posterior: Posterior, flux: np.ndarray, ivar: np.ndarray, zred: np.ndarray, seeds: np.ndarray
+) -> np.ndarray:
+    """True where most draws are older than the Universe was, before that bound cuts them."""
+    if not posterior.prior.bound_age:
+        return np.zeros(len(zred), dtype=bool)
+    free = posterior.sample(flux, ivar, 50, seeds)
+    older = free.theta[..., posterior.names.index("tage")] > age_of_universe(zred)[:, None]
+    return older.mean(1) > 0.5
+
+
+def _nothing(rows: int, names: tuple[str, ...], keep_draws: int) -> dict[str, np.ndarray]:
+    """Columns of rows that nothing is inferred for."""
+    nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
+    columns = {f"{name}_{quantile}": nan(rows) for name in names for quantile in QUANTILES}
+    columns |= {name: nan(rows) for name in ("acceptance", "chi2", "predictive_p")}
+    if keep_draws:
+        columns["samples"] = nan((rows, keep_draws, len(names)))
+    columns["n_draws"] = np.zeros(rows, dtype=np.int32)
+    columns["new_flags"] = np.full(rows, int(Flag.NO_POSTERIOR), dtype=np.int32)
+    return columns
+
+
+def _tell(store: Store, notice: str) -> None:
+    flags = store.read("flags")
+    n = int((store.read("n_draws") > 0).sum())
+    print(f"{store.path}: {n} of {store.rows} spectra have a posterior.")
+    for name, count in counts(flags).items():
+        print(f"  {name}: {count}")
+    if notice:
+        print(notice)

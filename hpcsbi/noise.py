@@ -1,0 +1,207 @@
+"""Noise: from a noise-free spectrum to what an instrument would have recorded of it."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import torch
+
+__all__ = ["FractionalNoise", "Noise", "SurveyNoise", "make_noise", "total_sigma"]
+
+Pair = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+# Observed-frame coverage of the spectrographs, Angstrom: SDSS, DESI, MaNGA, BOSS.
+WINDOWS = ((3820.0, 9200.0), (3600.0, 9824.0), (3622.0, 10354.0), (3600.0, 10400.0))
+# Bright sky lines and bands, observed frame, Angstrom: centre and half width.
+SKY = ((5578.0, 15.0), (6301.0, 15.0), (6870.0, 40.0), (7610.0, 60.0), (8350.0, 150.0))
+SKY_RED = 9250.0
+
+
+class Noise(Protocol):
+    """What every noise model does."""
+
+    def __call__(
+        self,
+        flux: torch.Tensor,
+        wave: torch.Tensor,
+        floor: torch.Tensor | None,
+        generator: torch.Generator,
+    ) -> Pair:
+        """Noisy flux and its ivar, both (n, pixels), and the redshift of the observation, (n,)."""
+
+    def settings(self) -> dict:
+        """Plain numbers from which `make_noise` makes an equal model."""
+
+
+@dataclass(frozen=True)
+class FractionalNoise:
+    """The paper's noise: Gaussian with a sigma that is a fraction of the true flux.
+
+    The ivar that goes with a spectrum is that of the *recorded* flux, as an observer would quote
+    it: the sigma of the true flux would give the truth away.
+
+    Arguments:
+        fraction: sigma over true flux.
+
+    References:
+        Khullar et al. 2022, section 2: 5 % of the flux at a given wavelength.
+    """
+
+    fraction: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 0.25:
+            raise ValueError(f"noise.fraction is {self.fraction}: it must lie between 0 and 0.25.")
+
+    def __call__(
+        self,
+        flux: torch.Tensor,
+        wave: torch.Tensor,
+        floor: torch.Tensor | None,
+        generator: torch.Generator,
+    ) -> Pair:
+        """See `Noise`; no pixel is masked, and a noise floor is not part of this model."""
+        noise = self.fraction * _Draw(generator).normal(*flux.shape)
+        noisy = flux * (1 + noise.clamp_min(-0.95))  # -19 sigma: keeps the logarithm defined
+        return noisy, (self.fraction * noisy) ** -2, flux.new_zeros(len(flux))
+
+    def settings(self) -> dict:
+        """See `Noise`."""
+        return {"kind": "fractional", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class SurveyNoise:
+    """Noise of spectroscopic surveys: S/N, wavelength-dependent sigma, masks, truncation, floor.
+
+    A spectrograph and a redshift are drawn; pixels outside its window are masked, sky lines raise
+    sigma where they fall in the rest frame. Sigma otherwise lies between constant (sky-limited)
+    and proportional to the flux, with a smooth tilt and jitter. Single pixels and gaps are masked
+    at random, and some spectra are cut to a contiguous stretch. The noise floor is a fraction of
+    the true flux, added in quadrature; the quoted ivar does not know of it.
+
+    Arguments:
+        snr: lowest and highest mean flux / sigma of valid pixels, log-uniform.
+        max_zred: redshifts are uniform up to here, with a third of them below 0.03.
+        min_pixels: at least so many pixels stay valid.
+        cut: share of the spectra that keep only a contiguous stretch.
+    """
+
+    snr: tuple[float, float] = (2.0, 1000.0)
+    max_zred: float = 0.8
+    min_pixels: int = 20
+    cut: float = 0.1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "snr", tuple(self.snr))
+        if not 0 < self.snr[0] < self.snr[1]:
+            raise ValueError(f"noise.snr is {self.snr}: it must be two rising positive numbers.")
+
+    def __call__(
+        self,
+        flux: torch.Tensor,
+        wave: torch.Tensor,
+        floor: torch.Tensor | None,
+        generator: torch.Generator,
+    ) -> Pair:
+        """See `Noise`."""
+        draw = _Draw(generator)
+        window, zred = self._observation(len(flux), draw)
+        observed = wave * (1 + zred[:, None])
+        valid = self._valid(observed, window, draw)
+        sigma = self._sigma(flux, observed, valid, draw)
+        total = torch.hypot(sigma, flux * floor[:, None]) if floor is not None else sigma
+        noisy = flux + total * draw.normal(*flux.shape)
+        return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0), zred
+
+    def settings(self) -> dict:
+        """See `Noise`."""
+        return {"kind": "survey", **asdict(self)}
+
+    def _observation(self, n: int, draw: "_Draw") -> tuple[torch.Tensor, torch.Tensor]:
+        window = torch.tensor(WINDOWS, device=draw.device)[draw.integer(len(WINDOWS), n)]
+        near = draw.uniform(n) < 1 / 3
+        return window, torch.where(near, 0.03, self.max_zred) * draw.uniform(n)
+
+    def _valid(self, observed: torch.Tensor, window: torch.Tensor, draw: "_Draw") -> torch.Tensor:
+        n, pixels = observed.shape
+        index = torch.arange(pixels, device=draw.device)
+        inside = (observed >= window[:, :1]) & (observed <= window[:, 1:])
+        # Bad pixels: half of the spectra have none, the others up to 5 %.
+        rate = 0.1 * (draw.uniform(n, 1) - 0.5).clamp_min(0)
+        good = draw.uniform(n, pixels) >= rate
+        for _ in range(2):  # two gaps, each in a third of the spectra
+            start, length = draw.integer(pixels, n, 1), 1 + draw.integer(20, n, 1)
+            gap = (index >= start) & (index < start + length) & (draw.uniform(n, 1) < 1 / 3)
+            good &= ~gap
+        length = self.min_pixels + (pixels - self.min_pixels) * draw.uniform(n, 1)
+        start = (pixels - length) * draw.uniform(n, 1)
+        stretch = (index >= start) & (index < start + length)
+        stretch |= draw.uniform(n, 1) >= self.cut
+        valid = inside & good & stretch
+        # Too little left: keep the window alone, and if that is too little, everything.
+        for fallback in (inside, torch.ones_like(inside)):
+            short = valid.sum(1, keepdim=True) < self.min_pixels
+            valid = torch.where(short, fallback, valid)
+        return valid
+
+    def _sigma(
+        self, flux: torch.Tensor, observed: torch.Tensor, valid: torch.Tensor, draw: "_Draw"
+    ) -> torch.Tensor:
+        n, pixels = flux.shape
+        x = torch.linspace(-1, 1, pixels, device=draw.device)
+        level = _mean(flux, valid)
+        relative = (flux / level).clamp_min(1e-3)
+        tilt = 0.3 * (draw.normal(n, 1) * x + draw.normal(n, 1) * (x * x - 1 / 3))
+        log_sigma = draw.uniform(n, 1) * relative.log() + tilt + 0.1 * draw.normal(n, pixels)
+        for centre, half in SKY:
+            bright = (observed - centre).abs() < half
+            log_sigma = log_sigma + bright * draw.uniform(n, 1)
+        log_sigma = log_sigma + (observed > SKY_RED) * draw.uniform(n, 1) * 1.5
+        sigma = log_sigma.exp() * level
+        low, high = (math.log(s) for s in self.snr)
+        snr = (low + (high - low) * draw.uniform(n, 1)).exp()
+        return sigma * _mean(flux / sigma, valid) / snr
+
+
+def make_noise(kind: str, **settings: float) -> Noise:
+    """Noise model of the settings that `settings()` gave, or of conf/noise."""
+    kinds = {"fractional": FractionalNoise, "survey": SurveyNoise}
+    if kind not in kinds:
+        raise ValueError(f"noise.kind is {kind!r}: choose from {', '.join(kinds)}.")
+    return kinds[kind](**settings)
+
+
+def total_sigma(
+    ivar: torch.Tensor, model: torch.Tensor, floor: torch.Tensor | float
+) -> torch.Tensor:
+    """Sigma of valid pixels, quoted error and floor in quadrature; 1 where ivar is 0.
+
+    Arguments:
+        ivar: inverse variance as quoted, shape (..., pixels).
+        model: model flux, shape (..., pixels).
+        floor: noise floor as a fraction of the model flux, broadcastable to (..., pixels).
+    """
+    variance = torch.where(ivar > 0, 1 / ivar.clamp_min(1e-38), 1.0)
+    return (variance + torch.where(ivar > 0, (floor * model) ** 2, 0.0)).sqrt()
+
+
+class _Draw:
+    """Random tensors from one generator."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator, self.device = generator, generator.device
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.device)
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def integer(self, below: int, *shape: int) -> torch.Tensor:
+        return torch.randint(below, shape, generator=self.generator, device=self.device)
+
+
+def _mean(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Mean over valid pixels, shape (n, 1)."""
+    return (values * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True)

@@ -1,0 +1,205 @@
+"""Train: fit the flow to pairs of theta and spectrum, flows/<name>."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from hpcsbi import representation as representations
+from hpcsbi.artifacts import load_engine, refuse_other_settings
+from hpcsbi.dust import dust_curve
+from hpcsbi.flow import Flow
+from hpcsbi.noise import make_noise
+from hpcsbi.optimisation import Fit, seen_by
+from hpcsbi.pairs import split_of
+from hpcsbi.prior import Prior
+from hpcsbi.representation import Representation
+from hpcsbi.store import Store, load_folder, open_complete, save_folder, write_atomically
+from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
+
+__all__ = ["train"]
+
+MEND = "Choose another name=... or train.out=..., or remove that folder."
+
+
+def train(
+    out: str,
+    training: str,
+    table: str,
+    source: str,
+    flow: Flow,
+    representation: str,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    threads: int,
+    checkpoint: int,
+) -> None:
+    """Fit the flow with a stated budget of steps; the learning rate ends at zero with it.
+
+    Killed at any point and started again it goes on from the last checkpoint, to the same weights.
+
+    Arguments:
+        out: folder of the flow.
+        training: the store of pairs; its held-out ones give the validation curve.
+        table: the SSP table, for `source=fresh`.
+        source: "stored" (pairs of `training`, streamed) or "fresh" (parameters, spectra from the
+            table and noise drawn in the step; none is seen twice).
+        flow: the network.
+        representation: what the network sees, see `hpcsbi.representation`.
+        steps: length of the run; quality comes with the decay of the rate, so that a run cut
+            short is worth less than a short run.
+        batch: pairs in a step.
+        rate: highest learning rate, reached after 200 steps.
+        seed: seed of weights and draws.
+        threads: threads of the matrix products; the weights depend on it in their last bits.
+        checkpoint: steps between checkpoints.
+
+    Raises:
+        ValueError: unknown source or representation.
+        Mismatch: `out` holds a flow made with other settings.
+    """
+    torch.set_num_threads(threads)
+    pairs = open_complete(training, "augment")
+    settings = {
+        "training": pairs.settings,
+        "source": source,
+        "flow": asdict(flow),
+        "representation": representation,
+        "steps": steps,
+        "batch": batch,
+        "rate": rate,
+        "seed": seed,
+    }
+    folder = Path(out)
+    if _is_done(folder, settings):
+        print(f"{folder}: trained already.")
+        return
+    supply = _supply(source, pairs, table, batch, seed)
+    fit, history = _start(folder, settings, supply)
+    _run(fit, history, supply, _held_out(pairs), folder, settings, checkpoint)
+    if Path(table).exists():
+        _copy_table(table, folder)
+    header = {"settings": settings, "notice": pairs.attributes["notice"]}
+    save_folder(folder / "flow.safetensors", fit.tensors(), header)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _start(folder: Path, settings: dict, supply: Supply) -> tuple[Fit, list[dict]]:
+    """A new fit, or the one that a checkpoint of the same settings left, and its history."""
+    arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
+    flow, kind = Flow(**settings["flow"]), settings["representation"]
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return Fit(flow, _fit_representation(kind, settings, supply), **arguments), []
+    tensors, header = load_folder(path)
+    refuse_other_settings(path, header["settings"], settings, MEND)
+    fitted = {
+        name.removeprefix("representation."): torch.from_numpy(values)
+        for name, values in tensors.items()
+        if name.startswith("representation.")
+    }
+    fit = Fit(flow, representations.build(kind, supply.prior.names, fitted), **arguments)
+    fit.load(tensors, header["step"], header["skipped"])
+    print(f"{folder}: goes on from step {fit.step}.")
+    return fit, header["history"]
+
+
+def _run(
+    fit: Fit,
+    history: list[dict],
+    supply: Supply,
+    held_out: Pairs | None,
+    folder: Path,
+    settings: dict,
+    checkpoint: int,
+) -> None:
+    seen = None if held_out is None else seen_by(fit.representation, held_out)
+    bar = tqdm(total=fit.steps, initial=fit.step, desc="train", unit="step", mininterval=1)
+    with bar:
+        for u, context in batches(supply, fit.representation, fit.step, fit.steps):
+            fit.update(u, context)
+            bar.update()
+            if fit.step % checkpoint == 0 or fit.step == fit.steps:
+                entry = {"step": fit.step, "learning_rate": fit.learning_rate}
+                if seen is not None:
+                    entry["validation_log_prob"] = fit.score(seen)
+                    bar.set_postfix(held_out=f"{entry['validation_log_prob']:.3f} nat")
+                history.append(entry)
+                _save(fit, history, folder, settings)
+    if fit.skipped:
+        print(f"{folder}: {fit.skipped} steps had no finite loss and were left out.")
+
+
+def _save(fit: Fit, history: list[dict], folder: Path, settings: dict) -> None:
+    header = {
+        "settings": settings,
+        "step": fit.step,
+        "skipped": fit.skipped,
+        "history": history,
+    }
+    save_folder(folder / "checkpoint.safetensors", fit.tensors() | fit.moments(), header)
+    write_atomically(folder / "history.json", json.dumps(history).encode())
+
+
+def _supply(source: str, pairs: Store, table: str, batch: int, seed: int) -> Supply:
+    simulations = pairs.settings["simulations"]
+    prior = Prior(**simulations["prior"])
+    wave = torch.from_numpy(pairs.read("wave")).float()
+    if source == "fresh":
+        ssp = load_engine(table, prior)
+        return FreshPairs(prior, ssp, make_noise(**pairs.settings["noise"]), wave, batch, seed)
+    if source == "stored":
+        rows = split_of(pairs.settings, pairs.rows, "train")
+        if rows.stop == 0:
+            raise ValueError(
+                f"{pairs.path} holds no training pairs (it was made with augment.copies=0): "
+                "train with train.source=fresh, or augment with copies > 0."
+            )
+        return StoredPairs(prior, pairs, rows, wave, batch, seed)
+    raise ValueError(f"train.source is {source!r}: choose fresh or stored.")
+
+
+def _fit_representation(kind: str, settings: dict, supply: Supply) -> Representation:
+    prior = supply.prior
+    dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
+    tensors = {
+        "low": torch.tensor(prior.low).float(),
+        "high": torch.tensor(prior.high).float(),
+        "dust_curve": torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float(),
+    }
+    representation = representations.build(kind, prior.names, tensors)
+    coordinates, signal, flux, ivar = supply.sample(representation.pad)
+    representation.fit(signal, flux, ivar)
+    representation.standardise(coordinates, flux, ivar)
+    return representation
+
+
+def _held_out(pairs: Store) -> Pairs | None:
+    rows = split_of(pairs.settings, pairs.rows, "validation")
+    if rows.start == rows.stop:
+        return None
+    prior = Prior(**pairs.settings["simulations"]["prior"])
+    return read_pairs(prior, pairs, rows)
+
+
+def _is_done(folder: Path, settings: dict) -> bool:
+    path = folder / "flow.safetensors"
+    if not path.exists():
+        return False
+    found = load_folder(path)[1]["settings"]
+    refuse_other_settings(path, found, json.loads(json.dumps(settings)), MEND)
+    return True
+
+
+def _copy_table(table: str, folder: Path) -> None:
+    """A flow takes the table along, so that predictions can be made wherever it goes."""
+    if not (folder / "ssp.zarr").exists():
+        half = folder / "ssp.zarr.partial"
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.copytree(table, half)
+        half.rename(folder / "ssp.zarr")

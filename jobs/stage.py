@@ -1,0 +1,72 @@
+"""What all jobs share: compose the configuration, call the stage, note what it cost."""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+# Jobs are named after stages, and one of them like a library that torch imports (tabulate): this
+# folder must come after the libraries.
+sys.path.append(sys.path.pop(0))
+
+# 1: calibration failed. 2: something is wrong with the input, or shards failed.
+FAILED, WRONG = 1, 2
+CONF = str(Path(__file__).resolve().parents[1] / "conf")
+
+OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
+OmegaConf.register_new_resolver(
+    "package_data", lambda name: str(files("hpcsbi") / "data" / name), replace=True
+)
+
+
+def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
+    """Compose the configuration from the command line and call the task; exit with its status."""
+
+    @hydra.main(config_path=CONF, config_name="config", version_base="1.3")
+    def main(cfg: DictConfig) -> None:
+        try:
+            status = task(cfg)
+        except (ValueError, OSError, RuntimeError) as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            sys.exit(WRONG)
+        sys.exit(status or 0)
+
+    sys.argv.append(f"hydra.job.name={name}")
+    main()
+
+
+def run_stage(name: str, cfg: DictConfig) -> int:
+    """Call hpcsbi.<name>.<name> with its node of the configuration."""
+    stage = getattr(import_module(f"hpcsbi.{name}"), name)
+    before, start = _cpu_seconds(), time.time()
+    passed = stage(**instantiate(cfg[name], _convert_="all"))
+    if name != "status":
+        _note_cost(Path(cfg.run), name, _cpu_seconds() - before, time.time() - start)
+    return FAILED if passed is False else 0
+
+
+def _cpu_seconds() -> float:
+    """CPU seconds of this process and of the children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _note_cost(run: Path, stage: str, cpu_seconds: float, wall_seconds: float) -> None:
+    line: dict[str, Any] = {
+        "stage": stage,
+        "cpu_seconds": round(cpu_seconds, 2),
+        "wall_seconds": round(wall_seconds, 2),
+    }
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "costs.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
