@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hpcsbi import __version__, page, plots
+from hpcsbi import __version__, page, plots, tables
+from hpcsbi.artifacts import load_engine
 from hpcsbi.prior import Prior
-from hpcsbi.ssp import ARRAYS, Ssp
+from hpcsbi.ssp import Ssp
 from hpcsbi.store import (
     Damaged,
     Incomplete,
     Store,
     load_folder,
-    open_complete,
     open_store,
     write_atomically,
 )
@@ -147,22 +147,9 @@ def _settings(stores: dict, weights: dict) -> dict:
     return {"products": products, "notes": [] if products else ["This run has nothing yet."]}
 
 
-def _prior_of(store: Store) -> Prior | None:
-    """The prior among a store's settings or, before those further up, the ones upstream."""
-    level = [store.settings]
-    while level:
-        for settings in level:
-            prior = settings.get("prior")
-            if isinstance(prior, dict) and "columns" in prior:
-                return Prior(**prior)
-        level = [inner for settings in level for inner in settings.values()]
-        level = [inner for inner in level if isinstance(inner, dict)]
-    return None
-
-
 def _ordered(store: Store) -> Prior | None:
     """The prior with its columns in the order of the store's own coordinate, if it has one."""
-    prior = _prior_of(store)
+    prior = page.prior_among(store.settings)
     if prior is None or "parameter" not in store.group:
         return prior
     names = [str(name) for name in store.read("parameter")]
@@ -189,7 +176,7 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
     section = {"pairs": [], "shared": 0, "image": None, "caption": ""}
     if store is not None:
         rows = _rows(store)
-        pairs, shared = page.pair_rows(store.read("split", rows), store.read("base", rows))
+        pairs, shared = tables.pair_rows(store.read("split", rows), store.read("base", rows))
         section |= {"pairs": pairs, "shared": shared}
     entries, damaged = _json(history)
     section["notes"] = [*notes, *untrained, *damaged]
@@ -204,7 +191,10 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
 
 def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
     found, damaged = _json(verdict)
-    section = {"verdict": page.verdict_rows(found) if found else None, "notes": [*notes, *damaged]}
+    section = {
+        "verdict": tables.verdict_rows(found) if found else None,
+        "notes": [*notes, *damaged],
+    }
     section |= {"numbers": [], "images": None}
     prior = _ordered(store) if store else None
     if prior is None:
@@ -228,7 +218,7 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
         section["notes"].append("Fewer than 5 spectra have draws: there is nothing to show.")
         return section
     columns = {name: values[drawn] for name, values in columns.items()}
-    section["numbers"] = page.calibration_numbers(columns, int((~drawn).sum()))
+    section["numbers"] = tables.calibration_numbers(columns, int((~drawn).sum()))
     return section | {"images": page.calibration_pictures(columns, prior)}
 
 
@@ -251,10 +241,10 @@ def _catalogue(stores: dict, table: Path) -> dict:
     section |= {
         "rows": len(rows),
         "without": int((n_draws == 0).sum()),
-        "flags": page.flag_rows(values),
-        "labels": [page.HEADERS.get(name, name) for name in prior.names],
-        "table": page.table_rows(columns, prior.names, second),
-        "beside": page.prior_difference(prior, theirs) if second else "",
+        "flags": tables.flag_rows(values),
+        "labels": [tables.HEADERS.get(name, name) for name in prior.names],
+        "table": tables.table_rows(columns, prior.names, second),
+        "beside": tables.prior_difference(prior, theirs) if second else "",
         "objects": [],
     }
     if "samples" not in store.group:
@@ -284,15 +274,16 @@ def _objects(
         one = {"title": _title(store, row), "spectrum": "", "floor": "", "legend": ""}
         if second is not None and len(second):
             theirs = _ordered(other)
-            difference = page.prior_difference(prior, theirs)
+            difference = tables.prior_difference(prior, theirs)
             one["legend"] = f" Solid: this run; dashed: {difference}."
             one["corner"] = page.corner_picture(prior, draws, theirs, second)
         else:
             one["corner"] = page.corner_picture(prior, draws)
         if engine is not None:
             observed = (spectra.read(name, np.array([row]))[0] for name in ("flux", "ivar"))
-            floor, model = _predicted(engine, prior, draws)
-            one["spectrum"] = page.fit_picture(spectra.read("wave"), *observed, model, floor)
+            one["spectrum"], floor = page.fit_picture(
+                engine, prior, draws[:DRAWS], spectra.read("wave"), *observed
+            )
             one["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
         objects.append(one)
     return objects
@@ -306,24 +297,14 @@ def _draws(store: Store, row: int) -> np.ndarray:
 
 def _title(store: Store, row: int) -> str:
     name, zred, chi2 = (store.read(key, np.array([row]))[0] for key in ("id", "zred", "chi2"))
-    return f"{name}, z = {page.number(zred, 4)}, χ²/pixel = {page.number(chi2)}"
+    return f"{name}, z = {tables.number(zred, 4)}, χ²/pixel = {tables.number(chi2)}"
 
 
 def _engine(table: Path, prior: Prior) -> Ssp | None:
     try:
-        store = open_complete(table, "tabulate")
+        return load_engine(table, prior)
     except (FileNotFoundError, Damaged, Incomplete):
         return None
-    return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
-
-
-def _predicted(engine: Ssp, prior: Prior, draws: np.ndarray) -> tuple[float, np.ndarray]:
-    """Median noise floor, and the spectrum of each draw, shape (n, pixel)."""
-    theta = draws[:DRAWS]
-    with torch.no_grad():
-        model = engine.flux(torch.as_tensor(theta), prior.names).numpy()
-    named = "noise_floor" in prior.names
-    return float(np.median(theta[:, prior.names.index("noise_floor")])) if named else 0.0, model
 
 
 def _costs(path: Path) -> dict:
@@ -331,13 +312,6 @@ def _costs(path: Path) -> dict:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
         return {"table": [], "notes": [f"There is no {path.name} yet: every job adds its cost."]}
-    entries, damaged = [], 0
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            entries.append({key: entry[key] for key in ("stage", "cpu_seconds", "wall_seconds")})
-        except (ValueError, KeyError, TypeError):
-            damaged += 1
-    table, total = page.cost_rows(entries)
+    table, total, damaged = tables.cost_rows(lines)
     notes = [f"{damaged} lines of {path.name} are cut short and left out."] if damaged else []
     return {"table": table, "total": total, "notes": notes}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcsbi.page import duration
 from hpcsbi.store import MARKS, Damaged, Store, open_store
+from hpcsbi.tables import duration
 
 __all__ = ["status"]
 

@@ -1,68 +1,34 @@
-"""Numbers and tables stand on the page as a reader expects them."""
+"""Pictures stand on the page without anything to fetch."""
 
 import numpy as np
-import pytest
+from matplotlib.figure import Figure
 
 from hpcsbi import page
-from hpcsbi.diagnostics import verdict
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ((10.412, 10.437, 10.481), ("10.437", "+0.044", "\N{MINUS SIGN}0.025")),
-        ((-1.5, -1.0, -0.5), ("\N{MINUS SIGN}1.00", "+0.50", "\N{MINUS SIGN}0.50")),
-        ((3.0, 3.0, 3.0), ("3.000", "+0.000", "\N{MINUS SIGN}0.000")),
-        ((np.nan, 1.0, 2.0), None),
-    ],
-)
-def test_quantities_have_the_digits_of_their_errors(values, expected):
-    """Median and distances carry two digits of the error; without a posterior there is none."""
-    assert page.quantity(*values) == expected
-
-
-def test_costs_are_summed_by_stage():
-    """Calls of one stage add up, stages keep their order, and the total is that of all."""
-    calls = [("train", 60, 30), ("infer", 5, 5), ("train", 30, 15)]
-    entries = [dict(zip(("stage", "cpu_seconds", "wall_seconds"), c, strict=True)) for c in calls]
-
-    rows, total = page.cost_rows(entries)
-
-    assert [(row["stage"], row["calls"], row["cpu"]) for row in rows] == [
-        ("train", 2, "1.5 min"),
-        ("infer", 1, "5.0 s"),
-    ]
-    assert (total["calls"], total["wall"]) == (3, "50.0 s")
-
-
-def test_copies_in_two_parts_are_counted():
-    """A spectrum with copies in training and validation is found; an honest split has none."""
-    base = np.array([0, 0, 1, 1, 2])
-
-    assert page.pair_rows(np.array([0, 0, 1, 1, 2]), base)[1] == 0
-    rows, shared = page.pair_rows(np.array([0, 1, 1, 1, 2]), base)
-    assert shared == 1
-    assert rows == [("training", 1, 1), ("validation", 3, 2), ("test", 1, 1)]
-
-
-def test_verdict_rows_mark_what_failed():
-    """Rows below the threshold are marked, and the chance scatter of coverage is given."""
-    rng = np.random.default_rng(0)
-    ranks = np.column_stack([rng.integers(0, 101, 1000), rng.integers(0, 50, 1000)])
-
-    rows = page.verdict_rows(verdict(ranks, 100, rng.random(1000), ("logmass", "tage")))
-
-    assert not rows["passed"]
-    assert [row["low"] for row in rows["rows"]] == [False, True, False]
-    assert rows["rows"][0]["name"] == "log M/Msun formed"
-    assert rows["levels"] == ["50 %", "68 %", "90 %", "95 %"]
-    assert "±1.6" in rows["errors"]
-    assert page.verdict_rows({})["rows"] == []
+from hpcsbi.prior import Prior
 
 
 def test_pictures_hold_their_own_bytes():
-    """A picture is an address with the image in it, nothing to fetch."""
-    from matplotlib.figure import Figure
-
+    """A picture is an address with the image in it."""
     for form, kind in (("svg", "svg+xml"), ("png", "png")):
         assert page.picture(Figure((1, 1)), form).startswith(f"data:image/{kind};base64,")
+
+
+def test_a_second_posterior_goes_by_names_not_by_columns():
+    """A second posterior with its columns in another order gives the same corner plot."""
+    a, b = {"low": 0, "high": 4}, {"low": 0.1, "high": 1, "log": True}
+    one, other = Prior({"tage": a, "tau": b}), Prior({"tau": b, "tage": a})
+    draws = one.sample(200, np.random.default_rng(0))
+
+    same = page.corner_picture(one, draws, one, draws)
+
+    assert page.corner_picture(one, draws, other, draws[:, ::-1]) == same
+    assert page.corner_picture(one, draws, other, draws) != same
+
+
+def test_the_nearest_prior_is_found():
+    """The prior of a store's own settings comes before those upstream of it, at any depth."""
+    near, far = ({"prior": Prior({"tage": {"low": 0, "high": k}}).settings()} for k in (4, 13))
+
+    assert page.prior_among({"flow": {"training": near}}).columns["tage"].high == 4
+    assert page.prior_among({"flow": {"training": far}, "pairs": near}).columns["tage"].high == 4
+    assert page.prior_among({"prior": None, "files": {"a": 1}}) is None
