@@ -1,0 +1,306 @@
+"""The table: theta -> flux for whole batches, from SSPs computed once.
+
+A spectrum is linear in the SSPs: 10^logmass exp(-dust2 k) sum_i w_i(tage, tau) SSP_i(logzsol). The
+engine keeps a small basis of composite spectra and the coefficients of the sum on a grid of
+(logzsol, log tage, log tau), so that a batch is one gather and one matrix product.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpcsbi.dust import dust_curve
+from hpcsbi.prior import Prior
+from hpcsbi.sfh import TAGE_MIN, delayed_tau_weights
+from hpcsbi.sps import check_names
+
+__all__ = [
+    "ACCURACY",
+    "ARRAYS",
+    "NOTICE",
+    "Ssp",
+    "check_accuracy",
+    "delayed_tau_weights",
+    "dust_curve",
+]
+
+NOTICE = (
+    "Made with a demonstration table of stellar populations that is not the FSPS data release: "
+    "good for trying and testing, not for science. Set SPS_HOME and run jobs/tabulate.py."
+)
+ARRAYS = ("continuum", "lines", "logzsol", "log_age", "wave", "dust_curve")
+ACCURACY = {"median": 1e-4, "p99": 5e-3}  # largest |d ln flux| against direct predictions
+CHUNK = 4096  # larger batches fall out of the cache
+SOFTENING = 3e-4  # Gyr; spectra do not change below it
+STEP_AGE, STEP_TAU = 0.027, 0.155  # of ln(tage + softening) and of ln tau
+RANKS = {"continuum": (32, 12, 6), "lines": (12, 6, 4)}  # of dust moments 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Equally spaced nodes from `low` to at least `high`, one more at each end for the cubic."""
+
+    low: float
+    high: float
+    step: float
+
+    @property
+    def cells(self) -> int:
+        """Number of intervals between low and high."""
+        return max(1, math.ceil((self.high - self.low) / self.step - 1e-9))
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """All nodes, shape (cells + 3,)."""
+        return self.low + self.step * np.arange(-1, self.cells + 2)
+
+    def locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """First of four nodes and their weights, shapes (n,) and (n, 4)."""
+        x = ((x - self.low) / self.step).clamp(0, self.cells)
+        cell = x.detach().floor().clamp(0, self.cells - 1)
+        return cell.long(), _cubic(x - cell)
+
+
+class Ssp(torch.nn.Module):
+    """The engine for one grid of pixels, over the ranges of one prior.
+
+    Arguments:
+        continuum, lines: L_sun / Angstrom / M_sun formed and dust moments,
+            shape (logzsol, ages, 3, pixels).
+        logzsol: metallicities, ascending, shape (logzsol,).
+        log_age: log10 of age in years, ascending, shape (ages,).
+        wave: pixel centres, Angstrom, shape (pixels,).
+        dust_curve: optical depth for dust2 = 1, shape (pixels,).
+        prior: gives the ranges of logzsol, tage and tau; outside them theta is clamped.
+
+    Raises:
+        ValueError: arrays that do not fit each other, or a prior that reaches beyond the table.
+
+    Example:
+        engine = Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
+        flux = engine.flux(theta, prior.names)
+    """
+
+    def __init__(
+        self,
+        continuum: np.ndarray,
+        lines: np.ndarray,
+        logzsol: np.ndarray,
+        log_age: np.ndarray,
+        wave: np.ndarray,
+        dust_curve: np.ndarray,
+        prior: Prior,
+    ) -> None:
+        super().__init__()
+        shape = (len(logzsol), len(log_age), 3, len(wave))
+        for name, array in (("continuum", continuum), ("lines", lines)):
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"table: {name} of shape {array.shape} is not {shape} and finite.")
+        check_names(prior.names)
+        inside = _nodes_inside(logzsol, prior)
+        self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
+        self.wave, self.pixels = np.asarray(wave, float), len(wave)
+        self.tables = {"continuum": continuum[inside], "lines": lines[inside]}
+        self.age = _axis(prior, "tage", STEP_AGE, SOFTENING)
+        self.tau = _axis(prior, "tau", STEP_TAU, 0.0)
+        self._keep("k", dust_curve)
+        self._keep("metallicity", self.logzsol)
+        self._build()
+
+    def flux(self, theta: Tensor, names: Sequence[str]) -> Tensor:
+        """Spectra of a batch; differentiable.
+
+        Arguments:
+            theta: parameters in their own units, shape (n, n_theta).
+            names: theta's columns; without line_strength the lines are as FSPS draws them.
+
+        Returns:
+            L_sun / Angstrom of 10^logmass solar masses formed, shape (n, pixels), float32 (float64
+            for an engine that was turned into it).
+        """
+        check_names(names)
+        theta = theta.to(self.k.dtype)
+        return torch.cat([self._flux(part, tuple(names)) for part in theta.split(CHUNK)])
+
+    def exact(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """The same without basis or interpolated weights, float64: the reference of `flux`.
+
+        Arguments:
+            theta, names: see `flux`.
+
+        Returns:
+            shape (n, pixels).
+        """
+        check_names(names)
+        column = dict(zip(names, np.asarray(theta, dtype=float).T, strict=True))
+        weights = delayed_tau_weights(self.log_age, column["tage"], column["tau"])
+        strength = column.get("line_strength", np.ones(len(theta)))
+        cell, right = _cell(self.logzsol, column["logzsol"])
+        moments = np.empty((len(theta), 3, self.pixels))
+        for i in np.unique(cell):
+            rows = cell == i
+            for step, part in ((0, 1 - right[rows]), (1, right[rows])):
+                table = {name: array[i + step] for name, array in self.tables.items()}
+                w = weights[rows]
+                sums = np.tensordot(w, table["continuum"].astype(float), 1)
+                sums += strength[rows, None, None] * np.tensordot(
+                    w, table["lines"].astype(float), 1
+                )
+                moments[rows] = part[:, None, None] * sums + (moments[rows] if step else 0)
+        return _screen_exact(moments, column["dust2"], column["logmass"], self.k.double().numpy())
+
+    def _flux(self, theta: Tensor, names: tuple[str, ...]) -> Tensor:
+        column = dict(zip(names, theta.unbind(1), strict=True))
+        bags, weights = self._neighbours(column)
+        coefficients = torch.nn.functional.embedding_bag(
+            bags, self.coefficients, mode="sum", per_sample_weights=weights
+        )
+        continuum, lines = coefficients.split([RANKS["continuum"][0], RANKS["lines"][0]], 1)
+        if "line_strength" in column:
+            lines = lines * column["line_strength"][:, None]
+        t = column["dust2"][:, None]
+        terms = [
+            t**m * part[:, : RANKS[name][m]]
+            for name, part in (("continuum", continuum), ("lines", lines))
+            for m in range(3)
+        ]
+        scale = torch.exp(math.log(10) * column["logmass"][:, None] - t * self.k)
+        return torch.cat(terms, 1) @ self.basis * scale
+
+    def _neighbours(self, column: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Rows of the coefficients and their weights, shapes (n, 32)."""
+        z = column["logzsol"].contiguous()
+        cell = torch.bucketize(z.detach(), self.metallicity[1:-1])
+        low, high = self.metallicity[cell], self.metallicity[cell + 1]
+        right = ((z - low) / (high - low)).clamp(0, 1)
+        i, age = self.age.locate(torch.log(column["tage"].clamp_min(TAGE_MIN) + SOFTENING))
+        j, tau = self.tau.locate(torch.log(column["tau"]))
+        patch = (age[:, :, None] * tau[:, None]).flatten(1)
+        n_tau = self.tau.cells + 3
+        step = torch.arange(4, device=z.device)
+        square = (step[:, None] * n_tau + step).flatten()
+        n_patch = (self.age.cells + 3) * n_tau
+        bags = (cell * n_patch + i * n_tau + j)[:, None] + square
+        weights = [patch * (1 - right[:, None]), patch * right[:, None]]
+        return torch.cat([bags, bags + n_patch], 1), torch.cat(weights, 1)
+
+    def _build(self) -> None:
+        """Basis and coefficients of continuum and lines, side by side."""
+        tage = np.maximum(np.exp(self.age.nodes) - SOFTENING, TAGE_MIN)
+        tage, tau = np.meshgrid(tage, np.exp(self.tau.nodes), indexing="ij")
+        weights = _aligned(delayed_tau_weights(self.log_age, tage.ravel(), tau.ravel()))
+        scale = _typical(weights, self.tables)
+        bases, coefficients = [], []
+        for name, ranks in RANKS.items():
+            table = _aligned(self.tables[name])
+            basis, projection = _basis(weights, table, scale, ranks)
+            bases.append(basis)
+            ssps = table[:, :, 0] @ projection
+            coefficients.append(torch.cat([weights @ one for one in ssps]))
+        self._keep("basis", torch.cat(bases))
+        self._keep("coefficients", torch.cat(coefficients, 1))
+
+    def _keep(self, name: str, values: np.ndarray | Tensor) -> None:
+        self.register_buffer(name, torch.as_tensor(values).float(), persistent=False)
+
+
+def check_accuracy(path: str, accuracy: Mapping[str, float]) -> None:
+    """Refuse a table whose error was not measured or is too large.
+
+    Arguments:
+        path: of the table, for the message.
+        accuracy: |d ln flux| against direct predictions, as the table's attribute has it.
+
+    Raises:
+        ValueError: no figures, or larger than ACCURACY.
+    """
+    for name, largest in ACCURACY.items():
+        if not accuracy.get(name, np.inf) <= largest:
+            raise ValueError(
+                f"{path}: |d ln flux| against Prospector has {name} "
+                f"{accuracy.get(name, 'not measured')}, allowed is {largest:.0e}: run "
+                "jobs/tabulate.py to the end, with the prior that the table is for."
+            )
+
+
+def _aligned(array: np.ndarray) -> Tensor:
+    """A float64 copy in torch's own memory, where products give the same bits every time."""
+    return torch.tensor(array, dtype=torch.float64)
+
+
+def _typical(weights: Tensor, tables: dict[str, np.ndarray]) -> Tensor:
+    """Flux of each composite in each pixel (thinned), against which an error counts."""
+    full = _aligned(tables["continuum"][::3, :, 0] + tables["lines"][::3, :, 0])
+    return torch.stack([weights[::7] @ one for one in full])
+
+
+def _basis(
+    weights: Tensor, table: Tensor, full: Tensor, ranks: tuple[int, int, int]
+) -> tuple[Tensor, Tensor]:
+    """Leading directions of composites, each pixel counted against the whole composite's flux.
+
+    Returns:
+        Basis of the three moments, shape (sum of ranks, pixels), and the projection that turns
+        moment 0 into coefficients, shape (pixels, ranks[0]).
+    """
+    moments = [
+        torch.stack([weights[::7] @ one for one in table[::3, :, m]]).flatten(0, 1)
+        for m in range(3)
+    ]
+    full = full.flatten(0, 1)
+    level = full.mean(1, keepdim=True)
+    pixel = (full / level).median(0).values
+    scaled = moments[0] / level / pixel
+    vectors = torch.linalg.eigh(scaled.T @ scaled).eigenvectors.flip(1)[:, : ranks[0]]
+    projection = vectors / pixel[:, None]
+    leading = moments[0] @ projection / level
+    rows = [vectors.T * pixel]
+    for moment, rank in zip(moments[1:], ranks[1:], strict=True):
+        rows.append(torch.linalg.lstsq(leading[:, :rank], moment / level, driver="gelsd").solution)
+    return torch.cat(rows), projection
+
+
+def _axis(prior: Prior, name: str, step: float, softening: float) -> Axis:
+    """Nodes in ln(value + softening) over the prior's range of a column."""
+    column = prior.columns[name]
+    low = max(column.low, TAGE_MIN) + softening
+    return Axis(math.log(low), math.log(column.high + softening), step)
+
+
+def _nodes_inside(logzsol: np.ndarray, prior: Prior) -> np.ndarray:
+    """Numbers of the table's nodes that bracket the prior's metallicities."""
+    low, high = prior.columns["logzsol"].low, prior.columns["logzsol"].high
+    if low < logzsol[0] - 1e-9 or high > logzsol[-1] + 1e-9:
+        raise ValueError(
+            f"prior of logzsol spans {low} to {high}, the table {logzsol[0]:.2f} to "
+            f"{logzsol[-1]:.2f}: narrow the prior, or make a wider table with jobs/tabulate.py."
+        )
+    first = np.searchsorted(logzsol, low + 1e-9, side="right") - 1
+    last = np.searchsorted(logzsol, high - 1e-9)
+    return np.arange(first, last + 1)
+
+
+def _cell(nodes: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of each x and how far to the right it lies in it, clamped to the nodes."""
+    cell = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, len(nodes) - 2)
+    return cell, np.clip((x - nodes[cell]) / (nodes[cell + 1] - nodes[cell]), 0, 1)
+
+
+def _screen_exact(
+    moments: np.ndarray, dust2: np.ndarray, logmass: np.ndarray, k: np.ndarray
+) -> np.ndarray:
+    t = dust2[:, None]
+    total = moments[:, 0] + t * (moments[:, 1] + t * moments[:, 2])
+    return total * np.exp(-t * k) * 10 ** logmass[:, None]
+
+
+def _cubic(f: Tensor) -> Tensor:
+    """Weights of four equally spaced nodes at f in [0, 1] between the middle two (Catmull-Rom)."""
+    f2, f3 = f * f, f * f * f
+    return 0.5 * torch.stack(
+        [2 * f2 - f - f3, 2 - 5 * f2 + 3 * f3, f + 4 * f2 - 3 * f3, f3 - f2], -1
+    )
