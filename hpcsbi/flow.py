@@ -5,7 +5,7 @@ shallower one of zuko that reaches more in the same time.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,7 @@ import torch
 from hpcsbi import representation as representations
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
+from hpcsbi.sampler import Inverse
 
 __all__ = ["Draws", "Flow", "Posterior", "build_network"]
 
@@ -63,8 +64,9 @@ class _ZukoMaf(torch.nn.Module):
     def log_prob(self, u: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         return self.maf(context).log_prob(u)
 
-    def invert(self, z: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.maf(context).transform.inv.call_and_ladj(z)
+    def inverse(self) -> Inverse:
+        """The map from base draws and context to u and log |du / dz|, with the weights of now."""
+        return Inverse(self.maf)
 
 
 class _SbiMaf(torch.nn.Module):
@@ -84,7 +86,10 @@ class _SbiMaf(torch.nn.Module):
     def log_prob(self, u: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         return self.maf.log_prob(u, context)
 
-    def invert(self, z: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def inverse(self) -> Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        return self._invert
+
+    def _invert(self, z: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         shape = z.shape
         context = context.expand(*shape[:-1], -1).reshape(-1, context.shape[-1])
         u, log_det = self.maf._transform.inverse(z.reshape(-1, shape[-1]), context)
@@ -140,6 +145,7 @@ class Posterior:
         )
         self.network.load_state_dict(_under("network.", tensors))
         self.network.eval()
+        self.invert = self.network.inverse()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -225,7 +231,7 @@ class Posterior:
         self, z: torch.Tensor, context: torch.Tensor, shift: torch.Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
         """Theta and log density of base draws z (n, objects, n_theta), object first."""
-        u, log_det = self.network.invert(z, context)
+        u, log_det = self.invert(z, context)
         base = -0.5 * (z**2).sum(-1) - z.shape[-1] * math.log(math.sqrt(2 * math.pi))
         coordinates = self.representation.from_flow(u, shift)
         log_q = base - log_det + self.representation.to_flow(coordinates, shift)[1]
