@@ -154,7 +154,7 @@ def rank_histograms(fractions: np.ndarray, titles: Sequence[str]) -> Figure:
     columns = n if n <= 5 else -(-n // 2)
     figure = Figure(figsize=(2.4 * columns, 2.1 * -(-n // columns)), layout="constrained")
     grid = figure.subplots(-(-n // columns), columns, squeeze=False, sharey=True)
-    bins = int(np.clip(len(fractions) // 50, 5, 20))
+    bins = int(np.clip(len(fractions) // 25, 5, 20))
     band = histogram_band(len(fractions), bins)
     bars = [np.histogram(column, bins, (0, 1))[0] for column in fractions.T]
     for axes, counts, title in zip(grid.flat, bars, titles, strict=False):

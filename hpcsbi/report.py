@@ -173,11 +173,12 @@ def _seds(store: Store | None, notes: list[str]) -> dict:
 
 
 def _training(store: Store | None, notes: list[str], history: Path, untrained: list[str]) -> dict:
-    section = {"pairs": [], "shared": 0, "image": None, "caption": ""}
+    section = {"pairs": [], "shared": 0, "fresh": False, "image": None, "caption": ""}
     if store is not None:
         rows = _rows(store)
         pairs, shared = tables.pair_rows(store.read("split", rows), store.read("base", rows))
-        section |= {"pairs": pairs, "shared": shared}
+        fresh = "training" not in {name for name, *_ in pairs}
+        section |= {"pairs": pairs, "shared": shared, "fresh": fresh}
     entries, damaged = _json(history)
     section["notes"] = [*notes, *untrained, *damaged]
     scored = [entry for entry in entries or [] if "validation_log_prob" in entry]

@@ -160,19 +160,21 @@ def _verdict(path: Path, folder: Path) -> dict:
 def _lines(found: dict) -> Iterable[str]:
     """The same for a reader."""
     yield found["run"]
+    named = [*found["stores"], *found["flows"], *found["verdicts"]]
+    wide = max((len(entry["name"]) for entry in named), default=0)
     if not found["stores"]:
         yield "  nothing is there yet: start with python jobs/tabulate.py"
     for store in found["stores"]:
-        yield f"  {store['name']:28} {_progress(store)}"
+        yield f"  {store['name']:{wide}} {_progress(store)}"
         if store.get("failure"):
             failure = store["failure"]
-            yield f"  {'':28} shard {failure['shard']} failed: {failure['reason']}"
-            yield f"  {'':28} run jobs/{store['stage']}.py again: it makes only what is missing"
+            yield f"  {'':{wide}} shard {failure['shard']} failed: {failure['reason']}"
+            yield f"  {'':{wide}} run jobs/{store['stage']}.py again: it makes only what is missing"
     for flow in found["flows"]:
         step = f"step {flow['step']} of {flow['steps'] or '?'}"
-        yield f"  {flow['name']:28} {'trained, ' if flow['trained'] else ''}{step}"
+        yield f"  {flow['name']:{wide}} {'trained, ' if flow['trained'] else ''}{step}"
     for verdict in found["verdicts"]:
-        yield f"  {verdict['name']:28} {_judgement(verdict)}"
+        yield f"  {verdict['name']:{wide}} {_judgement(verdict)}"
 
 
 def _progress(store: dict) -> str:

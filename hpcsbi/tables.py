@@ -22,6 +22,7 @@ __all__ = [
     "verdict_rows",
 ]
 
+BLUNT = 0.05  # share of spectra improbable under their own posterior; 0.01 or less if exact
 PARTS = ("training", "validation", "test")
 Columns = Mapping[str, np.ndarray]
 HEADERS = {
@@ -133,7 +134,10 @@ def calibration_numbers(columns: Columns, without: int) -> list[tuple[str, str]]
         numbers.append(("share of draws inside the prior", text))
     if "predictive_p" in columns:
         p = columns["predictive_p"][np.isfinite(columns["predictive_p"])]
-        text = f"{np.mean(p < 0.01):.3f} of spectra" if len(p) else "\N{EN DASH}"
+        share = np.mean(p < 0.01) if len(p) else 0.0
+        text = f"{share:.3f} of spectra"
+        # A blunt posterior can be calibrated; only its own predictions give it away.
+        text += "; many draws do not fit the data: train longer" if share > BLUNT else ""
         numbers.append(("predictive p-value below 0.01", text))
     return numbers
 

@@ -62,3 +62,14 @@ def test_verdict_rows_mark_what_failed():
     assert rows["levels"] == ["50 %", "68 %", "90 %", "95 %"]
     assert "±1.6" in rows["errors"]
     assert tables.verdict_rows({})["rows"] == []
+
+
+def test_a_blunt_posterior_is_told_to_train_longer():
+    """Many improbable predictions are told, also of a flow whose ranks are right; few are not."""
+    blunt, sharp = (
+        tables.calibration_numbers({"n_draws": np.ones(100), "predictive_p": p}, 0)[-1][1]
+        for p in (np.repeat([0.001, 0.5], 50), np.full(100, 0.5))
+    )
+
+    assert "0.500 of spectra" in blunt and "train longer" in blunt
+    assert "train longer" not in sharp
