@@ -25,7 +25,10 @@ def load_posterior(folder: str | Path) -> Posterior:
             "(a folder such as runs/demo/flows/projection_zuko_maf_h128_t5)."
         )
     tensors, header = load_folder(path)
-    return Posterior(header["settings"], tensors, header["notice"])
+    table = Path(folder) / "ssp.zarr"
+    prior = Prior(**header["settings"]["training"]["simulations"]["prior"])
+    ssp = load_engine(table, prior) if table.exists() else None
+    return Posterior(header["settings"], tensors, header["notice"], ssp)
 
 
 def load_engine(table: str | Path, prior: Prior) -> Ssp:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_engine, load_posterior, refuse_other_settings
+from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.cluster import Local, Serial, run_shards
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.flow import Draws, Posterior
@@ -115,9 +115,8 @@ def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
         )
         rng = generator(settings["seed"], "calibrate", shard)
         judged = _judge(posterior, drawn, theta[good], flux[good], ivar[good], rng)
-        table = Path(flow) / "ssp.zarr"
-        if table.exists():
-            judged["predictive_p"] = _predictive_p(posterior, table, drawn, flux[good], ivar[good])
+        if posterior.ssp is not None:
+            judged["predictive_p"] = _predictive_p(posterior, drawn, flux[good], ivar[good])
         for name, values in judged.items():
             arrays[name][good] = values
     store.write(shard, **arrays)
@@ -155,13 +154,14 @@ def _judge(
 
 
 def _predictive_p(
-    posterior: Posterior, table: Path, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
+    posterior: Posterior, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
 ) -> np.ndarray:
     p = np.full(len(flux), np.nan, dtype=np.float32)
     full = np.isfinite(drawn.theta).all((1, 2))
     if full.any():
-        ssp = load_engine(table, posterior.prior)
-        p[full] = predict(ssp, posterior.names, drawn.theta[full], flux[full], ivar[full]).p_value
+        p[full] = predict(
+            posterior.ssp, posterior.names, drawn.theta[full], flux[full], ivar[full]
+        ).p_value
     return p
 
 

@@ -16,6 +16,7 @@ from hpcsbi import representation as representations
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.sampler import Inverse
+from hpcsbi.ssp import Ssp
 
 __all__ = ["Draws", "Flow", "Posterior", "build_network"]
 
@@ -128,17 +129,22 @@ class Posterior:
         settings: everything that made the flow, with the settings upstream of it.
         tensors: weights ("network.*") and fitted numbers ("representation.*").
         notice: the sentence that products of a demonstration table carry, or "".
+        ssp: the table engine that the representation was fitted with, if it was.
     """
 
     def __init__(
-        self, settings: dict, tensors: Mapping[str, torch.Tensor], notice: str = ""
+        self,
+        settings: dict,
+        tensors: Mapping[str, torch.Tensor],
+        notice: str = "",
+        ssp: Ssp | None = None,
     ) -> None:
-        self.settings, self.notice = settings, notice
+        self.settings, self.notice, self.ssp = settings, notice, ssp
         simulations = settings["training"]["simulations"]
         self.prior = Prior(**simulations["prior"])
         self.grid = Grid(**simulations["grid"])
         self.representation = representations.build(
-            settings["representation"], self.prior.names, _under("representation.", tensors)
+            settings["representation"], self.prior.names, _under("representation.", tensors), ssp
         )
         self.network = build_network(
             Flow(**settings["flow"]), len(self.prior.names), self.representation.n_context, 0
@@ -233,8 +239,8 @@ class Posterior:
         """Theta and log density of base draws z (n, objects, n_theta), object first."""
         u, log_det = self.invert(z, context)
         base = -0.5 * (z**2).sum(-1) - z.shape[-1] * math.log(math.sqrt(2 * math.pi))
-        coordinates = self.representation.from_flow(u, shift)
-        log_q = base - log_det + self.representation.to_flow(coordinates, shift)[1]
+        coordinates, log_det_box = self.representation.from_flow(u, shift)
+        log_q = base - log_det + log_det_box
         theta = self.prior.theta(coordinates.movedim(0, 1).numpy())
         return theta.astype(np.float32), log_q.T.numpy()
 

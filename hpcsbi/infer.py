@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_engine, load_posterior, refuse_other_settings
+from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.cluster import Local, Serial, run_shards
 from hpcsbi.flags import Flag, counts, legend
 from hpcsbi.flow import Draws, Posterior
@@ -124,7 +124,7 @@ def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
     good = usable & (flags & NOT_INFERRED == 0)
     if good.any():
         seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
-        found = _measure(posterior, flow, flux[good], ivar[good], zred[good], seeds[good], settings)
+        found = _measure(posterior, flux[good], ivar[good], zred[good], seeds[good], settings)
         for name, values in found.items():
             columns[name][good] = values
     columns["flags"] = flags | columns.pop("new_flags")
@@ -134,7 +134,6 @@ def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
 
 def _measure(
     posterior: Posterior,
-    flow: str,
     flux: np.ndarray,
     ivar: np.ndarray,
     zred: np.ndarray,
@@ -153,10 +152,8 @@ def _measure(
         for i, quantile in enumerate(QUANTILES):
             columns[f"{name}_{quantile}"] = quantiles[i, :, j]
     columns |= {"chi2": np.full(len(flux), np.nan), "predictive_p": np.full(len(flux), np.nan)}
-    table = Path(flow) / "ssp.zarr"
-    if full.any() and table.exists():
-        ssp = load_engine(table, posterior.prior)
-        seen = predict(ssp, posterior.names, drawn.theta[full], flux[full], ivar[full])
+    if full.any() and posterior.ssp is not None:
+        seen = predict(posterior.ssp, posterior.names, drawn.theta[full], flux[full], ivar[full])
         columns["chi2"][full], columns["predictive_p"][full] = seen.chi2, seen.p_value
     if settings["keep_draws"]:
         columns["samples"] = drawn.theta[:, : settings["keep_draws"]]

@@ -16,6 +16,8 @@ from typing import ClassVar
 
 import torch
 
+from hpcsbi.ssp import Ssp
+
 __all__ = ["KINDS", "Equivariant", "Pixels", "Plain", "Projection", "Representation", "build"]
 
 LN10 = math.log(10)
@@ -26,7 +28,9 @@ class Representation:
     """Base of all representations: the target coordinates and the standardised context.
 
     Arguments:
-        tensors: fitted numbers; `low`, `high` (bounds of the box, n_theta), and those of the kind.
+        tensors: fitted numbers; `low`, `high` (bounds of the box), `log` (1 for log columns), each
+            (n_theta,), `dust_curve` (pixels,), and those of the kind.
+        ssp: the table engine, for the anchor of shifted columns.
 
     Attributes:
         shifted: columns of theta that are inferred relative to a measured shift.
@@ -37,9 +41,12 @@ class Representation:
     kind: ClassVar[str]
     shifted: ClassVar[dict[str, float]] = {}
 
-    def __init__(self, names: tuple[str, ...], tensors: dict[str, torch.Tensor]) -> None:
+    def __init__(
+        self, names: tuple[str, ...], tensors: dict[str, torch.Tensor], ssp: Ssp | None = None
+    ) -> None:
         self.names = tuple(names)
         self.tensors = tensors
+        self.ssp = ssp
         self.column = {name: names.index(name) for name in self.shifted if name in names}
         self.free = torch.tensor([name in self.shifted for name in names])
 
@@ -75,21 +82,49 @@ class Representation:
     def to_flow(
         self, coordinates: torch.Tensor, shift: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Flow coordinates and log |d flow / d coordinates|, shapes (..., n_theta) and (...)."""
+        """Flow coordinates and log |d flow / d coordinates|, shapes (n, n_theta) and (n,)."""
         low, high = self.tensors["low"], self.tensors["high"]
         unit = ((coordinates - low) / (high - low)).clamp(1e-7, 1 - 1e-7)
         probit = torch.special.ndtri(unit.double()).float()
+        free = coordinates + self._anchor(coordinates) - shift
+        u = torch.where(self.free, free, probit)
         log_det = torch.where(self.free, 0.0, probit**2 / 2 + SQRT_2PI - (high - low).log())
-        u = torch.where(self.free, coordinates - shift, probit)
         scale = self.tensors["target_sd"]
         return (u - self.tensors["target_mean"]) / scale, (log_det - scale.log()).sum(-1)
 
-    def from_flow(self, u: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        """Coordinates of theta, the inverse of `to_flow`."""
+    def from_flow(self, u: torch.Tensor, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Coordinates of theta, the inverse of `to_flow`, and the same log-determinant."""
         u = u * self.tensors["target_sd"] + self.tensors["target_mean"]
         low, high = self.tensors["low"], self.tensors["high"]
         inside = low + (high - low) * torch.special.ndtr(u)
-        return torch.where(self.free, u + shift, inside)
+        free = u + shift - self._anchor(inside)
+        log_det = torch.where(self.free, 0.0, u**2 / 2 + SQRT_2PI - (high - low).log())
+        log_det = (log_det - self.tensors["target_sd"].log()).sum(-1)
+        return torch.where(self.free, free, inside), log_det
+
+    def _anchor(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """Shift that the other columns alone would give a noise-free spectrum, (..., n_theta).
+
+        With it the shifted columns become the amplitude and dust of the *spectrum*, which the data
+        fix, in place of those of the galaxy, which trade against its age and metallicity. It does
+        not depend on the shifted columns, so that the Jacobian stays what it was. It takes the
+        table; without one it is zero.
+        """
+        if self.ssp is None or not self.column:
+            return torch.zeros_like(coordinates)
+        flat = coordinates.reshape(-1, len(self.names))
+        theta = torch.where(self.tensors["log"] > 0, 10**flat, flat)
+        theta = torch.where(self.free, 0.0, theta)
+        y = self.ssp.flux(theta, self.names).clamp_min(1e-30).log()
+        design = self._symmetries()
+        found = y @ torch.linalg.pinv(design).T
+        anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), found.T, strict=False)))
+        return anchor.reshape(coordinates.shape)
+
+    def _symmetries(self) -> torch.Tensor:
+        """d ln flux / d (logmass, dust2), shape (pixels, number of shifted columns)."""
+        curve = self.tensors["dust_curve"]
+        return torch.stack([torch.full_like(curve, LN10), -curve], 1)[:, : len(self.shifted)]
 
     def standardise(
         self, coordinates: torch.Tensor, flux: torch.Tensor, ivar: torch.Tensor
@@ -175,8 +210,7 @@ class Equivariant(Representation):
 
     def _split(self, flux: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
         y = flux.clamp_min(1e-30).log()
-        curve = self.tensors["dust_curve"]
-        design = torch.stack([torch.full_like(curve, LN10), -curve], 1)
+        design = self._symmetries()
         found = y @ torch.linalg.pinv(design).T
         return (found[:, 0], found[:, 1]), y - found @ design.T
 
@@ -344,12 +378,20 @@ class Projection(Representation):
 KINDS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}
 
 
-def build(kind: str, names: tuple[str, ...], tensors: dict[str, torch.Tensor]) -> Representation:
+def build(
+    kind: str,
+    names: tuple[str, ...],
+    tensors: dict[str, torch.Tensor],
+    ssp: Ssp | None = None,
+) -> Representation:
     """Representation of a kind, with fitted tensors or those it needs to be fitted.
+
+    Arguments:
+        kind, names, tensors, ssp: see `Representation`.
 
     Raises:
         ValueError: the kind is unknown.
     """
     if kind not in KINDS:
         raise ValueError(f"representation is {kind!r}: choose from {', '.join(KINDS)}.")
-    return KINDS[kind](names, dict(tensors))
+    return KINDS[kind](names, dict(tensors), ssp)

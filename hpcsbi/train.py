@@ -17,6 +17,7 @@ from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
 from hpcsbi.prior import Prior
 from hpcsbi.representation import Representation
+from hpcsbi.ssp import Ssp
 from hpcsbi.store import Store, load_folder, open_complete, save_folder, write_atomically
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
 
@@ -79,8 +80,10 @@ def train(
     if _is_done(folder, settings):
         print(f"{folder}: trained already.")
         return
-    supply = _supply(source, pairs, table, batch, seed)
-    fit, history = _start(folder, settings, supply)
+    prior = Prior(**pairs.settings["simulations"]["prior"])
+    ssp = load_engine(table, prior) if Path(table).exists() else None
+    supply = _supply(source, pairs, ssp, batch, seed)
+    fit, history = _start(folder, settings, supply, ssp)
     _run(fit, history, supply, _held_out(pairs), folder, settings, checkpoint)
     if Path(table).exists():
         _copy_table(table, folder)
@@ -89,13 +92,13 @@ def train(
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
-def _start(folder: Path, settings: dict, supply: Supply) -> tuple[Fit, list[dict]]:
+def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> tuple[Fit, list[dict]]:
     """A new fit, or the one that a checkpoint of the same settings left, and its history."""
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
     flow, kind = Flow(**settings["flow"]), settings["representation"]
     path = folder / "checkpoint.safetensors"
     if not path.exists():
-        return Fit(flow, _fit_representation(kind, settings, supply), **arguments), []
+        return Fit(flow, _fit_representation(kind, settings, supply, ssp), **arguments), []
     tensors, header = load_folder(path)
     refuse_other_settings(path, header["settings"], settings, MEND)
     fitted = {
@@ -103,7 +106,7 @@ def _start(folder: Path, settings: dict, supply: Supply) -> tuple[Fit, list[dict
         for name, values in tensors.items()
         if name.startswith("representation.")
     }
-    fit = Fit(flow, representations.build(kind, supply.prior.names, fitted), **arguments)
+    fit = Fit(flow, representations.build(kind, supply.prior.names, fitted, ssp), **arguments)
     fit.load(tensors, header["step"], header["skipped"])
     print(f"{folder}: goes on from step {fit.step}.")
     return fit, header["history"]
@@ -146,12 +149,13 @@ def _save(fit: Fit, history: list[dict], folder: Path, settings: dict) -> None:
     write_atomically(folder / "history.json", json.dumps(history).encode())
 
 
-def _supply(source: str, pairs: Store, table: str, batch: int, seed: int) -> Supply:
+def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -> Supply:
     simulations = pairs.settings["simulations"]
     prior = Prior(**simulations["prior"])
     wave = torch.from_numpy(pairs.read("wave")).float()
+    if source == "fresh" and ssp is None:
+        raise FileNotFoundError("train.source=fresh needs the table: run jobs/tabulate.py first.")
     if source == "fresh":
-        ssp = load_engine(table, prior)
         return FreshPairs(prior, ssp, make_noise(**pairs.settings["noise"]), wave, batch, seed)
     if source == "stored":
         rows = split_of(pairs.settings, pairs.rows, "train")
@@ -164,15 +168,18 @@ def _supply(source: str, pairs: Store, table: str, batch: int, seed: int) -> Sup
     raise ValueError(f"train.source is {source!r}: choose fresh or stored.")
 
 
-def _fit_representation(kind: str, settings: dict, supply: Supply) -> Representation:
+def _fit_representation(
+    kind: str, settings: dict, supply: Supply, ssp: Ssp | None
+) -> Representation:
     prior = supply.prior
     dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
     tensors = {
         "low": torch.tensor(prior.low).float(),
         "high": torch.tensor(prior.high).float(),
+        "log": torch.tensor(prior.log).float(),
         "dust_curve": torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float(),
     }
-    representation = representations.build(kind, prior.names, tensors)
+    representation = representations.build(kind, prior.names, tensors, ssp)
     coordinates, signal, flux, ivar = supply.sample(representation.pad)
     representation.fit(signal, flux, ivar)
     representation.standardise(coordinates, flux, ivar)
