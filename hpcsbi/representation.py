@@ -7,18 +7,30 @@ Coordinates are those of `Prior.coordinates` (log10 for log columns); columns th
 pass through a probit of the prior's box, so that the flow cannot leave it.
 
 References:
-    The gain of each step was measured on this physics: mass shift 1.3 nat, whitened components
-    0.8, dust shift 0.5 (benchmarks/representations.py repeats it for survey noise).
+    benchmarks/representations.py measures what each kind is worth.
 """
 
 import math
+from collections.abc import Callable
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 
+from hpcsbi.prior import Prior
+from hpcsbi.projection import fit_reference, floor_estimate, project, reference_spectrum
 from hpcsbi.ssp import Ssp
 
-__all__ = ["KINDS", "Equivariant", "Pixels", "Plain", "Projection", "Representation", "build"]
+__all__ = [
+    "KINDS",
+    "Equivariant",
+    "Pixels",
+    "Plain",
+    "Projection",
+    "Representation",
+    "build",
+    "fitted",
+]
 
 LN10 = math.log(10)
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
@@ -257,122 +269,52 @@ class Projection(Representation):
     kind = "projection"
     shifted: ClassVar[dict[str, float]] = {"logmass": 0.0, "dust2": 0.8}
     n_components: ClassVar[int] = 28
-    floors: ClassVar[torch.Tensor] = torch.logspace(math.log10(0.002), math.log10(0.3), 10)
+    first_floor: ClassVar[float] = 0.02
 
     def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Representation.measure`."""
-        valid = ivar > 0
-        amplitude, dust, reference = self._reference(flux, ivar)
+        fixed, valid = self.tensors, ivar > 0
+        log_level, dust = fit_reference(flux, ivar, fixed["mean"], fixed["dust_curve"])
+        reference = reference_spectrum(log_level, dust, fixed["mean"], fixed["dust_curve"])
         residual = torch.where(valid, flux / reference - 1, 0.0)
         variance = torch.where(valid, 1 / (ivar * reference**2).clamp_min(1e-20), torch.inf)
-        found, freedom = self._first_look(residual, 1 / (variance + 0.02**2))
-        model = 1 + found @ self.tensors["basis"].T
+        found, _, taken = self._project(residual, 1 / (variance + self.first_floor**2))
+        model = 1 + found @ fixed["basis"].T
         scale = model.clamp_min(0.1)
-        floor = self._floor(residual + 1 - model, variance, scale, freedom)
-        best = floor[:, :1].exp()
-        found, width = self._project(residual, 1 / (variance + (best * scale) ** 2))
-        amplitude = amplitude + found[:, 0] * self.tensors["prior_sd"][0]
-        dust = dust + found[:, 1] * self.tensors["prior_sd"][1]
+        rest = torch.where(valid, residual + 1 - model, 0.0)
+        floor = floor_estimate(rest, variance, scale, taken)
+        best = floor[:, :1].exp() * scale
+        found, width, _ = self._project(residual, 1 / (variance + best**2))
+        amplitude = log_level / LN10 + found[:, 0] * fixed["prior_sd"][0]
+        dust = dust + found[:, 1] * fixed["prior_sd"][1]
         count = valid.sum(1, keepdim=True).float()
-        context = torch.cat(
-            [found[:, 2:].asinh(), width.log(), dust[:, None], floor, count.log()], 1
-        )
-        return context, self._shift(flux, logmass=amplitude, dust2=dust)
+        context = [found[:, 2:].asinh(), width.log(), dust[:, None], floor, count.log()]
+        return torch.cat(context, 1), self._shift(flux, logmass=amplitude, dust2=dust)
 
     def fit(self, signal: torch.Tensor, *_: torch.Tensor) -> None:
         """Find the mean dust-free shape and the components in noise-free spectra (n, pixels)."""
         curve = self.tensors["dust_curve"]
         y = signal.clamp_min(1e-30).log()
-        design = torch.stack([torch.ones_like(curve), -curve], 1)
-        self.tensors["mean"] = (y - y @ torch.linalg.pinv(design).T @ design.T).mean(0)
-        ivar = (0.01 * signal) ** -2
-        residual = torch.cat(
-            [
-                f / self._reference(f, i)[2] - 1
-                for f, i in zip(signal.split(4096), ivar.split(4096), strict=True)
-            ]
-        ).double()
+        design = self._symmetries()
+        mean = (y - y @ torch.linalg.pinv(design).T @ design.T).mean(0)
+        log_level, dust = fit_reference(signal, (0.01 * signal) ** -2, mean, curve)
+        residual = (signal / reference_spectrum(log_level, dust, mean, curve) - 1).double()
         variance, vectors = torch.linalg.eigh(residual.T @ residual / len(residual))
-        vectors = vectors[:, -self.n_components :].flip(1)
-        width = variance[-self.n_components :].flip(0).sqrt()
-        prior_sd = torch.cat([torch.tensor([0.3, 1.0]), width.float()])
-        basis = torch.cat([design * torch.tensor([LN10, 1.0]), vectors.float()], 1) * prior_sd
-        self.tensors |= {"basis": basis, "prior_sd": prior_sd}
-        self.tensors["products"] = (basis[:, :, None] * basis[:, None]).flatten(1)
-
-    def _reference(
-        self, flux: torch.Tensor, ivar: torch.Tensor, iterations: int = 5
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Amplitude, dust and the spectrum 10^a mean exp(-d k) that fits best, loosely (10 %)."""
-        mean, curve = self.tensors["mean"], self.tensors["dust_curve"]
-        valid = (ivar > 0).float()
-        dust = torch.ones(len(flux))
-        start = (mean - curve).exp()
-        level = ((flux * start * valid).sum(1) / (start**2 * valid).sum(1).clamp_min(1e-20)).clamp(
-            min=(flux.abs() * valid).sum(1) * 1e-4 / (start * valid).sum(1).clamp_min(1e-20)
-        )
-        log_level = level.clamp_min(1e-30).log()
-        for _ in range(iterations):
-            reference = (log_level[:, None] + mean - dust[:, None] * curve).exp()
-            weight = valid / (1 / (ivar * reference**2).clamp_min(1e-20) + 0.1**2)
-            residual = (flux / reference - 1).clamp(-1, 3) * weight
-            a, b, c = weight.sum(1), weight @ curve, weight @ curve**2 + 0.25
-            right, left = residual.sum(1), -(residual @ curve) - 0.25 * (dust - 1)
-            determinant = a * c - b * b
-            log_level = log_level + ((c * right + b * left) / determinant).clamp(-2, 2)
-            dust = dust + ((b * right + a * left) / determinant).clamp(-1.5, 1.5)
-            dust = dust.clamp(-2, 14)
-        reference = (log_level[:, None] + mean - dust[:, None] * curve).exp()
-        return log_level / LN10, dust, reference
-
-    def _normal_equations(
-        self, residual: torch.Tensor, weight: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Diagonal of the data's precision, factor of the whole precision, and right side."""
-        n_basis = self.tensors["basis"].shape[1]
-        precision = (weight @ self.tensors["products"]).reshape(-1, n_basis, n_basis)
-        diagonal = precision.diagonal(dim1=1, dim2=2)
-        by_data = diagonal.clone()
-        diagonal += 1 + 1e-6 * by_data
-        right = ((weight * residual) @ self.tensors["basis"])[:, :, None]
-        return by_data, torch.linalg.cholesky(precision), right
-
-    def _first_look(
-        self, residual: torch.Tensor, weight: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Coefficients, and about how many degrees of freedom they took, (n, n_basis) and (n,)."""
-        by_data, factor, right = self._normal_equations(residual, weight)
-        found = torch.cholesky_solve(right, factor)[:, :, 0]
-        return found, (by_data / (1 + by_data)).sum(1)
+        last = slice(-self.n_components, None)
+        vectors, width = vectors[:, last].flip(1).float(), variance[last].flip(0).sqrt().float()
+        prior_sd = torch.cat([torch.tensor([0.3, 1.0]), width])  # dex of level, dust
+        basis = torch.cat([design, vectors], 1) * prior_sd
+        self.tensors |= {"mean": mean, "basis": basis, "prior_sd": prior_sd}
 
     def _project(
         self, residual: torch.Tensor, weight: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posterior mean and width of the coefficients, in prior widths, shape (n, n_basis)."""
-        _, factor, right = self._normal_equations(residual, weight)
-        covariance = torch.cholesky_inverse(factor)
-        found = (covariance @ right)[:, :, 0]
-        return found, covariance.diagonal(dim1=1, dim2=2).clamp_min(1e-12).sqrt()
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return project(residual, weight, self.tensors["basis"], self._products)
 
-    def _floor(
-        self,
-        rest: torch.Tensor,
-        variance: torch.Tensor,
-        scale: torch.Tensor,
-        taken: torch.Tensor,
-    ) -> torch.Tensor:
-        """Mean and width of ln(noise floor) given the residuals about the projection, (n, 2)."""
-        valid = torch.isfinite(variance)
-        count = valid.sum(1).float()
-        freedom = (count - taken).clamp_min(2)
-        total = variance[:, None] + (self.floors[:, None] * scale[:, None]) ** 2
-        each = torch.where(valid[:, None], total.log() + rest[:, None] ** 2 / total, 0.0)
-        each = -0.5 * each.sum(2) * (freedom / count.clamp_min(1))[:, None]
-        share = each.softmax(1)
-        log_floor = self.floors.log()
-        mean = share @ log_floor
-        spread = (share @ log_floor**2 - mean**2).clamp_min(0).sqrt()
-        return torch.stack([mean, spread], 1)
+    @cached_property
+    def _products(self) -> torch.Tensor:
+        basis = self.tensors["basis"]
+        return (basis[:, :, None] * basis[:, None]).flatten(1)
 
 
 KINDS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}
@@ -395,3 +337,29 @@ def build(
     if kind not in KINDS:
         raise ValueError(f"representation is {kind!r}: choose from {', '.join(KINDS)}.")
     return KINDS[kind](names, dict(tensors), ssp)
+
+
+def fitted(
+    kind: str,
+    prior: Prior,
+    dust_curve: torch.Tensor,
+    ssp: Ssp | None,
+    draw: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+) -> Representation:
+    """Representation of a kind, fitted to a training sample.
+
+    Arguments:
+        kind: see `build`.
+        prior: the prior.
+        dust_curve: optical depth of each pixel for dust2 = 1, shape (pixels,).
+        ssp: see `Representation`.
+        draw: given the widening of the prior's box, gives coordinates of theta, noise-free flux
+            (or noisy where there is none), flux and ivar of the sample.
+    """
+    box = {"low": prior.low, "high": prior.high, "log": prior.log}
+    tensors = {name: torch.tensor(values).float() for name, values in box.items()}
+    representation = build(kind, prior.names, tensors | {"dust_curve": dust_curve}, ssp)
+    coordinates, signal, flux, ivar = draw(representation.pad)
+    representation.fit(signal, flux, ivar)
+    representation.standardise(coordinates, flux, ivar)
+    return representation

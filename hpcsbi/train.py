@@ -16,7 +16,6 @@ from hpcsbi.noise import make_noise
 from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
 from hpcsbi.prior import Prior
-from hpcsbi.representation import Representation
 from hpcsbi.ssp import Ssp
 from hpcsbi.store import Store, load_folder, open_complete, save_folder, write_atomically
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
@@ -77,6 +76,8 @@ def train(
         "seed": seed,
     }
     folder = Path(out)
+    if Path(table).exists():
+        settings["table"] = open_complete(table, "tabulate").settings
     if _is_done(folder, settings):
         print(f"{folder}: trained already.")
         return
@@ -98,7 +99,10 @@ def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> tup
     flow, kind = Flow(**settings["flow"]), settings["representation"]
     path = folder / "checkpoint.safetensors"
     if not path.exists():
-        return Fit(flow, _fit_representation(kind, settings, supply, ssp), **arguments), []
+        dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
+        curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
+        fitted = representations.fitted(kind, supply.prior, curve, ssp, supply.sample)
+        return Fit(flow, fitted, **arguments), []
     tensors, header = load_folder(path)
     refuse_other_settings(path, header["settings"], settings, MEND)
     fitted = {
@@ -166,24 +170,6 @@ def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -
             )
         return StoredPairs(prior, pairs, rows, wave, batch, seed)
     raise ValueError(f"train.source is {source!r}: choose fresh or stored.")
-
-
-def _fit_representation(
-    kind: str, settings: dict, supply: Supply, ssp: Ssp | None
-) -> Representation:
-    prior = supply.prior
-    dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
-    tensors = {
-        "low": torch.tensor(prior.low).float(),
-        "high": torch.tensor(prior.high).float(),
-        "log": torch.tensor(prior.log).float(),
-        "dust_curve": torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float(),
-    }
-    representation = representations.build(kind, prior.names, tensors, ssp)
-    coordinates, signal, flux, ivar = supply.sample(representation.pad)
-    representation.fit(signal, flux, ivar)
-    representation.standardise(coordinates, flux, ivar)
-    return representation
 
 
 def _held_out(pairs: Store) -> Pairs | None:

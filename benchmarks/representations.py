@@ -1,0 +1,74 @@
+"""What a representation is worth: held-out log density after equal CPU time, in one run.
+
+    python benchmarks/representations.py [--seconds 120]
+
+For each prior with its noise, the same flow learns from each representation for the same CPU time
+(of all threads: simulation, representation and network), with a learning rate that ends at zero.
+The score is the mean log density of the truth on 5000 fresh pairs, in `Prior.coordinates`.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+import yaml
+
+from hpcsbi.artifacts import load_engine
+from hpcsbi.flow import Flow
+from hpcsbi.noise import FractionalNoise, SurveyNoise
+from hpcsbi.optimisation import Fit, seen_by
+from hpcsbi.prior import Prior
+from hpcsbi.representation import fitted
+from hpcsbi.supply import FreshPairs, batches
+
+TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
+CASES = {
+    "digs": (FractionalNoise(), ("plain", "equivariant", "equivariant, no anchor")),
+    "survey": (SurveyNoise(), ("pixels", "projection, no anchor", "projection")),
+}
+PROBE = 150
+
+
+def load_prior(name: str) -> Prior:
+    """Prior of conf/prior."""
+    text = (Path(__file__).parents[1] / "conf" / "prior" / f"{name}.yaml").read_text()
+    return Prior(**{key: value for key, value in yaml.safe_load(text).items() if key[0] != "_"})
+
+
+def run(fit: Fit, supply: FreshPairs) -> float:
+    """Train to the end of the budget; CPU seconds it took."""
+    start = time.process_time()
+    for u, context in batches(supply, fit.representation, 0, fit.steps):
+        fit.update(u, context)
+    return time.process_time() - start
+
+
+def main() -> None:
+    """Print one line for each case."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=120)
+    seconds = parser.parse_args().seconds
+    torch.set_num_threads(1)
+    for name, (noise, kinds) in CASES.items():
+        prior = load_prior(name)
+        ssp = load_engine(TABLE, prior)
+        wave = torch.tensor(ssp.wave).float()
+        supply = FreshPairs(prior, ssp, noise, wave, batch=512, seed=1)
+        held_out = replace(supply, batch=313, seed=2).make(0, torch.zeros(len(prior.names)))
+        for case in kinds:
+            kind, _, bare = case.partition(", ")
+            anchor = None if bare else ssp
+            representation = fitted(kind, prior, ssp.k, anchor, supply.sample)
+            probe = Fit(Flow(), representation, PROBE, 2e-3, seed=1)
+            steps = int(seconds / (run(probe, supply) / PROBE))
+            fit = Fit(Flow(), representation, steps, 2e-3, seed=1)
+            spent = run(fit, supply)
+            score = fit.score(seen_by(representation, held_out))
+            print(f"{name:>7}  {case:<24} {steps:6d} steps {spent:4.0f} CPU s {score:7.3f} nat")
+
+
+if __name__ == "__main__":
+    main()
