@@ -132,14 +132,17 @@ class Store:
                 f"{self.path}: a shard holds {', '.join(self._sharded)}, not {', '.join(arrays)}."
             )
         for name, values in arrays.items():
-            array = self.group[name]
-            expected = (rows.stop - rows.start, *array.shape[1:])
+            expected = (rows.stop - rows.start, *self.group[name].shape[1:])
             if np.shape(values) != expected:
                 raise ValueError(
                     f"{self.path}: {name} of shape {np.shape(values)} does not cover shard {shard} "
                     f"of shape {expected}; a task writes whole shards."
                 )
-            array[rows] = values
+        # A shard that is made again has no mark while it is, and no damaged file for Zarr to read.
+        for path in (self._mark(shard), *self._files(shard).values()):
+            path.unlink(missing_ok=True)
+        for name, values in arrays.items():
+            self.group[name][rows] = values
         self.unmark_failed(shard)
         mark = {name: _checksum(path) for name, path in self._files(shard).items()}
         write_atomically(self._mark(shard), json.dumps(mark, sort_keys=True).encode())
