@@ -1,0 +1,67 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+import hpcsbi
+
+PACKAGE = Path(hpcsbi.__file__).parent
+MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+STAGES = {
+    "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "report", "status",
+}  # fmt: skip
+EDGES = {"store", "cluster", "survey"}
+JOINTS = {"artifacts"}  # from what lies on disk to parts
+PARTS = MODULES - STAGES - EDGES - JOINTS
+ALLOWED = dict.fromkeys(STAGES, PARTS | EDGES | JOINTS) | dict.fromkeys(JOINTS, PARTS | EDGES)
+OWNERS = {
+    "zarr": {"store"},
+    "safetensors": {"store"},
+    "dask": {"cluster"},
+    "distributed": {"cluster"},
+    "astropy.io.fits": {"survey"},
+    "hydra": set(),
+    "omegaconf": set(),
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever the statement stands."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_import_rule(name):
+    """Stages import parts and edges, parts import parts, edges import none of ours."""
+    ours = {
+        part.split(".")[1] for part in imported(PACKAGE / f"{name}.py") if "hpcsbi." in part
+    } & MODULES
+    allowed = ALLOWED.get(name, PARTS if name in PARTS else set())
+
+    assert ours <= allowed, f"{name} imports {sorted(ours - allowed)}"
+
+
+@pytest.mark.parametrize("library", sorted(OWNERS))
+def test_library_has_one_home(library):
+    """Zarr stays in store, Dask in cluster, FITS in survey, Hydra in the jobs."""
+    users = {
+        name
+        for name in MODULES
+        for used in imported(PACKAGE / f"{name}.py")
+        if f"{used}.".startswith(f"{library}.")
+    }
+
+    assert users <= OWNERS[library]
+
+
+def test_rule_would_notice():
+    """The reader of imports sees an import inside a function."""
+    source = PACKAGE.parent / "tests" / "test_imports.py"
+
+    assert {"ast", "pathlib.Path", "hpcsbi"} <= imported(source)
