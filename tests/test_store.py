@@ -1,0 +1,211 @@
+import json
+import os
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsbi import store as stores
+from hpcsbi.store import Array, Damaged, Incomplete, Mismatch, create, open_complete, open_store
+
+SETTINGS = {"seed": 3, "prior": {"columns": {"tau": {"low": 0.1}, "dust2": {"low": 0.0}}}}
+
+
+def arrays(rows: int) -> dict[str, Array]:
+    return {
+        "theta": Array({"row": rows, "parameter": 2}, "float64", {"units": "Gyr"}),
+        "id": Array({"row": rows}, "string"),
+        "wave": Array({"pixel": 3}, "float64", {"units": "Angstrom"}, np.array([1.0, 2.0, 3.0])),
+    }
+
+
+def content(rows: slice) -> dict[str, np.ndarray]:
+    index = np.arange(rows.start, rows.stop)
+    return {
+        "theta": np.stack([index, index**2], 1).astype(float),
+        "id": np.array([f"NGC {i} é" for i in index], dtype=object),
+    }
+
+
+def filled(path, rows: int = 10, shard: int = 4, only: tuple[int, ...] | None = None):
+    made = create(path, arrays(rows), SETTINGS, shard, {"notice": "n"})
+    for number in made.shards if only is None else only:
+        made.write(number, **content(made.rows_of(number)))
+    return made
+
+
+def all_bytes(folder) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_what_is_written_is_read(tmp_path):
+    """Numbers and names of every row come back, whole and in part."""
+    made = filled(tmp_path / "a.zarr")
+
+    whole = content(slice(0, 10))
+    assert np.array_equal(made.read("theta"), whole["theta"])
+    assert made.read("id").tolist() == whole["id"].tolist()
+    assert np.array_equal(made.read("theta", np.array([7, 2])), whole["theta"][[7, 2]])
+    assert open_complete(made.path, "simulate").settings == SETTINGS
+
+
+def test_xarray_opens_it(tmp_path):
+    """Dimensions have names, units are attributes, and nothing is warned of."""
+    filled(tmp_path / "a.zarr")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = xarray.open_zarr(tmp_path / "a.zarr")
+
+    assert data["theta"].dims == ("row", "parameter")
+    assert data["wave"].attrs["units"] == "Angstrom"
+    assert data["id"].values[3] == "NGC 3 é"
+
+
+@given(rows=st.integers(1, 5000), shard=st.integers(1, 700))
+def test_shards_tile_the_rows(tmp_path_factory, rows, shard):
+    """Every row belongs to exactly one shard, and no shard is longer than asked."""
+    path = tmp_path_factory.mktemp("tile") / "a.zarr"
+    made = create(path, {"x": Array({"row": rows}, "int32")}, {}, shard)
+
+    parts = [np.arange(rows)[made.rows_of(number)] for number in made.shards]
+    assert np.array_equal(np.concatenate(parts), np.arange(rows))
+    assert all(0 < len(part) <= shard for part in parts)
+
+
+def test_equal_work_gives_equal_bytes(tmp_path):
+    """Two stores written in another order do not differ in a byte."""
+    a, b = filled(tmp_path / "a.zarr"), filled(tmp_path / "b.zarr", only=(2, 0, 1))
+
+    assert all_bytes(a.path) == all_bytes(b.path)
+
+
+def test_a_write_covers_its_shard(tmp_path):
+    """Half a shard, or a shard with an array too few, is refused and leaves no mark."""
+    made = filled(tmp_path / "a.zarr", only=())
+    half = {name: values[:2] for name, values in content(made.rows_of(0)).items()}
+
+    with pytest.raises(ValueError, match="does not cover shard 0"):
+        made.write(0, **half)
+    with pytest.raises(ValueError, match="a shard holds theta, id"):
+        made.write(0, theta=content(made.rows_of(0))["theta"])
+    assert made.states() == {0: "missing", 1: "missing", 2: "missing"}
+
+
+def flip(path):
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(bytes(raw))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [flip, lambda path: os.truncate(path, path.stat().st_size // 2), lambda path: path.unlink()],
+    ids=["flipped byte", "truncated", "removed"],
+)
+@pytest.mark.parametrize("name", ["theta", "id"])
+def test_damage_is_found_named_and_mended(tmp_path, harm, name):
+    """A harmed file is told by shard, rows and mend, and the shard can be written again."""
+    made = filled(tmp_path / "a.zarr")
+    whole = all_bytes(made.path)
+    harm(made._files(1)[name])
+
+    assert made.states(verify=True) == {0: "done", 1: "damaged", 2: "done"}
+    with pytest.raises(Incomplete, match=r"a\.zarr.*shard 1 \(rows 4-7, damaged\).*jobs/augment"):
+        open_complete(made.path, "augment")
+    made.write(1, **content(made.rows_of(1)))
+    assert all_bytes(made.path) == whole
+
+
+def test_failure_is_kept_until_the_shard_is_made(tmp_path):
+    """A failed shard tells its reason, and is done once it is written."""
+    made = filled(tmp_path / "a.zarr", only=(0,))
+    made.mark_failed(1, "no luck")
+
+    assert made.states() == {0: "done", 1: "failed", 2: "missing"}
+    assert made.failure(1) == "no luck"
+    made.write(1, **content(made.rows_of(1)))
+    assert made.state(1) == "done"
+
+
+def test_other_settings_are_refused(tmp_path):
+    """The keys that differ are named with both values; equal settings open the store."""
+    made = filled(tmp_path / "a.zarr")
+    other = json.loads(json.dumps(SETTINGS))
+    other["prior"]["columns"]["tau"]["low"] = 0.2
+
+    with pytest.raises(Mismatch, match=r"prior\.columns\.tau\.low: 0\.1 in the store, 0\.2 asked"):
+        create(made.path, arrays(10), other, 4)
+    with pytest.raises(Mismatch, match="shard: 4 in the store, 5 asked"):
+        create(made.path, arrays(10), SETTINGS, 5)
+    assert create(made.path, arrays(10), SETTINGS, 4).states() == made.states()
+
+
+def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):
+    """Half a store under its temporary name is replaced, half a file inside a store removed."""
+    path = tmp_path / "a.zarr"
+    half = path.with_name(f"a.zarr.{os.getpid()}.partial")
+    half.mkdir()
+    (half / "zarr.json").write_text("{")
+    made = filled(path)
+    (path / "theta" / "c" / "x.partial").write_text("")
+
+    create(path, arrays(10), SETTINGS, 4)
+
+    assert not half.exists()
+    assert not list(path.rglob("*.partial"))
+    assert set(made.states(verify=True).values()) == {"done"}
+
+
+def test_something_else_is_not_a_store(tmp_path):
+    """A folder or a foreign Zarr group gets an error that says so."""
+    (tmp_path / "folder").mkdir()
+    xarray.Dataset({"x": ("row", [1])}).to_zarr(tmp_path / "foreign.zarr", zarr_format=3)
+
+    with pytest.raises(Damaged, match="folder"):
+        open_store(tmp_path / "folder")
+    with pytest.raises(Damaged, match="none of hpcsbi"):
+        open_store(tmp_path / "foreign.zarr")
+    with pytest.raises(FileNotFoundError, match="run the stage"):
+        open_store(tmp_path / "absent.zarr")
+
+
+def test_weights_and_settings_come_back(tmp_path):
+    """Tensors to the bit and settings in their order; a cut file is an error of ours."""
+    path = tmp_path / "flow.safetensors"
+    tensors = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([7])}
+    settings = {"columns": {"tau": 1, "dust2": 2, "age": 3}}
+
+    stores.save_folder(path, tensors, settings)
+    found, header = stores.load_folder(path)
+
+    assert all(np.array_equal(found[name], values) for name, values in tensors.items())
+    assert list(header["columns"]) == ["tau", "dust2", "age"]
+    os.truncate(path, 60)
+    with pytest.raises(Damaged, match="flow"):
+        stores.load_folder(path)
+
+
+def test_parquet_holds_columns_and_header(tmp_path):
+    """The catalogue opens in pandas, and says what it must not be used for."""
+    path = tmp_path / "c.parquet"
+    stores.write_parquet(
+        path,
+        {"id": np.array(["a", "b"], dtype=object), "x_p50": np.array([1.0, np.nan])},
+        {"notice": "not for science"},
+    )
+
+    table = pd.read_parquet(path)
+    assert table["id"].tolist() == ["a", "b"]
+    assert np.isnan(table["x_p50"][1])
+    import pyarrow.parquet
+
+    assert pyarrow.parquet.read_schema(path).metadata[b"notice"] == b"not for science"
