@@ -60,19 +60,23 @@ class Local:
         pieces = list(pieces)
         if not pieces:
             return
+        import dask
         from distributed import Client, LocalCluster, as_completed
         from distributed.security import Security
 
         logging.getLogger("distributed").setLevel(logging.WARNING)
         security = Security.temporary()
         with (
+            # A worker holds one piece only: those that wait must not be blamed for its death.
+            dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
             LocalCluster(
                 n_workers=1 if threads else min(self.workers, len(pieces)),
                 threads_per_worker=self.workers if threads else 1,
                 host="127.0.0.1",
                 protocol="tls://",
                 security=security,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
                 local_directory=self.folder,
                 memory_limit=None,  # one machine, one user: the kernel is the limit
             ) as cluster,
