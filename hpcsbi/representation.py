@@ -313,7 +313,7 @@ class Projection(Representation):
 
     @cached_property
     def _products(self) -> torch.Tensor:
-        basis = self.tensors["basis"]
+        basis = self.tensors["basis"].double()
         return (basis[:, :, None] * basis[:, None]).flatten(1)
 
 
