@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from hpcsbi.artifacts import load_posterior
+from hpcsbi.flow import Flow, build_network
+from hpcsbi.pairs import split_of
+from hpcsbi.prior import age_of_universe
+from hpcsbi.store import open_complete
+
+NETWORKS = ("zuko_maf", "sbi_maf")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_density_integrates_to_one(network):
+    """In two dimensions the density of every context sums to one on a fine grid."""
+    built = build_network(Flow(network, 16, 3), 2, 3, seed=0)
+    axis = torch.linspace(-9, 9, 400)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+    with torch.no_grad():
+        density = built.log_prob(grid, torch.ones(1, 3).expand(len(grid), 3)).exp()
+
+    assert abs(density.sum() * (axis[1] - axis[0]) ** 2 - 1) < 0.01
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_inverse_agrees_with_the_density(network):
+    """log q of a draw by the change of variables is the density that the network gives it."""
+    built = build_network(Flow(network, 16, 3), 4, 3, seed=1)
+    generator = torch.Generator().manual_seed(0)
+    z, context = (torch.randn(*s, generator=generator) for s in ((6, 5, 4), (5, 3)))
+    with torch.no_grad():
+        u, log_det = built.inverse()(z, context)
+        base = torch.distributions.Normal(0, 1).log_prob(z).sum(-1)
+        log_q = torch.stack([built.log_prob(draw, context) for draw in u])
+
+    assert torch.allclose(base - log_det, log_q, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_seed_decides_the_weights(network):
+    """Equal seeds, equal weights; the global generator is left as it was."""
+    state = torch.get_rng_state()
+    a, b, c = (build_network(Flow(network, 8, 2), 3, 2, seed).state_dict() for seed in (0, 0, 1))
+
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_bad_networks_are_refused():
+    """The value and the choices are named."""
+    with pytest.raises(ValueError, match=r"'nsf'.*sbi_maf, zuko_maf"):
+        Flow("nsf")
+    with pytest.raises(ValueError, match=r"flow\.hidden=1"):
+        Flow(hidden=1)
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory):
+    run = tmp_path_factory.mktemp("flow")
+    training = tiny.pairs(run, survey=True)
+    flow = tiny.trained(run, training, representation="projection", steps=150)
+    store = open_complete(training, "augment")
+    rows = split_of(store.settings, store.rows, "test")
+    return load_posterior(flow), store.read("flux", rows), store.read("ivar", rows)
+
+
+def test_draws_lie_inside_the_prior(survey):
+    """Every draw, as float32 as it is stored, is inside the box and younger than the Universe."""
+    posterior, flux, ivar = survey
+    zred = np.linspace(0.0, 3.0, 40)
+    draws = posterior.sample(flux[:40], ivar[:40], 200, np.arange(40), zred, cap=50)
+    some = np.arange(200) < draws.kept[:, None]
+    tage = draws.theta[..., posterior.names.index("tage")]
+
+    assert posterior.prior.support(draws.theta)[some].all()
+    assert (tage <= age_of_universe(zred)[:, None])[some].all()
+    assert np.isnan(draws.theta[~some]).all()
+    assert (draws.kept > 0).mean() > 0.8
+
+
+def test_draws_depend_on_the_object_alone(survey):
+    """In another batch, in another place, an object keeps its draws."""
+    posterior, flux, ivar = survey
+    seeds = np.arange(20) + 7
+    together = posterior.sample(flux[:20], ivar[:20], 50, seeds)
+    order = np.array([13, 2, 17])
+    apart = posterior.sample(flux[order], ivar[order], 50, seeds[order])
+
+    assert np.allclose(together.theta[order], apart.theta, rtol=1e-3, equal_nan=True)
+    assert np.array_equal(together.kept[order], apart.kept)
+
+
+def test_a_hard_object_does_not_hold_up_the_others(survey):
+    """An object whose draws all lie outside stops at its cap; the others have all of theirs."""
+    posterior, flux, ivar = survey
+    far = np.concatenate([flux[:1] * 1e9, flux[1:4]])
+    weights = np.concatenate([ivar[:1] * 1e-18, ivar[1:4]])
+    draws = posterior.sample(far, weights, 100, np.arange(4), cap=5)
+
+    assert draws.kept[0] == 0 and draws.acceptance[0] == 0
+    assert (draws.kept[1:] == 100).all()
+
+
+def test_log_prob_is_that_of_the_draws(survey):
+    """The density that comes with a draw is the density of that theta."""
+    posterior, flux, ivar = survey
+    draws = posterior.sample(flux[:5], ivar[:5], 20, np.arange(5))
+
+    for i in range(5):
+        n = draws.kept[i]
+        again = posterior.log_prob(
+            draws.theta[i, :n], np.repeat(flux[i : i + 1], n, 0), np.repeat(ivar[i : i + 1], n, 0)
+        )
+        assert np.median(abs(again - draws.log_prob[i, :n])) < 0.05

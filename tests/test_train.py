@@ -1,0 +1,94 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+
+from hpcsbi.artifacts import load_posterior
+from hpcsbi.store import Mismatch
+
+TESTS = Path(__file__).parent
+CHILD = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}, {root!r}]
+import tiny
+tiny.trained(Path({run!r}), Path({training!r}), source={source!r}, steps=300, checkpoint=50)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("train")
+    tiny.pairs(path, n=700, copies=4)
+    return path
+
+
+def start(folder: Path, training: Path, source: str) -> subprocess.Popen:
+    code = CHILD.format(
+        tests=str(TESTS),
+        root=str(TESTS.parent),
+        run=str(folder),
+        training=str(training),
+        source=source,
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize("source", ["fresh", "stored"])
+def test_killed_and_resumed_gives_the_same_weights(run, tmp_path, source):
+    """SIGKILL after a checkpoint, then the same call: weights and history equal to the bit."""
+    training = run / "training.zarr"
+    whole = tiny.trained(tmp_path / "whole", training, source=source, steps=300, checkpoint=50)
+
+    child = start(tmp_path / "killed", training, source)
+    checkpoint = tmp_path / "killed" / "flow" / "checkpoint.safetensors"
+    deadline = time.time() + 120
+    while not checkpoint.exists() and time.time() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert checkpoint.exists() and not (checkpoint.parent / "flow.safetensors").exists()
+    assert start(tmp_path / "killed", training, source).wait() == 0
+
+    assert tiny.all_bytes(checkpoint.parent) == tiny.all_bytes(whole)
+
+
+def test_training_learns(run, tmp_path):
+    """The score of unseen spectra rises by nats, and every spectrum of the curve was held out."""
+    flow = tiny.trained(tmp_path, run / "training.zarr")
+    history = json.loads((flow / "history.json").read_text())
+
+    scores = [entry["validation_log_prob"] for entry in history]
+    assert [entry["step"] for entry in history] == [100, 200, 300]
+    assert scores[-1] > scores[0] + 0.5
+    assert not (flow / "checkpoint.safetensors").exists()
+    assert load_posterior(flow).names == tiny.prior().names
+
+
+def test_a_trained_flow_is_left_alone(run, tmp_path):
+    """The same settings find the work done, other settings are refused by key."""
+    flow = tiny.trained(tmp_path, run / "training.zarr", steps=20)
+    before = tiny.all_bytes(flow)
+
+    tiny.trained(tmp_path, run / "training.zarr", steps=20)
+    assert tiny.all_bytes(flow) == before
+    with pytest.raises(Mismatch, match="steps: 20 in the store, 30 asked"):
+        tiny.trained(tmp_path, run / "training.zarr", steps=30)
+
+
+def test_wrong_sources_are_refused(run, tmp_path):
+    """An unknown source, and stored training from a store without training pairs."""
+    with pytest.raises(ValueError, match="'live': choose fresh or stored"):
+        tiny.trained(tmp_path, run / "training.zarr", source="live")
+    bare = tiny.pairs(tmp_path / "bare", n=220)
+    with pytest.raises(ValueError, match=r"augment\.copies=0"):
+        tiny.trained(tmp_path, bare, source="stored")

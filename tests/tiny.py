@@ -1,0 +1,79 @@
+"""A tiny run that tests share: the shipped table, few spectra, a flow of a few hundred steps."""
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+from hpcsbi.augment import augment
+from hpcsbi.cluster import Serial
+from hpcsbi.flow import Flow
+from hpcsbi.grid import Grid
+from hpcsbi.noise import FractionalNoise, SurveyNoise
+from hpcsbi.prior import Prior
+from hpcsbi.simulate import simulate
+from hpcsbi.sps import Physics
+from hpcsbi.train import train
+
+TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
+DIGS = {
+    "logmass": {"low": 8, "high": 13},
+    "logzsol": {"low": -2, "high": 0.2},
+    "dust2": {"low": 0.1, "high": 4},
+    "tage": {"low": 0.1, "high": 13},
+    "tau": {"low": 0.1, "high": 10, "log": True},
+}
+NUISANCE = {
+    "line_strength": {"low": 0.03, "high": 3, "log": True, "nuisance": True},
+    "noise_floor": {"low": 0.003, "high": 0.2, "log": True, "nuisance": True},
+}
+
+
+def prior(survey: bool = False) -> Prior:
+    """The paper's columns, or with the nuisance columns and the age bound of surveys."""
+    return Prior(DIGS | NUISANCE, bound_age=True) if survey else Prior(DIGS)
+
+
+def pairs(run: Path, survey: bool = False, n: int = 300, **options: int) -> Path:
+    """simulations.zarr and training.zarr of a run; the path of the latter."""
+    counts = {"copies": 0, "validation": 100, "test": 100} | options
+    simulate(
+        str(run / "simulations.zarr"), "table", n, None, 64, prior(survey), Grid(), Physics(),
+        str(TABLE), 0, Serial(),
+    )  # fmt: skip
+    noise = SurveyNoise(snr=(20, 300), cut=0.0) if survey else FractionalNoise()
+    augment(
+        str(run / "training.zarr"), str(run / "simulations.zarr"), noise, **counts, shard=512,
+        seed=0, cluster=Serial(),
+    )  # fmt: skip
+    return run / "training.zarr"
+
+
+def trained(run: Path, training: Path, **options: object) -> Path:
+    """Folder of a small flow."""
+    settings = {
+        "source": "fresh",
+        "flow": Flow("zuko_maf", 32, 3),
+        "representation": "equivariant",
+        "steps": 300,
+        "batch": 256,
+        "rate": 3e-3,
+        "seed": 0,
+        "threads": 1,
+        "checkpoint": 100,
+    } | options
+    train(out=str(run / "flow"), training=str(training), table=str(TABLE), **settings)
+    return run / "flow"
+
+
+def all_bytes(folder: Path) -> dict[str, bytes]:
+    """Contents of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def copy(source: Path, target: Path) -> Path:
+    """A copy of a folder that a test may harm."""
+    return Path(shutil.copytree(source, target))
