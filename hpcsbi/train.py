@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -42,6 +43,7 @@ def train(
     """Fit the flow with a stated budget of steps; the learning rate ends at zero with it.
 
     Killed at any point and started again it goes on from the last checkpoint, to the same weights.
+    Stored pairs can be learned by heart: of them the weights of the best held-out score are kept.
 
     Arguments:
         out: folder of the flow.
@@ -84,17 +86,53 @@ def train(
     prior = Prior(**pairs.settings["simulations"]["prior"])
     ssp = load_engine(table, prior) if Path(table).exists() else None
     supply = _supply(source, pairs, ssp, batch, seed)
-    fit, history = _start(folder, settings, supply, ssp)
-    _run(fit, history, supply, _held_out(pairs), folder, settings, checkpoint)
+    run = _start(folder, settings, supply, ssp)
+    _go_on(run, supply, _held_out(pairs), checkpoint)
     if Path(table).exists():
         _copy_table(table, folder)
     header = {"settings": settings, "notice": pairs.attributes["notice"]}
-    save_folder(folder / "flow.safetensors", fit.tensors(), header)
+    # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
+    tensors = run.best if source == "stored" and run.best else run.fit.tensors()
+    save_folder(folder / "flow.safetensors", tensors, header)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
-def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> tuple[Fit, list[dict]]:
-    """A new fit, or the one that a checkpoint of the same settings left, and its history."""
+@dataclass
+class _Run:
+    """All that a checkpoint holds.
+
+    Attributes:
+        best: weights of the best held-out score so far; empty without held-out pairs.
+    """
+
+    folder: Path
+    settings: dict
+    fit: Fit
+    history: list[dict] = field(default_factory=list)
+    best: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def note(self, score: float | None) -> None:
+        """Write history and checkpoint, and keep the weights if they are the best so far."""
+        entry = {"step": self.fit.step, "learning_rate": self.fit.learning_rate}
+        if score is not None:
+            entry["validation_log_prob"] = score
+            if all(score > earlier["validation_log_prob"] for earlier in self.history):
+                self.best = {name: values.copy() for name, values in self.fit.tensors().items()}
+        self.history.append(entry)
+        header = {
+            "settings": self.settings,
+            "step": self.fit.step,
+            "skipped": self.fit.skipped,
+            "history": self.history,
+        }
+        best = {f"best.{name}": values for name, values in self.best.items()}
+        tensors = self.fit.tensors() | self.fit.moments() | best
+        save_folder(self.folder / "checkpoint.safetensors", tensors, header)
+        write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
+
+
+def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> _Run:
+    """A new run, or the one that a checkpoint of the same settings left."""
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
     flow, kind = Flow(**settings["flow"]), settings["representation"]
     path = folder / "checkpoint.safetensors"
@@ -102,29 +140,30 @@ def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> tup
         dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
         curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
         fitted = representations.fitted(kind, supply.prior, curve, ssp, supply.sample)
-        return Fit(flow, fitted, **arguments), []
+        return _Run(folder, settings, Fit(flow, fitted, **arguments))
     tensors, header = load_folder(path)
     refuse_other_settings(path, header["settings"], settings, MEND)
     fitted = {
-        name.removeprefix("representation."): torch.from_numpy(values)
-        for name, values in tensors.items()
-        if name.startswith("representation.")
+        name: torch.from_numpy(values)
+        for name, values in _under("representation.", tensors).items()
     }
     fit = Fit(flow, representations.build(kind, supply.prior.names, fitted, ssp), **arguments)
     fit.load(tensors, header["step"], header["skipped"])
     print(f"{folder}: goes on from step {fit.step}.")
-    return fit, header["history"]
+    return _Run(folder, settings, fit, header["history"], _under("best.", tensors))
 
 
-def _run(
-    fit: Fit,
-    history: list[dict],
-    supply: Supply,
-    held_out: Pairs | None,
-    folder: Path,
-    settings: dict,
-    checkpoint: int,
-) -> None:
+def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): values
+        for name, values in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _go_on(run: _Run, supply: Supply, held_out: Pairs | None, checkpoint: int) -> None:
+    """Train to the end of the budget."""
+    fit = run.fit
     seen = None if held_out is None else seen_by(fit.representation, held_out)
     bar = tqdm(total=fit.steps, initial=fit.step, desc="train", unit="step", mininterval=1)
     with bar:
@@ -132,25 +171,12 @@ def _run(
             fit.update(u, context)
             bar.update()
             if fit.step % checkpoint == 0 or fit.step == fit.steps:
-                entry = {"step": fit.step, "learning_rate": fit.learning_rate}
-                if seen is not None:
-                    entry["validation_log_prob"] = fit.score(seen)
-                    bar.set_postfix(held_out=f"{entry['validation_log_prob']:.3f} nat")
-                history.append(entry)
-                _save(fit, history, folder, settings)
+                score = None if seen is None else fit.score(seen)
+                run.note(score)
+                if score is not None:
+                    bar.set_postfix(held_out=f"{score:.3f} nat")
     if fit.skipped:
-        print(f"{folder}: {fit.skipped} steps had no finite loss and were left out.")
-
-
-def _save(fit: Fit, history: list[dict], folder: Path, settings: dict) -> None:
-    header = {
-        "settings": settings,
-        "step": fit.step,
-        "skipped": fit.skipped,
-        "history": history,
-    }
-    save_folder(folder / "checkpoint.safetensors", fit.tensors() | fit.moments(), header)
-    write_atomically(folder / "history.json", json.dumps(history).encode())
+        print(f"{run.folder}: {fit.skipped} steps had no finite loss and were left out.")
 
 
 def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -> Supply:

@@ -6,11 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 
 from hpcsbi.artifacts import load_posterior
-from hpcsbi.store import Mismatch
+from hpcsbi.pairs import split_of
+from hpcsbi.store import Mismatch, open_complete
 
 TESTS = Path(__file__).parent
 CHILD = """
@@ -92,3 +94,20 @@ def test_wrong_sources_are_refused(run, tmp_path):
     bare = tiny.pairs(tmp_path / "bare", n=220)
     with pytest.raises(ValueError, match=r"augment\.copies=0"):
         tiny.trained(tmp_path, bare, source="stored")
+
+
+def test_overfitting_is_not_kept(tmp_path):
+    """Few spectra seen often are learned by heart; the flow is that of the best held-out score."""
+    training = tiny.pairs(tmp_path, n=240, copies=50)
+    flow = tiny.trained(
+        tmp_path, training, source="stored", representation="plain", steps=1500, rate=5e-3
+    )
+    history = json.loads((flow / "history.json").read_text())
+    scores = [entry["validation_log_prob"] for entry in history]
+    store = open_complete(training, "augment")
+    rows = split_of(store.settings, store.rows, "validation")
+    posterior = load_posterior(flow)
+    score = posterior.log_prob(*(store.read(name, rows) for name in ("theta", "flux", "ivar")))
+
+    assert max(scores) > scores[-1] + 0.1
+    assert np.mean(score) == pytest.approx(max(scores), abs=1e-3)
