@@ -42,6 +42,8 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
         sys.exit(status or 0)
 
     sys.argv.append(f"hydra.job.name={name}")
+    if name == "status":  # it only looks: a run that is not there must not come to be
+        sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
     main()
 
 

@@ -1,0 +1,113 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+from hpcsbi.store import open_complete
+
+ROOT = Path(__file__).parents[1]
+
+
+def job(name: str, *overrides: str) -> subprocess.CompletedProcess:
+    """Run a job from the repository's root, as its users do."""
+    environment = {key: value for key, value in os.environ.items() if key != "SPS_HOME"}
+    return subprocess.run(
+        [sys.executable, f"jobs/{name}.py", *overrides],
+        cwd=ROOT,
+        env=environment | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_simulate_makes_the_table_it_needs(tmp_path):
+    """One command from nothing to spectra, marked as made with the demonstration table."""
+    done = job(
+        "simulate", "name=n", f"run={tmp_path}", "simulate.source=table", "simulate.n=50",
+        "simulate.shard=20", "cluster=serial",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    store = open_complete(tmp_path / "simulations.zarr", "simulate")
+    assert store.rows == 50
+    assert "not for science" in store.attributes["notice"]
+    assert "not for science" in done.stdout
+    assert '"stage": "simulate"' in (tmp_path / "costs.jsonl").read_text()
+
+
+def test_spectra_of_given_parameters(tmp_path):
+    """A file of theta takes the place of n; a bad row is named with value, range and mend."""
+    theta = pd.DataFrame(tiny.prior().sample(5, np.random.default_rng(0)))
+    theta.columns = list(tiny.DIGS)
+    theta["tage"] = [0.5, 1, 2, 3, 3.9]
+    theta["tau"] = 0.5
+    theta.to_parquet(tmp_path / "theta.parquet")
+    options = ["name=n", f"run={tmp_path}", "cluster=serial"]
+    done = job("simulate", *options, f"simulate.theta={tmp_path}/theta.parquet")
+    assert done.returncode == 0, done.stderr
+    assert open_complete(tmp_path / "simulations.zarr", "simulate").rows == 5
+
+    theta.loc[3, "tage"] = 4.5
+    theta.to_csv(tmp_path / "bad.csv", index=False)
+    bad = job("simulate", f"run={tmp_path}/b", f"simulate.theta={tmp_path}/bad.csv")
+    assert bad.returncode == 2
+    assert all(word in bad.stderr for word in ("bad.csv", "tage", "4.5", "row"))
+    assert "Traceback" not in bad.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "words"),
+    [
+        ("infer", "infer.flow=/nowhere", ["/nowhere", "jobs/train.py"]),
+        ("augment", "seed=1", ["simulations.zarr", "run the stage that makes it first"]),
+        ("ingest", "ingest.files=[/nowhere/spec.fits]", ["/nowhere/spec.fits"]),
+        ("status", "name=absent", ["/run does not exist", "name="]),
+        ("simulate", "simulate.rows=3", ["rows"]),
+        ("simulate", "experiment=nothing", ["nothing"]),
+        ("simulate", "prior.columns.tage.high=40", ["tage", "40", "14"]),
+        ("simulate", "simulate.source=magic", ["magic"]),
+    ],
+)
+def test_wrong_input_ends_with_words(tmp_path, name, override, words):
+    """Status not zero, the value named, before anything is written."""
+    done = job(name, f"run={tmp_path}/run", override)
+
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert all(word in text for word in words), text
+    assert not list(tmp_path.glob("run/*.zarr"))
+
+
+def test_wrong_sps_home_is_told(tmp_path):
+    """A data tree that is not there ends the job with the mend; Fortran is not even started."""
+    done = subprocess.run(
+        [sys.executable, "jobs/simulate.py", f"run={tmp_path}", "simulate.source=fsps"],
+        cwd=ROOT,
+        env=os.environ | {"SPS_HOME": str(tmp_path / "tree")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "SPS_HOME" in done.stderr and str(tmp_path / "tree") in done.stderr
+
+
+def test_status_of_a_run(tmp_path):
+    """What is done is counted, in words and as JSON."""
+    tiny.pairs(tmp_path, n=220)
+    words, numbers = (
+        job("status", f"run={tmp_path}"),
+        job("status", f"run={tmp_path}", "status.json=true"),
+    )
+
+    assert words.returncode == numbers.returncode == 0, words.stderr
+    assert "simulations" in words.stdout and "training" in words.stdout
+    assert json.loads(numbers.stdout)
