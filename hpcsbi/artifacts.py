@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from hpcsbi.files import load_weights
 from hpcsbi.flow import Posterior
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import ARRAYS, Ssp
-from hpcsbi.store import Mismatch, differences, load_folder, open_complete
+from hpcsbi.store import Mismatch, differences, open_complete
 
 __all__ = ["load_engine", "load_posterior", "refuse_other_settings"]
 
@@ -24,7 +25,7 @@ def load_posterior(folder: str | Path) -> Posterior:
             f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
             "(a folder such as runs/demo/flows/projection_zuko_maf_h128_t5)."
         )
-    tensors, header = load_folder(path)
+    tensors, header = load_weights(path)
     table = Path(folder) / "ssp.zarr"
     prior = Prior(**header["settings"]["training"]["simulations"]["prior"])
     ssp = load_engine(table, prior) if table.exists() else None

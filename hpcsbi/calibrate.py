@@ -10,11 +10,12 @@ import torch
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.cluster import Local, Serial, run_shards
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
+from hpcsbi.files import write_atomically
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.pairs import split_of
 from hpcsbi.predictive import predict
 from hpcsbi.seeds import generator, object_seed
-from hpcsbi.store import Array, Store, create, open_complete, open_store, write_atomically
+from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["calibrate"]
 

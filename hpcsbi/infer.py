@@ -8,12 +8,13 @@ import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.cluster import Local, Serial, run_shards
+from hpcsbi.files import write_parquet
 from hpcsbi.flags import Flag, counts, legend
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.predictive import predict
 from hpcsbi.prior import age_of_universe
 from hpcsbi.seeds import object_seed
-from hpcsbi.store import Array, Store, create, open_complete, open_store, write_parquet
+from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["infer"]
 

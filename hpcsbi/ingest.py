@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hpcsbi.cluster import Failure, Local, Serial, run_shards
+from hpcsbi.files import write_atomically
 from hpcsbi.flags import Flag, counts, legend
 from hpcsbi.grid import Grid
 from hpcsbi.rest_frame import (
@@ -21,7 +22,7 @@ from hpcsbi.rest_frame import (
     luminosity_distance_cm,
     to_rest_frame,
 )
-from hpcsbi.store import Array, Store, create, open_store, write_atomically
+from hpcsbi.store import Array, Store, create, open_store
 from hpcsbi.survey import Source, Spectra, Survey, UnreadableError
 
 __all__ = ["find_files", "ingest", "quality"]

@@ -11,16 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hpcsbi import __version__, page, plots, tables
 from hpcsbi.artifacts import load_engine
+from hpcsbi.files import load_weights, write_atomically
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import Ssp
-from hpcsbi.store import (
-    Damaged,
-    Incomplete,
-    Store,
-    load_folder,
-    open_store,
-    write_atomically,
-)
+from hpcsbi.store import Damaged, Incomplete, Store, open_store
 
 __all__ = ["report"]
 
@@ -128,7 +122,7 @@ def _json(path: Path) -> tuple[Any, list[str]]:
 def _weights(folder: Path) -> tuple[dict, list[str]]:
     """Settings and notice of the flow."""
     try:
-        return load_folder(folder / "flow.safetensors")[1], []
+        return load_weights(folder / "flow.safetensors")[1], []
     except FileNotFoundError:
         return {}, [f"There is no trained flow {folder.name} yet: run jobs/train.py."]
     except Damaged as error:

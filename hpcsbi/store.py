@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 import zarr
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
+
+from hpcsbi.files import Damaged, write_atomically
 
 __all__ = [
     "Array",
@@ -32,12 +31,8 @@ __all__ = [
     "Store",
     "create",
     "differences",
-    "load_folder",
     "open_complete",
     "open_store",
-    "save_folder",
-    "write_atomically",
-    "write_parquet",
 ]
 
 MARKS = ".marks"
@@ -50,10 +45,6 @@ class Mismatch(ValueError):
 
 class Incomplete(ValueError):
     """A store lacks shards that a later stage needs."""
-
-
-class Damaged(ValueError):
-    """Something is in the place of a store that is not one of ours."""
 
 
 @dataclass(frozen=True)
@@ -283,56 +274,6 @@ def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
             yield from differences(found.get(name, "absent"), asked.get(name, "absent"), here)
     elif found != asked:
         yield f"{key}: {_short(found)} in the store, {_short(asked)} asked"
-
-
-def save_folder(path: str | Path, tensors: Mapping[str, np.ndarray], settings: Mapping) -> None:
-    """Write weights and settings as one safetensors file, atomically (numbers only, no pickle)."""
-    header = {"settings": json.dumps(settings)}  # unsorted: the order of columns counts
-    write_atomically(Path(path), save_tensors(dict(tensors), metadata=header))
-
-
-def load_folder(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
-    """Read what `save_folder` wrote.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        Damaged: the file is cut short or not ours.
-    """
-    raw = Path(path).read_bytes()
-    try:
-        length = int.from_bytes(raw[:8], "little")
-        settings = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["settings"])
-        return load_tensors(raw), settings
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path} is damaged ({error}): remove it and run again.") from error
-
-
-def write_parquet(
-    path: str | Path, columns: Mapping[str, np.ndarray], header: Mapping[str, str]
-) -> None:
-    """Write columns as one Parquet file, atomically, with `header` as key-value metadata."""
-    import pyarrow
-    import pyarrow.parquet
-
-    arrays = {
-        name: values.astype(object) if values.dtype.kind in "UTO" else values
-        for name, values in columns.items()
-    }
-    table = pyarrow.table(arrays).replace_schema_metadata(dict(header))
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink, compression="zstd")
-    write_atomically(Path(path), sink.getvalue().to_pybytes())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or nothing, on disk before it has its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with half.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, path)
 
 
 def _make(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: int) -> None:

@@ -12,13 +12,14 @@ from tqdm import tqdm
 from hpcsbi import representation as representations
 from hpcsbi.artifacts import load_engine, refuse_other_settings
 from hpcsbi.dust import dust_curve
+from hpcsbi.files import load_weights, save_weights, write_atomically
 from hpcsbi.flow import Flow
 from hpcsbi.noise import make_noise
 from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import Ssp
-from hpcsbi.store import Store, load_folder, open_complete, save_folder, write_atomically
+from hpcsbi.store import Store, open_complete
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
 
 __all__ = ["train"]
@@ -93,7 +94,7 @@ def train(
     header = {"settings": settings, "notice": pairs.attributes["notice"]}
     # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
     tensors = run.best if source == "stored" and run.best else run.fit.tensors()
-    save_folder(folder / "flow.safetensors", tensors, header)
+    save_weights(folder / "flow.safetensors", tensors, header)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
@@ -127,7 +128,7 @@ class _Run:
         }
         best = {f"best.{name}": values for name, values in self.best.items()}
         tensors = self.fit.tensors() | self.fit.moments() | best
-        save_folder(self.folder / "checkpoint.safetensors", tensors, header)
+        save_weights(self.folder / "checkpoint.safetensors", tensors, header)
         write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
 
 
@@ -141,7 +142,7 @@ def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> _Ru
         curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
         fitted = representations.fitted(kind, supply.prior, curve, ssp, supply.sample)
         return _Run(folder, settings, Fit(flow, fitted, **arguments))
-    tensors, header = load_folder(path)
+    tensors, header = load_weights(path)
     refuse_other_settings(path, header["settings"], settings, MEND)
     fitted = {
         name: torch.from_numpy(values)
@@ -210,7 +211,7 @@ def _is_done(folder: Path, settings: dict) -> bool:
     path = folder / "flow.safetensors"
     if not path.exists():
         return False
-    found = load_folder(path)[1]["settings"]
+    found = load_weights(path)[1]["settings"]
     refuse_other_settings(path, found, json.loads(json.dumps(settings)), MEND)
     return True
 

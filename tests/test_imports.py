@@ -10,13 +10,17 @@ MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 STAGES = {
     "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "report", "status",
 }  # fmt: skip
-EDGES = {"store", "cluster", "survey"}
+EDGES = {"store", "files", "cluster", "survey"}
 JOINTS = {"artifacts"}  # from what lies on disk to parts
 PARTS = MODULES - STAGES - EDGES - JOINTS
-ALLOWED = dict.fromkeys(STAGES, PARTS | EDGES | JOINTS) | dict.fromkeys(JOINTS, PARTS | EDGES)
+ALLOWED = (
+    dict.fromkeys(STAGES, PARTS | EDGES | JOINTS)
+    | dict.fromkeys(JOINTS, PARTS | EDGES)
+    | dict.fromkeys(EDGES, frozenset({"files"}))
+)
 OWNERS = {
     "zarr": {"store"},
-    "safetensors": {"store"},
+    "safetensors": {"files"},
     "dask": {"cluster"},
     "distributed": {"cluster"},
     "astropy.io.fits": {"survey"},

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
+from hpcsbi.files import save_weights
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.report import report
-from hpcsbi.store import Array, create, save_folder
+from hpcsbi.store import Array, create
 
 GRID = Grid()
 BASIC = {
@@ -64,7 +65,7 @@ def training(folder):
     split = np.where(base < 50, 0, 1).astype("int8")
     filled(folder / "training.zarr", {"base": base, "split": split}, FLOW["training"])
     header = {"settings": FLOW, "notice": NOTICE}
-    save_folder(folder / "flows/a/flow.safetensors", {"w": np.zeros(3)}, header)
+    save_weights(folder / "flows/a/flow.safetensors", {"w": np.zeros(3)}, header)
     history = [{"step": 10 * i, "validation_log_prob": i, "learning_rate": 1} for i in range(9)]
     (folder / "flows/a/history.json").write_text(json.dumps(history))
 

@@ -6,8 +6,9 @@ import os
 import numpy as np
 import pytest
 
+from hpcsbi.files import save_weights
 from hpcsbi.status import status
-from hpcsbi.store import Array, create, save_folder
+from hpcsbi.store import Array, create
 
 
 def half_done(folder, rows=35, shard=10):
@@ -65,8 +66,8 @@ def test_flows_show_their_step(tmp_path, capsys):
     """A flow in training shows the step of its checkpoint, a trained one all its steps."""
     weights, settings = {"w": np.zeros(9)}, {"steps": 500}
     checkpoint = {"settings": settings, "step": 200}
-    save_folder(tmp_path / "flows/a/checkpoint.safetensors", weights, checkpoint)
-    save_folder(tmp_path / "flows/b/flow.safetensors", weights, {"settings": settings})
+    save_weights(tmp_path / "flows/a/checkpoint.safetensors", weights, checkpoint)
+    save_weights(tmp_path / "flows/b/flow.safetensors", weights, {"settings": settings})
     (tmp_path / "flows/c").mkdir()
 
     flows = as_json(tmp_path, capsys)["flows"]

@@ -3,13 +3,11 @@ import os
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsbi import store as stores
 from hpcsbi.store import Array, Damaged, Incomplete, Mismatch, create, open_complete, open_store
 
 SETTINGS = {"seed": 3, "prior": {"columns": {"tau": {"low": 0.1}, "dust2": {"low": 0.0}}}}
@@ -176,36 +174,3 @@ def test_something_else_is_not_a_store(tmp_path):
         open_store(tmp_path / "foreign.zarr")
     with pytest.raises(FileNotFoundError, match="run the stage"):
         open_store(tmp_path / "absent.zarr")
-
-
-def test_weights_and_settings_come_back(tmp_path):
-    """Tensors to the bit and settings in their order; a cut file is an error of ours."""
-    path = tmp_path / "flow.safetensors"
-    tensors = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([7])}
-    settings = {"columns": {"tau": 1, "dust2": 2, "age": 3}}
-
-    stores.save_folder(path, tensors, settings)
-    found, header = stores.load_folder(path)
-
-    assert all(np.array_equal(found[name], values) for name, values in tensors.items())
-    assert list(header["columns"]) == ["tau", "dust2", "age"]
-    os.truncate(path, 60)
-    with pytest.raises(Damaged, match="flow"):
-        stores.load_folder(path)
-
-
-def test_parquet_holds_columns_and_header(tmp_path):
-    """The catalogue opens in pandas, and says what it must not be used for."""
-    path = tmp_path / "c.parquet"
-    stores.write_parquet(
-        path,
-        {"id": np.array(["a", "b"], dtype=object), "x_p50": np.array([1.0, np.nan])},
-        {"notice": "not for science"},
-    )
-
-    table = pd.read_parquet(path)
-    assert table["id"].tolist() == ["a", "b"]
-    assert np.isnan(table["x_p50"][1])
-    import pyarrow.parquet
-
-    assert pyarrow.parquet.read_schema(path).metadata[b"notice"] == b"not for science"

@@ -1,0 +1,51 @@
+import os
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+
+from hpcsbi import files
+from hpcsbi.files import Damaged
+
+
+def test_weights_and_settings_come_back(tmp_path):
+    """Tensors to the bit and settings in their order; a cut file is an error of ours."""
+    path = tmp_path / "flow.safetensors"
+    tensors = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([7])}
+    settings = {"columns": {"tau": 1, "dust2": 2, "age": 3}}
+
+    files.save_weights(path, tensors, settings)
+    found, header = files.load_weights(path)
+
+    assert all(np.array_equal(found[name], values) for name, values in tensors.items())
+    assert list(header["columns"]) == ["tau", "dust2", "age"]
+    os.truncate(path, 60)
+    with pytest.raises(Damaged, match="flow"):
+        files.load_weights(path)
+
+
+def test_parquet_holds_columns_and_header(tmp_path):
+    """The catalogue opens in pandas, and says what it must not be used for."""
+    path = tmp_path / "c.parquet"
+    files.write_parquet(
+        path,
+        {"id": np.array(["a", "b"], dtype=object), "x_p50": np.array([1.0, np.nan])},
+        {"notice": "not for science"},
+    )
+
+    table = pd.read_parquet(path)
+    assert table["id"].tolist() == ["a", "b"]
+    assert np.isnan(table["x_p50"][1])
+    assert pyarrow.parquet.read_schema(path).metadata[b"notice"] == b"not for science"
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    """A file is replaced in one step, and its folder is made; nothing half is left."""
+    path = tmp_path / "new" / "a.json"
+
+    files.write_atomically(path, b"1")
+    files.write_atomically(path, b"22")
+
+    assert path.read_bytes() == b"22"
+    assert [file.name for file in path.parent.iterdir()] == ["a.json"]
