@@ -19,6 +19,7 @@ from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["calibrate"]
 
+IMPROBABLE = 0.01
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
 
 
@@ -71,6 +72,10 @@ def calibrate(
     run_shards(partial(_calibrate_shard, out, flow, pairs), store, cluster, "calibrate")
     found = verdict(store.read("ranks"), store.read("n_draws"), store.read("tarp"), names)
     found["mean_log_prob"] = _renormalised_score(store)
+    p = store.read("predictive_p")
+    found["improbable"] = (
+        float(np.mean(p[np.isfinite(p)] < IMPROBABLE)) if np.isfinite(p).any() else None
+    )
     found["notice"] = notice
     write_atomically(Path(out).with_suffix(".json"), json.dumps(found, indent=1).encode())
     _tell(found)
@@ -218,6 +223,8 @@ def _tell(found: dict) -> None:
         print(f"{name:>14}  {figures['ks_p']:6.3f}  {coverage}")
     print(f"{'TARP':>14}  {found['tarp']['ks_p']:6.3f}")
     print(f"mean log probability of the truth: {found['mean_log_prob']:.3f} nat")
+    if found["improbable"] is not None:
+        print(f"predictive p-value below {IMPROBABLE}: {found['improbable']:.3f} of the spectra")
     for reason in found["reasons"]:
         print(f"  {reason}")
     if found["notice"]:
