@@ -1,6 +1,7 @@
 """From what lies on disk to the parts that compute with it."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from hpcsbi.files import load_weights
@@ -13,7 +14,7 @@ __all__ = ["load_engine", "load_posterior", "refuse_other_settings"]
 
 
 def load_posterior(folder: str | Path) -> Posterior:
-    """The trained flow of a folder.
+    """The trained flow of a folder, made once per process: its table takes seconds.
 
     Raises:
         FileNotFoundError: the flow is not trained, or not to its end.
@@ -25,8 +26,14 @@ def load_posterior(folder: str | Path) -> Posterior:
             f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
             "(a folder such as runs/demo/flows/projection_zuko_maf_h128_t5)."
         )
-    tensors, header = load_weights(path)
-    table = Path(folder) / "ssp.zarr"
+    return _posterior(Path(folder), path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _posterior(folder: Path, written: int) -> Posterior:
+    """The flow of a folder as it was when its file was `written`."""
+    tensors, header = load_weights(folder / "flow.safetensors")
+    table = folder / "ssp.zarr"
     prior = Prior(**header["settings"]["training"]["simulations"]["prior"])
     ssp = load_engine(table, prior) if table.exists() else None
     return Posterior(header["settings"], tensors, header["notice"], ssp)
