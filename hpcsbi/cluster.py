@@ -12,6 +12,19 @@ from typing import Any
 __all__ = ["Failure", "Local", "Serial", "run_shards"]
 
 
+SETTINGS = {
+    # A worker holds one piece only: those that wait must not be blamed for its death.
+    "distributed.scheduler.worker-saturation": 1.0,
+    # Without Dask's MALLOC_TRIM_THRESHOLD_: it hands freed memory back at once, which makes every
+    # tensor a page fault; it would also stay in the environment of this process and its children.
+    "distributed.nanny.pre-spawn-environ": {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    },
+}
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a piece of work was not done."""
@@ -67,8 +80,7 @@ class Local:
         logging.getLogger("distributed").setLevel(logging.WARNING)
         security = Security.temporary()
         with (
-            # A worker holds one piece only: those that wait must not be blamed for its death.
-            dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
+            dask.config.set(SETTINGS),
             LocalCluster(
                 n_workers=1 if threads else min(self.workers, len(pieces)),
                 threads_per_worker=self.workers if threads else 1,

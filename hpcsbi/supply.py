@@ -143,7 +143,8 @@ def batches(
     has its own generator, so that a resumed run sees the pairs that it would have seen.
     """
     step = start
-    with ThreadPoolExecutor(1) as thread:
+    # The number of threads is a setting of each thread; a block must not depend on the machine.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
         numbers = _blocks(supply, start, stop)
         prepare = partial(thread.submit, _prepare, supply, representation)
         ahead = deque((prepare(block), skip) for block, skip in islice(numbers, 2))
