@@ -123,6 +123,42 @@ def test_damage_is_found_named_and_mended(tmp_path, harm, name):
     assert all_bytes(made.path) == whole
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff{", b"{}"])
+def test_a_damaged_mark_is_a_damaged_shard(tmp_path, content):
+    """A mark that says nothing, or something else, vouches for no shard and stops no reader."""
+    made = filled(tmp_path / "a.zarr")
+    (made.path / ".marks" / "000001.done").write_bytes(content)
+
+    assert made.states(verify=True) == {0: "done", 1: "damaged", 2: "done"}
+
+
+def test_a_mark_without_data_is_damage(tmp_path):
+    """The mark alone does not make a shard."""
+    made = filled(tmp_path / "a.zarr", only=(0, 1))
+    mark = made.path / ".marks" / "000001.done"
+    (made.path / ".marks" / "000002.done").write_bytes(mark.read_bytes())
+
+    assert made.state(2, verify=True) == "damaged"
+
+
+def test_damaged_coordinates_are_found(tmp_path):
+    """No flipped bit, cut or loss of a coordinate goes unseen, whatever Zarr makes of it."""
+    path = filled(tmp_path / "a.zarr").path
+    file = path / "wave" / "c" / "0"
+    raw = file.read_bytes()
+    flipped = [raw[:k] + bytes([raw[k] ^ 1]) + raw[k + 1 :] for k in range(len(raw))]
+
+    for content in (*flipped, raw[:9], b""):
+        file.write_bytes(content)
+        with pytest.raises(Damaged, match="wave is damaged: remove the store"):
+            open_store(path)
+    file.unlink()
+    with pytest.raises(Damaged, match="wave is damaged"):
+        create(path, arrays(10), SETTINGS, 4)
+    file.write_bytes(raw)
+    assert open_store(path).read("wave").tolist() == [1, 2, 3]
+
+
 def test_failure_is_kept_until_the_shard_is_made(tmp_path):
     """A failed shard tells its reason, and is done once it is written."""
     made = filled(tmp_path / "a.zarr", only=(0,))
@@ -150,15 +186,16 @@ def test_other_settings_are_refused(tmp_path):
 def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):
     """Half a store under its temporary name is replaced, half a file inside a store removed."""
     path = tmp_path / "a.zarr"
-    half = path.with_name(f"a.zarr.{os.getpid()}.partial")
-    half.mkdir()
-    (half / "zarr.json").write_text("{")
+    halves = [path.with_name(f"a.zarr.{pid}.partial") for pid in (os.getpid(), 2**30)]
+    for half in halves:
+        half.mkdir()
+        (half / "zarr.json").write_text("{")
     made = filled(path)
     (path / "theta" / "c" / "x.partial").write_text("")
 
     create(path, arrays(10), SETTINGS, 4)
 
-    assert not half.exists()
+    assert list(tmp_path.iterdir()) == [path]
     assert not list(path.rglob("*.partial"))
     assert set(made.states(verify=True).values()) == {"done"}
 
