@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -31,20 +32,31 @@ OmegaConf.register_new_resolver(
 
 def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
     """Compose the configuration from the command line and call the task; exit with its status."""
+    statuses = [0]
 
     @hydra.main(config_path=CONF, config_name="config", version_base="1.3")
     def main(cfg: DictConfig) -> None:
         try:
-            status = task(cfg)
+            statuses.append(task(cfg) or 0)
+        except InstantiationException as error:
+            _tell(error.__cause__ or error)
+            statuses.append(WRONG)
         except (ValueError, OSError, RuntimeError) as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            sys.exit(WRONG)
-        sys.exit(status or 0)
+            _tell(error)
+            statuses.append(WRONG)
 
     sys.argv.append(f"hydra.job.name={name}")
     if name == "status":  # it only looks: a run that is not there must not come to be
         sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
-    main()
+    try:
+        main()
+    except SystemExit as end:  # Hydra's status 1 would read as a failed calibration
+        sys.exit(WRONG if end.code else 0)
+    sys.exit(max(statuses))  # after all jobs of a sweep
+
+
+def _tell(error: BaseException) -> None:
+    print(f"error: {error}", file=sys.stderr, flush=True)
 
 
 def run_stage(name: str, cfg: DictConfig) -> int:

@@ -79,10 +79,25 @@ def test_wrong_input_ends_with_words(tmp_path, name, override, words):
     """Status not zero, the value named, before anything is written."""
     done = job(name, f"run={tmp_path}/run", override)
 
-    assert done.returncode != 0
+    assert done.returncode == 2  # 1 is the verdict of a calibration
     text = done.stdout + done.stderr
     assert all(word in text for word in words), text
     assert not list(tmp_path.glob("run/*.zarr"))
+
+
+def test_a_sweep_goes_on_after_a_job(tmp_path):
+    """Every job of a sweep runs, and its exit status is that of the worst."""
+    done = job("status", "-m", f"run={tmp_path},{tmp_path}/absent,{tmp_path}", "status.json=true",
+               f"hydra.sweep.dir={tmp_path}")  # fmt: skip
+
+    assert done.returncode == 2
+    assert done.stdout.count('"verdicts"') == 2
+    assert "absent does not exist" in done.stderr
+
+
+def test_help_is_no_error():
+    """Looking at the configuration ends with status 0."""
+    assert job("train", "--cfg", "job").returncode == 0
 
 
 def test_wrong_sps_home_is_told(tmp_path):
