@@ -188,6 +188,10 @@ def _check_column(name: str, column: Column) -> None:
     if name not in LIMITS:
         raise ValueError(f"prior column {name!r} is unknown: choose from {', '.join(LIMITS)}.")
     low, high = LIMITS[name]
+    if not all(isinstance(bound, int | float) for bound in (column.low, column.high)):
+        raise ValueError(
+            f"prior of {name}: low {column.low!r} and high {column.high!r} must be numbers."
+        )
     if not column.low < column.high:
         raise ValueError(f"prior of {name}: low {column.low} is not below high {column.high}.")
     if column.low < low or column.high > high:

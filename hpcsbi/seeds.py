@@ -13,11 +13,16 @@ STAGES = {"tabulate": 1, "simulate": 2, "augment": 3, "train": 4, "calibrate": 5
 def generator(seed: int, stage: str, *pieces: int) -> np.random.Generator:
     """The generator of one piece of a stage's work, e.g. a shard.
 
+    Raises:
+        ValueError: a negative seed.
+
     Example:
         >>> a, b = (generator(0, "simulate", 7).random() for _ in range(2))
         >>> a == b, a == generator(0, "augment", 7).random()
         (True, False)
     """
+    if seed < 0:
+        raise ValueError(f"seed is {seed}: it must be 0 or more.")
     return np.random.default_rng(np.random.SeedSequence([seed, STAGES[stage], *pieces]))
 
 

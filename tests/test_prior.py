@@ -69,6 +69,22 @@ def test_log_prob_is_the_density_in_own_units():
     assert not prior.support(outside).any()
 
 
+def test_density_integrates_to_one():
+    """A sum over a box that is wider than the prior gives one, with a column in log and bounded."""
+    prior = Prior({"tage": Column(0.5, 13.8), "tau": Column(0.1, 1.0, log=True)}, bound_age=True)
+    (low_age, low_tau), (high_age, high_tau) = (0, 0.05), (14, 1.1)
+    tage, tau = (
+        low + (high - low) * (np.arange(1500) + 0.5) / 1500
+        for low, high in ((low_age, high_age), (low_tau, high_tau))
+    )
+    theta = np.stack(np.meshgrid(tage, tau), -1)
+    area = (high_age - low_age) * (high_tau - low_tau)
+
+    for zred in (None, 0.0, 2.0):
+        mass = np.exp(prior.log_prob(theta, zred)).mean() * area
+        assert abs(mass - 1) < 5e-3, zred
+
+
 def test_coordinates_undo_theta():
     """The flat coordinates and own units are inverse to each other."""
     prior = load("survey")
@@ -104,6 +120,8 @@ def test_age_is_bounded_by_the_universe():
         ({"age": Column(0, 1)}, "'age' is unknown"),
         ({"tage": Column(4, 4)}, "low 4 is not below high 4"),
         ({"tau": Column(0.01, 1)}, "tau spans 0.01 to 1.*0.1 to 100.0.*narrow it"),
+        ({"tage": Column(float("nan"), 4)}, "low nan is not below high 4"),
+        ({"tage": Column(0, "four")}, "tage: low 0 and high 'four' must be numbers"),
         ({"logzsol": Column(-3, 0)}, "logzsol spans -3 to 0"),
         ({"dust2": Column(0, 4, log=True)}, "flat in log, but low is 0"),
     ],

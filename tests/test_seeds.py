@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from hpcsbi.seeds import STAGES, generator, object_seed
 
@@ -16,6 +17,12 @@ def test_stages_keep_their_numbers():
     """The numbers decide the bytes of every store that was ever made."""
     assert STAGES["simulate"] == 2 and STAGES["infer"] == 6
     assert len(set(STAGES.values())) == len(STAGES)
+
+
+def test_negative_seed_is_refused():
+    """numpy's own words name neither the seed nor its value."""
+    with pytest.raises(ValueError, match="seed is -1"):
+        generator(-1, "simulate", 0)
 
 
 def test_streams_are_independent():
