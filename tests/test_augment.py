@@ -1,3 +1,9 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny
@@ -46,6 +52,47 @@ def test_bytes_do_not_depend_on_where_it_ran(base, tmp_path):
     (lost / ".marks" / "000002.done").unlink()
     (lost / "flux" / "c" / "1" / "0").write_bytes(b"half")
     assert tiny.all_bytes(run(base, "serial.zarr", Serial())) == whole
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+
+import test_augment
+from hpcsbi.cluster import Serial
+from hpcsbi.store import Store
+
+write = Store.write
+
+
+def write_and_die(self, shard, **arrays):
+    if shard == {shard}:
+        for name in ("theta", "flux"):
+            self.group[name][self.rows_of(shard)] = arrays[name]
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, shard, **arrays)
+
+
+Store.write = write_and_die
+test_augment.run(Path({path!r}), "killed{shard}.zarr", Serial())
+"""
+
+
+@pytest.mark.parametrize("shard", [0, 2])
+def test_killed_in_the_middle_of_a_shard(base, shard):
+    """SIGKILL between two arrays of a shard, then the same call again: equal bytes."""
+    whole = tiny.all_bytes(run(base, "whole.zarr", Serial()))
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(shard=shard, path=str(base))],
+        env=os.environ | {"PYTHONPATH": f"{here}:{here.parent}"},
+        check=False,
+    )
+    killed = base / f"killed{shard}.zarr"
+
+    assert done.returncode == -signal.SIGKILL
+    assert len(list((killed / ".marks").glob("*.done"))) == shard
+    assert tiny.all_bytes(run(base, killed.name, Serial())) == whole
 
 
 def test_other_noise_is_refused(base):
