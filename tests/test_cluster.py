@@ -42,9 +42,23 @@ def test_one_bad_piece_does_not_stop_the_others(cluster):
     assert found == {x: x * x for x in range(8) if x != 3}
 
 
-def test_more_pieces_than_the_window(tmp_path):
-    """A window of four is refilled until forty pieces are done."""
-    assert dict(Local(2, str(tmp_path)).map(abs, range(-40, 0))) == {x: -x for x in range(-40, 0)}
+def test_the_window_is_bounded_and_refilled(tmp_path, monkeypatch):
+    """Of forty pieces never more than four are in flight, and all are done."""
+    from distributed import Client
+
+    submit, submitted, yielded = Client.submit, [], []
+
+    def counted(self, function, piece, **options):
+        submitted.append(piece)
+        assert len(submitted) - len(yielded) <= 4
+        return submit(self, function, piece, **options)
+
+    monkeypatch.setattr(Client, "submit", counted)
+    for piece, result in Local(2, str(tmp_path)).map(abs, range(-40, 0)):
+        yielded.append(piece)
+        assert result == -piece
+
+    assert sorted(yielded) == sorted(submitted) == list(range(-40, 0))
 
 
 def test_a_worker_that_vanishes_is_noticed(tmp_path):
