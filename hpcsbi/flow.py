@@ -241,14 +241,26 @@ class Posterior:
         base = -0.5 * (z**2).sum(-1) - z.shape[-1] * math.log(math.sqrt(2 * math.pi))
         coordinates, log_det_box = self.representation.from_flow(u, shift)
         log_q = base - log_det + log_det_box
-        theta = self.prior.theta(coordinates.movedim(0, 1).numpy())
-        return theta.astype(np.float32), log_q.T.numpy()
+        theta = self.prior.theta(coordinates.movedim(0, 1).numpy()).astype(np.float32)
+        # Columns that cannot leave the box may round out of it: 0.4 is above 0.4 in float32.
+        boxed = np.where(self.representation.free.numpy(), theta, theta.clip(*self._box))
+        return boxed, log_q.T.numpy()
+
+    @cached_property
+    def _box(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest float32 inside the prior's bounds, own units, shape (n_theta,)."""
+        ends = []
+        for bound, inwards in ((self.prior.low, 1), (self.prior.high, -1)):
+            exact = self.prior.theta(bound)
+            near = exact.astype(np.float32)
+            inner = np.nextafter(near, np.float32(inwards * np.inf))
+            ends.append(np.where((near - exact) * inwards < 0, inner, near))
+        return ends[0], ends[1]
 
     def _context(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.representation.context(
-            torch.as_tensor(np.asarray(flux, dtype=np.float32)),
-            torch.as_tensor(np.asarray(ivar, dtype=np.float32)),
-        )
+        flux, ivar = np.asarray(flux, dtype=np.float32), np.asarray(ivar, dtype=np.float32)
+        flux = np.where(ivar > 0, flux, 0)  # NaN under a mask would reach every pixel
+        return self.representation.context(torch.from_numpy(flux), torch.from_numpy(ivar))
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

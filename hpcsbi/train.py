@@ -1,6 +1,7 @@
 """Train: fit the flow to pairs of theta and spectrum, flows/<name>."""
 
 import json
+import math
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -81,7 +82,9 @@ def train(
     folder = Path(out)
     if Path(table).exists():
         settings["table"] = open_complete(table, "tabulate").settings
-    if _is_done(folder, settings):
+    done = _is_done(folder, settings)
+    _sweep(folder, done)
+    if done:
         print(f"{folder}: trained already.")
         return
     prior = Prior(**pairs.settings["simulations"]["prior"])
@@ -95,7 +98,7 @@ def train(
     # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
     tensors = run.best if source == "stored" and run.best else run.fit.tensors()
     save_weights(folder / "flow.safetensors", tensors, header)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    _sweep(folder, done=True)
 
 
 @dataclass
@@ -117,7 +120,8 @@ class _Run:
         entry = {"step": self.fit.step, "learning_rate": self.fit.learning_rate}
         if score is not None:
             entry["validation_log_prob"] = score
-            if all(score > earlier["validation_log_prob"] for earlier in self.history):
+            before = [earlier["validation_log_prob"] for earlier in self.history]
+            if math.isfinite(score) and not any(earlier >= score for earlier in before):
                 self.best = {name: values.copy() for name, values in self.fit.tensors().items()}
         self.history.append(entry)
         header = {
@@ -128,8 +132,9 @@ class _Run:
         }
         best = {f"best.{name}": values for name, values in self.best.items()}
         tensors = self.fit.tensors() | self.fit.moments() | best
-        save_weights(self.folder / "checkpoint.safetensors", tensors, header)
+        # The checkpoint comes last: a run killed between the two writes the history again.
         write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
+        save_weights(self.folder / "checkpoint.safetensors", tensors, header)
 
 
 def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> _Run:
@@ -216,10 +221,17 @@ def _is_done(folder: Path, settings: dict) -> bool:
     return True
 
 
+def _sweep(folder: Path, done: bool) -> None:
+    """Remove what a killed run left under temporary names, and the checkpoint that is done with."""
+    for half in folder.glob("*.partial"):
+        shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
+    if done:
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
 def _copy_table(table: str, folder: Path) -> None:
     """A flow takes the table along, so that predictions can be made wherever it goes."""
     if not (folder / "ssp.zarr").exists():
         half = folder / "ssp.zarr.partial"
-        shutil.rmtree(half, ignore_errors=True)
         shutil.copytree(table, half)
         half.rename(folder / "ssp.zarr")

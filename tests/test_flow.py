@@ -115,3 +115,33 @@ def test_log_prob_is_that_of_the_draws(survey):
             draws.theta[i, :n], np.repeat(flux[i : i + 1], n, 0), np.repeat(ivar[i : i + 1], n, 0)
         )
         assert np.median(abs(again - draws.log_prob[i, :n])) < 0.05
+
+
+@pytest.mark.parametrize("side", [-8.0, 8.0])
+def test_draws_that_pile_up_at_a_bound_are_kept(survey, monkeypatch, side):
+    """Eight sigma out the box ends in float32; rounding beyond it must not cast the draws out."""
+    posterior, flux, ivar = survey
+    context, shift = posterior._context(flux[:3], ivar[:3])
+    monkeypatch.setattr(posterior, "invert", lambda z, _: (torch.full_like(z, side), z[..., 0]))
+    middle = (posterior.prior.low + posterior.prior.high) / 2
+    free = posterior.representation.free.numpy()
+
+    drawn = posterior._transform(torch.zeros(4, 3, 7), context, shift)[0]
+    drawn[..., free] = middle[free]
+
+    assert posterior.prior.support(drawn).all()
+    high = posterior.prior.columns["logzsol"].high
+    assert float(np.float32(high)) > high  # control: it does round outwards
+
+
+def test_what_stands_under_a_mask_does_not_count(survey):
+    """NaN or infinity in a masked pixel leaves the draws as they were."""
+    posterior, flux, ivar = survey
+    dirty = flux[:6].copy()
+    dirty[ivar[:6] == 0] = np.nan
+    dirty[:3][ivar[:3] == 0] = np.inf
+    clean = posterior.sample(flux[:6], ivar[:6], 20, np.arange(6))
+
+    assert np.isnan(dirty).any() and np.isinf(dirty).any()
+    again = posterior.sample(dirty, ivar[:6], 20, np.arange(6))
+    assert np.array_equal(again.theta, clean.theta, equal_nan=True)

@@ -9,9 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import torch
 
-from hpcsbi.artifacts import load_posterior
+from hpcsbi import supply
+from hpcsbi import train as stage
+from hpcsbi.artifacts import load_engine, load_posterior
+from hpcsbi.flow import Flow
+from hpcsbi.optimisation import Fit
 from hpcsbi.pairs import split_of
+from hpcsbi.representation import Representation, build
 from hpcsbi.store import Mismatch, open_complete
 
 TESTS = Path(__file__).parent
@@ -29,6 +35,10 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("train")
     tiny.pairs(path, n=700, copies=4)
     return path
+
+
+def identity() -> Representation:
+    return build("plain", ("logmass", "dust2"), {"context_mean": torch.zeros(3)})
 
 
 def start(folder: Path, training: Path, source: str) -> subprocess.Popen:
@@ -62,6 +72,39 @@ def test_killed_and_resumed_gives_the_same_weights(run, tmp_path, source):
     assert start(tmp_path / "killed", training, source).wait() == 0
 
     assert tiny.all_bytes(checkpoint.parent) == tiny.all_bytes(whole)
+
+
+@pytest.mark.parametrize("source", ["fresh", "stored"])
+def test_killed_between_any_two_files_gives_the_same_bytes(
+    run, tmp_path, monkeypatch, boundaries, source
+):
+    """Before each file that gets its name or goes: nothing is lost, and nothing is left over."""
+    engine = load_engine(tiny.TABLE, tiny.prior())
+    monkeypatch.setattr(stage, "load_engine", lambda *_: engine)
+    monkeypatch.setattr(supply, "SAMPLE", 1000)
+    options = {"source": source, "steps": 6, "batch": 64, "checkpoint": 3}
+    training = run / "training.zarr"
+    whole = tiny.all_bytes(tiny.trained(tmp_path / "whole", training, **options))
+    total = boundaries.count
+
+    for kill in range(total):
+        with boundaries.killed_at(kill):
+            tiny.trained(tmp_path / str(kill), training, **options)
+        assert tiny.all_bytes(tiny.trained(tmp_path / str(kill), training, **options)) == whole
+    assert total >= 7  # two checkpoints with their history, table, flow, checkpoint gone
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+    """The best weights are those of the highest finite score, whatever came before it."""
+    fit = Fit(Flow("zuko_maf", 8, 1), identity(), 10, 1e-3, seed=0)
+    kept = stage._Run(tmp_path, {}, fit)
+    was_best = []
+    for score in (np.nan, 1.0, np.nan, 0.5, 2.0):
+        kept.best = {}
+        kept.note(score)
+        was_best.append(bool(kept.best))
+
+    assert was_best == [False, True, False, False, True]
 
 
 def test_training_learns(run, tmp_path):
