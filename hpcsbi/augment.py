@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.cluster import Local, Serial, run_shards
+from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.noise import Noise, make_noise
 from hpcsbi.pairs import SPLITS, Plan
 from hpcsbi.seeds import generator
@@ -24,7 +24,7 @@ def augment(
     test: int,
     shard: int,
     seed: int,
-    cluster: Serial | Local,
+    cluster: Cluster,
 ) -> None:
     """Draw noise for every simulated spectrum and say which pairs training may see.
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
-from hpcsbi.cluster import Local, Serial, run_shards
+from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.files import write_atomically
 from hpcsbi.flow import Draws, Posterior
@@ -31,7 +31,7 @@ def calibrate(
     cap: int,
     shard: int,
     seed: int,
-    cluster: Serial | Local,
+    cluster: Cluster,
 ) -> bool:
     """Draw from the posteriors of the held-out test pairs and judge them together.
 

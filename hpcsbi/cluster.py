@@ -1,35 +1,78 @@
-"""Where the work runs: in this process, or in processes of this machine through Dask."""
+"""Where the work runs, one shard a task: here, or as one part of a job array; how it is driven."""
 
-import logging
+import errno
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["Failure", "Local", "Serial", "run_shards"]
+from hpcsbi.deadline import OutOfTime, is_stopped, leaves, time_left
+
+__all__ = [
+    "Array",
+    "Cluster",
+    "Elsewhere",
+    "Failure",
+    "Finished",
+    "Serial",
+    "in_window",
+    "run_shards",
+]
+
+LISTEN = 2.0  # seconds between two looks at the clock while work is going on
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-SETTINGS = {
-    # A worker holds one piece only: those that wait must not be blamed for its death.
-    "distributed.scheduler.worker-saturation": 1.0,
-    # Without Dask's MALLOC_TRIM_THRESHOLD_: it hands freed memory back at once, which makes every
-    # tensor a page fault; it would also stay in the environment of this process and its children.
-    "distributed.nanny.pre-spawn-environ": {
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    },
-}
+class Elsewhere(RuntimeError):
+    """This part of the work is done; the rest belongs to other parts."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a piece of work was not done."""
+    """Why a piece of work was not done.
+
+    Arguments:
+        reason: the end of its traceback.
+        fatal: no other piece would fare better (the disk is full).
+    """
 
     reason: str
+    fatal: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a piece of work returned, and the seconds that it took one process."""
+
+    receipt: Any
+    seconds: float
+
+
+Outcome = Failure | Finished
+
+
+class Cluster(Protocol):
+    """A way to run."""
+
+    workers: int
+
+    def part(self) -> tuple[int, int] | None:
+        """Which part of the shards are this driver's: (index, count), None for all of them."""
+
+    def map(
+        self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
+    ) -> Iterator[tuple[Any, Outcome]]:
+        """Yield (piece, outcome) as they are done.
+
+        With `threads` one process waits for several pieces at once: for work that runs in children
+        of its own, as FSPS does.
+
+        Raises:
+            OutOfTime: the job ends before the pieces are done.
+        """
 
 
 @dataclass(frozen=True)
@@ -38,81 +81,98 @@ class Serial:
 
     workers: int = 1
 
+    def part(self) -> None:
+        """See `Cluster`."""
+
     def map(
         self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
-    ) -> Iterator[tuple[Any, Any]]:
-        """Yield (piece, result or Failure) as they are done."""
-        with ThreadPoolExecutor(1) as thread:
-            for piece in pieces:
-                future = thread.submit(function, piece)
-                error = future.exception()
-                yield piece, _told(error) if error else future.result()
+    ) -> Iterator[tuple[Any, Outcome]]:
+        """See `Cluster`."""
+        thread = ThreadPoolExecutor(1)
+        try:
+            yield from in_window(thread, function, pieces, 1)
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)
-class Local:
-    """Processes of this machine: a Dask cluster on the loopback interface, over TLS.
+class Array:
+    """One task of a SLURM job array, which makes every count-th shard; no Dask, no connection.
 
     Arguments:
-        workers: number of pieces worked on at once.
-        folder: where workers spill, in the run's folder.
+        index, count: which part this is, of how many.
     """
 
-    workers: int
-    folder: str
+    index: int
+    count: int
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ValueError(
+                f"cluster.index is {self.index} of cluster.count={self.count}: an array counts "
+                "from 0, as in sbatch --array=0-99 slurm/array.sbatch infer."
+            )
+
+    def part(self) -> tuple[int, int]:
+        """See `Cluster`."""
+        return self.index, self.count
 
     def map(
         self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
-    ) -> Iterator[tuple[Any, Any]]:
-        """Yield (piece, result or Failure) as they are done.
+    ) -> Iterator[tuple[Any, Outcome]]:
+        """See `Cluster`."""
+        yield from Serial().map(function, pieces)
 
-        A bounded window of pieces is in flight, so that a million of them do not fill the
-        scheduler. With `threads` one process waits for `workers` pieces at once: for work that
-        runs in children of its own, as FSPS does.
-        """
-        pieces = list(pieces)
-        if not pieces:
-            return
-        import dask
-        from distributed import Client, LocalCluster, as_completed
-        from distributed.security import Security
 
-        logging.getLogger("distributed").setLevel(logging.WARNING)
-        security = Security.temporary()
-        with (
-            dask.config.set(SETTINGS),
-            LocalCluster(
-                n_workers=1 if threads else min(self.workers, len(pieces)),
-                threads_per_worker=self.workers if threads else 1,
-                host="127.0.0.1",
-                protocol="tls://",
-                security=security,
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                local_directory=self.folder,
-                memory_limit=None,  # one machine, one user: the kernel is the limit
-            ) as cluster,
-            Client(cluster, security=security) as client,
-        ):
-            queue = iter(pieces)
-            submit = partial(client.submit, function, pure=False)
-            flight = {submit(piece): piece for piece in islice(queue, 2 * self.workers)}
-            done = as_completed(list(flight))
-            for future in done:
-                piece = flight.pop(future)
-                error = future.exception()
-                yield piece, _told(error) if error else future.result()
-                future.release()
-                for fresh in islice(queue, 1):
-                    future = submit(fresh)
-                    flight[future] = fresh
-                    done.add(future)
+def in_window(
+    executor: Executor,
+    function: Callable[[Any], Any],
+    pieces: Iterable[Any],
+    width: int,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Any, Outcome]]:
+    """Yield (piece, outcome) as they are done, with a bounded number of pieces in flight.
+
+    A million pieces do not fill the scheduler, and a piece that would outlast the job is not
+    started: the longest one so far is taken for the next.
+
+    Arguments:
+        executor: runs them.
+        function: of one piece.
+        pieces: any number of them.
+        width: pieces in flight.
+        check: called every two seconds; raises when the executor is not there any more.
+
+    Raises:
+        OutOfTime: the job ends before the pieces are done.
+    """
+    queue, flight, longest, left = iter(pieces), {}, 0.0, True
+    submit = partial(executor.submit, _timed, function)
+    while True:
+        while left and len(flight) < width and leaves(2 * longest):
+            piece = next(queue, queue)
+            if left := piece is not queue:
+                flight[submit(piece)] = piece
+        if not flight:
+            break
+        for future in wait(flight, timeout=LISTEN, return_when=FIRST_COMPLETED).done:
+            outcome, piece = _outcome(future), flight.pop(future)
+            if isinstance(outcome, Finished):
+                longest = max(longest, outcome.seconds)
+            yield piece, outcome
+        if flight and time_left() < 0:
+            raise OutOfTime("the job ends before the pieces of work in flight do")
+        check()
+    if left and next(queue, queue) is not queue:
+        why = "SLURM asked to stop" if is_stopped() else f"a piece takes up to {longest:.0f} s"
+        raise OutOfTime(f"no time for another piece of work ({why})")
 
 
 def run_shards(
     function: Callable[[int], Any],
     store: Any,
-    cluster: Serial | Local,
+    cluster: Cluster,
     title: str,
     threads: bool = False,
 ) -> dict[int, Any]:
@@ -120,43 +180,100 @@ def run_shards(
 
     Arguments:
         function: makes and writes one shard, given its number; returns a small receipt.
-        store: has `states`, `mark_failed`.
+        store: has `locked`, `sweep`, `states`, `mark_failed`, `note_cost`.
         cluster: where to run.
         title: name of the stage, for the bar.
-        threads: see `Local.map`.
+        threads: see `Cluster.map`.
 
     Returns:
         Receipts of the shards made now.
 
     Raises:
+        Held: another driver is at work on the store.
         RuntimeError: shards failed; all others are done and kept.
+        OSError: the disk is full.
+        OutOfTime: the job ends first.
+        Elsewhere: the shards of this part are done, those of others are not.
     """
-    from tqdm import tqdm
-
-    states = store.states(verify=True)
-    todo = [shard for shard, state in states.items() if state != "done"]
-    for shard, state in states.items():
-        if state == "damaged":
-            print(f"{store.path}: shard {shard} is damaged and made again.", flush=True)
-    receipts, failures = {}, {}
-    bar = tqdm(total=len(states), initial=len(states) - len(todo), desc=title, unit="shard")
-    with bar:
-        for shard, result in cluster.map(function, todo, threads=threads):
-            if isinstance(result, Failure):
-                failures[shard] = result.reason
-                store.mark_failed(shard, result.reason)
-            else:
-                receipts[shard] = result
-            bar.update()
-    if failures:
-        shard, reason = next(iter(failures.items()))
-        raise RuntimeError(
-            f"{title}: {len(failures)} of {len(states)} shards failed, the others are kept. "
-            f"Shard {shard}:\n{reason}\nRun jobs/{title}.py with the same options again to "
-            "make only what is missing."
+    part, receipts = cluster.part(), {}
+    index, count = part or (0, 1)
+    mine = [shard for shard in store.shards if shard % count == index]
+    with store.locked(part) as lock:
+        if part is None:
+            store.sweep()
+        states = store.states(mine, verify=True)
+        for shard, state in states.items():
+            if state == "damaged":
+                print(f"{store.path}: shard {shard} is damaged and made again.", flush=True)
+        # A worker that was taken for lost may still have removed a shard which another one made.
+        for again in (False, True):
+            leave = ("done", "failed") if again else ("done",)
+            todo = [shard for shard in mine if states[shard] not in leave]
+            if not todo:
+                break
+            outcomes = cluster.map(function, todo, threads=threads)
+            receipts |= _drive(outcomes, store, cluster, lock, title, len(mine) - len(todo))
+            states = store.states(mine)
+    _refuse_failures(store, states, title)
+    if part is not None and any(state != "done" for state in store.states().values()):
+        raise Elsewhere(
+            f"{title}: part {index} of {count} is done ({len(mine)} shards). When all are, run "
+            f"jobs/{title}.py with cluster=serial to finish."
         )
     return receipts
 
 
-def _told(error: BaseException) -> Failure:
-    return Failure("".join(traceback.format_exception(error, limit=-4)).rstrip())
+def _drive(
+    outcomes: Iterator[tuple[int, Outcome]],
+    store: Any,
+    cluster: Cluster,
+    lock: Any,
+    title: str,
+    done: int,
+) -> dict[int, Any]:
+    """Note what becomes of each shard."""
+    from tqdm import tqdm
+
+    receipts, seconds, began = {}, 0.0, time.time()
+    bar = tqdm(total=len(store.shards), initial=done, desc=title, unit="shard")
+    try:
+        for shard, outcome in outcomes:
+            bar.update()
+            lock.note(workers=cluster.workers, made=len(receipts))
+            if isinstance(outcome, Finished):
+                receipts[shard] = outcome.receipt
+                seconds += outcome.seconds
+                continue
+            if outcome.fatal:
+                raise OSError(f"{store.path}: {outcome.reason.splitlines()[-1]}")
+            store.mark_failed(shard, outcome.reason)
+    finally:
+        bar.close()
+        if receipts:
+            rows = sum(store.rows_of(shard).stop - store.rows_of(shard).start for shard in receipts)
+            store.note_cost(title, rows, len(receipts), seconds, time.time() - began)
+    return receipts
+
+
+def _refuse_failures(store: Any, states: dict[int, str], title: str) -> None:
+    failed = [shard for shard, state in states.items() if state == "failed"]
+    if failed:
+        raise RuntimeError(
+            f"{title}: {len(failed)} of {len(states)} shards failed, the others are kept. "
+            f"Shard {failed[0]}:\n{store.failure(failed[0])}\nRun jobs/{title}.py with the same "
+            "options again to make only what is missing."
+        )
+
+
+def _timed(function: Callable[[Any], Any], piece: Any) -> Finished:
+    start = time.monotonic()
+    receipt = function(piece)
+    return Finished(receipt, time.monotonic() - start)
+
+
+def _outcome(future: Future) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    reason = "".join(traceback.format_exception(error, limit=-4)).rstrip()
+    return Failure(reason, isinstance(error, OSError) and error.errno in FULL)

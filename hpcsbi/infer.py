@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
-from hpcsbi.cluster import Local, Serial, run_shards
+from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.files import write_parquet
 from hpcsbi.flags import Flag, counts, legend
 from hpcsbi.flow import Draws, Posterior
@@ -35,7 +35,7 @@ def infer(
     keep_draws: int,
     shard: int,
     seed: int,
-    cluster: Serial | Local,
+    cluster: Cluster,
 ) -> None:
     """Draw from the posterior of every spectrum; write quantiles, checks and flags.
 

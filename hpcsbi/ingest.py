@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, replace
 from functools import lru_cache, partial
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcsbi.cluster import Failure, Local, Serial, run_shards
+from hpcsbi.cluster import Cluster, Failure, Serial, run_shards
 from hpcsbi.files import write_atomically
 from hpcsbi.flags import Flag, counts, legend
 from hpcsbi.grid import Grid
@@ -39,7 +40,7 @@ def ingest(
     survey: Survey,
     grid: Grid,
     shard: int,
-    cluster: Serial | Local,
+    cluster: Cluster,
 ) -> None:
     """Write the spectra of some survey files, flagged where something is wrong with them.
 
@@ -71,12 +72,14 @@ def ingest(
     store = create(out, _arrays(rows, grid), settings, shard, {"notice": ""})
     plan = json.dumps([astuple(source) for source in sources]).encode()
     # Beside the store and not in each task: a million files are 100 MB of paths.
-    place = out.with_name(f"{out.name}.{hashlib.blake2b(plan, digest_size=8).hexdigest()}.plan")
+    place = out.with_name(f"{out.name}.{uuid.uuid4().hex[:12]}.plan")
     write_atomically(place, plan)
     try:
         run_shards(partial(_ingest_shard, out, place, survey, grid), store, cluster, "ingest")
     finally:
         place.unlink(missing_ok=True)
+    for left in out.parent.glob(f"{out.name}.*.plan"):  # of drivers that were killed
+        left.unlink(missing_ok=True)
     _summarise(store)
 
 
@@ -141,17 +144,17 @@ def _bits(**marks: np.ndarray) -> np.ndarray:
 
 
 def _scan(
-    survey: Survey, sources: list[Source], cluster: Serial | Local
+    survey: Survey, sources: list[Source], cluster: Cluster
 ) -> tuple[list[Source], list[tuple[str, int, str]]]:
     """Rows of each file and (name, bytes, checksum) of all, sorted by name, not by folder."""
     pieces = [tuple(sources[i : i + SCANNED]) for i in range(0, len(sources), SCANNED)]
     where = cluster if len(pieces) > 4 else Serial()  # processes take seconds to start
     found, wrong = [], []
-    for _, result in where.map(partial(_scan_files, survey), pieces):
-        if isinstance(result, Failure):
-            raise RuntimeError(f"the header scan failed:\n{result.reason}")
-        found += result[0]
-        wrong += result[1]
+    for _, outcome in where.map(partial(_scan_files, survey), pieces):
+        if isinstance(outcome, Failure):
+            raise RuntimeError(f"the header scan failed:\n{outcome.reason}")
+        found += outcome.receipt[0]
+        wrong += outcome.receipt[1]
     if wrong:
         more = f"\n... and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         raise ValueError("\n".join(sorted(wrong)[:10]) + more)

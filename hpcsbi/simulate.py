@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpcsbi.cluster import Local, Serial, run_shards
+from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.seeds import generator
@@ -32,7 +32,7 @@ def simulate(
     physics: Physics,
     table: str,
     seed: int,
-    cluster: Serial | Local,
+    cluster: Cluster,
 ) -> None:
     """Write theta, flux and status of every row; rows that FSPS cannot make are flagged.
 

@@ -11,8 +11,12 @@ import json
 import math
 import os
 import shutil
+import time
+import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +26,7 @@ import numpy as np
 import zarr
 
 from hpcsbi.files import Damaged, write_atomically
+from hpcsbi.locks import Lock, locked
 
 __all__ = [
     "Array",
@@ -37,6 +42,8 @@ __all__ = [
 
 MARKS = ".marks"
 CHUNK = 4096
+ABANDONED = 600.0  # seconds: no store takes so long to be laid out
+READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
 
 class Mismatch(ValueError):
@@ -145,9 +152,12 @@ class Store:
             return "damaged"
         return "done"
 
-    def states(self, verify: bool = False) -> dict[int, str]:
-        """State of every shard; without `verify` only the marks are looked at."""
-        return {shard: self.state(shard, verify) for shard in self.shards}
+    def states(self, shards: Iterable[int] | None = None, verify: bool = False) -> dict[int, str]:
+        """State of some shards or of all; without `verify` only the marks are looked at."""
+        shards = list(self.shards if shards is None else shards)
+        with ThreadPoolExecutor(READERS if verify else 1) as threads:
+            found = threads.map(lambda shard: self.state(shard, verify), shards)
+            return dict(zip(shards, found, strict=True))
 
     def mark_failed(self, shard: int, reason: str) -> None:
         """Note why a shard could not be made; it is tried again by the next run."""
@@ -160,6 +170,29 @@ class Store:
     def failure(self, shard: int) -> str:
         """The reason that `mark_failed` noted."""
         return self._mark(shard, "failed").read_text()
+
+    def locked(self, part: tuple[int, int] | None = None) -> AbstractContextManager[Lock]:
+        """Hold the store, or one part of its shards, against other drivers."""
+        return locked(self.path, part)
+
+    def sweep(self) -> None:
+        """Remove what killed writers left under temporary names; only for whoever holds all."""
+        for half in self.path.rglob("*.partial"):
+            half.unlink(missing_ok=True)
+
+    def note_cost(
+        self, stage: str, rows: int, shards: int, worker_seconds: float, wall_seconds: float
+    ) -> None:
+        """Add a line to rates.jsonl beside the store: what `plan` reckons with."""
+        line = {
+            "stage": stage,
+            "rows": rows,
+            "shards": shards,
+            "worker_seconds": round(worker_seconds, 3),
+            "wall_seconds": round(wall_seconds, 3),
+        }
+        with (self.path.parent / "rates.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
     @cached_property
     def _sharded(self) -> tuple[str, ...]:
@@ -206,20 +239,27 @@ def create(
     if path.exists():
         store = open_store(path)
         _refuse_other_settings(path, store.settings, settings, store.shard, shard)
-        _sweep(path)
         return store
     sharded = {name: array for name, array in arrays.items() if array.values is None}
     rows = {next(iter(array.dims.values())) for array in sharded.values()}
     if len(rows) != 1 or shard < 1:
         raise ValueError(f"{path}: arrays of {sorted(rows)} rows in shards of {shard}.")
     own = {"settings": settings, "rows": rows.pop(), "shard": shard, "sharded": list(sharded)}
-    # Made under another name first: a killed run must not leave half a store.
+    # Made under another name first: a killed run must not leave half a store. Tasks of an array
+    # come here together; the first to be ready wins, and what a dead one left is swept by age.
     for left in path.parent.glob(f"{path.name}.*.partial"):
-        shutil.rmtree(left, ignore_errors=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    half = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
     _make(half, arrays, {**(attributes or {}), **own}, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(half, path)
+    try:
+        os.replace(half, path)
+    except OSError:
+        if not path.exists():
+            raise
+        shutil.rmtree(half)
+        return create(path, arrays, settings, shard, attributes)
     return Store(path)
 
 
@@ -333,12 +373,6 @@ def _refuse_other_settings(
             + "\n  ".join(lines)
             + "\nChoose another name=... or run=..., remove the store, or ask for the old settings."
         )
-
-
-def _sweep(path: Path) -> None:
-    """Remove what a killed writer left under a temporary name."""
-    for half in path.rglob("*.partial"):
-        half.unlink(missing_ok=True)
 
 
 def _checksum(path: Path) -> str:

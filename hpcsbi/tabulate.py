@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.cluster import Local, Serial, run_shards
+from hpcsbi.cluster import Cluster, Serial, run_shards
 from hpcsbi.dust import dust_curve
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
@@ -37,7 +37,7 @@ def tabulate(
     draws: int,
     shard: int,
     seed: int,
-    cluster: Serial | Local,
+    cluster: Cluster,
 ) -> None:
     """Write the table of SSPs and its error against direct predictions.
 
@@ -59,7 +59,7 @@ def tabulate(
         ValueError: the error is larger than ACCURACY of hpcsbi.ssp.
     """
     if "SPS_HOME" not in os.environ:
-        _copy_shipped(out, grid, physics)
+        _copy_shipped(out, grid, physics, cluster)
         return
     store = _create(out, grid, physics, prior, shard)
     function = partial(_tabulate_shard, out, grid, physics)
@@ -173,7 +173,7 @@ def _measure(
     return {name: float(f"{value:.1e}") for name, value in values.items()}
 
 
-def _copy_shipped(out: str, grid: Grid, physics: Physics) -> None:
+def _copy_shipped(out: str, grid: Grid, physics: Physics, cluster: Cluster) -> None:
     shipped = open_complete(SHIPPED, "tabulate")
     asked = {"grid": grid.settings(), "physics": physics.settings()}
     found = {name: shipped.settings[name] for name in asked}
@@ -187,7 +187,9 @@ def _copy_shipped(out: str, grid: Grid, physics: Physics) -> None:
     arrays = _arrays({name: shipped.read(name) for name in ARRAYS[2:]})
     attributes = {name: shipped.attributes[name] for name in ("notice", "accuracy")}
     store = create(out, arrays, shipped.settings, shipped.shard, attributes)
-    run_shards(partial(_copy_shard, out), store, Serial(), "tabulate")
+    # Copying is not worth the start of processes; parts of an array stay what they are.
+    where = cluster if cluster.part() else Serial()
+    run_shards(partial(_copy_shard, out), store, where, "tabulate")
     print(f"{out}: {NOTICE}")
 
 

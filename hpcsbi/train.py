@@ -12,9 +12,11 @@ from tqdm import tqdm
 
 from hpcsbi import representation as representations
 from hpcsbi.artifacts import load_engine, refuse_other_settings
+from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.dust import dust_curve
 from hpcsbi.files import load_weights, save_weights, write_atomically
 from hpcsbi.flow import Flow
+from hpcsbi.locks import locked
 from hpcsbi.noise import make_noise
 from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
@@ -25,6 +27,7 @@ from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_
 
 __all__ = ["train"]
 
+LAST_STEPS = 10.0  # seconds: a step and its checkpoint
 MEND = "Choose another name=... or train.out=..., or remove that folder."
 
 
@@ -66,6 +69,8 @@ def train(
     Raises:
         ValueError: unknown source or representation.
         Mismatch: `out` holds a flow made with other settings.
+        Held: another job trains this flow.
+        OutOfTime: the job ends first; the checkpoint is written, and the same command goes on.
     """
     torch.set_num_threads(threads)
     pairs = open_complete(training, "augment")
@@ -82,14 +87,21 @@ def train(
     folder = Path(out)
     if Path(table).exists():
         settings["table"] = open_complete(table, "tabulate").settings
-    done = _is_done(folder, settings)
-    _sweep(folder, done)
-    if done:
-        print(f"{folder}: trained already.")
-        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        done = _is_done(folder, settings)
+        _sweep(folder, done)
+        if done:
+            print(f"{folder}: trained already.")
+        else:
+            _train(folder, settings, pairs, table, checkpoint)
+
+
+def _train(folder: Path, settings: dict, pairs: Store, table: str, checkpoint: int) -> None:
+    source = settings["source"]
     prior = Prior(**pairs.settings["simulations"]["prior"])
     ssp = load_engine(table, prior) if Path(table).exists() else None
-    supply = _supply(source, pairs, ssp, batch, seed)
+    supply = _supply(source, pairs, ssp, settings["batch"], settings["seed"])
     run = _start(folder, settings, supply, ssp)
     _go_on(run, supply, _held_out(pairs), checkpoint)
     if Path(table).exists():
@@ -124,6 +136,12 @@ class _Run:
             if math.isfinite(score) and not any(earlier >= score for earlier in before):
                 self.best = {name: values.copy() for name, values in self.fit.tensors().items()}
         self.history.append(entry)
+        # The checkpoint comes last: a run killed between the two writes the history again.
+        write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
         header = {
             "settings": self.settings,
             "step": self.fit.step,
@@ -132,8 +150,6 @@ class _Run:
         }
         best = {f"best.{name}": values for name, values in self.best.items()}
         tensors = self.fit.tensors() | self.fit.moments() | best
-        # The checkpoint comes last: a run killed between the two writes the history again.
-        write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
         save_weights(self.folder / "checkpoint.safetensors", tensors, header)
 
 
@@ -181,6 +197,9 @@ def _go_on(run: _Run, supply: Supply, held_out: Pairs | None, checkpoint: int) -
                 run.note(score)
                 if score is not None:
                     bar.set_postfix(held_out=f"{score:.3f} nat")
+            elif not leaves(LAST_STEPS):
+                run.save()
+                raise OutOfTime(f"{run.folder}: stopped at step {fit.step} of {fit.steps}")
     if fit.skipped:
         print(f"{run.folder}: {fit.skipped} steps had no finite loss and were left out.")
 

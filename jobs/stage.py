@@ -11,17 +11,28 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import hpcsbi
+
+# Dask and matplotlib would write into the home directory, which is small on many clusters.
+os.environ.setdefault("DASK_CONFIG", str(Path(hpcsbi.__file__).parent / "data" / "dask.yaml"))
+
 import hydra
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hpcsbi import deadline
+from hpcsbi.cluster import Elsewhere
+from hpcsbi.site import make_site
+
 # Jobs are named after stages, and one of them like a library that torch imports (tabulate): this
 # folder must come after the libraries.
 sys.path.append(sys.path.pop(0))
 
-# 1: calibration failed. 2: something is wrong with the input, or shards failed.
-FAILED, WRONG = 1, 2
+# 1: calibration failed. 2: something is wrong with the input, or shards failed. 75: the job ends
+# before the work does, and wants to be queued again (slurm/stage.sbatch).
+FAILED, WRONG, AGAIN = 1, 2, 75
+LOOKING = ("status", "plan")  # these only look: a run that is not there must not come to be
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
 OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
@@ -37,7 +48,14 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
     @hydra.main(config_path=CONF, config_name="config", version_base="1.3")
     def main(cfg: DictConfig) -> None:
         try:
+            if name not in LOOKING:
+                _keep_private(cfg)
             statuses.append(task(cfg) or 0)
+        except deadline.OutOfTime as end:
+            print(f"{end}: the next job goes on from here.", flush=True)
+            os._exit(AGAIN)  # without waiting for work that cannot be done in time
+        except Elsewhere as end:
+            print(end, flush=True)
         except InstantiationException as error:
             _tell(error.__cause__ or error)
             statuses.append(WRONG)
@@ -45,14 +63,25 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
             _tell(error)
             statuses.append(WRONG)
 
+    deadline.listen()
     sys.argv.append(f"hydra.job.name={name}")
-    if name == "status":  # it only looks: a run that is not there must not come to be
+    if name in LOOKING:
         sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
     try:
         main()
     except SystemExit as end:  # Hydra's status 1 would read as a failed calibration
         sys.exit(WRONG if end.code else 0)
     sys.exit(max(statuses))  # after all jobs of a sweep
+
+
+def _keep_private(cfg: DictConfig) -> None:
+    """What the run writes is for whom the site says, by default for nobody else, and is here."""
+    mask, run = make_site(cfg.site).mask, Path(cfg.run)
+    os.umask(mask)
+    run.mkdir(parents=True, exist_ok=True)
+    if run.stat().st_uid == os.getuid():
+        run.chmod(0o777 & ~mask)
+    os.environ.setdefault("MPLCONFIGDIR", str(run.absolute() / ".matplotlib"))
 
 
 def _tell(error: BaseException) -> None:
@@ -64,7 +93,7 @@ def run_stage(name: str, cfg: DictConfig) -> int:
     stage = getattr(import_module(f"hpcsbi.{name}"), name)
     before, start = _cpu_seconds(), time.time()
     passed = stage(**instantiate(cfg[name], _convert_="all"))
-    if name != "status":
+    if name not in LOOKING:
         _note_cost(Path(cfg.run), name, _cpu_seconds() - before, time.time() - start)
     return FAILED if passed is False else 0
 

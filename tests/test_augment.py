@@ -9,7 +9,8 @@ import pytest
 import tiny
 
 from hpcsbi.augment import augment
-from hpcsbi.cluster import Local, Serial
+from hpcsbi.cluster import Serial
+from hpcsbi.dask_cluster import Local
 from hpcsbi.noise import FractionalNoise
 from hpcsbi.store import Incomplete, Mismatch, open_complete
 

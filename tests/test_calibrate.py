@@ -6,7 +6,8 @@ import tiny
 
 from hpcsbi import calibrate as stage
 from hpcsbi.calibrate import calibrate
-from hpcsbi.cluster import Local, Serial
+from hpcsbi.cluster import Serial
+from hpcsbi.dask_cluster import Local
 from hpcsbi.flow import Posterior
 from hpcsbi.store import Mismatch, open_complete
 

@@ -6,7 +6,13 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from hpcsbi.cluster import Failure, Local, Serial, run_shards
+from hpcsbi import cluster as clusters
+from hpcsbi import deadline
+from hpcsbi.cluster import Array, Elsewhere, Failure, Finished, Serial, run_shards
+from hpcsbi.dask_cluster import Local
+from hpcsbi.deadline import OutOfTime
+from hpcsbi.store import Array as Column
+from hpcsbi.store import create
 
 
 def square(x: int) -> int:
@@ -28,6 +34,14 @@ def own_addresses(_: int) -> list[str]:
     return [worker.address, worker.scheduler.address]
 
 
+def results(outcomes) -> dict:
+    """Piece -> what it returned, or its failure."""
+    return {
+        piece: outcome.receipt if isinstance(outcome, Finished) else outcome
+        for piece, outcome in outcomes
+    }
+
+
 @pytest.fixture(params=["serial", "local"])
 def cluster(request, tmp_path):
     return Serial() if request.param == "serial" else Local(2, str(tmp_path / "dask"))
@@ -35,7 +49,7 @@ def cluster(request, tmp_path):
 
 def test_one_bad_piece_does_not_stop_the_others(cluster):
     """Every piece has its result, and the bad one its reason."""
-    found = dict(cluster.map(square, range(8)))
+    found = results(cluster.map(square, range(8)))
 
     assert sorted(found) == list(range(8))
     assert "three is not to be had" in found.pop(3).reason
@@ -48,22 +62,22 @@ def test_the_window_is_bounded_and_refilled(tmp_path, monkeypatch):
 
     submit, submitted, yielded = Client.submit, [], []
 
-    def counted(self, function, piece, **options):
-        submitted.append(piece)
+    def counted(self, function, *arguments, **options):
+        submitted.append(arguments[-1])
         assert len(submitted) - len(yielded) <= 4
-        return submit(self, function, piece, **options)
+        return submit(self, function, *arguments, **options)
 
     monkeypatch.setattr(Client, "submit", counted)
-    for piece, result in Local(2, str(tmp_path)).map(abs, range(-40, 0)):
+    for piece, outcome in Local(2, str(tmp_path)).map(abs, range(-40, 0)):
         yielded.append(piece)
-        assert result == -piece
+        assert outcome.receipt == -piece
 
     assert sorted(yielded) == sorted(submitted) == list(range(-40, 0))
 
 
 def test_a_worker_that_vanishes_is_noticed(tmp_path):
     """A process that ends with status 0 in the middle of a piece is a failure of that piece."""
-    found = dict(Local(2, str(tmp_path)).map(die, range(4)))
+    found = results(Local(2, str(tmp_path)).map(die, range(4)))
 
     assert isinstance(found.pop(1), Failure)
     assert found == {0: 0, 2: 2, 3: 3}
@@ -71,7 +85,7 @@ def test_a_worker_that_vanishes_is_noticed(tmp_path):
 
 def test_connections_are_private(tmp_path):
     """Scheduler and workers speak TLS on the loopback interface."""
-    ((_, addresses),) = Local(1, str(tmp_path)).map(own_addresses, [0])
+    (addresses,) = results(Local(1, str(tmp_path)).map(own_addresses, [0])).values()
 
     assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
 
@@ -82,7 +96,7 @@ def environment(_: int) -> dict[str, str]:
 
 def test_memory_is_not_handed_back_at_once(tmp_path):
     """Neither workers nor this process trim their memory: it makes tensors three times slower."""
-    ((_, seen),) = Local(1, str(tmp_path)).map(environment, [0])
+    (seen,) = results(Local(1, str(tmp_path)).map(environment, [0])).values()
 
     assert "MALLOC_TRIM_THRESHOLD_" not in seen
     assert "MALLOC_TRIM_THRESHOLD_" not in os.environ
@@ -105,37 +119,114 @@ def test_nothing_listens_beyond_this_machine(tmp_path):
     assert set(listening) == {"127.0.0.1"}
 
 
-class Shards:
-    """A store of four shards in a folder, one of them made already."""
-
-    def __init__(self, folder):
-        self.folder, self.path = folder, folder
-        (folder / "0").write_text("")
-
-    def states(self, verify=False):
-        done = [(self.folder / str(k)).exists() for k in range(4)]
-        return {k: "done" if there else "missing" for k, there in enumerate(done)}
-
-    def mark_failed(self, shard, reason):
-        (self.folder / f"{shard}.failed").write_text(reason)
+def empty(folder, rows: int = 4):
+    """A store of one row in each shard."""
+    return create(folder / "simulations.zarr", {"x": Column({"row": rows}, "float32")}, {}, 1)
 
 
-def make(folder, lucky: bool, shard: int) -> int:
+def make(store, lucky: bool, shard: int) -> int:
     if shard == 2 and not lucky:
         raise ValueError("out of luck")
-    (folder / str(shard)).write_text("")
+    store.write(shard, x=[shard])
     return shard
 
 
 def test_only_what_is_missing_is_made(tmp_path):
     """A failed shard ends the stage with its reason and the mend; the next run makes only it."""
-    store = Shards(tmp_path)
+    store = empty(tmp_path)
 
     with pytest.raises(RuntimeError, match=r"1 of 4 shards failed(.|\n)*out of luck(.|\n)*again"):
-        run_shards(partial(make, tmp_path, False), store, Serial(), "simulate")
-    assert "out of luck" in (tmp_path / "2.failed").read_text()
-    assert run_shards(partial(make, tmp_path, True), store, Serial(), "simulate") == {2: 2}
-    assert run_shards(partial(make, tmp_path, True), store, Serial(), "simulate") == {}
+        run_shards(partial(make, store, False), store, Serial(), "simulate")
+    assert "out of luck" in store.failure(2)
+    assert run_shards(partial(make, store, True), store, Serial(), "simulate") == {2: 2}
+    assert run_shards(partial(make, store, True), store, Serial(), "simulate") == {}
+    assert not (store.path / ".lock").exists()
+
+
+def test_parts_of_an_array_make_the_whole(tmp_path):
+    """Each part makes every third shard and says so; together they have made all, once."""
+    store, made = empty(tmp_path, 8), []
+    for index in (2, 0):
+        with pytest.raises(Elsewhere, match=f"part {index} of 3"):
+            run_shards(partial(make, store, True), store, Array(index, 3), "simulate")
+        made.append([shard for shard, state in store.states().items() if state == "done"])
+    last = run_shards(partial(make, store, True), store, Array(1, 3), "simulate")
+
+    assert made == [[2, 5], [0, 2, 3, 5, 6]]
+    assert set(last) == {1, 4, 7}
+    with pytest.raises(ValueError, match=r"--array=0-99"):
+        Array(3, 3)
+
+
+def unwind(store, shard: int) -> None:
+    """A worker that was taken for lost removes what another one has made."""
+    store.write(shard, x=[shard])
+    if shard == 3 and not (store.path / "once").exists():
+        (store.path / "once").touch()
+        (store.path / ".marks" / "000000.done").unlink()
+
+
+def test_a_shard_that_goes_again_is_made_again(tmp_path):
+    """The stage ends only when every mark is there."""
+    store = empty(tmp_path)
+    run_shards(partial(unwind, store), store, Serial(), "simulate")
+
+    assert set(store.states(verify=True).values()) == {"done"}
+
+
+def fill(store, shard: int) -> None:
+    raise OSError(28, "No space left on device", "flux/c/0")
+
+
+def test_a_full_disk_ends_the_stage_at_once(tmp_path):
+    """One piece is enough to know; nothing is marked as failed for it."""
+    store = empty(tmp_path)
+
+    with pytest.raises(OSError, match="No space left on device"):
+        run_shards(partial(fill, store), store, Serial(), "simulate")
+    assert set(store.states().values()) == {"missing"}
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def test_work_that_cannot_finish_is_not_started(monkeypatch):
+    """A second left, pieces of 0.3 s: a few are done, the rest is left to the next job."""
+    end = time.time() + 1.2
+    monkeypatch.setattr(deadline, "time_left", lambda: end - time.time())
+    monkeypatch.setattr(clusters, "time_left", deadline.time_left)
+    done = []
+    with pytest.raises(OutOfTime, match=r"takes up to 0 s"):
+        for piece, _ in Serial().map(nap, [0.3] * 20):
+            done.append(piece)
+
+    assert 1 <= len(done) <= 3
+    assert time.time() < end
+
+
+def test_work_in_flight_is_left_when_time_is_up(monkeypatch):
+    """A piece that outlasts the job does not keep it from asking to be queued again."""
+    monkeypatch.setattr(clusters, "LISTEN", 0.1)
+    end = time.time() + 0.3
+    monkeypatch.setattr(clusters, "time_left", lambda: end - time.time())
+    with pytest.raises(OutOfTime, match="in flight"):
+        list(Serial().map(nap, [2.0]))
+
+    assert time.time() < end + 1
+
+
+def test_stop_means_nothing_new(monkeypatch):
+    """After SIGUSR1 the piece at work is finished, and no other is started."""
+    monkeypatch.setattr(deadline, "_stopped", type(deadline._stopped)())
+    done = []
+    with pytest.raises(OutOfTime, match="asked to stop"):
+        for piece, _ in Serial().map(nap, [0.01] * 5):
+            done.append(piece)
+            deadline._stopped.set()
+
+    assert done == [0.01]
 
 
 def test_serial_starts_no_work_ahead():

@@ -37,9 +37,11 @@ def test_config_is_the_signature(name, experiment):
 
 
 @pytest.mark.parametrize("override", GROUPS)
-def test_every_choice_of_a_group_makes_its_object(override):
+def test_every_choice_of_a_group_makes_its_object(override, monkeypatch):
     """Each file of each group composes and builds."""
     group = override.split("=")[0]
+    for name, value in {"SLURM_ARRAY_TASK_ID": "1", "HPCSBI_PARTS": "4"}.items():
+        monkeypatch.setenv(name, value)
 
     assert instantiate(composed(override)[group], _convert_="all") is not None
 

@@ -4,7 +4,8 @@ import pyarrow.parquet
 import pytest
 import tiny
 
-from hpcsbi.cluster import Local, Serial
+from hpcsbi.cluster import Serial
+from hpcsbi.dask_cluster import Local
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.infer import QUANTILES, infer

@@ -15,7 +15,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from survey_files import continuum
 
-from hpcsbi.cluster import Local, Serial
+from hpcsbi.cluster import Serial
+from hpcsbi.dask_cluster import Local
 from hpcsbi.flags import Flag, names
 from hpcsbi.grid import Grid
 from hpcsbi.ingest import find_files, ingest, quality

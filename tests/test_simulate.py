@@ -9,7 +9,8 @@ import numpy as np
 import pandas
 import pytest
 
-from hpcsbi.cluster import Local, Serial
+from hpcsbi.cluster import Serial
+from hpcsbi.dask_cluster import Local
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.simulate import read_theta, simulate

@@ -1,6 +1,8 @@
 import json
 import os
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -184,20 +186,31 @@ def test_other_settings_are_refused(tmp_path):
 
 
 def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):
-    """Half a store under its temporary name is replaced, half a file inside a store removed."""
+    """Half a store of long ago is removed, one of now is another driver's; half a file is swept."""
     path = tmp_path / "a.zarr"
-    halves = [path.with_name(f"a.zarr.{pid}.partial") for pid in (os.getpid(), 2**30)]
-    for half in halves:
+    old, new = (tmp_path / f"a.zarr.{name}.partial" for name in ("old", "new"))
+    for half, age in ((old, 10_000), (new, 0)):
         half.mkdir()
-        (half / "zarr.json").write_text("{")
+        os.utime(half, (time.time() - age,) * 2)
     made = filled(path)
     (path / "theta" / "c" / "x.partial").write_text("")
 
-    create(path, arrays(10), SETTINGS, 4)
+    made.sweep()
 
-    assert list(tmp_path.iterdir()) == [path]
+    assert set(tmp_path.iterdir()) == {path, new}
     assert not list(path.rglob("*.partial"))
     assert set(made.states(verify=True).values()) == {"done"}
+
+
+def test_drivers_that_start_together_share_one_store(tmp_path):
+    """Of eight that lay out the same store at once one wins, and all have it."""
+    path = tmp_path / "a.zarr"
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: create(path, arrays(10), SETTINGS, 4), range(8)))
+
+    assert {store.path for store in made} == {path}
+    assert list(tmp_path.iterdir()) == [path]
+    assert set(open_store(path).states().values()) == {"missing"}
 
 
 def test_something_else_is_not_a_store(tmp_path):

@@ -1,0 +1,44 @@
+"""When a job ends, and whether there is time for another piece of work."""
+
+import math
+import signal
+import threading
+import time
+from functools import lru_cache
+
+from hpcsbi.slurm import end_time
+
+__all__ = ["MARGIN", "OutOfTime", "is_stopped", "leaves", "listen", "time_left"]
+
+MARGIN = 20.0  # seconds for the way out: a checkpoint, the request to be queued again
+_stopped = threading.Event()
+
+
+class OutOfTime(RuntimeError):
+    """The job ends before the work does; what is done is kept, and the next job goes on."""
+
+
+def listen() -> None:
+    """From now on SIGUSR1, which SLURM sends ahead of the limit, means: start nothing new."""
+    signal.signal(signal.SIGUSR1, lambda *_: _stopped.set())
+
+
+def is_stopped() -> bool:
+    """True after SIGUSR1."""
+    return _stopped.is_set()
+
+
+def time_left() -> float:
+    """Seconds until the work must be down, infinity outside a job."""
+    return _end() - MARGIN - time.time()
+
+
+def leaves(seconds: float) -> bool:
+    """True if work of so many seconds can be started."""
+    return not is_stopped() and time_left() > seconds
+
+
+@lru_cache(maxsize=1)
+def _end() -> float:
+    """The end of the job, asked once."""
+    return end_time() or math.inf

@@ -1,0 +1,86 @@
+"""A SLURM site: what its jobs ask for, and what they set up before they start."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+__all__ = ["Site", "make_site"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One file of conf/site.
+
+    Arguments:
+        partition, account, qos, constraint: as sbatch knows them; None leaves the site's default.
+        tasks: processes at work in an allocation, or parts of an array.
+        memory: of each of them, e.g. "2G".
+        time: limit of one job, e.g. "04:00:00"; work that takes longer goes on in the next.
+        requeues: how often a job that ran out of time is queued again.
+        throttle: tasks of an array that run at once; None is all of them.
+        train: further or other options of sbatch for the training job, e.g. {"gres": "gpu:1"}.
+        options: further options of sbatch for every job.
+        setup: lines of shell before the work: modules, an environment.
+        interface: network interface between nodes; None lets Dask choose.
+        scratch: folder on a node where workers spill; None is the run's folder.
+        umask: of everything that a run writes; "077" hides it from other users.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    tasks: int = 4
+    memory: str = "2G"
+    time: str = "04:00:00"
+    requeues: int = 10
+    throttle: int | None = None
+    train: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    setup: Sequence[str] = ()
+    interface: str | None = None
+    scratch: str | None = None
+    umask: str = "077"
+
+    def __post_init__(self) -> None:
+        try:
+            mask = int(str(self.umask), 8)
+        except ValueError:
+            mask = -1
+        if not 0 <= mask <= 0o777:
+            raise ValueError(f"site.umask is {self.umask!r}: it must be like '077' or '027'.")
+        if self.tasks < 1 or self.requeues < 0:
+            raise ValueError(
+                f"site.tasks is {self.tasks} and site.requeues {self.requeues}: at least one task, "
+                "and no negative number of requeues."
+            )
+
+    @property
+    def mask(self) -> int:
+        """The umask as a number."""
+        return int(str(self.umask), 8)
+
+    def asked(self, **more: Any) -> dict[str, str]:
+        """Options of sbatch for a job, without dashes."""
+        own = {name: getattr(self, name) for name in ("partition", "account", "qos", "constraint")}
+        options = {**own, "time": self.time, **self.options, **more}
+        return {key: str(value) for key, value in options.items() if value is not None}
+
+
+def make_site(settings: Mapping[str, Any]) -> Site:
+    """A site from the node `site` of the configuration.
+
+    Raises:
+        ValueError: a key that no site has; names the likely one and all of them.
+    """
+    known = [item.name for item in fields(Site)]
+    for key in settings:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ValueError(
+                f"site.{key} (in the file of conf/site, or on the command line) is not known."
+                f"{hint} A site has: {', '.join(known)}."
+            )
+    return Site(**settings)
