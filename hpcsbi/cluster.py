@@ -23,6 +23,10 @@ __all__ = [
 ]
 
 LISTEN = 2.0  # seconds between two looks at the clock while work is going on
+KILLED = (
+    "Two workers ended at this piece, so it is left out for now. Their log (dask/ in the run's "
+    "folder) says why; one that grows beyond its memory is ended: raise site.memory."
+)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -276,4 +280,6 @@ def _outcome(future: Future) -> Outcome:
     if error is None:
         return future.result()
     reason = "".join(traceback.format_exception(error, limit=-4)).rstrip()
+    if type(error).__name__ == "KilledWorker":
+        reason = f"{error}\n{KILLED}"
     return Failure(reason, isinstance(error, OSError) and error.errno in FULL)
