@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from lab import slurm_lab  # noqa: F401  a fixture
 
 # The jobs are scripts; their shared part registers the resolvers that the configuration needs.
 sys.path.append(str(Path(__file__).parents[1] / "jobs"))

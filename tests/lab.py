@@ -1,0 +1,57 @@
+"""A SLURM of its own for the tests of the cluster modes, where its programs are installed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+LAB = Path(__file__).parents[1] / "slurm" / "lab.sh"
+NODES = 4
+PROGRAMS = ("sbatch", "squeue", "slurmctld", "slurmd", "munged")
+
+
+@pytest.fixture(scope="session")
+def slurm_lab() -> Iterator[Path]:
+    """Four virtual nodes of two processors for as long as the session lasts; its slurm.conf."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    absent = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
+    if absent:
+        pytest.skip(f"no SLURM to try it on: {', '.join(absent)} not installed")
+    folder = Path(tempfile.mkdtemp(prefix="lab", dir="/tmp"))  # its sockets need a short path
+    own = {"LAB": str(folder), "PORT": str(free_ports(NODES + 1)), "NODES": str(NODES)}
+    try:
+        started = _lab("start", own)
+        if started.returncode:
+            pytest.skip(f"the SLURM to try it on does not start: {started.stderr.strip()}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+            yield folder / "slurm.conf"
+    finally:
+        _lab("stop", own)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_ports(count: int) -> int:
+    """First of some neighbouring TCP ports that nobody uses, below those that systems hand out."""
+    for first in range(20_000 + os.getpid() % 10_000, 32_000, count):
+        with ExitStack() as opened:
+            try:
+                for port in range(first, first + count):
+                    opened.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
+    raise RuntimeError("no free ports for a SLURM between 20000 and 32000.")
+
+
+def _lab(action: str, own: Mapping[str, str]) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **own}
+    return subprocess.run(
+        [LAB, action], env=environment, capture_output=True, text=True, check=False
+    )
