@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and hold numbers and text only."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -19,8 +20,9 @@ class Damaged(ValueError):
 
 def save_weights(path: str | Path, tensors: Mapping[str, np.ndarray], settings: Mapping) -> None:
     """Write weights and settings as one safetensors file, atomically (numbers only, no pickle)."""
-    header = {"settings": json.dumps(settings)}  # unsorted: the order of columns counts
-    write_atomically(Path(path), save_tensors(dict(tensors), metadata=header))
+    # Unsorted, for the order of columns counts; one key, for safetensors shuffles several.
+    header = json.dumps({**settings, "checksum": _checksum(tensors, settings)})
+    write_atomically(Path(path), save_tensors(dict(tensors), metadata={"settings": header}))
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
@@ -28,15 +30,28 @@ def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        Damaged: the file is cut short or not ours.
+        Damaged: the file is cut short, changed since it was written, or not ours.
     """
     raw = Path(path).read_bytes()
     try:
         length = int.from_bytes(raw[:8], "little")
         settings = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["settings"])
-        return load_tensors(raw), settings
+        tensors = load_tensors(raw)
+        if settings.pop("checksum") != _checksum(tensors, settings):
+            raise ValueError("its checksum differs")
+        return tensors, settings
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} is damaged ({error}): remove it and run again.") from error
+
+
+def _checksum(tensors: Mapping[str, np.ndarray], settings: Mapping) -> str:
+    """BLAKE2 of settings, names, shapes and values."""
+    found = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
+    for name in sorted(tensors):
+        values = np.ascontiguousarray(tensors[name])
+        found.update(f"{name} {values.dtype} {values.shape}".encode())
+        found.update(values.tobytes())
+    return found.hexdigest()
 
 
 def write_parquet(

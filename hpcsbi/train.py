@@ -14,7 +14,7 @@ from hpcsbi import representation as representations
 from hpcsbi.artifacts import load_engine, refuse_other_settings
 from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.dust import dust_curve
-from hpcsbi.files import load_weights, save_weights, write_atomically
+from hpcsbi.files import Damaged, load_weights, save_weights, write_atomically
 from hpcsbi.flow import Flow
 from hpcsbi.locks import locked
 from hpcsbi.noise import make_noise
@@ -158,7 +158,7 @@ def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> _Ru
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
     flow, kind = Flow(**settings["flow"]), settings["representation"]
     path = folder / "checkpoint.safetensors"
-    if not path.exists():
+    if not _is_whole(path):
         dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
         curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
         fitted = representations.fitted(kind, supply.prior, curve, ssp, supply.sample)
@@ -233,10 +233,23 @@ def _held_out(pairs: Store) -> Pairs | None:
 
 def _is_done(folder: Path, settings: dict) -> bool:
     path = folder / "flow.safetensors"
-    if not path.exists():
+    if not _is_whole(path):
         return False
     found = load_weights(path)[1]["settings"]
     refuse_other_settings(path, found, json.loads(json.dumps(settings)), MEND)
+    return True
+
+
+def _is_whole(path: Path) -> bool:
+    """False where a file is not there, or is damaged: then it is removed, and made again."""
+    if not path.exists():
+        return False
+    try:
+        load_weights(path)
+    except Damaged as error:
+        print(f"{error} It is made again.", flush=True)
+        path.unlink()
+        return False
     return True
 
 

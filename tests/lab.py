@@ -28,7 +28,7 @@ def slurm_lab() -> Iterator[Path]:
     try:
         started = _lab("start", own)
         if started.returncode:
-            pytest.skip(f"the SLURM to try it on does not start: {started.stderr.strip()}")
+            pytest.fail(f"the SLURM to try it on does not start: {started.stdout}{started.stderr}")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
             yield folder / "slurm.conf"

@@ -49,3 +49,15 @@ def test_a_file_is_whole_or_not_there(tmp_path):
 
     assert path.read_bytes() == b"22"
     assert [file.name for file in path.parent.iterdir()] == ["a.json"]
+
+
+def test_a_changed_bit_of_the_weights_is_seen(tmp_path):
+    """Weights and settings have a checksum: a bit anywhere in them is damage, not another flow."""
+    path = tmp_path / "flow.safetensors"
+    files.save_weights(path, {"w": np.arange(40, dtype=np.float32)}, {"steps": 12})
+    raw = path.read_bytes()
+    assert files.load_weights(path)[1] == {"steps": 12}
+    for place in (raw.index(b"steps"), len(raw) - 3, len(raw) - 100):
+        path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
+        with pytest.raises(Damaged, match="checksum"):
+            files.load_weights(path)

@@ -14,6 +14,7 @@ import torch
 from hpcsbi import supply
 from hpcsbi import train as stage
 from hpcsbi.artifacts import load_engine, load_posterior
+from hpcsbi.deadline import OutOfTime
 from hpcsbi.flow import Flow
 from hpcsbi.optimisation import Fit
 from hpcsbi.pairs import split_of
@@ -154,3 +155,34 @@ def test_overfitting_is_not_kept(tmp_path):
 
     assert max(scores) > scores[-1] + 0.1
     assert np.mean(score) == pytest.approx(max(scores), abs=1e-3)
+
+
+def test_a_damaged_flow_is_made_again(run, tmp_path, capsys):
+    """Truncated or with a bit flipped, flow and checkpoint are named, and trained anew."""
+    training = run / "training.zarr"
+    flow = tiny.trained(tmp_path, training, steps=20)
+    whole = tiny.all_bytes(flow)
+    path = flow / "flow.safetensors"
+    raw = path.read_bytes()
+    for harmed in (raw[:-10], raw[:-10] + bytes([raw[-10] ^ 4]) + raw[-9:]):
+        path.write_bytes(harmed)
+        (flow / "checkpoint.safetensors").write_bytes(harmed)
+        tiny.trained(tmp_path, training, steps=20)
+
+        assert "flow.safetensors is damaged" in capsys.readouterr().out
+        assert tiny.all_bytes(flow) == whole
+
+
+def test_out_of_time_is_a_pause(run, tmp_path, monkeypatch):
+    """A run that three jobs make between them has the weights, bit for bit, of one long one."""
+    training = run / "training.zarr"
+    whole = tiny.all_bytes(tiny.trained(tmp_path / "whole", training, steps=60, checkpoint=25))
+    for _ in range(2):
+        left = iter(range(17))
+        monkeypatch.setattr(stage, "leaves", lambda _, left=left: next(left, None) is not None)
+        with pytest.raises(OutOfTime, match="stopped at step"):
+            tiny.trained(tmp_path / "jobs", training, steps=60, checkpoint=25)
+    monkeypatch.setattr(stage, "leaves", lambda _: True)
+
+    flow = tiny.trained(tmp_path / "jobs", training, steps=60, checkpoint=25)
+    assert tiny.all_bytes(flow) == whole

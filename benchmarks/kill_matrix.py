@@ -1,0 +1,361 @@
+"""What a cluster does to jobs, done to every stage on purpose; the bytes must not notice.
+
+    slurm/lab.sh start && eval "$(slurm/lab.sh env)"
+    python benchmarks/kill_matrix.py FOLDER [STAGE ...] [--harm HARM ...]
+
+For each stage and harm: run it on the virtual SLURM, harm it in the middle, run it again until it
+is done, and compare every byte with an undisturbed run in one process. `none` compares the ways to
+run. SLURM's warning before the time limit is sent by hand (`scancel --signal=USR1`), for its limits
+are whole minutes; what follows, the requeue, is SLURM's own. Disk full needs root, for a small
+tmpfs.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+INPUTS = {
+    "tabulate": [],
+    "simulate": ["ssp.zarr"],
+    "augment": ["simulations.zarr"],
+    "train": ["ssp.zarr", "training.zarr"],
+    "calibrate": ["flows", "training.zarr"],
+    "ingest": [],
+    "infer": ["flows", "spectra.zarr"],
+}
+PRODUCT = {
+    "tabulate": "ssp.zarr",
+    "simulate": "simulations.zarr",
+    "augment": "training.zarr",
+    "train": "flows",
+    "calibrate": "calibration.zarr",
+    "ingest": "spectra.zarr",
+    "infer": "catalogue.zarr",
+}
+# Many small shards, so that there is a middle.
+SIZES = [
+    "cluster=serial", "site=lab", "tabulate.shard=1", "simulate.n=30000", "simulate.shard=250",
+    "augment.copies=20", "augment.validation=500", "augment.test=400", "augment.shard=4096",
+    "train.steps=1500", "train.batch=128", "train.checkpoint=200", "flow.hidden=32",
+    "flow.transforms=2", "calibrate.draws=1000", "calibrate.shard=10", "infer.draws=2000",
+    "infer.shard=10", "ingest.shard=10", "site.requeues=3",
+]  # fmt: skip
+PATIENCE = 300
+
+
+def main() -> None:
+    """Print one line for each case."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("stages", nargs="*", default=list(INPUTS))
+    parser.add_argument("--harm", nargs="*", default=list(HARMS))
+    arguments = parser.parse_args()
+    folder = arguments.folder.absolute()
+    sizes = [*SIZES, f"ingest.files=[{spectra(folder)}]"]
+    reference(folder / "reference", sizes)
+    print(f"{'stage':10s} {'harm':12s} {'what happened':44s} {'bytes'}", flush=True)
+    worst = 0
+    for stage in arguments.stages:
+        for harm in arguments.harm:
+            case = Case(folder, stage, harm, sizes)
+            told = HARMS[harm](case)
+            same = case.same()
+            worst |= not same
+            print(f"{stage:10s} {harm:12s} {told:44s} {'equal' if same else 'DIFFER'}", flush=True)
+    sys.exit(worst)
+
+
+def spectra(folder: Path) -> Path:
+    """A file of 400 spectra, made of the three that ship with the package."""
+    import numpy as np
+    from astropy.table import Table, vstack
+
+    path = folder / "spectra.fits"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        three = Table.read(ROOT / "hpcsbi/data/sdss_nuclei.fits.gz")
+        many = vstack([three] * 134)[:400]
+        many["ID"] = [f"galaxy {i:03d}" for i in range(len(many))]
+        noise = np.random.default_rng(0).normal(size=np.shape(many["FLUX"]))
+        many["FLUX"] = many["FLUX"] * (1 + 0.02 * noise)
+        many.write(path)
+    return path
+
+
+def reference(run: Path, sizes: list[str]) -> None:
+    """The undisturbed run."""
+    for stage in INPUTS:
+        if stage_done(run, stage):
+            continue
+        done = job(stage, run, sizes)
+        if done.returncode not in (0, 1):
+            sys.exit(f"{stage}: {done.stderr}")
+        (run / f"{stage}.ended").touch()
+
+
+def stage_done(run: Path, stage: str) -> bool:
+    """True if the reference of a stage is there."""
+    return (run / f"{stage}.ended").exists()
+
+
+def job(stage: str, run: Path, sizes: list[str]) -> subprocess.CompletedProcess:
+    """One stage in one process."""
+    return subprocess.run(
+        [sys.executable, f"jobs/{stage}.py", f"run={run}", *sizes],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class Case:
+    """One stage in a folder of its own, with copies of what it needs."""
+
+    def __init__(self, folder: Path, stage: str, harm: str, sizes: list[str]) -> None:
+        self.stage, self.sizes, self.reference = stage, sizes, folder / "reference"
+        self.run = folder / f"{stage}-{harm}"
+        shutil.rmtree(self.run, ignore_errors=True)
+        self.run.mkdir()
+        self.fill()
+
+    def fill(self) -> None:
+        """Copy the inputs."""
+        for name in INPUTS[self.stage]:
+            shutil.copytree(self.reference / name, self.run / name)
+
+    def submit(self, way: str) -> str:
+        """Submit the stage; returns its job."""
+        others = [option for option in self.sizes if not option.startswith("cluster=")]
+        done = subprocess.run(
+            ["slurm/pipeline.sh", "kill", f"--stages={self.stage}", f"run={self.run}", *others,
+             f"cluster={way}"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+            env={**os.environ, "HPCSBI_PYTHON": sys.executable},
+        )  # fmt: skip
+        if done.returncode:
+            sys.exit(f"{self.stage}: {done.stderr}")
+        lines = (self.run / "slurm" / "jobs.jsonl").read_text().splitlines()
+        return json.loads(lines[-1 if way != "array" else -2])["job"]
+
+    def in_the_middle(self, number: str) -> bool:
+        """Wait until some of the work is done and some is not; False if it was too fast."""
+        while alive(number):
+            if self.progress() > 0:
+                time.sleep(random.uniform(0.0, 0.5))
+                return alive(number)
+            time.sleep(0.05)
+        return False
+
+    def progress(self) -> int:
+        """Shards that are done, or checkpoints."""
+        if self.stage == "train":
+            return len(list(self.run.glob("flows/*/checkpoint.safetensors")))
+        return len(list((self.run / PRODUCT[self.stage] / ".marks").glob("*.done")))
+
+    def end(self, number: str) -> str:
+        """Wait for a job, hurrying its requeues; its states."""
+        end = time.monotonic() + PATIENCE
+        while alive(number) and time.monotonic() < end:
+            if "BeginTime" in squeue(number, "%r"):  # SLURM lets a requeued job wait two minutes
+                call("scontrol", "update", f"JobId={number}", "StartTime=now")
+            time.sleep(0.5)
+        return ",".join(sorted(set(squeue(number, "%T").split())))
+
+    def finish(self) -> str:
+        """The next run of a user: in one process, to the end."""
+        done = job(self.stage, self.run, self.sizes)
+        return "" if done.returncode in (0, 1) else f" THEN {done.stderr.splitlines()[-1]}"
+
+    def same(self) -> bool:
+        """True if the product has the bytes of the reference."""
+        return products(self.run, self.stage) == products(self.reference, self.stage)
+
+
+def products(run: Path, stage: str) -> dict[str, bytes]:
+    """Every file of a stage's product."""
+    stem = PRODUCT[stage]
+    roots = [run / stem, (run / stem).with_suffix(".parquet"), (run / stem).with_suffix(".json")]
+    files = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*"))]
+    return {str(path.relative_to(run)): path.read_bytes() for path in files if path.is_file()}
+
+
+def call(*command: str) -> str:
+    """Output of a SLURM command."""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def squeue(number: str, what: str) -> str:
+    """A column of squeue for a job, whatever its state."""
+    return call("squeue", "-h", "-r", "-t", "all", "-j", number, "-o", what)
+
+
+def alive(number: str) -> bool:
+    """True while any task of the job waits or runs."""
+    states = squeue(number, "%T").split()
+    return any(state in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING") for state in states)
+
+
+def none(case: Case) -> str:
+    """All ways to run, undisturbed, each compared."""
+    told = []
+    for way in ("allocation", "slurm", "array") if case.stage != "train" else ("allocation",):
+        shutil.rmtree(case.run)
+        case.run.mkdir()
+        case.fill()
+        case.end(case.submit(way))
+        told.append(f"{way} {'equal' if finished_equal(case) else 'DIFFERS'}")
+    return ", ".join(told)
+
+
+def finished_equal(case: Case) -> bool:
+    """Equal, once the job that finishes an array is done too."""
+    lines = (case.run / "slurm" / "jobs.jsonl").read_text().splitlines()
+    case.end(json.loads(lines[-1])["job"])
+    return case.same()
+
+
+def worker(case: Case) -> str:
+    """SIGKILL of a process at work: a Dask worker, or the training."""
+    number = case.submit("allocation")
+    hit = case.in_the_middle(number)
+    victims = [process for process in psutil.process_iter(["cmdline"]) if is_victim(process, case)]
+    if hit and victims:
+        random.choice(victims).kill()
+    state = case.end(number)
+    return f"{told(hit and victims)} job {state}" + case.finish()
+
+
+def is_victim(process: psutil.Process, case: Case) -> bool:
+    """A worker process of this case (a child of its nanny), or its training."""
+    line = " ".join(process.info["cmdline"] or [])
+    if case.stage == "train":
+        return "jobs/train.py" in line and str(case.run) in line
+    try:
+        parent = " ".join(process.parent().cmdline()) if process.parent() else ""
+    except psutil.NoSuchProcess:
+        return False
+    return "spawn_main" in line and str(case.run) in parent
+
+
+def cancelled(case: Case) -> str:
+    """scancel of one task of an array, or of the training."""
+    number = case.submit("array")
+    hit = case.in_the_middle(number)
+    call("scancel", number if case.stage == "train" else f"{number}_1")
+    state = case.end(number)
+    call("scancel", "--name=kill-" + case.stage)  # the job that waits for the array
+    return f"{told(hit)} job {state}" + case.finish()
+
+
+def node_down(case: Case) -> str:
+    """A node set down; not the one of the batch script, but for the training."""
+    number = case.submit("allocation")
+    hit = case.in_the_middle(number)
+    nodes = call("scontrol", "show", "hostnames", squeue(number, "%N").strip()).split()
+    node = nodes[-1] if nodes else "n1"
+    call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=kill_matrix")
+    time.sleep(1)
+    call("scontrol", "update", f"NodeName={node}", "State=RESUME")
+    state = case.end(number)
+    return f"{told(hit)} {node} of {len(nodes)}, job {state}" + case.finish()
+
+
+def time_limit(case: Case) -> str:
+    """What SLURM sends before the limit; the job is queued again and goes on."""
+    number = case.submit("allocation")
+    hit = case.in_the_middle(number)
+    if hit:
+        call("scancel", "--signal=USR1", "--batch", number)
+    state = case.end(number)
+    restarts = call("scontrol", "show", "job", number).partition("Restarts=")[2].split()[:1]
+    return f"{told(hit)} restarts {''.join(restarts)}, job {state}" + case.finish()
+
+
+def disk_full(case: Case) -> str:
+    """A tmpfs that is too small, and is enlarged for the next run."""
+    shutil.rmtree(case.run)
+    case.run.mkdir()
+    if os.geteuid():
+        return "needs root" + case.finish()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(case.run)], check=True)
+    try:
+        case.fill()
+        filled = int(call("du", "-sk", str(case.run)).split()[0])
+        size = int(call("du", "-sk", str(case.reference / PRODUCT[case.stage])).split()[0])
+        subprocess.run(
+            ["mount", "-o", f"remount,size={filled + max(size * 2 // 3, 64)}k", str(case.run)],
+            check=True,
+        )
+        first = job(case.stage, case.run, case.sizes)
+        said = "said so" if "No space left" in first.stderr else f"SAID {first.stderr[-60:]!r}"
+        subprocess.run(["mount", "-o", "remount,size=4g", str(case.run)], check=True)
+        rest = case.finish()
+        kept = case.run.with_name(f"{case.run.name}.kept")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(case.run, kept)
+    finally:
+        subprocess.run(["umount", str(case.run)], check=True)
+    shutil.rmtree(case.run)
+    kept.rename(case.run)
+    return f"status {first.returncode}, {said}{rest}"
+
+
+def truncated(case: Case) -> str:
+    """A file cut in half after the stage was done."""
+    return damaged(case, lambda content: content[: len(content) // 2])
+
+
+def flipped(case: Case) -> str:
+    """A bit of a file that is not what it was."""
+    return damaged(
+        case,
+        lambda content: (
+            content[: len(content) // 2]
+            + bytes([content[len(content) // 2] ^ 16])
+            + content[len(content) // 2 + 1 :]
+        ),
+    )
+
+
+def damaged(case: Case, harm: Callable[[bytes], bytes]) -> str:
+    """Damage a file of data, and see whether the next run names it."""
+    first = case.finish()
+    pattern = "*/flow.safetensors" if case.stage == "train" else "*/c/[0-9]*/**/*"
+    files = [path for path in (case.run / PRODUCT[case.stage]).glob(pattern) if path.is_file()]
+    sharded = [path for path in files if len(path.relative_to(case.run).parts) > 3]
+    path = random.choice(sharded or files)
+    path.write_bytes(harm(path.read_bytes()))
+    done = job(case.stage, case.run, case.sizes)
+    named = "named" if "damaged" in done.stdout else "NOT NAMED"
+    return f"{named} {path.relative_to(case.run)}{first}"
+
+
+def told(hit: object) -> str:
+    """Whether the harm came in the middle."""
+    return "hit," if hit else "too fast,"
+
+
+HARMS: dict[str, Callable[[Case], str]] = {
+    "none": none,
+    "worker": worker,
+    "cancelled": cancelled,
+    "node down": node_down,
+    "time limit": time_limit,
+    "disk full": disk_full,
+    "truncated": truncated,
+    "flipped": flipped,
+}
+
+if __name__ == "__main__":
+    main()
