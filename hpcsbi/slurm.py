@@ -12,11 +12,13 @@ __all__ = [
     "ACTIVE",
     "JobState",
     "SlurmError",
+    "account_states",
     "cancel",
     "end_time",
     "jobs",
     "largest_array",
     "own_job",
+    "queue_states",
     "restarts",
     "submit",
     "tasks_of",
@@ -102,31 +104,59 @@ def jobs(ids: Iterable[str]) -> dict[str, JobState]:
     seen = _call(["squeue", "--noheader", "--array", "--states=all", "--me", f"--format={fields}"])
     if seen.returncode:
         raise SlurmError(f"squeue: {_first_line(seen.stderr)}")
+    queued, ended = queue_states(seen.stdout, ids), account_states(_accounted(ids))
+    return queued | {
+        job: state
+        for job, state in ended.items()
+        if job not in queued or not queued[job].active  # the accounting lags behind
+    }
+
+
+def queue_states(text: str, ids: Sequence[str]) -> dict[str, JobState]:
+    """States from what `squeue --array --format=%i|%T|%r` printed."""
     found = {}
-    for line in seen.stdout.splitlines():
+    for line in text.splitlines():
         job, state, reason = line.split("|", 2)
         if job.split("_")[0] in ids:
             found[job] = JobState(state, "" if reason == "None" else reason)
-    return found | _accounted(ids)
-
-
-def _accounted(ids: Sequence[str]) -> dict[str, JobState]:
-    """The same from the accounting; nothing where there is none."""
-    command = ["sacct", "--allocations", "--noheader", "--parsable2", "--array"]
-    fields = ["--format=JobID,State,Reason,ExitCode", f"--jobs={','.join(ids)}"]
-    if shutil.which("sacct") is None:
-        return {}
-    seen = _call([*command, *fields])
-    if seen.returncode:
-        return {}
-    found = {}
-    for line in seen.stdout.splitlines():
-        job, state, reason, code = line.split("|")
-        if "[" in job:  # tasks that wait together: squeue tells them apart
-            continue
-        state, _, by = state.partition(" ")  # "CANCELLED by 1000"
-        found[job] = JobState(state, by if reason == "None" else reason, code)
     return found
+
+
+def account_states(text: str) -> dict[str, JobState]:
+    """States from what `sacct --parsable2 --format=JobID,State,Reason,ExitCode` printed.
+
+    The reason of a job that somebody cancelled is "by UID"; one that SLURM cancelled because what
+    it waited for failed has Dependency.
+    """
+    found = {}
+    for line in text.splitlines():
+        jobs, state, reason, code = line.split("|")
+        state, _, by = state.partition(" ")  # "CANCELLED by 1000"
+        reason = by or ("" if reason == "None" else reason)
+        found |= dict.fromkeys(_spread(jobs), JobState(state, reason, code))
+    return found
+
+
+def _spread(jobs: str) -> list[str]:
+    """Tasks that stand on one line: "12_[0-2,5%4]" is 12_0, 12_1, 12_2 and 12_5."""
+    array, bracket, tasks = jobs.partition("_[")
+    if not bracket:
+        return [jobs]
+    found = []
+    for part in tasks.rstrip("]").split("%")[0].split(","):
+        ends, _, step = part.partition(":")
+        first, _, last = ends.partition("-")
+        found += range(int(first), int(last or first) + 1, int(step or 1))
+    return [f"{array}_{task}" for task in found]
+
+
+def _accounted(ids: Sequence[str]) -> str:
+    """What the accounting says; nothing where there is none."""
+    if shutil.which("sacct") is None:
+        return ""
+    command = ["sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ids)}"]
+    seen = _call([*command, "--format=JobID,State,Reason,ExitCode"])
+    return "" if seen.returncode else seen.stdout
 
 
 def tasks_of(job: str, states: Mapping[str, JobState]) -> dict[str, JobState]:

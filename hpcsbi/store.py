@@ -171,6 +171,13 @@ class Store:
         """The reason that `mark_failed` noted."""
         return self._mark(shard, "failed").read_text()
 
+    def damaged_coordinates(self) -> list[str]:
+        """Arrays outside the shards whose file has not the checksum that it was made with."""
+        known = self.attributes.get("checksums", {})
+        return [
+            name for name, sum_ in known.items() if _coordinate_checksum(self.path / name) != sum_
+        ]
+
     def locked(self, part: tuple[int, int] | None = None) -> AbstractContextManager[Lock]:
         """Hold the store, or one part of its shards, against other drivers."""
         return locked(self.path, part)
@@ -237,9 +244,10 @@ def create(
     path = Path(path)
     settings = json.loads(json.dumps(settings))
     if path.exists():
-        store = open_store(path)
+        store = open_store(path, check=False)
         _refuse_other_settings(path, store.settings, settings, store.shard, shard)
-        return store
+        _mend_coordinates(store, arrays)
+        return open_store(path)
     sharded = {name: array for name, array in arrays.items() if array.values is None}
     rows = {next(iter(array.dims.values())) for array in sharded.values()}
     if len(rows) != 1 or shard < 1:
@@ -263,8 +271,12 @@ def create(
     return Store(path)
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Path, check: bool = True) -> Store:
     """Open a store as it stands.
+
+    Arguments:
+        path: folder of the store.
+        check: refuse damaged coordinates.
 
     Raises:
         FileNotFoundError: there is no store.
@@ -282,9 +294,11 @@ def open_store(path: str | Path) -> Store:
         raise Damaged(
             f"{path} is a Zarr store but none of hpcsbi: choose another run=... or name=..."
         )
-    for name, checksum in store.attributes.get("checksums", {}).items():
-        if _coordinate_checksum(path / name) != checksum:
-            raise Damaged(f"{path}: array {name} is damaged: remove the store and run again.")
+    if check and (bad := store.damaged_coordinates()):
+        raise Damaged(
+            f"{path}: array {bad[0]} is damaged: run the stage that makes the store again, or "
+            "remove it first if it says the same."
+        )
     return store
 
 
@@ -354,6 +368,15 @@ def _make(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: int)
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(path)
     (path / MARKS).mkdir()
+
+
+def _mend_coordinates(store: Store, arrays: Mapping[str, Array]) -> None:
+    """Write damaged coordinates again; the same settings make the same ones."""
+    for name in store.damaged_coordinates():
+        values = arrays[name].values if name in arrays else None
+        if values is not None and values.shape == store.group[name].shape:
+            print(f"{store.path}: array {name} is damaged and made again.", flush=True)
+            store.group[name][...] = values
 
 
 def _nothing(dtype: str) -> Any:

@@ -97,7 +97,7 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
         "demonstration": stand_in,
     }
     log_age = np.zeros(1)  # not looked at when the store is there
-    if not Path(out).exists():
+    if not Path(out).exists() or open_store(out, check=False).damaged_coordinates():
         preflight(grid, physics)
         log_age = direct_ssps([0.0], grid, physics)[2]
     values = {

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.dust import dust_curve
 from hpcsbi.files import Damaged, load_weights, save_weights, write_atomically
 from hpcsbi.flow import Flow
-from hpcsbi.locks import locked
+from hpcsbi.locks import Lock, locked
 from hpcsbi.noise import make_noise
 from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
@@ -88,22 +89,24 @@ def train(
     if Path(table).exists():
         settings["table"] = open_complete(table, "tabulate").settings
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with locked(folder) as lock:
         done = _is_done(folder, settings)
         _sweep(folder, done)
         if done:
             print(f"{folder}: trained already.")
         else:
-            _train(folder, settings, pairs, table, checkpoint)
+            _train(folder, settings, pairs, table, checkpoint, lock)
 
 
-def _train(folder: Path, settings: dict, pairs: Store, table: str, checkpoint: int) -> None:
+def _train(
+    folder: Path, settings: dict, pairs: Store, table: str, checkpoint: int, lock: Lock
+) -> None:
     source = settings["source"]
     prior = Prior(**pairs.settings["simulations"]["prior"])
     ssp = load_engine(table, prior) if Path(table).exists() else None
     supply = _supply(source, pairs, ssp, settings["batch"], settings["seed"])
     run = _start(folder, settings, supply, ssp)
-    _go_on(run, supply, _held_out(pairs), checkpoint)
+    _go_on(run, supply, _held_out(pairs), checkpoint, lock)
     if Path(table).exists():
         _copy_table(table, folder)
     header = {"settings": settings, "notice": pairs.attributes["notice"]}
@@ -183,15 +186,18 @@ def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     }
 
 
-def _go_on(run: _Run, supply: Supply, held_out: Pairs | None, checkpoint: int) -> None:
+def _go_on(run: _Run, supply: Supply, held_out: Pairs | None, checkpoint: int, lock: Lock) -> None:
     """Train to the end of the budget."""
     fit = run.fit
+    first, began = fit.step, time.monotonic()
     seen = None if held_out is None else seen_by(fit.representation, held_out)
     bar = tqdm(total=fit.steps, initial=fit.step, desc="train", unit="step", mininterval=1)
     with bar:
         for u, context in batches(supply, fit.representation, fit.step, fit.steps):
             fit.update(u, context)
             bar.update()
+            seconds = time.monotonic() - began
+            lock.note(step=fit.step, steps=fit.steps, made=fit.step - first, seconds=seconds)
             if fit.step % checkpoint == 0 or fit.step == fit.steps:
                 score = None if seen is None else fit.score(seen)
                 run.note(score)

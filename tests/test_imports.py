@@ -19,6 +19,8 @@ EDGES = {
     "deadline": {"slurm"},
     "locks": {"files", "slurm"},
     "store": {"files", "locks"},
+    "submissions": {"slurm"},
+    "progress": {"files", "locks", "store"},
     "cluster": {"deadline"},
     "dask_cluster": {"cluster", "site", "slurm"},
 }

@@ -1,0 +1,220 @@
+"""What became of the jobs that were submitted for a run: their states, reasons and last words."""
+
+import json
+import pwd
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from hpcsbi import slurm
+from hpcsbi.slurm import JobState
+
+__all__ = ["ask", "last_line", "lines", "mend", "printable", "submitted", "summary"]
+
+TAIL = 8192  # bytes at the end of a log that are looked at
+SHOWN = 3  # failed tasks of an array that are told in full
+DONE = "COMPLETED"
+# Start of SLURM's reason for a job that waits -> what to do.
+MENDS = {
+    "DependencyNeverSatisfied": "what it waits for failed, so it never starts: scancel it, "
+    "then jobs/retry.py",
+    "Dependency": "waits for another job of this run",
+    "Resources": "waits for free nodes, nothing to do",
+    "Priority": "waits behind other jobs, nothing to do",
+    "BeginTime": "was queued again and starts in a moment",
+    "JobArrayTaskLimit": "as many tasks run as site.throttle allows",
+    "ReqNodeNotAvail": "the nodes are down or reserved: wait, or drop site.constraint",
+    "Reservation": "waits for its reservation",
+    "PartitionTimeLimit": "never starts: asks for more time than the partition gives; lower "
+    "site.time, or choose another site.partition",
+    "PartitionNodeLimit": "never starts: asks for more nodes than the partition has; lower "
+    "site.tasks, or choose another site.partition",
+    "PartitionConfig": "never starts: asks for more than the partition has; lower site.tasks or "
+    "site.memory, or choose another site.partition",
+    "PartitionDown": "the partition is down: wait, or choose another site.partition",
+    "PartitionInactive": "the partition is closed: wait, or choose another site.partition",
+    "BadConstraints": "never starts: no node has what it asks for; mend site.constraint",
+    "InvalidAccount": "never starts: mend site.account",
+    "InvalidQOS": "never starts: mend site.qos",
+    "AccountNotAllowed": "never starts: mend site.account",
+    "QOSNotAllowed": "never starts: mend site.qos",
+    "AssocMax": "over a limit of your account: waits until your other jobs end; if there are "
+    "none, lower site.tasks or site.time",
+    "AssocGrp": "your group is at its limit: waits until its other jobs end; if the limit is of "
+    "hours spent, choose another site.account",
+    "QOSMax": "over a limit of the QOS: waits until your other jobs end; if there are none, lower "
+    "site.tasks or site.time, or choose another site.qos",
+    "QOSGrp": "the QOS is at its limit: wait, or choose another site.qos",
+    "JobHeldUser": "is held: scontrol release it",
+    "JobHeldAdmin": "is held by an administrator: ask why",
+    "launch failed requeued held": "is held, its node did not start it: scontrol release it",
+}
+# What ended jobs mean here, where SLURM's word does not say it all.
+ENDS = {
+    "TIMEOUT": "the limit site.time was reached",
+    "OUT_OF_MEMORY": "raise site.memory",
+    "NODE_FAIL": "its node failed",
+    "PREEMPTED": "another job took its place",
+    "BOOT_FAIL": "its node did not start",
+    "DEADLINE": "its deadline passed",
+}
+EXITS = {
+    ("calibrate", "1:0"): "the flow is not calibrated",
+    ("", "75:0"): "no requeues are left (site.requeues)",
+}
+
+
+def submitted(run: Path) -> list[dict]:
+    """Jobs of a run in the order of submission, as jobs/submit.py noted them."""
+    path, found = run / "slurm" / "jobs.jsonl", []
+    if not path.exists():
+        return found
+    for line in path.read_text().splitlines():
+        with suppress(ValueError):  # a line that a full disk cut short
+            found.append(json.loads(line))
+    return found
+
+
+def ask(run: Path) -> list[dict]:
+    """Jobs of a run with their states; those of each stage's newest submission come first.
+
+    The state of a job that SLURM has forgotten, or of all where there is no SLURM, is "unknown".
+    """
+    jobs = submitted(run)
+    try:
+        states = slurm.jobs(job["job"] for job in jobs)
+    except slurm.SlurmError:
+        states = {}
+    newest = {job["stage"]: _submission(job) for job in jobs}
+    found = [
+        _entry(job, slurm.tasks_of(job["job"], states))
+        | {"newest": newest[job["stage"]] == _submission(job)}
+        for job in jobs
+    ]
+    return sorted(found, key=lambda entry: not entry["newest"])
+
+
+def _submission(job: Mapping) -> str:
+    return str(Path(job.get("config", "")).parent)
+
+
+def _entry(job: Mapping, tasks: Mapping[str, JobState]) -> dict:
+    states = [state.state for state in tasks.values()]
+    bad = {name: s for name, s in tasks.items() if not s.active and s.state != DONE}
+    waits = Counter(s.reason for s in tasks.values() if s.state == "PENDING" and s.reason)
+    return {
+        "job": job["job"],
+        "stage": job["stage"],
+        "kind": _kind(job),
+        "submitted": job.get("submitted"),
+        "state": summary(states),
+        "states": dict(Counter(states)),
+        "active": sum(state.active for state in tasks.values()),
+        "waits": [{"reason": why, "jobs": n, "mend": mend(why)} for why, n in waits.items()],
+        "failures": [_failure(job, name, state) for name, state in bad.items()],
+    }
+
+
+def _kind(job: Mapping) -> str:
+    if job.get("parts"):
+        return "array"
+    return "finish" if Path(job.get("config", "")).name == "finish.yaml" else "job"
+
+
+def summary(states: Sequence[str]) -> str:
+    """States of the tasks of a job in words, e.g. "37 COMPLETED, 2 TIMEOUT"."""
+    if not states:
+        return "unknown"
+    if len(states) == 1:
+        return states[0]
+    return ", ".join(f"{n} {state}" for state, n in Counter(sorted(states)).items())
+
+
+def mend(reason: str) -> str:
+    """What to do about a job that waits for that reason, "" where it is not known."""
+    starts = [start for start in MENDS if reason.startswith(start)]
+    return MENDS[max(starts, key=len)] if starts else ""
+
+
+def _failure(job: Mapping, name: str, state: JobState) -> dict:
+    log = Path(job.get("log", "").replace("%j", name).replace("%A_%a", name))
+    return {
+        "job": name,
+        "state": state.state,
+        "why": _why(job["stage"], state),
+        "exit_code": state.exit_code,
+        "log": str(log),
+        "line": last_line(log),
+    }
+
+
+def _why(stage: str, state: JobState) -> str:
+    if state.state == "CANCELLED":
+        if state.reason.startswith("Dependency"):
+            return "what it waited for failed"
+        return f"by {_user(state.reason[3:])}" if state.reason.startswith("by ") else ""
+    code = state.exit_code
+    known = ENDS.get(state.state) or EXITS.get((stage, code)) or EXITS.get(("", code))
+    return known or (f"exit status {code}" if code not in ("", "0:0") else "")
+
+
+def _user(number: str) -> str:
+    try:
+        return pwd.getpwuid(int(number)).pw_name
+    except (KeyError, ValueError):
+        return f"user {number}"
+
+
+def last_line(log: Path) -> str:
+    """Last line of a log that says something, without control characters; "" where there is none.
+
+    A bar that was drawn over and over on one line counts as it was last.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    said = [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
+    return printable(said[-1].strip()) if said else ""
+
+
+def printable(text: str) -> str:
+    """Text without control characters: names from survey files reach the terminal here."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def lines(jobs: Sequence[Mapping]) -> Iterable[str]:
+    """Newest jobs, and older ones that are still in the queue, for a reader."""
+    shown = [job for job in jobs if job["newest"] or job["active"]]
+    wide = max((len(_name(job)) for job in shown), default=0)
+    for job in shown:
+        yield f"{job['stage']:10} {_name(job):{wide}} {job['state']}{_older(job)}"
+        for wait in job["waits"]:
+            yield f"{'':10} {'':{wide}} waits ({': '.join(filter(None, _reason(wait)))})"
+        for failure in job["failures"][:SHOWN]:
+            yield from (f"{'':10} {'':{wide}} {line}" for line in _told(failure))
+        if len(job["failures"]) > SHOWN:
+            yield f"{'':10} {'':{wide}} and {len(job['failures']) - SHOWN} more, see --json"
+
+
+def _name(job: Mapping) -> str:
+    return f"{job['kind']} {job['job']}"
+
+
+def _older(job: Mapping) -> str:
+    return "" if job["newest"] else " (of an older submission)"
+
+
+def _reason(wait: Mapping) -> tuple[str, str]:
+    return printable(wait["reason"]), wait["mend"]
+
+
+def _told(failure: Mapping) -> Iterable[str]:
+    why = f" ({failure['why']})" if failure["why"] else ""
+    yield f"{failure['job']} {failure['state']}{why}"
+    if failure["line"]:
+        yield f"  {failure['log']}:"
+        yield f"  {failure['line']}"
