@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,59 @@ from hpcsbi.files import Damaged, load_weights
 from hpcsbi.locks import holders
 from hpcsbi.store import MARKS, Store, open_store
 
-__all__ = ["core_rates", "flow_progress", "store_progress"]
+__all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress"]
 
 PAUSE = 10  # a gap between shards this many times the usual one is a pause, not work
+
+BESIDE = {"calibrate": ".json", "infer": ".parquet"}  # written from the whole store
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a stage has to do yet.
+
+    Arguments:
+        why: in words.
+        shards: to make, none if only what follows the last shard is missing; None for all.
+    """
+
+    why: str
+    shards: list[int] | None = None
+
+
+def left(stage: str, out: Path) -> Left | None:
+    """What a stage has to do yet, every file compared with its checksum; None when it is done.
+
+    Raises:
+        Damaged: what lies there is no product of ours, so that the stage would refuse it.
+    """
+    if stage == "train":
+        return _left_to_train(out)
+    if not out.exists():
+        return Left(f"{out.name} is not there")
+    if stage == "report":
+        return None
+    store = open_store(out, check=False)
+    states = {shard: s for shard, s in store.states(verify=True).items() if s != "done"}
+    if states:
+        counts = ", ".join(f"{n} {state}" for state, n in Counter(states.values()).items())
+        text = f"{len(states)} of {len(store.shards)} shards of {out.name} to make ({counts})"
+        return Left(text, list(states))
+    if bad := store.damaged_coordinates():
+        return Left(f"{', '.join(bad)} of {out.name} damaged", [])
+    beside = out.with_suffix(BESIDE.get(stage, out.suffix))
+    if not beside.exists():
+        return Left(f"{beside.name} is not there", [])
+    if store.attributes.get("accuracy") == {}:
+        return Left(f"the accuracy of {out.name} is not measured", [])
+    return None
+
+
+def _left_to_train(out: Path) -> Left | None:
+    found = flow_progress(out, verify=True)
+    if "error" in found:
+        raise Damaged(found["error"])
+    return None if found["trained"] else Left(f"step {found['step']} of {found['steps'] or '?'}")
 
 
 def store_progress(path: Path, verify: bool = False) -> dict:

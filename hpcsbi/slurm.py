@@ -20,6 +20,7 @@ __all__ = [
     "own_job",
     "queue_states",
     "restarts",
+    "spread",
     "submit",
     "tasks_of",
     "waiting",
@@ -133,11 +134,11 @@ def account_states(text: str) -> dict[str, JobState]:
         jobs, state, reason, code = line.split("|")
         state, _, by = state.partition(" ")  # "CANCELLED by 1000"
         reason = by or ("" if reason == "None" else reason)
-        found |= dict.fromkeys(_spread(jobs), JobState(state, reason, code))
+        found |= dict.fromkeys(spread(jobs), JobState(state, reason, code))
     return found
 
 
-def _spread(jobs: str) -> list[str]:
+def spread(jobs: str) -> list[str]:
     """Tasks that stand on one line: "12_[0-2,5%4]" is 12_0, 12_1, 12_2 and 12_5."""
     array, bracket, tasks = jobs.partition("_[")
     if not bracket:

@@ -14,7 +14,7 @@ __all__ = ["ask", "last_line", "lines", "mend", "printable", "submitted", "summa
 
 TAIL = 8192  # bytes at the end of a log that are looked at
 SHOWN = 3  # failed tasks of an array that are told in full
-DONE = "COMPLETED"
+DONE, FORGOTTEN = "COMPLETED", "unknown"
 # Start of SLURM's reason for a job that waits -> what to do.
 MENDS = {
     "DependencyNeverSatisfied": "what it waits for failed, so it never starts: scancel it, "
@@ -101,6 +101,9 @@ def _submission(job: Mapping) -> str:
 
 def _entry(job: Mapping, tasks: Mapping[str, JobState]) -> dict:
     states = [state.state for state in tasks.values()]
+    # A task that is cancelled before it begins leaves no trace in SLURM.
+    expected = slurm.spread(f"{job['job']}_[{job['array']}]") if job.get("array") and tasks else ()
+    states += [FORGOTTEN for name in expected if name not in tasks]
     bad = {name: s for name, s in tasks.items() if not s.active and s.state != DONE}
     waits = Counter(s.reason for s in tasks.values() if s.state == "PENDING" and s.reason)
     return {
@@ -125,7 +128,7 @@ def _kind(job: Mapping) -> str:
 def summary(states: Sequence[str]) -> str:
     """States of the tasks of a job in words, e.g. "37 COMPLETED, 2 TIMEOUT"."""
     if not states:
-        return "unknown"
+        return FORGOTTEN
     if len(states) == 1:
         return states[0]
     return ", ".join(f"{n} {state}" for state, n in Counter(sorted(states)).items())
@@ -191,30 +194,32 @@ def lines(jobs: Sequence[Mapping]) -> Iterable[str]:
     shown = [job for job in jobs if job["newest"] or job["active"]]
     wide = max((len(_name(job)) for job in shown), default=0)
     for job in shown:
-        yield f"{job['stage']:10} {_name(job):{wide}} {job['state']}{_older(job)}"
+        yield f"{job['stage']:10} {_name(job):{wide}} {_headline(job)}"
         for wait in job["waits"]:
-            yield f"{'':10} {'':{wide}} waits ({': '.join(filter(None, _reason(wait)))})"
-        for failure in job["failures"][:SHOWN]:
-            yield from (f"{'':10} {'':{wide}} {line}" for line in _told(failure))
-        if len(job["failures"]) > SHOWN:
-            yield f"{'':10} {'':{wide}} and {len(job['failures']) - SHOWN} more, see --json"
+            text = ": ".join(filter(None, (printable(wait["reason"]), wait["mend"])))
+            yield f"{'':10} {'':{wide}} waits ({text})"
+        yield from (f"{'':10} {'':{wide}} {line}" for line in _told(job))
 
 
 def _name(job: Mapping) -> str:
     return f"{job['kind']} {job['job']}"
 
 
-def _older(job: Mapping) -> str:
-    return "" if job["newest"] else " (of an older submission)"
+def _headline(job: Mapping) -> str:
+    """State of a job, and why it ended so where all its failures have one reason."""
+    whys = {failure["why"] for failure in job["failures"]}
+    why = f" ({whys.pop()})" if len(whys) == 1 and "" not in whys else ""
+    forgotten = job["states"].get(FORGOTTEN) if job["kind"] == "array" else 0
+    note = "; what SLURM forgets was cancelled before it began" if forgotten else ""
+    return job["state"] + why + note + ("" if job["newest"] else ", of an older submission")
 
 
-def _reason(wait: Mapping) -> tuple[str, str]:
-    return printable(wait["reason"]), wait["mend"]
-
-
-def _told(failure: Mapping) -> Iterable[str]:
-    why = f" ({failure['why']})" if failure["why"] else ""
-    yield f"{failure['job']} {failure['state']}{why}"
-    if failure["line"]:
-        yield f"  {failure['log']}:"
+def _told(job: Mapping) -> Iterable[str]:
+    """Last words of the failures that left some."""
+    spoken = [failure for failure in job["failures"] if failure["line"]]
+    for failure in spoken[:SHOWN]:
+        name = f"{failure['job']} {failure['state']}, " if job["kind"] == "array" else ""
+        yield f"{name}{failure['log']}:"
         yield f"  {failure['line']}"
+    if len(spoken) > SHOWN:
+        yield f"and {len(spoken) - SHOWN} more: status.json=true"

@@ -1,10 +1,14 @@
 """The configuration of a job that waits in a queue, as it was when it was submitted."""
 
+from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from stage import CONF
+
+HOW = ("cluster", "site")  # groups that say how a run is made, not what: they may change
 
 HYDRA = """\
 # Written when the jobs that read it were submitted: later changes in conf/ do not reach them.
@@ -14,10 +18,10 @@ hydra:
 """
 
 
-def composed(overrides: list[str]) -> DictConfig:
+def composed(overrides: Sequence[str]) -> DictConfig:
     """The configuration of a command line."""
     with initialize_config_dir(CONF, version_base="1.3"):
-        return compose("config", overrides=overrides)
+        return compose("config", overrides=list(overrides))
 
 
 def freeze(cfg: DictConfig, path: Path) -> Path:
@@ -25,3 +29,26 @@ def freeze(cfg: DictConfig, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(HYDRA + OmegaConf.to_yaml(cfg))
     return path.absolute()
+
+
+def thawed(path: Path, overrides: Sequence[str]) -> DictConfig:
+    """A frozen configuration; cluster and site may be chosen anew.
+
+    Arguments:
+        path: what `freeze` wrote.
+        overrides: of single values, and cluster=... and site=...
+    """
+    groups = [override for override in overrides if override.split("=")[0] in HOW]
+    values = [override for override in overrides if override not in groups]
+    with initialize_config_dir(str(path.parent.absolute()), version_base="1.3"):
+        cfg = compose(path.stem, overrides=values)
+    chosen = {group.split("=")[0] for group in groups}
+    return with_groups(cfg, [*groups, *(v for v in values if v.split(".")[0] in chosen)])
+
+
+def with_groups(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """A copy in which some groups are as in conf/, with these overrides."""
+    cfg, fresh = deepcopy(cfg), composed(overrides)
+    for group in {override.split("=")[0].split(".")[0] for override in overrides}:
+        cfg[group] = deepcopy(fresh[group])
+    return cfg

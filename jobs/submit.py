@@ -5,11 +5,11 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frozen import composed, freeze
+from frozen import composed, freeze, with_groups
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -33,6 +33,7 @@ NEEDS = {
     "report": {"calibrate": "afterany", "infer": "afterok"},
 }
 ALONE = ("train", "report")  # one process; all others fan out
+REFUSED = (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError)
 WAYS = {
     "hpcsbi.dask_cluster.Allocation": "allocation",
     "hpcsbi.dask_cluster.Elastic": "slurm",
@@ -82,27 +83,27 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="as for the jobs; cluster=array, site=... too")
     arguments = parser.parse_intermixed_args()
     try:
-        cfg, overrides = _configuration(arguments.name, arguments.overrides)
+        cfg = _configuration(arguments.name, arguments.overrides)
         stages = [stage for stage in arguments.stages.split(",") if stage] or chain(cfg)
-        submit(cfg, overrides, stages, arguments.dry_run)
-    except InstantiationException as error:
-        sys.exit(_refuse(error.__cause__ or error))
-    except (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError) as error:
-        sys.exit(_refuse(error))
+        submit(cfg, stages, arguments.dry_run)
+    except REFUSED as error:
+        sys.exit(refuse(error))
 
 
-def _refuse(error: BaseException) -> int:
+def refuse(error: BaseException) -> int:
+    """Tell what is wrong; the exit status."""
+    if isinstance(error, InstantiationException):
+        error = error.__cause__ or error
     print(f"error: {error}", file=sys.stderr)
     return WRONG
 
 
-def _configuration(name: str, overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
+def _configuration(name: str, overrides: Sequence[str]) -> DictConfig:
     """Composed for SLURM: in an allocation unless the overrides say otherwise."""
     given = list(overrides)
     if not any(override.startswith("cluster=") for override in given):
         given.append("cluster=allocation")
-    overrides = [*given, f"name={name}"]
-    return composed(overrides), overrides
+    return composed([*given, f"name={name}"])
 
 
 def chain(cfg: DictConfig) -> list[str]:
@@ -113,18 +114,19 @@ def chain(cfg: DictConfig) -> list[str]:
 
 def submit(
     cfg: DictConfig,
-    overrides: Sequence[str],
     stages: Sequence[str],
     dry_run: bool,
-    only: dict[str, list[int]] | None = None,
+    only: Mapping[str, Sequence[int]] | None = None,
+    queued: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Submit stages; returns the number of each one's (last) job.
 
     Arguments:
-        cfg, overrides: the configuration, and what it was composed from.
+        cfg: the configuration, with a cluster for SLURM.
         stages: names, in any order.
         dry_run: print instead.
-        only: parts of an array to submit, in place of all.
+        only: parts of a stage's array to submit, in place of all; without any it is only finished.
+        queued: stage -> number of a job of an earlier submission to wait for.
 
     Raises:
         ValueError: an unknown stage, a stage's arguments that are wrong, a cluster for one machine.
@@ -136,7 +138,7 @@ def submit(
     site = make_site(cfg.site)
     for stage in stages:  # what is wrong with the input is wrong now, not after a night
         _check(cfg, stage)
-    configs = _frozen(cfg, overrides, dry_run)
+    configs, queued = _frozen(cfg, dry_run), dict(queued or {})
     jobs = [
         job
         for stage in NEEDS
@@ -144,30 +146,30 @@ def submit(
         for job in _jobs(cfg, stage, configs, (only or {}).get(stage))
     ]
     if dry_run:
+        names = {stage: f"<{stage}>" for stage in stages}
         for job in jobs:
-            print(_command(job))
+            print(_command(job, queued | names))
         return {}
     for job in jobs:
         slurm.submit(_script(job), [job.stage], job.options, job.environment(site), test=True)
-    return _submit_all(jobs, site, Path(cfg.run))
+    return _submit_all(jobs, site, Path(cfg.run), queued)
 
 
-def _submit_all(jobs: Sequence[Job], site: Site, run: Path) -> dict[str, str]:
+def _submit_all(
+    jobs: Sequence[Job], site: Site, run: Path, numbers: dict[str, str]
+) -> dict[str, str]:
     """Submit in order; if one is refused, those before it are cancelled."""
-    numbers: dict[str, str] = {}
     lines: list[dict] = []
     try:
         for job in jobs:
-            after = [
-                f"{kind}:{numbers[name]}" for name, kind in job.waits.items() if name in numbers
-            ]
-            wait = {"dependency": ",".join(after), "kill-on-invalid-dep": "yes"} if after else {}
+            after = _after(job, numbers)
+            wait = {"dependency": after, "kill-on-invalid-dep": "yes"} if after else {}
             number = slurm.submit(
                 _script(job), [job.stage], job.options | wait, job.environment(site)
             )
             numbers[job.stage] = number
             lines.append(_line(job, number))
-            print(f"{job.stage:10s} job {number}  {' '.join(after)}".rstrip(), flush=True)
+            print(f"{job.stage:10s} job {number}  {after}".rstrip(), flush=True)
     except slurm.SlurmError:
         slurm.cancel(line["job"] for line in lines)
         raise
@@ -177,12 +179,19 @@ def _submit_all(jobs: Sequence[Job], site: Site, run: Path) -> dict[str, str]:
     return numbers
 
 
+def _after(job: Job, numbers: Mapping[str, str]) -> str:
+    """What a job waits for, as sbatch takes it."""
+    waits = [f"{kind}:{numbers[name]}" for name, kind in job.waits.items() if name in numbers]
+    return ",".join(waits)
+
+
 def _line(job: Job, number: str) -> dict:
     """What `status` reads of a job."""
     return {
         "job": number,
         "stage": job.stage,
         "parts": job.parts,
+        "array": job.options.get("array", ""),
         "log": job.options["output"],
         "config": str(job.config),
         "submitted": time.time(),
@@ -195,7 +204,7 @@ def _check(cfg: DictConfig, stage: str) -> None:
     instantiate(node, _convert_="all")
 
 
-def _frozen(cfg: DictConfig, overrides: Sequence[str], dry_run: bool) -> tuple[Path, Path]:
+def _frozen(cfg: DictConfig, dry_run: bool) -> tuple[Path, Path]:
     """Paths of the configuration of this submission, and of the one that finishes an array."""
     parent = Path(cfg.run).absolute() / "slurm"
     number = 1 + max((int(path.name) for path in parent.glob("[0-9]*")), default=0)
@@ -203,9 +212,8 @@ def _frozen(cfg: DictConfig, overrides: Sequence[str], dry_run: bool) -> tuple[P
     if not dry_run:
         Path(cfg.run).mkdir(parents=True, exist_ok=True, mode=0o700)
         (Path(cfg.run) / "logs").mkdir(exist_ok=True, mode=0o700)
-        others = [override for override in overrides if not override.startswith("cluster=")]
         freeze(cfg, paths[0])
-        freeze(composed([*others, "cluster=serial"]), paths[1])
+        freeze(with_groups(cfg, ["cluster=serial"]), paths[1])
     return paths
 
 
@@ -230,6 +238,8 @@ def _jobs(
         return [Job(stage, "stage.sbatch", one, configs[0], needs)]
     if way == "allocation":
         return [Job(stage, "stage.sbatch", one | {"ntasks": str(site.tasks)}, configs[0], needs)]
+    if only is not None and not only:
+        return [Job(stage, "stage.sbatch", one, configs[1], needs)]
     tasks = one | {"array": _array(site, only), "output": str(logs / f"{stage}-%A_%a.log")}
     return [
         Job(stage, "array.sbatch", tasks, configs[0], needs, site.tasks),
@@ -253,9 +263,9 @@ def _script(job: Job) -> Path:
     return ROOT / "slurm" / job.script
 
 
-def _command(job: Job) -> str:
+def _command(job: Job, numbers: Mapping[str, str]) -> str:
     flags = [f"--{key}={value}" if value else f"--{key}" for key, value in job.options.items()]
-    waits = ",".join(f"{kind}:<{stage}>" for stage, kind in job.waits.items())
+    waits = _after(job, numbers)
     after = [f"--dependency={waits}"] if waits else []
     return shlex.join(["sbatch", *flags, *after, f"slurm/{job.script}", job.stage])
 
