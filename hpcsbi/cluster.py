@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from hpcsbi.deadline import OutOfTime, is_stopped, leaves, time_left
@@ -15,8 +16,10 @@ __all__ = [
     "Array",
     "Cluster",
     "Elsewhere",
+    "Enough",
     "Failure",
     "Finished",
+    "Probe",
     "Serial",
     "in_window",
     "run_shards",
@@ -32,6 +35,14 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 class Elsewhere(RuntimeError):
     """This part of the work is done; the rest belongs to other parts."""
+
+
+class Enough(RuntimeError):
+    """A probe has made its pieces; the last one, and the seconds that it took."""
+
+    def __init__(self, piece: Any, seconds: float) -> None:
+        super().__init__(f"piece {piece} took {seconds:.3g} s")
+        self.piece, self.seconds = piece, seconds
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,36 @@ class Array:
     ) -> Iterator[tuple[Any, Outcome]]:
         """See `Cluster`."""
         yield from Serial().map(function, pieces)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Makes a few pieces only, and tells how long the last one took: the first loads much.
+
+    Arguments:
+        pieces: how many.
+    """
+
+    pieces: int = 2
+    workers: int = 1
+
+    def part(self) -> None:
+        """See `Cluster`."""
+
+    def map(
+        self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
+    ) -> Iterator[tuple[Any, Outcome]]:
+        """See `Cluster`; nothing is yielded.
+
+        Raises:
+            Enough: always, unless a piece fails.
+        """
+        for piece, outcome in Serial().map(function, islice(pieces, self.pieces)):
+            if isinstance(outcome, Failure):
+                raise RuntimeError(outcome.reason)
+            last = Enough(piece, outcome.seconds)
+        raise last
+        yield
 
 
 def in_window(

@@ -37,7 +37,7 @@ def left(stage: str, out: Path) -> Left | None:
     """What a stage has to do yet, every file compared with its checksum; None when it is done.
 
     Raises:
-        Damaged: what lies there is no product of ours, so that the stage would refuse it.
+        Damaged: what lies there is no store of ours, so that the stage would refuse it.
     """
     if stage == "train":
         return _left_to_train(out)
@@ -64,7 +64,7 @@ def left(stage: str, out: Path) -> Left | None:
 def _left_to_train(out: Path) -> Left | None:
     found = flow_progress(out, verify=True)
     if "error" in found:
-        raise Damaged(found["error"])
+        return Left(found["error"])
     return None if found["trained"] else Left(f"step {found['step']} of {found['steps'] or '?'}")
 
 
@@ -161,9 +161,11 @@ def flow_progress(path: Path, verify: bool = False) -> dict:
             entry |= {"trained": trained, "step": steps if trained else header.get("step", 0)}
             entry["steps"] = steps
             break
-    if verify and (path / "flow.safetensors").exists():
+    for name in ("flow.safetensors", "checkpoint.safetensors") if verify else ():
         try:
-            load_weights(path / "flow.safetensors")
+            load_weights(path / name)
+        except FileNotFoundError:
+            continue
         except Damaged as error:
             entry |= {"error": str(error), "trained": False}
     drivers = [] if entry["trained"] else holders(path)

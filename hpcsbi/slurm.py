@@ -105,12 +105,19 @@ def jobs(ids: Iterable[str]) -> dict[str, JobState]:
     seen = _call(["squeue", "--noheader", "--array", "--states=all", "--me", f"--format={fields}"])
     if seen.returncode:
         raise SlurmError(f"squeue: {_first_line(seen.stderr)}")
-    queued, ended = queue_states(seen.stdout, ids), account_states(_accounted(ids))
-    return queued | {
-        job: state
-        for job, state in ended.items()
-        if job not in queued or not queued[job].active  # the accounting lags behind
-    }
+    return _merged(queue_states(seen.stdout, ids), account_states(_accounted(ids)))
+
+
+def _merged(queued: dict[str, JobState], ended: dict[str, JobState]) -> dict[str, JobState]:
+    """The accounting says more of what has ended, but lags behind the queue."""
+    found = dict(queued)
+    for job, state in ended.items():
+        seen = queued.get(job)
+        if seen is None:
+            found[job] = state
+        elif not seen.active and not state.active:
+            found[job] = JobState(state.state, state.reason or seen.reason, state.exit_code)
+    return found
 
 
 def queue_states(text: str, ids: Sequence[str]) -> dict[str, JobState]:

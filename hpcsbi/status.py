@@ -85,7 +85,7 @@ def _damage(entry: dict) -> Iterable[str]:
     """What is damaged in a store or a flow, and the job that makes it again."""
     again = f"run jobs/{entry['stage']}.py again"
     if "error" in entry:
-        yield printable(entry["error"])
+        yield f"{printable(entry['error'])} ({again})"
     for name in entry.get("coordinates", ()):
         yield f"{entry['name']}: array {name}; {again}"
     if shards := entry.get("damaged"):

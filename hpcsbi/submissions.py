@@ -61,7 +61,8 @@ ENDS = {
 }
 EXITS = {
     ("calibrate", "1:0"): "the flow is not calibrated",
-    ("", "75:0"): "no requeues are left (site.requeues)",
+    ("", "0:9"): "killed, as a rule for memory: raise site.memory",
+    ("", "75:0"): "site.requeues is used up",
 }
 
 

@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from hpcsbi.ssp import Ssp
 from hpcsbi.store import Store, open_complete
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
 
-__all__ = ["train"]
+__all__ = ["speed", "train"]
 
 LAST_STEPS = 10.0  # seconds: a step and its checkpoint
 MEND = "Choose another name=... or train.out=..., or remove that folder."
@@ -98,20 +99,63 @@ def train(
             _train(folder, settings, pairs, table, checkpoint, lock)
 
 
+def speed(
+    training: str,
+    table: str,
+    source: str,
+    flow: Flow,
+    representation: str,
+    batch: int,
+    threads: int,
+    warm: int = 10,
+    steps: int = 50,
+) -> float:
+    """Steps a second of a training, tried without writing anything; other arguments as of `train`.
+
+    Arguments:
+        warm: steps that are not counted, which load and compile.
+        steps: steps that are.
+    """
+    torch.set_num_threads(threads)
+    pairs = open_complete(training, "augment")
+    settings = {
+        "training": pairs.settings,
+        "source": source,
+        "flow": asdict(flow),
+        "representation": representation,
+        "steps": warm + steps,
+        "batch": batch,
+        "rate": 1e-4,
+        "seed": 0,
+    }
+    with TemporaryDirectory() as folder:
+        run, supply = _prepared(Path(folder), settings, pairs, table)
+    began = 0.0
+    for u, context in batches(supply, run.fit.representation, 0, warm + steps):
+        run.fit.update(u, context)
+        if run.fit.step == warm:
+            began = time.monotonic()
+    return steps / (time.monotonic() - began)
+
+
+def _prepared(folder: Path, settings: dict, pairs: Store, table: str) -> tuple["_Run", Supply]:
+    prior = Prior(**pairs.settings["simulations"]["prior"])
+    ssp = load_engine(table, prior) if Path(table).exists() else None
+    supply = _supply(settings["source"], pairs, ssp, settings["batch"], settings["seed"])
+    return _start(folder, settings, supply, ssp), supply
+
+
 def _train(
     folder: Path, settings: dict, pairs: Store, table: str, checkpoint: int, lock: Lock
 ) -> None:
-    source = settings["source"]
-    prior = Prior(**pairs.settings["simulations"]["prior"])
-    ssp = load_engine(table, prior) if Path(table).exists() else None
-    supply = _supply(source, pairs, ssp, settings["batch"], settings["seed"])
-    run = _start(folder, settings, supply, ssp)
+    run, supply = _prepared(folder, settings, pairs, table)
     _go_on(run, supply, _held_out(pairs), checkpoint, lock)
     if Path(table).exists():
         _copy_table(table, folder)
     header = {"settings": settings, "notice": pairs.attributes["notice"]}
     # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
-    tensors = run.best if source == "stored" and run.best else run.fit.tensors()
+    stored = settings["source"] == "stored"
+    tensors = run.best if stored and run.best else run.fit.tensors()
     save_weights(folder / "flow.safetensors", tensors, header)
     _sweep(folder, done=True)
 

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 CONF = Path(__file__).parents[1] / "conf"
 STAGES = (
     "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "report", "status",
+    "plan",
 )  # fmt: skip
 EXPERIMENTS = [None, *sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))]
 GROUPS = sorted(

@@ -9,6 +9,7 @@ PACKAGE = Path(hpcsbi.__file__).parent
 MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 STAGES = {
     "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "report", "status",
+    "plan",
 }  # fmt: skip
 # What each edge may know of the others.
 EDGES = {

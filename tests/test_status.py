@@ -132,12 +132,16 @@ SQUEUE = """\
 13|PENDING|QOSMaxCpuPerUserLimit
 20|RUNNING|None
 99|PENDING|Resources
+15|CANCELLED|DependencyNeverSatisfied
+16|FAILED|NonZeroExitCode
 """
 SACCT = f"""\
 10_0|COMPLETED|None|0:0
 10_1|TIMEOUT|None|0:0
 10_2|OUT_OF_MEMORY|None|0:125
 10_3|PENDING|Priority|0:0
+15|CANCELLED|None|0:0
+16|PENDING|None|0:0
 12|CANCELLED by {os.getuid()}|None|0:0
 11|CANCELLED|Dependency|0:0
 """
@@ -181,6 +185,15 @@ def test_states_of_jobs_are_told_apart(submitted, capsys):
     assert jobs["13"]["waits"][0]["mend"].startswith("over a limit of the QOS")
     assert jobs["14"]["state"] == "unknown"
     assert "99" not in jobs
+
+
+def test_the_accounting_lags_behind_the_queue(submitted):
+    """What has just ended has not its reason there yet, or waits there still."""
+    found = slurm.jobs(["10", "15", "16"])
+
+    assert found["10_3"].state == "RUNNING"
+    assert found["15"] == slurm.JobState("CANCELLED", "DependencyNeverSatisfied", "0:0")
+    assert found["16"].state == "FAILED"
 
 
 def test_newest_jobs_first_and_the_last_line_of_a_log(submitted, capsys):

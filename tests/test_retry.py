@@ -1,0 +1,262 @@
+"""Retry submits what failed or is missing: whole stages, or the parts of an array that lack it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from frozen import composed, thawed
+from omegaconf import OmegaConf
+from retry import retry
+from submit import submit
+
+from hpcsbi import slurm
+from hpcsbi.progress import left
+from hpcsbi.slurm import JobState
+from hpcsbi.store import Damaged, open_store
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("tabulate", "simulate", "augment", "train")
+
+
+class Queue:
+    """In the place of SLURM: takes jobs, and says of them what it was told to say."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, JobState] = {}
+        self.taken: list[dict] = []
+
+    def submit(self, script, arguments, options, environment, test=False):
+        if test:
+            return ""
+        number = str(len(self.taken) + 1)
+        self.taken.append({"number": number, "stage": arguments[0], "script": script.name,
+                           "parts": environment.get("HPCSBI_PARTS"), **options})  # fmt: skip
+        return number
+
+    def jobs(self, ids):
+        ids = set(ids)
+        return {job: state for job, state in self.states.items() if job.split("_")[0] in ids}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A table, five shards of simulations and one of pairs."""
+    run = tmp_path_factory.mktemp("retry")
+    shutil.copytree(tiny.TABLE, run / "ssp.zarr")
+    tiny.pairs(run)
+    return run
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    return tiny.copy(made, tmp_path / "run")
+
+
+@pytest.fixture
+def queue(monkeypatch):
+    found = Queue()
+    for name in ("submit", "jobs"):
+        monkeypatch.setattr(slurm, name, getattr(found, name))
+    monkeypatch.setattr(slurm, "largest_array", lambda: 1000)
+    return found
+
+
+def submitted(run: Path, *overrides: str, stages=STAGES) -> None:
+    """A first submission of a run."""
+    submit(composed([f"run={run}", "name=n", "site.tasks=4", *overrides]), stages, dry_run=False)
+
+
+def again(run: Path, queue: Queue, *overrides: str) -> list[dict]:
+    """What a retry submits."""
+    before = len(queue.taken)
+    retry("n", [f"run={run}", *overrides])
+    return queue.taken[before:]
+
+
+def unmade(run: Path, store: str, shard: int) -> None:
+    (run / store / ".marks" / f"{shard:06d}.done").unlink()
+
+
+def test_only_parts_that_lack_shards(run, queue):
+    """Of an array of four the parts of shards 1 (cut short) and 4 (lost) run again, then its end.
+
+    What is done is not submitted, and what was never begun waits for the stage before it.
+    """
+    submitted(run, "cluster=array")
+    unmade(run, "simulations.zarr", 4)
+    file = run / "simulations.zarr/flux/c/1/0"
+    file.write_bytes(file.read_bytes()[:-5])
+
+    array, finish, train = again(run, queue)
+
+    assert (array["stage"], array["array"], array["parts"]) == ("simulate", "0,1", "4")
+    assert finish["stage"] == "simulate" and finish["dependency"] == f"afterok:{array['number']}"
+    assert train["stage"] == "train" and "dependency" not in train
+    assert queue.jobs(["1"]) == {}
+
+
+def test_an_allocation_is_one_job_again(run, queue):
+    """With Dask in one job the stage is submitted as it was, with the same configuration."""
+    submitted(run, "cluster=allocation", stages=("simulate", "augment"))
+    unmade(run, "training.zarr", 0)
+
+    (job,) = again(run, queue, "site.time=00:10:00")
+
+    assert (job["stage"], job["ntasks"], job["time"]) == ("augment", "4", "00:10:00")
+    configs = [OmegaConf.load(run / f"slurm/000{k}/config.yaml") for k in (1, 2)]
+    assert configs[0].pop("site") != configs[1].pop("site")
+    assert {k: v for k, v in configs[0].items() if k != "hydra"} == {
+        k: v for k, v in configs[1].items() if k != "hydra"
+    }
+
+
+def test_what_is_in_the_queue_is_left_alone(run, queue, capsys):
+    """A stage whose job runs is not submitted twice; the one behind it waits for that job."""
+    submitted(run, "cluster=allocation")
+    unmade(run, "simulations.zarr", 0)
+    shutil.rmtree(run / "training.zarr")
+    queue.states = {"2": JobState("RUNNING"), "3": JobState("CANCELLED", "Dependency")}
+
+    augment, train = again(run, queue)
+
+    assert (augment["stage"], augment["dependency"]) == ("augment", "afterok:2")
+    assert (train["stage"], train["dependency"]) == ("train", f"afterok:{augment['number']}")
+    assert "simulate   left alone, job 2: RUNNING" in capsys.readouterr().out
+
+
+def test_a_driver_at_work_is_left_alone(run, queue, capsys):
+    """A store that somebody makes without SLURM is theirs."""
+    submitted(run, "cluster=allocation", stages=("simulate",))
+    unmade(run, "simulations.zarr", 0)
+
+    with open_store(run / "simulations.zarr").locked():
+        assert again(run, queue) == []
+
+    assert f"process {os.getpid()}" in capsys.readouterr().out
+
+
+def test_nothing_to_do(run, queue, capsys):
+    """A run that is done is told so, and no job and no configuration is made."""
+    submitted(run, "cluster=allocation", stages=("simulate", "augment"))
+
+    assert again(run, queue) == []
+
+    assert "nothing is missing" in capsys.readouterr().out
+    assert not (run / "slurm/0002").exists()
+
+
+def test_a_dry_run_submits_nothing(run, queue, capsys):
+    """The commands are printed with what they would wait for."""
+    submitted(run, "cluster=array")
+    unmade(run, "simulations.zarr", 2)
+    queue.states = {"9": JobState("PENDING", "Resources")}  # the training
+    before = len(queue.taken)
+
+    retry("n", [f"run={run}"], dry_run=True)
+
+    printed = capsys.readouterr().out
+    assert "--array=2 " in printed and "afterok:<simulate>" in printed
+    assert len(queue.taken) == before
+
+
+def test_never_submitted(tmp_path, queue):
+    """A run without a submission says how to submit it, and that run=... may be missing."""
+    with pytest.raises(FileNotFoundError, match=r"never submitted: slurm/pipeline.sh n .*run="):
+        retry("n", [f"run={tmp_path}"])
+
+
+def test_what_a_stage_has_left(run):
+    """Shards by number; none when only the end is missing; all when there is no store."""
+    store = run / "simulations.zarr"
+    assert left("simulate", store) is None
+
+    (store / "wave/c/0").write_bytes(b"")
+    assert left("simulate", store).shards == []
+    open_store(store, check=False).mark_failed(3, "no")
+    unmade(run, "simulations.zarr", 3)
+    assert left("simulate", store).shards == [3]
+    assert "1 failed" in left("simulate", store).why
+
+    assert left("calibrate", run / "training.zarr").shards == []  # no verdict beside it
+    assert left("infer", run / "catalogue.zarr").shards is None
+    assert "step 0" in left("train", run / "flows/a").why
+    assert left("report", run / "report.html") is not None
+    (run / "odd.zarr").mkdir()
+    with pytest.raises(Damaged, match="odd"):
+        left("simulate", run / "odd.zarr")
+
+
+def test_a_thawed_configuration_keeps_what_was_frozen(tmp_path, queue):
+    """Changes of conf/ do not reach it; cluster, site and single values may be chosen anew."""
+    submitted(tmp_path / "run", "cluster=array", "site=midway3", "simulate.n=77", "seed=5")
+    path = tmp_path / "run/slurm/0001/config.yaml"
+    path.write_text(path.read_text().replace("shard: 1024", "shard: 99"))
+
+    cfg = thawed(path, ["cluster=slurm", "site=lab", "site.tasks=3", "simulate.seed=1"])
+
+    assert (cfg.simulate.n, cfg.simulate.shard, cfg.simulate.seed, cfg.augment.seed) == (
+        77,
+        99,
+        1,
+        5,
+    )
+    assert (cfg.site.partition, cfg.site.tasks) == ("main", 3)
+    assert cfg.simulate.cluster._target_.endswith("Elastic")
+    assert thawed(path, []).site.partition == "caslake"
+
+
+def ask(*command: str) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "HPCSBI_PYTHON": sys.executable},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def live():
+    """A SLURM that answers."""
+    if shutil.which("sbatch") is None:
+        pytest.skip("sbatch is not installed: slurm/lab.sh start")
+    if subprocess.run(["sinfo"], capture_output=True, check=False).returncode:
+        pytest.skip("no SLURM answers here: slurm/lab.sh start")
+
+
+def test_on_a_real_slurm(live, tmp_path):
+    """Failed, cancelled because of that, waiting, cancelled by hand: each is told apart."""
+    run, options = tmp_path / "run", ["site=lab", f"run={tmp_path}/run"]
+    job = {"stage": "simulate", "parts": 0, "log": f"{tmp_path}/log-%j", "config": "1/c"}
+    wrap = ["sbatch", "--parsable", "--mem=100", f"--output={tmp_path}/log-%j"]
+    failed = ask(*wrap, "--wrap", "echo one; echo two words; exit 3").strip()
+    behind = ask(*wrap, f"--dependency=afterok:{failed}", "--kill-on-invalid-dep=yes",
+                 "--wrap", "true").strip()  # fmt: skip
+    held = ask(*wrap, "--begin=now+1hour", "--wrap", "true").strip()
+    (run / "slurm").mkdir(parents=True)
+    lines = [job | {"job": failed}, job | {"job": behind, "stage": "augment"},
+             job | {"job": held, "stage": "train"}]  # fmt: skip
+    (run / "slurm/jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def told() -> dict[str, dict]:
+        found = json.loads(ask(sys.executable, "jobs/status.py", *options, "status.json=true"))
+        return {entry["stage"]: entry for entry in found["jobs"]}
+
+    end = time.monotonic() + 30
+    while told()["augment"]["active"] and time.monotonic() < end:
+        time.sleep(1)
+    before = told()
+    slurm.cancel([held])
+    while told()["train"]["active"] and time.monotonic() < end:
+        time.sleep(1)
+
+    assert before["simulate"]["failures"][0]["line"] == "two words"
+    assert before["simulate"]["state"] == "FAILED"
+    assert before["augment"]["failures"][0]["why"] == "what it waited for failed"
+    assert before["train"]["waits"][0]["reason"] == "BeginTime"
+    assert told()["train"]["state"] == "CANCELLED"
