@@ -168,6 +168,7 @@ class Case:
         end = time.monotonic() + PATIENCE
         while alive(number) and time.monotonic() < end:
             if "BeginTime" in squeue(number, "%r"):  # SLURM lets a requeued job wait two minutes
+                time.sleep(3)  # sooner it takes the new start for the revoked old one
                 call("scontrol", "update", f"JobId={number}", "StartTime=now")
             time.sleep(0.5)
         return ",".join(sorted(set(squeue(number, "%T").split())))

@@ -78,8 +78,9 @@ def hurried(number: str) -> bool:
     """True if a job runs; one that was queued again need not wait SLURM's two minutes."""
     state = slurm.jobs([number]).get(number)
     if state and state.reason == "BeginTime":
+        time.sleep(3)  # sooner SLURM takes the new start for the old one, which it has revoked
         subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
-        time.sleep(0.5)
+        time.sleep(1)
     return bool(state) and state.state == "RUNNING"
 
 

@@ -1,0 +1,132 @@
+"""What Dask on SLURM costs: rows per second and core, over bare loops of the same function.
+
+    slurm/lab.sh start && eval "$(slurm/lab.sh env)"
+    python benchmarks/cluster_overhead.py FOLDER [--rounds 2]
+
+Simulates spectra with the table, a second or two of work for each shard: two bare loops side by
+side (two parts of an array, started here), then the same on two tasks of an allocation and on two
+jobs of their own. The rate runs from the first shard that is done to the last, so that starting
+processes, which a real run pays once, is left out, and printed apart. Then a million items in small
+pieces through the bounded window, with the memory of the process that is scheduler and client.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from hpcsbi.dask_cluster import Local
+from hpcsbi.slurm import jobs
+
+ROOT = Path(__file__).resolve().parents[1]
+CORES, SHARD, SHARDS = 2, 150_000, 30
+ITEMS, PIECE = 1_000_000, 50
+
+
+def main() -> None:
+    """Print the rates, their ratio to the bare loops, and the memory."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    rates: dict[str, list[float]] = {"bare": [], "allocation": [], "slurm": []}
+    print(f"{'':12s} {'rows/s and core':>16s} {'start, s':>9s}")
+    for _ in range(arguments.rounds):
+        for way in rates:
+            run = arguments.folder.absolute() / way
+            shutil.rmtree(run, ignore_errors=True)
+            began = time.time()
+            bare(run) if way == "bare" else submitted(run, way)
+            rate, first = measured(run)
+            rates[way].append(rate)
+            print(f"{way:12s} {rate:16,.0f} {first - began:9.1f}", flush=True)
+            shutil.rmtree(run)
+    middle = {way: statistics.median(found) for way, found in rates.items()}
+    for way in ("allocation", "slurm"):
+        print(f"{way} over bare loops: {middle[way] / middle['bare']:.3f}")
+    million()
+
+
+def options(run: Path) -> list[str]:
+    """Of the jobs."""
+    return [f"run={run}", f"simulate.n={SHARD * SHARDS}", f"simulate.shard={SHARD}"]
+
+
+def bare(run: Path) -> None:
+    """Two processes, each with a loop over its half of the shards."""
+    call([sys.executable, "jobs/tabulate.py", *options(run), "cluster=serial"])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "jobs/simulate.py", *options(run), "cluster=array"],
+            cwd=ROOT,
+            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(i), "HPCSBI_PARTS": str(CORES)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for i in range(CORES)
+    ]
+    for process in processes:
+        process.wait()
+
+
+def submitted(run: Path, way: str) -> None:
+    """The same on SLURM."""
+    chain = ["slurm/pipeline.sh", "overhead", "--stages=tabulate,simulate", "site=lab"]
+    out = call([*chain, f"site.tasks={CORES}", f"cluster={way}", *options(run)])
+    number = out.split("simulate   job ")[1].split()[0]
+    while jobs([number])[number].active:
+        time.sleep(0.5)
+
+
+def call(command: list[str]) -> str:
+    """Output of a command that must succeed."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "HPCSBI_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def measured(run: Path) -> tuple[float, float]:
+    """Rows a second and core from the first mark to the last, and when the first was set."""
+    marks = (run / "simulations.zarr" / ".marks").glob("*.done")
+    times = sorted(path.stat().st_mtime for path in marks)
+    if len(times) != SHARDS:
+        sys.exit(f"{run}: {len(times)} of {SHARDS} shards are there.")
+    # The first CORES shards end together: what follows them is work of the seconds between.
+    return SHARD * (SHARDS - CORES) / (times[-1] - times[CORES - 1]) / CORES, times[0]
+
+
+def count(piece: range) -> int:
+    """Next to no work."""
+    return sum(1 for _ in piece)
+
+
+def million() -> None:
+    """A million items in pieces of fifty through a window of four."""
+    pieces = (range(i, i + PIECE) for i in range(0, ITEMS, PIECE))
+    process, done, began, seen = psutil.Process(), 0, time.monotonic(), []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, (_, outcome) in enumerate(Local(CORES, folder).map(count, pieces)):
+            done += outcome.receipt
+            if i % (ITEMS // PIECE // 5) == ITEMS // PIECE // 5 - 1:
+                seen.append(process.memory_info().rss / 1e6)
+    print(
+        f"{done:,} items in {ITEMS // PIECE:,} pieces, {time.monotonic() - began:.0f} s; memory of "
+        f"scheduler and client at each fifth: {', '.join(f'{value:.0f}' for value in seen)} MB"
+    )
+
+
+if __name__ == "__main__":
+    main()
