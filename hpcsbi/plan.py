@@ -131,8 +131,10 @@ def works(
     rates: Mapping[str, float],
 ) -> list[Work]:
     """What every stage has to do yet, and how fast it does it; see `plan`."""
-    measured = core_rates(Path(run))
-    found = []
+    measured, rows, found = core_rates(Path(run)), dict(rows), []
+    if spectra := outs.get("ingest"):  # a row of the catalogue for every spectrum
+        known = store_progress(Path(spectra)).get("rows") if Path(spectra).exists() else None
+        rows.setdefault("infer", known or rows.get("ingest"))
     for stage, out in outs.items():
         if stage == "train":
             state = _steps(Path(out), rows.get(stage))

@@ -65,7 +65,10 @@ def _left_to_train(out: Path) -> Left | None:
     found = flow_progress(out, verify=True)
     if "error" in found:
         return Left(found["error"])
-    return None if found["trained"] else Left(f"step {found['step']} of {found['steps'] or '?'}")
+    if found["trained"]:
+        return None
+    step, steps = found["step"], found["steps"]
+    return Left(f"{out.name} is at step {step} of {steps}" if step else f"{out.name} is not there")
 
 
 def store_progress(path: Path, verify: bool = False) -> dict:
@@ -168,8 +171,15 @@ def flow_progress(path: Path, verify: bool = False) -> dict:
             continue
         except Damaged as error:
             entry |= {"error": str(error), "trained": False}
+    table = path / "ssp.zarr"
+    if verify and table.exists() and not _whole(store_progress(table, verify=True)):
+        entry |= {"error": f"{table} is damaged"}
     drivers = [] if entry["trained"] else holders(path)
     return entry | {"running": len(drivers), "holders": drivers} | _pace(entry, drivers)
+
+
+def _whole(seen: Mapping) -> bool:
+    return "error" not in seen and seen["done"] == seen["shards"] and not seen["coordinates"]
 
 
 def _pace(entry: Mapping, drivers: list[dict]) -> dict:

@@ -133,8 +133,8 @@ def _progress(store: dict) -> str:
     text = f"{store['done']} of {store['shards']} shards"
     for state in ("running", "failed", "missing"):
         text += f", {store[state]} {state}" if store[state] else ""
-    bad = len(store["damaged"]) + len(store["coordinates"])
-    text += f", {bad} damaged" if bad else ""
+    text += f", {len(store['damaged'])} damaged" if store["damaged"] else ""
+    text += "".join(f", array {name} damaged" for name in store["coordinates"])
     text += f", {store['rows_done']} rows"
     if store["rows_per_second"]:
         text += f", {_rate(store['rows_per_second'])} rows/s"

@@ -196,9 +196,6 @@ def lines(jobs: Sequence[Mapping]) -> Iterable[str]:
     wide = max((len(_name(job)) for job in shown), default=0)
     for job in shown:
         yield f"{job['stage']:10} {_name(job):{wide}} {_headline(job)}"
-        for wait in job["waits"]:
-            text = ": ".join(filter(None, (printable(wait["reason"]), wait["mend"])))
-            yield f"{'':10} {'':{wide}} waits ({text})"
         yield from (f"{'':10} {'':{wide}} {line}" for line in _told(job))
 
 
@@ -212,7 +209,20 @@ def _headline(job: Mapping) -> str:
     why = f" ({whys.pop()})" if len(whys) == 1 and "" not in whys else ""
     forgotten = job["states"].get(FORGOTTEN) if job["kind"] == "array" else 0
     note = "; what SLURM forgets was cancelled before it began" if forgotten else ""
-    return job["state"] + why + note + ("" if job["newest"] else ", of an older submission")
+    return (
+        job["state"]
+        + _waits(job)
+        + why
+        + note
+        + ("" if job["newest"] else ", of an older submission")
+    )
+
+
+def _waits(job: Mapping) -> str:
+    """Why a job waits, and what to do about it."""
+    reasons = [(printable(wait["reason"]), wait["mend"]) for wait in job["waits"]]
+    texts = [": ".join(filter(None, reason)) for reason in reasons]
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _told(job: Mapping) -> Iterable[str]:

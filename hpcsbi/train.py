@@ -24,7 +24,7 @@ from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import Ssp
-from hpcsbi.store import Store, open_complete
+from hpcsbi.store import Damaged, Incomplete, Store, open_complete
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
 
 __all__ = ["speed", "train"]
@@ -94,6 +94,8 @@ def train(
         done = _is_done(folder, settings)
         _sweep(folder, done)
         if done:
+            if Path(table).exists():
+                _copy_table(table, folder)
             print(f"{folder}: trained already.")
         else:
             _train(folder, settings, pairs, table, checkpoint, lock)
@@ -313,7 +315,13 @@ def _sweep(folder: Path, done: bool) -> None:
 
 def _copy_table(table: str, folder: Path) -> None:
     """A flow takes the table along, so that predictions can be made wherever it goes."""
-    if not (folder / "ssp.zarr").exists():
-        half = folder / "ssp.zarr.partial"
-        shutil.copytree(table, half)
-        half.rename(folder / "ssp.zarr")
+    copy, half = folder / "ssp.zarr", folder / "ssp.zarr.partial"
+    if copy.exists():
+        try:
+            open_complete(copy, "train")
+            return
+        except (Damaged, Incomplete):
+            print(f"{copy} is damaged and copied again.", flush=True)
+            shutil.rmtree(copy)
+    shutil.copytree(table, half)
+    half.rename(copy)

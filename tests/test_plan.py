@@ -12,6 +12,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcsbi.cluster import Enough, Probe, run_shards
 from hpcsbi.deadline import MARGIN
 from hpcsbi.plan import Work, _reckoned, plan, seconds_of, works
 from hpcsbi.store import Array, create
@@ -127,6 +128,19 @@ def test_unknown_is_said_and_not_guessed(tmp_path, capsys):
     assert "9 rows known when tabulate.zarr is there" in capsys.readouterr().out
 
 
+def test_a_probe_makes_two_pieces_and_times_the_second(tmp_path):
+    """Two of a hundred shards are made; a piece that fails is told as it is."""
+    store, made = half_made(tmp_path, done=0), []
+
+    with pytest.raises(Enough) as end:
+        run_shards(made.append, store, Probe(), "simulate")
+    assert (made, end.value.piece) == ([0, 1], 1)
+    assert 0 <= end.value.seconds < 1
+
+    with pytest.raises(RuntimeError, match="division by zero"):
+        run_shards(lambda shard: 1 / shard, store, Probe(), "simulate")
+
+
 def test_training_counts_steps(tmp_path):
     """A flow that is not there has all its steps left, and one core makes them."""
     (work,) = works(
@@ -179,6 +193,6 @@ def test_a_probe_writes_nothing_and_is_about_right(tmp_path):
     assert stages["simulate"]["source"] == "measured"
     assert (stages["calibrate"]["left"], stages["calibrate"]["source"]) == (100, "estimated")
     assert stages["calibrate"]["rate"] > 0
-    assert (stages["ingest"]["left"], stages["infer"]["left"]) == (3, None)
+    assert (stages["ingest"]["left"], stages["infer"]["left"]) == (3, 3)
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     assert not (ROOT / "outputs").exists()

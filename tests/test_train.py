@@ -18,8 +18,10 @@ from hpcsbi.deadline import OutOfTime
 from hpcsbi.flow import Flow
 from hpcsbi.optimisation import Fit
 from hpcsbi.pairs import split_of
+from hpcsbi.progress import left
 from hpcsbi.representation import Representation, build
 from hpcsbi.store import Mismatch, open_complete
+from hpcsbi.train import speed
 
 TESTS = Path(__file__).parent
 CHILD = """
@@ -186,3 +188,28 @@ def test_out_of_time_is_a_pause(run, tmp_path, monkeypatch):
 
     flow = tiny.trained(tmp_path / "jobs", training, steps=60, checkpoint=25)
     assert tiny.all_bytes(flow) == whole
+
+
+def test_a_damaged_copy_of_the_table_is_made_again(tmp_path):
+    """The same command on a trained flow mends its table, and leaves the weights alone."""
+    training = tiny.pairs(tmp_path)
+    flow = tiny.trained(tmp_path, training, steps=2)
+    whole = tiny.all_bytes(flow)
+    for name in ("continuum/c/0/0/0/0", "wave/c/0"):
+        (flow / "ssp.zarr" / name).write_bytes(b"")
+        assert "ssp.zarr is damaged" in left("train", flow).why
+        tiny.trained(tmp_path, training, steps=2)
+        assert tiny.all_bytes(flow) == whole
+    assert left("train", flow) is None
+
+
+def test_speed_is_tried_without_a_trace(tmp_path):
+    """Steps a second are told, and the run has no new file."""
+    training = tiny.pairs(tmp_path)
+    before = tiny.all_bytes(tmp_path)
+
+    found = speed(str(training), str(tiny.TABLE), "fresh", Flow("zuko_maf", 32, 3), "equivariant",
+                  64, 1, warm=2, steps=5)  # fmt: skip
+
+    assert 1 < found < 1e5
+    assert tiny.all_bytes(tmp_path) == before
