@@ -1,4 +1,6 @@
-"""The tail of importance weights is measured: known shapes, known targets."""
+"""The tail of importance weights is measured and smoothed: known shapes, known targets."""
+
+import warnings
 
 import numpy as np
 import pytest
@@ -58,3 +60,92 @@ def test_effective_sample_size_of_gaussians():
     share = weights.effective_sample_size(-(x**2) / 2 + x**2 / (2 * 1.5**2)) / len(x)
 
     assert share == pytest.approx(np.sqrt(2 * 1.5**2 - 1) / 1.5**2, rel=0.01)
+
+
+def test_rows_are_smoothed_as_if_each_were_alone():
+    """A batch of rows gives each row what it gets alone, whatever the others are."""
+    rows = np.random.default_rng(0).normal(size=(300, 1000)) * np.linspace(0.1, 3, 300)[:, None]
+    rows[7], rows[8, 20:] = -np.inf, -np.inf
+
+    smoothed, k = weights.pareto_smoothed(rows)
+
+    for i in (0, 7, 8, 150, 299):
+        alone, one = weights.pareto_smoothed(rows[i])
+        assert np.array_equal(alone, smoothed[i]) and one == k[i]
+
+
+def test_smoothing_keeps_the_order_and_the_body():
+    """Only the largest weights change; none passes the largest raw one; the order stays."""
+    raw = 2 * np.random.default_rng(1).normal(size=1000)
+    smoothed, k = weights.pareto_smoothed(raw)
+    order = np.argsort(raw)
+
+    assert 0.3 < k < 1.2
+    assert np.array_equal(smoothed[order[:-94]], raw[order[:-94]])
+    assert (np.diff(smoothed[order]) >= 0).all() and smoothed.max() <= raw.max()
+    assert (smoothed != raw).sum() == 94
+
+
+def test_smoothed_weights_average_better():
+    """Means under a proposal too narrow scatter less about the truth with smoothed weights."""
+    rng = np.random.default_rng(2)
+    x = 0.62 * rng.normal(size=(400, 1000))
+    raw = -(x**2) / 2 + x**2 / (2 * 0.62**2)
+    smoothed, _ = weights.pareto_smoothed(raw)
+
+    error = [np.abs((weights.normalised(w) * x**2).sum(1) - 1).mean() for w in (raw, smoothed)]
+    assert error[1] < error[0]
+
+
+def test_evidence_of_gaussians_and_its_error():
+    """ln Z of a normal is found to its quoted error: pulls have zero mean and unit width."""
+    x = 1.3 * np.random.default_rng(3).normal(size=(2000, 500))
+    log_weights = -(x**2) / 2 + x**2 / (2 * 1.3**2) + np.log(1.3) + 4.0
+
+    value, error = weights.log_evidence(log_weights)
+    pulls = (value - 4.0) / error
+
+    assert abs(pulls.mean()) < 0.1 and pulls.std() == pytest.approx(1, abs=0.06)
+
+
+def test_quantiles_of_weighted_draws():
+    """Weights that are whole numbers are copies; a normal reached from a wider one."""
+    rng = np.random.default_rng(4)
+    values, copies = rng.normal(size=(300, 2)), rng.integers(0, 4, 300)
+    levels = [0.1, 0.5, 0.9]
+    found = weights.weighted_quantiles(values, copies / copies.sum(), levels)
+    expected = np.quantile(np.repeat(values, copies, 0), levels, axis=0, method="hazen")
+    assert found == pytest.approx(expected, abs=0.05)
+
+    x = 1.5 * rng.normal(size=(200_000, 1))
+    w = weights.normalised(-(x[:, 0] ** 2) / 2 + x[:, 0] ** 2 / (2 * 1.5**2))
+    found = weights.weighted_quantiles(x, w, levels)[:, 0]
+    assert found == pytest.approx(stats.norm.ppf(levels), abs=0.01)
+
+
+def test_systematic_copies_are_within_one_of_the_weight():
+    """Each draw appears floor or ceil of n times its weight; no draw without weight does."""
+    w = np.random.default_rng(5).dirichlet(np.full(50, 0.3))
+    w[::7] = 0
+    w /= w.sum()
+
+    for u in (0.0, 0.4, np.nextafter(1, 0)):
+        counts = np.bincount(weights.systematic(w, 64, u), minlength=50)
+        assert counts.sum() == 64 and (np.abs(counts - 64 * w) < 1 + 1e-9).all()
+        assert not counts[w == 0].any()
+
+
+def test_weights_that_are_all_zero_give_no_warning():
+    """Nothing divides by zero; the answer says that nothing is known."""
+    rows = np.full((2, 200), -np.inf)
+    values = np.full((200, 3), np.nan)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not weights.normalised(rows).any()
+        assert weights.effective_sample_size(rows).tolist() == [0, 0]
+        assert weights.pareto_k(rows).tolist() == [np.inf, np.inf]
+        evidence, error = weights.log_evidence(rows)
+        assert (evidence == -np.inf).all() and (error == np.inf).all()
+        found = weights.weighted_quantiles(values, weights.normalised(rows[0]), [0.5])
+        assert np.isnan(found).all()
