@@ -139,7 +139,7 @@ def _smoothed(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """See `pareto_smoothed`; rows of shape (objects, n)."""
     objects, n = rows.shape
     k, smoothed = np.full(objects, np.inf), rows.copy()
-    tail = int(min(0.2 * n, 3 * np.sqrt(n)))
+    tail = int(np.ceil(min(0.2 * n, 3 * np.sqrt(n))))
     if tail < 5:
         return smoothed, k
     order = np.argsort(rows, axis=1)[:, -tail - 1 :]
