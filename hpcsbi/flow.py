@@ -21,6 +21,7 @@ from hpcsbi.ssp import Ssp
 __all__ = ["Draws", "Flow", "Posterior", "build_network"]
 
 NETWORKS = ("sbi_maf", "zuko_maf")
+OBJECTS = 16  # spectra drawn for at once
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Posterior:
         """
         context, shift = self._context(flux, ivar)
         parts = []
-        for i in range(0, len(context), 16):
+        for i in range(0, len(context), OBJECTS):
             rows = slice(i, i + 16)
             z = None if zred is None else np.asarray(zred)[rows]
             parts.append(self._sample(context[rows], shift[rows], n, seeds[rows], z, cap))
@@ -220,7 +221,8 @@ class Posterior:
             if not len(todo):
                 break
             z = torch.stack([torch.randn(n, n_theta, generator=generators[i]) for i in todo], 1)
-            new, log_q = self._transform(z, context[todo], shift[todo])
+            new, log_jacobian = self._transform(z, context[todo], shift[todo])
+            log_q = (_log_normal(z) - log_jacobian).T.numpy()
             limit = None if zred is None else zred[todo, None]
             inside = self.prior.support(new, limit) & np.isfinite(log_q)
             for j, i in enumerate(todo):
@@ -233,18 +235,35 @@ class Posterior:
                 kept[i] += len(good)
         return theta, log_prob, kept.astype(np.int32), (inside_all / tried).astype(np.float32)
 
+    @torch.no_grad()
+    def transform(
+        self, z: np.ndarray, flux: np.ndarray, ivar: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Theta of points in the flow's base space, for proposals other than its standard normal.
+
+        Arguments:
+            z: base points, shape (objects, n, n_theta).
+            flux, ivar: usable spectra, shape (objects, pixels).
+
+        Returns:
+            theta in its own units, which may lie outside the prior, shape (objects, n, n_theta);
+            log |d coordinates / d z| with `Prior.coordinates`, shape (objects, n).
+        """
+        context, shift = self._context(flux, ivar)
+        base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
+        theta, log_jacobian = self._transform(base, context, shift)
+        return theta, log_jacobian.T.numpy()
+
     def _transform(
         self, z: torch.Tensor, context: torch.Tensor, shift: torch.Tensor
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Theta and log density of base draws z (n, objects, n_theta), object first."""
+    ) -> tuple[np.ndarray, torch.Tensor]:
+        """Theta, object first, and log |d coordinates / d z| of base draws z, its shape."""
         u, log_det = self.invert(z, context)
-        base = -0.5 * (z**2).sum(-1) - z.shape[-1] * math.log(math.sqrt(2 * math.pi))
         coordinates, log_det_box = self.representation.from_flow(u, shift)
-        log_q = base - log_det + log_det_box
         theta = self.prior.theta(coordinates.movedim(0, 1).numpy()).astype(np.float32)
         # Columns that cannot leave the box may round out of it: 0.4 is above 0.4 in float32.
         boxed = np.where(self.representation.free.numpy(), theta, theta.clip(*self._box))
-        return boxed, log_q.T.numpy()
+        return boxed, log_det - log_det_box
 
     @cached_property
     def _box(self) -> tuple[np.ndarray, np.ndarray]:
@@ -261,6 +280,11 @@ class Posterior:
         flux, ivar = np.asarray(flux, dtype=np.float32), np.asarray(ivar, dtype=np.float32)
         flux = np.where(ivar > 0, flux, 0)  # NaN under a mask would reach every pixel
         return self.representation.context(torch.from_numpy(flux), torch.from_numpy(ivar))
+
+
+def _log_normal(z: torch.Tensor) -> torch.Tensor:
+    """Log density of the standard normal, shape (...)."""
+    return -0.5 * (z**2).sum(-1) - z.shape[-1] * math.log(math.sqrt(2 * math.pi))
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
