@@ -52,7 +52,7 @@ class Likelihood:
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
 
     def __call__(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
-        """Log likelihood, float64, -inf where the model is not finite, shape (objects, draws).
+        """Log likelihood, float64, -inf where theta is not finite, shape (objects, draws).
 
         Arguments:
             flux, ivar: spectra, ivar = 0 where masked, shape (objects, pixels).
@@ -97,9 +97,12 @@ class Likelihood:
 
     def _evaluate(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         objects, draws, n_theta = theta.shape
+        known = torch.isfinite(theta).all(-1)
+        theta = torch.where(known[..., None], theta, 1.0)  # the table cannot look up NaN
         model = self.ssp.flux(theta.reshape(-1, n_theta), self.names).reshape(objects, draws, -1)
         floor = theta[..., self.names.index("noise_floor")] if "noise_floor" in self.names else 0.0
-        return self.of_model(flux, ivar, model, floor)
+        log_likelihood, chi2 = self.of_model(flux, ivar, model, floor)
+        return torch.where(known, log_likelihood, -math.inf), chi2
 
     def _variance_ratio(self, scaled: Tensor, valid: Tensor, floor: Tensor | float) -> Tensor:
         """Variance over the quoted variance, 1 where masked; `scaled` is model / quoted sigma."""

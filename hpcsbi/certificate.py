@@ -1,0 +1,267 @@
+"""The certificate: exact likelihoods of a flow's draws, and what they say about the posterior.
+
+The draws become importance samples of the exact posterior. Where their weights are good, quantiles
+of the weighted draws are right whatever the flow did, and the evidence comes along. Where they are
+weak, wider and then fitted proposals in the flow's base space are tried, until one is good.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy import stats
+
+from hpcsbi.flow import Draws, Posterior
+from hpcsbi.likelihood import Likelihood
+from hpcsbi.mixture import Mixture, adapted
+from hpcsbi.prior import Prior
+from hpcsbi.weights import (
+    effective_sample_size,
+    log_evidence,
+    normalised,
+    pareto_smoothed,
+    systematic,
+    weighted_quantiles,
+)
+
+__all__ = ["COLUMNS", "ORIGINS", "RESCUE", "Certificate", "Step", "certify", "strong"]
+
+ORIGINS = ("flow", "reweighted", "mcmc")  # what the catalogue's quantiles may come from
+LARGEST_K = 0.7
+FEWEST = 200  # effective draws: quantiles are good to a tenth of a standard deviation
+N_PREDICTED = 64  # draws behind a predictive p-value
+STREAM = 1  # keeps the certificate's random numbers apart from those of the draws
+
+COLUMNS = {
+    "ess": ("float32", "effective number of weighted draws"),
+    "pareto_k": ("float32", "shape of the tail of the weights; below 0.7 they can be trusted"),
+    "n_weights": ("int32", "draws behind the weights"),
+    "log_evidence": ("float64", "ln of the evidence, flux in L_sun / Angstrom"),
+    "log_evidence_error": ("float32", "standard error of log_evidence"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One try to find better weights.
+
+    Arguments:
+        draws: number of draws.
+        width: of a normal about zero in the base space, where the flow's own is 1.
+        components: normals fitted to the weighted draws of the step before; 0 for none.
+    """
+
+    draws: int
+    width: float = 1.0
+    components: int = 0
+
+
+# Cheapest order found by benchmarks/certificate.py; each step starts from the one before it.
+RESCUE = (
+    Step(1000, width=1.25),
+    Step(2000, components=4),
+    Step(2000, components=4),
+    Step(4000, components=4),
+    Step(4000, components=4),
+)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What the weights of several spectra say; rows are objects.
+
+    Arguments:
+        draws: equally weighted draws of the best posterior there is, as many as the flow's.
+        quantiles: of the same, shape (levels, objects, n_theta), NaN without draws.
+        reweighted: True where both come from weighted draws, else from the flow, shape (objects,).
+        predictive_p: posterior predictive p-value under the likelihood's own sigma, (objects,).
+        numbers: values of COLUMNS by name, each of shape (objects,).
+    """
+
+    draws: Draws
+    quantiles: np.ndarray
+    reweighted: np.ndarray
+    predictive_p: np.ndarray
+    numbers: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """Weighted draws of one object; `log_share` turns the mean weight into the evidence."""
+
+    theta: np.ndarray
+    log_weights: np.ndarray
+    smoothed: np.ndarray
+    pareto_k: float
+    chi2: np.ndarray
+    log_share: float = 0.0
+
+    @property
+    def ess(self) -> float:
+        return float(effective_sample_size(self.log_weights))
+
+    @property
+    def strong(self) -> bool:
+        return bool(strong(self.ess, self.pareto_k))
+
+
+def strong(ess: np.ndarray | float, pareto_k: np.ndarray | float) -> np.ndarray:
+    """True where weights are good enough to stand for the posterior."""
+    return (np.asarray(ess) >= FEWEST) & (np.asarray(pareto_k) < LARGEST_K)
+
+
+def certify(
+    posterior: Posterior,
+    likelihood: Likelihood,
+    drawn: Draws,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    zred: np.ndarray | None,
+    seeds: np.ndarray,
+    levels: list[float],
+    rescue: tuple[Step, ...] = RESCUE,
+) -> Certificate:
+    """Weight the draws of each spectrum, and try again where the weights are weak.
+
+    The numbers of an object depend on its seed and its draws, not on its batch.
+
+    Arguments:
+        posterior: the flow.
+        likelihood: that of the simulator which trained it (`likelihood.of_simulator`).
+        drawn: `posterior.sample(flux, ivar, ...)`.
+        flux, ivar: usable spectra, shape (objects, pixels).
+        zred: redshifts, for priors that bound tage by the age of the Universe.
+        seeds: one integer per object.
+        levels: of the quantiles.
+        rescue: what to try in turn.
+    """
+    redshifts = [None] * len(flux) if zred is None else zred
+    firsts = _of_flow(posterior.prior, likelihood, drawn, flux, ivar, zred)
+    rows = []
+    for i, first in enumerate(firsts):
+        rng = np.random.default_rng([int(seeds[i]), STREAM])
+        best = first
+        if not first.strong:
+            spectrum = (flux[i : i + 1], ivar[i : i + 1], redshifts[i])
+            best = _rescued(posterior, likelihood, first, spectrum, rescue, rng)
+        pixels = int((ivar[i] > 0).sum())
+        rows.append(_row(best, drawn, i, firsts[i], pixels, levels, rng))
+    theta, quantiles, reweighted, predictive_p, numbers = zip(*rows, strict=True)
+    reweighted = np.array(reweighted)
+    kept = np.where(reweighted, drawn.theta.shape[1], drawn.kept).astype(np.int32)
+    return Certificate(
+        replace(drawn, theta=np.stack(theta), kept=kept),
+        np.stack(quantiles, axis=1),
+        reweighted,
+        np.array(predictive_p),
+        {name: np.array([one[name] for one in numbers]) for name in COLUMNS},
+    )
+
+
+def _of_flow(
+    prior: Prior,
+    likelihood: Likelihood,
+    drawn: Draws,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    zred: np.ndarray | None,
+) -> list[_Weighted]:
+    """The flow's own draws, weighted, for each object."""
+    log_weights, chi2 = _log_weights(
+        prior, likelihood, drawn.theta, drawn.log_prob, flux, ivar, zred
+    )
+    smoothed, k = pareto_smoothed(log_weights)
+    # The density is that before the box was cut out, and rows may hold fewer draws than columns.
+    share = drawn.acceptance * drawn.theta.shape[1] / np.maximum(drawn.kept, 1)
+    log_share = np.log(np.where(share > 0, share, 1.0))
+    rows = (drawn.theta, log_weights, smoothed, k, chi2, log_share)
+    return [_Weighted(*row) for row in zip(*rows, strict=True)]
+
+
+def _log_weights(
+    prior: Prior,
+    likelihood: Likelihood,
+    theta: np.ndarray,
+    log_q: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    zred: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """ln of likelihood times prior over proposal in `Prior.coordinates`, and chi squared.
+
+    Shapes (objects, draws); -inf outside the prior.
+    """
+    with torch.no_grad():
+        log_likelihood, chi2 = likelihood.evaluate(
+            *(torch.from_numpy(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta))
+        )
+    limit = None if zred is None else np.asarray(zred)[:, None]
+    log_prior = -np.log(prior.upper(limit) - prior.low).sum(-1)
+    log_weights = log_likelihood.numpy() + log_prior - log_q
+    inside = prior.support(theta, limit) & np.isfinite(log_weights)
+    return np.where(inside, log_weights, -np.inf), chi2.numpy()
+
+
+def _rescued(
+    posterior: Posterior,
+    likelihood: Likelihood,
+    first: _Weighted,
+    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+    rescue: tuple[Step, ...],
+    rng: np.random.Generator,
+) -> _Weighted:
+    """Weighted draws of the first step whose weights are strong, or of the last one."""
+    flux, ivar, zred = spectrum
+    zred = None if zred is None else np.array([zred])
+    z, found = None, first
+    for step in rescue:
+        if step.components and z is not None:
+            proposal = adapted(z, found.log_weights, step.components, rng)
+        else:
+            proposal = Mixture.normal(len(posterior.names), step.width)
+        z = proposal.sample(step.draws, rng)
+        theta, log_jacobian = posterior.transform(z[None], flux, ivar)
+        log_q = proposal.log_prob(z) - log_jacobian
+        log_weights, chi2 = _log_weights(
+            posterior.prior, likelihood, theta, log_q, flux, ivar, zred
+        )
+        smoothed, k = pareto_smoothed(log_weights[0])
+        found = _Weighted(theta[0], log_weights[0], smoothed, float(k), chi2[0])
+        if found.strong:
+            break
+    return found
+
+
+def _row(
+    best: _Weighted,
+    drawn: Draws,
+    i: int,
+    first: _Weighted,
+    pixels: int,
+    levels: list[float],
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, bool, float, dict[str, float]]:
+    """Draws, quantiles, their origin, predictive p and numbers of one object."""
+    evidence, error = log_evidence(best.smoothed)
+    n_weights = int(drawn.kept[i]) if best is first else len(best.log_weights)
+    numbers = {
+        "ess": best.ess,
+        "pareto_k": best.pareto_k,
+        "n_weights": n_weights,
+        "log_evidence": float(evidence) + best.log_share,
+        "log_evidence_error": float(error),
+    }
+    draws = drawn.theta.shape[1]
+    if best.strong:
+        weights = normalised(best.smoothed)
+        chosen = rng.permutation(systematic(weights, draws, rng.random()))
+        theta, chi2 = best.theta[chosen], best.chi2[chosen]
+        quantiles = weighted_quantiles(best.theta, weights, levels)
+    else:
+        kept = int(drawn.kept[i])
+        theta, chi2 = drawn.theta[i], first.chi2[:kept]
+        equal = (np.arange(draws) < kept) / max(kept, 1)
+        quantiles = weighted_quantiles(theta, equal, levels)
+    seen = chi2[:N_PREDICTED]
+    p = float(stats.chi2.sf(seen, pixels).mean()) if len(seen) else np.nan
+    return theta, quantiles, best.strong, p, numbers
