@@ -72,15 +72,15 @@ class Certificate:
 
     Arguments:
         draws: equally weighted draws of the best posterior there is, as many as the flow's.
-        quantiles: of the same, shape (levels, objects, n_theta), NaN without draws.
-        reweighted: True where both come from weighted draws, else from the flow, shape (objects,).
+        reweighted: True where they come from weighted draws, else from the flow, shape (objects,).
+        quantiles: of the weighted draws, NaN where they are weak, (levels, objects, n_theta).
         predictive_p: posterior predictive p-value under the likelihood's own sigma, (objects,).
         numbers: values of COLUMNS by name, each of shape (objects,).
     """
 
     draws: Draws
-    quantiles: np.ndarray
     reweighted: np.ndarray
+    quantiles: np.ndarray
     predictive_p: np.ndarray
     numbers: dict[str, np.ndarray]
 
@@ -151,8 +151,8 @@ def certify(
     kept = np.where(reweighted, drawn.theta.shape[1], drawn.kept).astype(np.int32)
     return Certificate(
         replace(drawn, theta=np.stack(theta), kept=kept),
-        np.stack(quantiles, axis=1),
         reweighted,
+        np.stack(quantiles, axis=1),
         np.array(predictive_p),
         {name: np.array([one[name] for one in numbers]) for name in COLUMNS},
     )
@@ -251,17 +251,15 @@ def _row(
         "log_evidence": float(evidence) + best.log_share,
         "log_evidence_error": float(error),
     }
-    draws = drawn.theta.shape[1]
+    draws, n_theta = drawn.theta.shape[1:]
     if best.strong:
         weights = normalised(best.smoothed)
         chosen = rng.permutation(systematic(weights, draws, rng.random()))
         theta, chi2 = best.theta[chosen], best.chi2[chosen]
         quantiles = weighted_quantiles(best.theta, weights, levels)
     else:
-        kept = int(drawn.kept[i])
-        theta, chi2 = drawn.theta[i], first.chi2[:kept]
-        equal = (np.arange(draws) < kept) / max(kept, 1)
-        quantiles = weighted_quantiles(theta, equal, levels)
+        theta, chi2 = drawn.theta[i], first.chi2[: drawn.kept[i]]
+        quantiles = np.full((len(levels), n_theta), np.nan)
     seen = chi2[:N_PREDICTED]
     p = float(stats.chi2.sf(seen, pixels).mean()) if len(seen) else np.nan
     return theta, quantiles, best.strong, p, numbers

@@ -29,6 +29,7 @@ class Flag(IntFlag):
     LOW_ACCEPTANCE = 1 << 19
     NO_POSTERIOR = 1 << 20
     OLDER_THAN_UNIVERSE = 1 << 21
+    WEAK_WEIGHTS = 1 << 22
 
 
 # Bits 0 to 15 are set by ingest, 16 and above by infer.
@@ -52,6 +53,7 @@ MEANINGS = {
     Flag.LOW_ACCEPTANCE: "few draws of the flow lie inside the prior",
     Flag.NO_POSTERIOR: "the flow gave no usable draws",
     Flag.OLDER_THAN_UNIVERSE: "draws older than the Universe at this redshift",
+    Flag.WEAK_WEIGHTS: "no proposal gave good importance weights: the flow's numbers, unchecked",
 }
 
 

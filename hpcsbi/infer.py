@@ -7,10 +7,12 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
+from hpcsbi.certificate import COLUMNS, ORIGINS, certify, strong
 from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.files import write_parquet
 from hpcsbi.flags import Flag, counts, legend
 from hpcsbi.flow import Draws, Posterior
+from hpcsbi.likelihood import of_simulator
 from hpcsbi.predictive import predict
 from hpcsbi.prior import age_of_universe
 from hpcsbi.seeds import object_seed
@@ -33,11 +35,16 @@ def infer(
     draws: int,
     cap: int,
     keep_draws: int,
+    certificate: bool,
     shard: int,
     seed: int,
     cluster: Cluster,
 ) -> None:
     """Draw from the posterior of every spectrum; write quantiles, checks and flags.
+
+    With the certificate, quantiles and kept draws are re-weighted to the exact posterior where the
+    weights are good (`origin`), and the flow's own quantiles stand beside them (`*_flow_p16`).
+    Without it they are the flow's, and its columns are absent.
 
     Arguments:
         out: the store to write, catalogue.zarr; catalogue.parquet beside it holds the same columns.
@@ -46,17 +53,23 @@ def infer(
         draws: posterior draws of each spectrum.
         cap: draws made at most of each spectrum, in units of `draws`.
         keep_draws: draws of each spectrum that the store keeps.
+        certificate: weight the draws by the exact likelihood; takes the table beside the flow.
         shard: spectra in a shard.
         seed: seed of the draws; those of an object depend on it and on the object's id only.
         cluster: where to run.
 
     Raises:
         Mismatch: the spectra lie on another grid than the flow's.
-        ValueError: more draws to keep than drawn.
+        ValueError: more draws to keep than drawn, or a certificate without a table.
     """
     if not 0 <= keep_draws <= draws:
         raise ValueError(f"infer.keep_draws={keep_draws} of infer.draws={draws}: keep 0 to all.")
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest")
+    if certificate and posterior.ssp is None:
+        raise ValueError(
+            f"infer.certificate=true takes the table, and {flow} has no ssp.zarr: run "
+            "jobs/tabulate.py and train again, or set infer.certificate=false."
+        )
     refuse_other_settings(
         spectra,
         source.settings["grid"],
@@ -69,10 +82,11 @@ def infer(
         "draws": draws,
         "cap": cap,
         "keep_draws": keep_draws,
+        "certificate": certificate,
         "seed": seed,
     }
     notice = posterior.notice or source.attributes.get("notice", "")
-    arrays = _arrays(source.rows, posterior, keep_draws)
+    arrays = _arrays(source.rows, posterior, keep_draws, certificate)
     store = create(out, arrays, settings, shard, {"notice": notice})
     run_shards(partial(_infer_shard, out, flow, spectra), store, cluster, "infer")
     columns = [name for name, array in arrays.items() if len(array.dims) == 1 and not array.values]
@@ -84,14 +98,20 @@ def infer(
     _tell(store, notice)
 
 
-def _arrays(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, Array]:
+def _arrays(
+    rows: int, posterior: Posterior, keep_draws: int, certificate: bool
+) -> dict[str, Array]:
     row = {"row": rows}
     quantiles = {
-        f"{name}_{quantile}": Array(row, "float32", {"units": unit, "nuisance": name in nuisance})
+        column: Array(row, "float32", {"units": unit, "nuisance": name in nuisance})
         for nuisance in [posterior.prior.nuisance]
         for name, unit in posterior.prior.units.items()
-        for quantile in QUANTILES
+        for column in _quantile_columns((name,), certificate)
     }
+    checked = {
+        name: Array(row, kind, {"long_name": text}) for name, (kind, text) in COLUMNS.items()
+    }
+    checked["origin"] = Array(row, "string", {"long_name": "of quantiles: " + ", ".join(ORIGINS)})
     samples = {"row": rows, "draw": keep_draws, "parameter": len(posterior.names)}
     kept = {"samples": Array(samples, "float32")} if keep_draws else {}
     return {
@@ -104,8 +124,14 @@ def _arrays(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, Array
         "n_pixels": Array(row, "int32", {"long_name": "valid pixels"}),
         "chi2": Array(row, "float32", {"long_name": "chi squared per valid pixel, floor included"}),
         "predictive_p": Array(row, "float32", {"long_name": "posterior predictive p-value"}),
+        **(checked if certificate else {}),
         **kept,
     }
+
+
+def _quantile_columns(names: tuple[str, ...], certificate: bool) -> list[str]:
+    kinds = ("", "flow_") if certificate else ("",)
+    return [f"{name}_{kind}{level}" for kind in kinds for name in names for level in QUANTILES]
 
 
 def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
@@ -114,7 +140,7 @@ def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
     settings, rows = store.settings, store.rows_of(shard)
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, rows) for name in names)
-    columns = _nothing(len(ids), posterior.names, settings["keep_draws"])
+    columns = _nothing(len(ids), posterior.names, settings["keep_draws"], settings["certificate"])
     columns |= {
         "id": ids,
         "zred": zred,
@@ -144,37 +170,78 @@ def _measure(
     """Columns of the spectra that can be inferred."""
     drawn = posterior.sample(flux, ivar, settings["draws"], seeds, zred, settings["cap"])
     columns = {"n_draws": drawn.kept, "acceptance": drawn.acceptance}
-    full = drawn.kept == settings["draws"]
-    quantiles = np.full((len(QUANTILES), len(flux), len(posterior.names)), np.nan)
-    some = drawn.kept > 0
-    if some.any():
-        quantiles[:, some] = np.nanquantile(drawn.theta[some], list(QUANTILES.values()), axis=1)
-    for j, name in enumerate(posterior.names):
-        for i, quantile in enumerate(QUANTILES):
-            columns[f"{name}_{quantile}"] = quantiles[i, :, j]
-    columns |= {"chi2": np.full(len(flux), np.nan), "predictive_p": np.full(len(flux), np.nan)}
-    if full.any() and posterior.ssp is not None:
-        seen = predict(posterior.ssp, posterior.names, drawn.theta[full], flux[full], ivar[full])
-        columns["chi2"][full], columns["predictive_p"][full] = seen.chi2, seen.p_value
+    own = _quantiles(drawn)
+    best, quantiles, certificate = drawn, own, None
+    if settings["certificate"]:
+        likelihood = of_simulator(
+            posterior.ssp, posterior.names, posterior.settings["training"]["noise"]
+        )
+        levels = list(QUANTILES.values())
+        certificate = certify(posterior, likelihood, drawn, flux, ivar, zred, seeds, levels)
+        best = certificate.draws
+        quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, own)
+        columns |= _by_level(posterior.names, own, "flow_") | certificate.numbers
+        columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
+    columns |= _by_level(posterior.names, quantiles) | _predicted(posterior, best, flux, ivar)
+    if certificate is not None:
+        columns["predictive_p"] = certificate.predictive_p
     if settings["keep_draws"]:
-        columns["samples"] = drawn.theta[:, : settings["keep_draws"]]
-    columns["new_flags"] = _flags(posterior, drawn, columns, zred)
+        columns["samples"] = best.theta[:, : settings["keep_draws"]]
+    columns["new_flags"] = _flags(posterior, drawn, best, columns, zred)
     older = _older_than_universe(posterior, flux, ivar, zred, seeds)
     columns["new_flags"][older] |= Flag.OLDER_THAN_UNIVERSE
     return columns
 
 
+def _quantiles(drawn: Draws) -> np.ndarray:
+    """Quantiles of draws, shape (levels, objects, n_theta), NaN where there are none."""
+    objects, _, n_theta = drawn.theta.shape
+    quantiles = np.full((len(QUANTILES), objects, n_theta), np.nan)
+    some = drawn.kept > 0
+    if some.any():
+        quantiles[:, some] = np.nanquantile(drawn.theta[some], list(QUANTILES.values()), axis=1)
+    return quantiles
+
+
+def _by_level(
+    names: tuple[str, ...], quantiles: np.ndarray, kind: str = ""
+) -> dict[str, np.ndarray]:
+    return {
+        f"{name}_{kind}{level}": quantiles[i, :, j]
+        for j, name in enumerate(names)
+        for i, level in enumerate(QUANTILES)
+    }
+
+
+def _predicted(
+    posterior: Posterior, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
+) -> dict[str, np.ndarray]:
+    columns = {name: np.full(len(flux), np.nan) for name in ("chi2", "predictive_p")}
+    full = drawn.kept == drawn.theta.shape[1]
+    if full.any() and posterior.ssp is not None:
+        seen = predict(posterior.ssp, posterior.names, drawn.theta[full], flux[full], ivar[full])
+        columns["chi2"][full], columns["predictive_p"][full] = seen.chi2, seen.p_value
+    return columns
+
+
 def _flags(
-    posterior: Posterior, drawn: Draws, columns: dict[str, np.ndarray], zred: np.ndarray
+    posterior: Posterior,
+    drawn: Draws,
+    best: Draws,
+    columns: dict[str, np.ndarray],
+    zred: np.ndarray,
 ) -> np.ndarray:
+    """Flags of the flow's draws and of the best draws there are."""
     flags = np.zeros(len(zred), dtype=np.int32)
     flags[drawn.kept < drawn.theta.shape[1]] |= Flag.LOW_ACCEPTANCE
     flags[drawn.acceptance < FEW_ACCEPTED] |= Flag.LOW_ACCEPTANCE
-    flags[drawn.kept == 0] |= Flag.NO_POSTERIOR
-    flags[_at_edge(posterior, drawn, zred)] |= Flag.EDGE
+    flags[best.kept == 0] |= Flag.NO_POSTERIOR
+    flags[_at_edge(posterior, best, zred)] |= Flag.EDGE
     flags[columns["predictive_p"] < IMPROBABLE] |= Flag.PREDICTIVE
     if "noise_floor" in posterior.names:
         flags[columns["noise_floor_p50"] > HIGH_FLOOR] |= Flag.FLOOR_HIGH
+    if "ess" in columns:
+        flags[~strong(columns["ess"], columns["pareto_k"])] |= Flag.WEAK_WEIGHTS
     return flags
 
 
@@ -203,11 +270,16 @@ def _older_than_universe(
     return older.mean(1) > 0.5
 
 
-def _nothing(rows: int, names: tuple[str, ...], keep_draws: int) -> dict[str, np.ndarray]:
+def _nothing(
+    rows: int, names: tuple[str, ...], keep_draws: int, certificate: bool
+) -> dict[str, np.ndarray]:
     """Columns of rows that nothing is inferred for."""
     nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
-    columns = {f"{name}_{quantile}": nan(rows) for name in names for quantile in QUANTILES}
+    columns = {column: nan(rows) for column in _quantile_columns(names, certificate)}
     columns |= {name: nan(rows) for name in ("acceptance", "chi2", "predictive_p")}
+    if certificate:
+        columns |= {name: nan(rows).astype(np.float64) for name in COLUMNS}
+        columns |= {"n_weights": np.zeros(rows, np.int32), "origin": np.full(rows, "", object)}
     if keep_draws:
         columns["samples"] = nan((rows, keep_draws, len(names)))
     columns["n_draws"] = np.zeros(rows, dtype=np.int32)

@@ -112,9 +112,7 @@ def _fit(x: np.ndarray, components: int, rng: np.random.Generator) -> Mixture:
         parts = np.exp(parts - logsumexp(parts, axis=1, keepdims=True))
         total = parts.sum(0) + 1e-6 * n
         means = parts.T @ x / total[:, None]
-        off = [
-            (x - mean) * np.sqrt(part)[:, None] for mean, part in zip(means, parts.T, strict=True)
-        ]
-        spread = np.stack([one.T @ one for one in off]) / total[:, None, None]
+        pairs = zip(parts.T, [x - mean for mean in means], strict=True)
+        spread = np.stack([(part * off.T) @ off for part, off in pairs]) / total[:, None, None]
         mixture = Mixture(total / total.sum(), means, spread + 1e-3 * whole)
     return mixture

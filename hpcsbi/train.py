@@ -24,7 +24,7 @@ from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import Ssp
-from hpcsbi.store import Damaged, Incomplete, Store, open_complete
+from hpcsbi.store import Incomplete, Store, open_complete
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
 
 __all__ = ["speed", "train"]

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
@@ -55,7 +57,7 @@ def write_spectra(path, ids, zred, flux, ivar, flags, grid=None):
 def catalogue(run, out, cluster=None, **options):
     settings = {
         "flow": str(run / "flow"), "spectra": str(run / "spectra.zarr"), "draws": 100, "cap": 20,
-        "keep_draws": 30, "shard": 16, "seed": 0,
+        "keep_draws": 30, "certificate": False, "shard": 16, "seed": 0,
     } | options  # fmt: skip
     infer(out=str(out), cluster=cluster or Serial(), **settings)
     return open_complete(out, "infer")
@@ -64,6 +66,21 @@ def catalogue(run, out, cluster=None, **options):
 @pytest.fixture(scope="module")
 def done(run):
     return catalogue(run, run / "catalogue.zarr")
+
+
+@pytest.fixture(scope="module")
+def few(run):
+    """Four good rows and three that cannot or can hardly be inferred."""
+    source = open_complete(run / "spectra.zarr", "ingest")
+    rows = np.array([0, 1, 2, 3, 35, 37, 38])
+    names = ("id", "zred", "flux", "ivar", "flags")
+    write_spectra(run / "few.zarr", *(source.read(name, rows) for name in names))
+    return str(run / "few.zarr"), rows
+
+
+@pytest.fixture(scope="module")
+def certified(run, few):
+    return catalogue(run, run / "certified.zarr", spectra=few[0], certificate=True, shard=4)
 
 
 def test_one_row_out_for_every_row_in(run, done):
@@ -109,6 +126,56 @@ def test_kept_draws_are_those_of_the_quantiles(run, done, tmp_path):
     assert done.read("samples").shape == (40, 30, 7)
 
 
+def test_the_best_numbers_stand_beside_the_flows(run, few, done, certified):
+    """Flow columns are what they are without it; the others are re-weighted, or equal to them."""
+    origin, ess, flags = (certified.read(name) for name in ("origin", "ess", "flags"))
+    reweighted = origin == "reweighted"
+
+    assert set(origin) <= {"flow", "reweighted", ""} and reweighted.any()
+    assert "origin" not in done.group and "logmass_flow_p50" not in done.group
+    for name in ("logmass_p16", "tage_p50", "noise_floor_p97_5"):
+        own = certified.read(name.replace("_p", "_flow_p", 1))
+        best = certified.read(name)
+        assert np.allclose(own, done.read(name)[few[1]], rtol=1e-3, equal_nan=True)
+        assert np.array_equal(own[origin == "flow"], best[origin == "flow"], equal_nan=True)
+        assert (own[reweighted] != best[reweighted]).all()
+    assert (ess[reweighted] >= 200).all() and (certified.read("pareto_k")[reweighted] < 0.7).all()
+    assert (certified.read("log_evidence_error")[reweighted] < 0.1).all()
+    assert np.array_equal((flags & Flag.WEAK_WEIGHTS) > 0, origin == "flow")
+    draws = certified.read("samples")
+    assert np.isfinite(draws[reweighted]).all() and draws.shape == (7, 30, 7)
+    table = pd.read_parquet(run / "certified.parquet")
+    assert table["origin"].tolist() == origin.tolist()
+
+
+def test_rows_without_a_posterior_have_no_certificate(certified):
+    """Nothing inferred: empty origin, NaN, no weights; a hopeless one is queued, not a crash."""
+    masked, negative = 4, 5
+    assert certified.read("origin")[masked] == "" and np.isnan(certified.read("ess")[masked])
+    assert certified.read("n_weights")[masked] == 0
+    assert certified.read("flags")[negative] & (Flag.WEAK_WEIGHTS | Flag.PREDICTIVE)
+    assert certified.read("n_weights")[:4].min() > 0
+
+
+def test_certificate_does_not_depend_on_where_it_ran(run, few, certified, tmp_path):
+    """Two workers, and a run that lost a shard: equal bytes; an object alone: the same numbers."""
+    options = {"spectra": few[0], "certificate": True, "shard": 4}
+    again = tmp_path / "certified.zarr"
+    catalogue(run, again, Local(2, str(tmp_path / "dask")), **options)
+    assert tiny.all_bytes(again) == tiny.all_bytes(certified.path)
+    (again / "ess" / "c" / "1").write_bytes(b"cut")
+    catalogue(run, again, **options)
+    assert tiny.all_bytes(again) == tiny.all_bytes(certified.path)
+
+    source = open_complete(few[0], "ingest")
+    row = np.array([2])
+    names = ("id", "zred", "flux", "ivar", "flags")
+    write_spectra(tmp_path / "one.zarr", *(source.read(name, row) for name in names))
+    one = catalogue(run, tmp_path / "c.zarr", spectra=str(tmp_path / "one.zarr"), certificate=True)
+    for name in ("logmass_p16", "log_evidence", "ess"):
+        assert one.read(name)[0] == pytest.approx(certified.read(name)[2], rel=1e-2)
+
+
 def test_bytes_do_not_depend_on_where_it_ran(run, done, tmp_path):
     """Serial, two workers, and a run that lost a shard: equal bytes of store and Parquet."""
     catalogue(run, tmp_path / "catalogue.zarr", Local(2, str(tmp_path / "dask")))
@@ -148,6 +215,10 @@ def test_wrong_input_is_refused_early(run, tmp_path):
         catalogue(run, tmp_path / "c.zarr", flow=str(tmp_path / "nowhere"))
     with pytest.raises(Incomplete, match=r"shard 0 .*damaged"):
         catalogue(run, tmp_path / "c.zarr", spectra=str(tmp_path / "damaged.zarr"))
+    shutil.copytree(run / "flow", tmp_path / "flow")
+    shutil.rmtree(tmp_path / "flow" / "ssp.zarr")
+    with pytest.raises(ValueError, match=r"infer\.certificate=true takes the table"):
+        catalogue(run, tmp_path / "c.zarr", flow=str(tmp_path / "flow"), certificate=True)
     with pytest.raises(ValueError, match="keep_draws=200"):
         catalogue(run, tmp_path / "c.zarr", keep_draws=200)
     assert not (tmp_path / "c.zarr").exists()
