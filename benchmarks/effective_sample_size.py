@@ -5,7 +5,7 @@
 Each test spectrum gets 10 000 draws, weighted by exact likelihood and prior. Printed: effective
 sample size over draws, Pareto k, and the mean log density of the truth under the flow and under the
 exact posterior, whose evidence comes from the same weights, in `Prior.coordinates`. The likelihood
-is that of the simulator: sigma is a fraction of the *model* flux, with its normalisation.
+is that of the simulator.
 """
 
 import argparse
@@ -15,18 +15,13 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior
+from hpcsbi.likelihood import of_simulator
 from hpcsbi.pairs import split_of
 from hpcsbi.seeds import object_seed
 from hpcsbi.store import open_complete
 from hpcsbi.weights import effective_sample_size, pareto_k
 
 DRAWS = 10_000
-
-
-def log_likelihood(flux: torch.Tensor, model: torch.Tensor, fraction: float) -> torch.Tensor:
-    """ln p(flux | theta) of noise that is a fraction of the model, up to a constant, shape (n,)."""
-    pull = (flux / model - 1) / fraction
-    return -0.5 * (pull**2).sum(-1) - model.log().sum(-1)
 
 
 def main() -> None:
@@ -38,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     posterior, store = load_posterior(arguments.flow), open_complete(arguments.training, "augment")
-    fraction = store.settings["noise"]["fraction"]
+    likelihood = of_simulator(posterior.ssp, posterior.names, store.settings["noise"])
     test = split_of(store.settings, store.rows, "test")
     rows = slice(test.start, min(test.start + arguments.spectra, test.stop))
     theta, flux, ivar = (store.read(name, rows) for name in ("theta", "flux", "ivar"))
@@ -52,9 +47,8 @@ def main() -> None:
         n = int(drawn.kept[0])
         with torch.no_grad():
             draws = torch.from_numpy(np.concatenate([drawn.theta[0, :n], theta[one]])).float()
-            like = log_likelihood(
-                torch.from_numpy(flux[i]), posterior.ssp.flux(draws, posterior.names), fraction
-            ).double()
+            spectrum = (torch.from_numpy(a[one]) for a in (flux, ivar))
+            like = likelihood(*spectrum, draws[None])[0]
         weights = like[:n].numpy() + log_prior - drawn.log_prob[0, :n]
         evidence = np.logaddexp.reduce(weights) - np.log(DRAWS)
         exact.append(float(like[n]) + log_prior - evidence)

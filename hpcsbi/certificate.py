@@ -63,6 +63,7 @@ RESCUE = (
     Step(2000, components=4),
     Step(4000, components=4),
     Step(4000, components=4),
+    Step(4000, components=4),
 )
 
 
@@ -196,7 +197,8 @@ def _log_weights(
             *(torch.from_numpy(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta))
         )
     limit = None if zred is None else np.asarray(zred)[:, None]
-    log_prior = -np.log(prior.upper(limit) - prior.low).sum(-1)
+    width = np.maximum(prior.upper(limit) - prior.low, 1e-300)  # 0: no age fits the redshift
+    log_prior = -np.log(width).sum(-1)
     log_weights = log_likelihood.numpy() + log_prior - log_q
     inside = prior.support(theta, limit) & np.isfinite(log_weights)
     return np.where(inside, log_weights, -np.inf), chi2.numpy()

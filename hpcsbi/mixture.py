@@ -87,9 +87,9 @@ def adapted(
     wide = Mixture.normal(x.shape[1], WIDE)
     if np.isfinite(log_weights).sum() < 2 * FEWEST:
         return wide
-    powers = 0.7 ** np.arange(20)
-    power = next((p for p in powers if effective_sample_size(p * log_weights) >= FEWEST), 0.0)
-    flat = np.where(np.isfinite(log_weights), power * log_weights, -np.inf)
+    powers = 0.7 ** np.arange(30)
+    flatter = (power * log_weights for power in powers)
+    flat = next((w for w in flatter if effective_sample_size(w) >= FEWEST), 0.7**30 * log_weights)
     fitted = _fit(x[systematic(normalised(flat), POINTS, rng.random())], components, rng)
     return Mixture(
         np.append((1 - DEFENCE) * fitted.shares, DEFENCE),
