@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,12 +84,16 @@ def spectra(folder: Path) -> Path:
     path = folder / "spectra.fits"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        three = Table.read(ROOT / "hpcsbi/data/sdss_nuclei.fits.gz")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            three = Table.read(ROOT / "hpcsbi/data/sdss_nuclei.fits.gz")
         many = vstack([three] * 134)[:400]
         many["ID"] = [f"galaxy {i:03d}" for i in range(len(many))]
         noise = np.random.default_rng(0).normal(size=np.shape(many["FLUX"]))
         many["FLUX"] = many["FLUX"] * (1 + 0.02 * noise)
-        many.write(path)
+        with warnings.catch_warnings():  # FITS does not know the units' powers of ten
+            warnings.simplefilter("ignore")
+            many.write(path)
     return path
 
 
