@@ -163,7 +163,7 @@ def _alive(holder: dict, states: Mapping[str, slurm.JobState] | None = None) -> 
     if holder["job"] == slurm.own_job():  # this job, before it was queued again
         return holder["restarts"] >= slurm.restarts()
     try:
-        states = states or slurm.jobs([holder["job"].split("_")[0]])
+        states = slurm.jobs([holder["job"].split("_")[0]]) if states is None else states
     except slurm.SlurmError:
         return True
     state = states.get(holder["job"])

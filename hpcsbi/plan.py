@@ -62,7 +62,7 @@ def plan(
 ) -> None:
     """Print for every stage what is left, core-hours and wall time, and how many jobs in turn.
 
-    The start of jobs and the wait in the queue are not in it.
+    The start of jobs and of their processes, and the wait in the queue, are not in it.
 
     Arguments:
         run: folder of the run; it need not be there yet.
@@ -149,7 +149,8 @@ def works(
 def _rows(out: Path, expected: int | None, shard: int) -> dict[str, Any]:
     if not out.exists():
         count = -(-expected // shard) if expected else 0
-        return {"left": expected, "shards": count, "shard": shard, "rate": None}
+        size = min(shard, expected or shard)
+        return {"left": expected, "shards": count, "shard": size, "rate": None}
     seen = store_progress(out)
     if "error" in seen:
         return {"left": None, "shards": 0, "shard": shard, "rate": None, "error": seen["error"]}
@@ -231,6 +232,7 @@ def _lines(found: Mapping, outs: Mapping[str, str], probe: bool) -> Iterable[str
     more = "" if found["complete"] else "  and what is not known yet"
     hours, wall = _hours(found["core_hours"]), duration(found["wall_seconds"])
     yield f"  {'total':10} {'':24} {'':26} {hours:>10} {wall:>9}{more}"
+    yield "  The start of jobs (seconds to a minute each) and the queue come on top."
 
 
 def _told(stage: Mapping, probe: bool) -> str:

@@ -112,6 +112,15 @@ def test_what_a_short_job_cannot_do_is_told(tmp_path, capsys):
     assert "simulate.shard" in shard and "site.requeues=1" in requeues
 
 
+def test_a_shard_is_no_longer_than_the_rows(tmp_path, capsys):
+    """Three rows in shards of thousands are three rows."""
+    (stage,) = planned(
+        tmp_path, capsys, rows={"simulate": 3}, shards={"simulate": 4096}, rates={"simulate": 1.0}
+    )["stages"]
+
+    assert (stage["wall_seconds"], stage["warnings"]) == (3.0, [])
+
+
 def test_unknown_is_said_and_not_guessed(tmp_path, capsys):
     """Without a speed the rows are told, no hours, and what has to be there first."""
     outs = {name: str(tmp_path / f"{name}.zarr") for name in ("tabulate", "simulate")}
