@@ -204,17 +204,18 @@ def _name(job: Mapping) -> str:
 
 
 def _headline(job: Mapping) -> str:
-    """State of a job, and why it ended so where all its failures have one reason."""
-    whys = {failure["why"] for failure in job["failures"]}
-    why = f" ({whys.pop()})" if len(whys) == 1 and "" not in whys else ""
+    """State of a job, and why it ended so where one reason holds for all of it."""
+    why = f" ({_one_reason(job)})" if _one_reason(job) else ""
     forgotten = job["states"].get(FORGOTTEN) if job["kind"] == "array" else 0
     note = "; what SLURM forgets was cancelled before it began" if forgotten else ""
+    return job["state"] + _waits(job) + why + note + ("" if job["newest"] else ", older submission")
+
+
+def _one_reason(job: Mapping) -> str:
+    """Why a job ended, "" where some of its tasks did not fail, or for other reasons."""
+    whys = {failure["why"] for failure in job["failures"]}
     return (
-        job["state"]
-        + _waits(job)
-        + why
-        + note
-        + ("" if job["newest"] else ", of an older submission")
+        whys.pop() if len(whys) == 1 and len(job["failures"]) == sum(job["states"].values()) else ""
     )
 
 
@@ -226,11 +227,15 @@ def _waits(job: Mapping) -> str:
 
 
 def _told(job: Mapping) -> Iterable[str]:
-    """Last words of the failures that left some."""
-    spoken = [failure for failure in job["failures"] if failure["line"]]
-    for failure in spoken[:SHOWN]:
-        name = f"{failure['job']} {failure['state']}, " if job["kind"] == "array" else ""
-        yield f"{name}{failure['log']}:"
-        yield f"  {failure['line']}"
-    if len(spoken) > SHOWN:
-        yield f"and {len(spoken) - SHOWN} more: status.json=true"
+    """Failures that the headline does not tell in full: their reasons and last words."""
+    told = _one_reason(job)
+    more = [failure for failure in job["failures"] if failure["line"] or failure["why"] != told]
+    for failure in more[:SHOWN]:
+        why = f" ({failure['why']})" if failure["why"] not in ("", told) else ""
+        name = f"{failure['job']} {failure['state']}{why} " if job["kind"] == "array" else ""
+        log = f"{failure['log']}:" if failure["line"] else ""
+        yield f"{name}{log}".rstrip()
+        if failure["line"]:
+            yield f"  {failure['line']}"
+    if len(more) > SHOWN:
+        yield f"and {len(more) - SHOWN} more: status.json=true"

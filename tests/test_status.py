@@ -204,7 +204,10 @@ def test_newest_jobs_first_and_the_last_line_of_a_log(submitted, capsys):
 
     printed = capsys.readouterr().out
     assert "job 20" in printed and "job 12" not in printed
-    assert "10_1 TIMEOUT" in printed and "simulate: 40%|##" in printed
+    assert "1 RUNNING, 1 TIMEOUT\n" in printed
+    assert "10_1 TIMEOUT (the limit site.time was reached)" in printed
+    assert "simulate: 40%|##" in printed
+    assert "10_2 OUT_OF_MEMORY (raise site.memory)\n" in printed
     assert "QOSMaxCpuPerUserLimit: over a limit of the QOS" in printed
     assert "\x1b" not in printed and "\r" not in printed
 
