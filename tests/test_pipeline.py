@@ -39,7 +39,7 @@ def products(run: Path) -> dict[str, bytes]:
     return {
         name: content
         for name, content in tiny.all_bytes(run).items()
-        if not name.startswith(("costs", "hydra", "dask")) and name != "report.html"
+        if not name.startswith(("costs", "rates", "hydra", "dask", ".matplotlib", "report.html"))
     }
 
 

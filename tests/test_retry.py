@@ -220,16 +220,7 @@ def ask(*command: str) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def live():
-    """A SLURM that answers."""
-    if shutil.which("sbatch") is None:
-        pytest.skip("sbatch is not installed: slurm/lab.sh start")
-    if subprocess.run(["sinfo"], capture_output=True, check=False).returncode:
-        pytest.skip("no SLURM answers here: slurm/lab.sh start")
-
-
-def test_on_a_real_slurm(live, tmp_path):
+def test_on_a_real_slurm(slurm_lab, tmp_path):
     """Failed, cancelled because of that, waiting, cancelled by hand: each is told apart."""
     run, options = tmp_path / "run", ["site=lab", f"run={tmp_path}/run"]
     job = {"stage": "simulate", "parts": 0, "log": f"{tmp_path}/log-%j", "config": "1/c"}
