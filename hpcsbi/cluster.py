@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from hpcsbi.deadline import OutOfTime, is_stopped, leaves, time_left
 
 __all__ = [
+    "FULL",
     "Array",
     "Cluster",
     "Elsewhere",
@@ -30,6 +31,7 @@ KILLED = (
     "Two workers ended at this piece, so it is left out for now. Their log (dask/ in the run's "
     "folder) says why; one that grows beyond its memory is ended: raise site.memory."
 )
+# The disk is full, the quota used up, or it cannot be written: no other piece would fare better.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 

@@ -17,12 +17,13 @@ import hpcsbi
 os.environ.setdefault("DASK_CONFIG", str(Path(hpcsbi.__file__).parent / "data" / "dask.yaml"))
 
 import hydra
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from hpcsbi import deadline
-from hpcsbi.cluster import Elsewhere
+from hpcsbi.cluster import FULL, Elsewhere
 from hpcsbi.site import make_site
 
 # Jobs are named after stages, and one of them like a library that torch imports (tabulate): this
@@ -67,10 +68,14 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
     sys.argv.append(f"hydra.job.name={name}")
     if name in LOOKING:
         sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # what is wrong comes here, in place of a printed stack
     try:
         main()
     except SystemExit as end:  # Hydra's status 1 would read as a failed calibration
         sys.exit(WRONG if end.code else 0)
+    except (HydraException, OmegaConfBaseException, OSError) as error:
+        _tell(error)
+        sys.exit(WRONG)
     sys.exit(max(statuses))  # after all jobs of a sweep
 
 
@@ -85,7 +90,10 @@ def _keep_private(cfg: DictConfig) -> None:
 
 
 def _tell(error: BaseException) -> None:
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    mend = ""
+    if isinstance(error, OSError) and (error.errno in FULL or "No space left" in str(error)):
+        mend = "\nMake room, or choose another run=...; then the same command goes on from here."
+    print(f"error: {error}{mend}", file=sys.stderr, flush=True)
 
 
 def run_stage(name: str, cfg: DictConfig) -> int:
