@@ -14,7 +14,7 @@ HYDRA = """\
 # Written when the jobs that read it were submitted: later changes in conf/ do not reach them.
 defaults: [_self_, {override hydra/job_logging: none}]
 hydra:
-  run: {dir: "${run}/hydra/${hydra.job.name}"}
+  run: {dir: "FOLDER"}
 """
 
 
@@ -24,10 +24,15 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         return compose("config", overrides=list(overrides))
 
 
-def freeze(cfg: DictConfig, path: Path) -> Path:
-    """Write a configuration, interpolations included, so that `--config-path` reads it."""
+def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.name}") -> Path:
+    """Write a configuration, interpolations included, so that `--config-path` reads it.
+
+    Arguments:
+        cfg, path: the configuration, and the file.
+        folder: where Hydra notes what a job that reads it was given.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(HYDRA + OmegaConf.to_yaml(cfg))
+    path.write_text(HYDRA.replace("FOLDER", folder) + OmegaConf.to_yaml(cfg))
     return path.absolute()
 
 

@@ -100,9 +100,11 @@ def run_stage(name: str, cfg: DictConfig) -> int:
     """Call hpcsbi.<name>.<name> with its node of the configuration."""
     stage = getattr(import_module(f"hpcsbi.{name}"), name)
     before, start = _cpu_seconds(), time.time()
-    passed = stage(**instantiate(cfg[name], _convert_="all"))
-    if name not in LOOKING:
-        _note_cost(Path(cfg.run), name, _cpu_seconds() - before, time.time() - start)
+    try:
+        passed = stage(**instantiate(cfg[name], _convert_="all"))
+    finally:  # a stage that ran out of time has cost something too
+        if name not in LOOKING:
+            _note_cost(cfg, name, _cpu_seconds() - before, time.time() - start)
     return FAILED if passed is False else 0
 
 
@@ -112,9 +114,11 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _note_cost(run: Path, stage: str, cpu_seconds: float, wall_seconds: float) -> None:
+def _note_cost(cfg: DictConfig, stage: str, cpu_seconds: float, wall_seconds: float) -> None:
+    run = Path(cfg.run)
     line: dict[str, Any] = {
         "stage": stage,
+        "out": os.path.relpath(cfg[stage].out, run),
         "cpu_seconds": round(cpu_seconds, 2),
         "wall_seconds": round(wall_seconds, 2),
     }

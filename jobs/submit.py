@@ -137,7 +137,7 @@ def submit(
         raise ValueError(f"no stage {', '.join(unknown)}: choose from {', '.join(NEEDS)}.")
     site = make_site(cfg.site)
     for stage in stages:  # what is wrong with the input is wrong now, not after a night
-        _check(cfg, stage)
+        check_arguments(cfg, stage)
     configs, queued = _frozen(cfg, dry_run), dict(queued or {})
     jobs = [
         job
@@ -198,7 +198,7 @@ def _line(job: Job, number: str) -> dict:
     }
 
 
-def _check(cfg: DictConfig, stage: str) -> None:
+def check_arguments(cfg: DictConfig, stage: str) -> None:
     """Build the stage's arguments, all but the cluster, which exists inside the job only."""
     node = {key: value for key, value in cfg[stage].items() if key != "cluster"}
     instantiate(node, _convert_="all")

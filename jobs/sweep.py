@@ -1,0 +1,151 @@
+"""A sweep of one stage as one SLURM array: task i runs the stage with configuration i."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from frozen import freeze
+from omegaconf import DictConfig, OmegaConf, open_dict
+from submit import NEEDS, ROOT, Job, check_arguments
+
+from hpcsbi import slurm
+from hpcsbi.site import Site, make_site
+
+SERIAL = {"_target_": "hpcsbi.cluster.Serial", "workers": 1}
+SCRIPT = ROOT / "slurm" / "stage.sbatch"
+
+
+def check(cfg: DictConfig) -> None:
+    """What can be known before the settings are: the stage, and whether SLURM takes such a job.
+
+    Raises:
+        ValueError: a job that is no stage, an unknown key of the site.
+        SlurmError: SLURM is not there, or refuses.
+    """
+    stage = cfg.hydra.job.name
+    if stage not in NEEDS:
+        raise ValueError(
+            f"jobs/{stage}.py is no stage: hydra/launcher=slurm_array sweeps {', '.join(NEEDS)}."
+        )
+    site = make_site(cfg.site)
+    os.umask(site.mask)
+    job = Job(stage, SCRIPT.name, _options(cfg, stage, site, 1), Path(), {})
+    slurm.submit(SCRIPT, [stage], job.options, job.environment(site), test=True)
+
+
+def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> str:
+    """Write the configurations, submit the array, note it for `status`; returns its number.
+
+    Arguments:
+        cfgs: one for each task, with Hydra's own node.
+        overrides: what each was composed from.
+
+    Raises:
+        ValueError: arguments of a stage that are wrong, several runs, two tasks with one product.
+        SlurmError: more tasks than an array may have, or SLURM refuses; nothing is in the queue.
+    """
+    stage = cfgs[0].hydra.job.name
+    cfgs = [_of_a_task(cfg) for cfg in cfgs]
+    _refuse_collisions(cfgs, stage)
+    limit = slurm.largest_array()
+    if limit is not None and len(cfgs) > limit:
+        raise slurm.SlurmError(
+            f"{len(cfgs)} settings are more than an array may have here ({limit}): sweep in parts."
+        )
+    for cfg in cfgs:
+        check_arguments(cfg, stage)
+    site, run = make_site(cfgs[0].site), Path(cfgs[0].run)
+    (run / "logs").mkdir(parents=True, exist_ok=True)
+    folder = _folder(run)
+    for i, cfg in enumerate(cfgs):
+        freeze(cfg, folder / f"{i}.yaml", f"${{run}}/hydra/${{hydra.job.name}}/{i}")
+    job = Job(stage, SCRIPT.name, _options(cfgs[0], stage, site, len(cfgs)), folder, {})
+    number = slurm.submit(SCRIPT, [stage], job.options, job.environment(site))
+    tasks = [
+        _task(cfg, stage, varied) for cfg, varied in zip(cfgs, _varied(overrides), strict=True)
+    ]
+    line = {
+        "job": number,
+        "stage": stage,
+        "parts": len(cfgs),
+        "log": job.options["output"],
+        "config": str(folder),
+        "submitted": time.time(),
+        "tasks": tasks,
+    }
+    try:
+        with (run / "slurm" / "jobs.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError:  # nobody would know of it
+        slurm.cancel([number])
+        raise
+    _tell(line, run)
+    return number
+
+
+def _options(cfg: DictConfig, stage: str, site: Site, tasks: int) -> dict[str, str]:
+    """Options of sbatch for the array."""
+    logs = Path(cfg.run).absolute() / "logs"
+    options = site.asked(**{"job-name": f"{cfg.name}-{stage}", "mem-per-cpu": site.memory})
+    options |= {"ntasks": "1", "output": str(logs / f"{stage}-%A_%a.log")}
+    if stage == "train":
+        options |= {key: str(value) for key, value in site.train.items()}
+    throttle = f"%{site.throttle}" if site.throttle else ""
+    return options | {"array": f"0-{tasks - 1}{throttle}"}
+
+
+def _of_a_task(cfg: DictConfig) -> DictConfig:
+    """The configuration without Hydra's node, for one process."""
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+        cfg.cluster = SERIAL
+        cfg.judge = True if cfg.judge is None else cfg.judge
+    return cfg
+
+
+def _refuse_collisions(cfgs: Sequence[DictConfig], stage: str) -> None:
+    """One array is of one run, and each of its tasks makes a product of its own."""
+    runs = sorted({cfg.run for cfg in cfgs})
+    if len(runs) > 1:
+        raise ValueError(
+            f"one array is of one run, not of {', '.join(runs)}: submit each of them by itself."
+        )
+    out, times = Counter(cfg[stage].out for cfg in cfgs).most_common(1)[0]
+    if times > 1:
+        raise ValueError(
+            f"{times} of the settings would write {out}: put what differs into {stage}.out, as in "
+            f"'{stage}.out=${{run}}/{stage}_${{seed}}'."
+        )
+
+
+def _folder(run: Path) -> Path:
+    """Of the configurations of this submission."""
+    parent = run.absolute() / "slurm"
+    number = 1 + max((int(path.name) for path in parent.glob("[0-9]*")), default=0)
+    return parent / f"{number:04d}"
+
+
+def _varied(overrides: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """Of the overrides of each task those that not all have."""
+    common = set(overrides[0]).intersection(*overrides) if len(overrides) > 1 else set()
+    for given in overrides:
+        yield [override for override in given if override not in common]
+
+
+def _task(cfg: DictConfig, stage: str, varied: Sequence[str]) -> dict:
+    """What `status` and `compare` read of a task."""
+    task = {"overrides": list(varied), "out": os.path.relpath(cfg[stage].out, cfg.run)}
+    if stage == "train":
+        flow = OmegaConf.to_container(cfg.flow, resolve=True)
+        task["flow"] = {key: flow[key] for key in ("network", "hidden", "transforms")}
+    return task
+
+
+def _tell(line: dict, run: Path) -> None:
+    for i, task in enumerate(line["tasks"]):
+        print(f"{line['stage']:10s} job {line['job']}_{i}  {' '.join(task['overrides'])}")
+    print(f"logs in {run / 'logs'}; python jobs/compare.py run={run} tells how far it is.")
