@@ -8,9 +8,9 @@ from hpcsbi.files import load_weights
 from hpcsbi.flow import Posterior
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import ARRAYS, Ssp
-from hpcsbi.store import Mismatch, differences, open_complete
+from hpcsbi.store import Mismatch, Store, differences, open_complete
 
-__all__ = ["load_engine", "load_posterior", "refuse_other_settings"]
+__all__ = ["load_engine", "load_posterior", "refuse_other_model", "refuse_other_settings"]
 
 
 def load_posterior(folder: str | Path) -> Posterior:
@@ -56,3 +56,27 @@ def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend
         raise Mismatch(
             f"{path} was made with other settings:\n  " + "\n  ".join(lines) + f"\n{mend}"
         )
+
+
+def refuse_other_model(posterior: Posterior, pairs: Store) -> None:
+    """Raise unless a store of pairs has the prior, grid and noise that the flow was trained for.
+
+    Raises:
+        Mismatch: something differs.
+    """
+
+    def model(settings: dict) -> dict:
+        simulations = settings["simulations"]
+        return {
+            "prior": simulations["prior"],
+            "grid": simulations["grid"],
+            "noise": settings["noise"],
+        }
+
+    refuse_other_settings(
+        pairs.path,
+        model(pairs.settings),
+        model(posterior.settings["training"]),
+        "The flow (asked) and the pairs (in the store) must agree: name another calibrate.pairs "
+        "or calibrate.flow.",
+    )

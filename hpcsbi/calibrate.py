@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior, refuse_other_settings
+from hpcsbi.artifacts import load_posterior, refuse_other_model
 from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.files import write_atomically
@@ -54,7 +54,7 @@ def calibrate(
         ValueError: the store holds no test pairs.
     """
     posterior, source = load_posterior(flow), open_complete(pairs, "augment")
-    _refuse_other_model(posterior, source)
+    refuse_other_model(posterior, source)
     rows = split_of(source.settings, source.rows, "test")
     if rows.start == rows.stop:
         raise ValueError(f"{pairs} holds no test pairs: run jobs/augment.py with augment.test > 0.")
@@ -112,7 +112,7 @@ def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
     seeds = np.array(
         [object_seed(settings["seed"], f"test {i}") for i in range(test.start, test.stop)]
     )
-    good = _usable(posterior, flux, ivar)
+    good = posterior.usable(flux, ivar)
     arrays = _nothing(len(theta), len(posterior.names))
     arrays["theta"] = theta
     if good.any():
@@ -171,11 +171,6 @@ def _predictive_p(
     return p
 
 
-def _usable(posterior: Posterior, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
-    usable = posterior.representation.usable(torch.from_numpy(flux), torch.from_numpy(ivar))
-    return usable.numpy()
-
-
 def _nothing(rows: int, n_theta: int) -> dict[str, np.ndarray]:
     nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
     return {
@@ -187,24 +182,6 @@ def _nothing(rows: int, n_theta: int) -> dict[str, np.ndarray]:
         "acceptance": nan(rows),
         "n_draws": np.zeros(rows, dtype=np.int32),
     }
-
-
-def _refuse_other_model(posterior: Posterior, source: Store) -> None:
-    def model(settings: dict) -> dict:
-        simulations = settings["simulations"]
-        return {
-            "prior": simulations["prior"],
-            "grid": simulations["grid"],
-            "noise": settings["noise"],
-        }
-
-    refuse_other_settings(
-        source.path,
-        model(source.settings),
-        model(posterior.settings["training"]),
-        "The flow (asked) and the pairs (in the store) must agree: name another calibrate.pairs "
-        "or calibrate.flow.",
-    )
 
 
 def _renormalised_score(store: Store) -> float:

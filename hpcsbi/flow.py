@@ -159,6 +159,10 @@ class Posterior:
         """Names of theta's columns."""
         return self.prior.names
 
+    def usable(self, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+        """True for spectra that have what the representation needs, shape (n,)."""
+        return self.representation.usable(torch.from_numpy(flux), torch.from_numpy(ivar)).numpy()
+
     @torch.no_grad()
     def log_prob(self, theta: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
         """Log density of theta in `Prior.coordinates`, not renormalised to the box, shape (n,).
@@ -188,7 +192,7 @@ class Posterior:
         not hold up the others. The numbers depend on the object's seed, not on its batch.
 
         Arguments:
-            flux, ivar: usable spectra (`representation.usable`), shape (objects, pixels).
+            flux, ivar: `usable` spectra, shape (objects, pixels).
             n: draws wanted per object.
             seeds: one integer per object.
             zred: redshifts, for priors that bound tage by the age of the Universe.

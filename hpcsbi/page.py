@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from hpcsbi import plots, portraits
@@ -19,9 +20,18 @@ __all__ = [
     "fit_picture",
     "picture",
     "prior_among",
+    "rendered",
 ]
 
 Columns = Mapping[str, np.ndarray]
+
+
+def rendered(template: str, content: Mapping) -> bytes:
+    """A page: one of the package's templates, filled in and escaped."""
+    environment = Environment(
+        loader=PackageLoader("hpcsbi", "data"), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template(template).render(content).encode()
 
 
 def picture(figure: Figure, form: str = "svg") -> str:

@@ -20,6 +20,7 @@ from hpcsbi.diagnostics import chi, tarp_coverage
 
 __all__ = [
     "calibration_curves",
+    "differences",
     "drawn",
     "labels",
     "rank_histograms",
@@ -221,6 +222,31 @@ def training_history(step: np.ndarray, log_prob: np.ndarray) -> Figure:
     if len(finite) > 4:
         low, high = np.quantile(finite, 0.1), finite.max()
         axes.set_ylim(low - 0.1 * (high - low + 0.1), high + 0.15 * (high - low + 0.1))
+    return figure
+
+
+@styled
+def differences(
+    titles: Sequence[str], difference: np.ndarray, error: np.ndarray, tied: np.ndarray
+) -> Figure:
+    """Score of each flow less that of the best, best on top.
+
+    Arguments:
+        titles: name of each flow.
+        difference, error: nat, and its standard error, shape (n,).
+        tied: not told from the best, shape (n,).
+    """
+    figure = Figure(figsize=(6.4, 0.9 + 0.24 * len(titles)), layout="constrained")
+    axes = figure.subplots()
+    place = -np.arange(len(titles))
+    for marked, colour in ((tied, BLUE), (~tied, "0.45")):
+        axes.errorbar(
+            difference[marked], place[marked], xerr=error[marked], fmt="o", ms=4, color=colour, lw=1
+        )
+    axes.axvline(0, color="0.4", lw=0.8, ls="--")
+    axes.set_yticks(place, titles)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel="held-out log probability less that of the best [nat]")
     return figure
 
 

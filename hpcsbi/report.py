@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hpcsbi import __version__, page, plots, tables
 from hpcsbi.artifacts import load_engine
@@ -61,10 +60,7 @@ def report(
         "catalogue": _catalogue(stores, Path(flow) / "ssp.zarr"),
         "costs": _costs(Path(costs)),
     }
-    environment = Environment(
-        loader=PackageLoader("hpcsbi", "data"), autoescape=True, undefined=StrictUndefined
-    )
-    html = environment.get_template("report.html.j2").render(content).encode()
+    html = page.rendered("report.html.j2", content)
     write_atomically(Path(out), html)
     print(f"{out}: {len(html) / 1e6:.1f} MB.")
 

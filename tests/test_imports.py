@@ -10,6 +10,7 @@ MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 STAGES = {
     "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "report", "status",
     "plan",
+    "compare",
 }  # fmt: skip
 # What each edge may know of the others.
 EDGES = {
@@ -24,6 +25,7 @@ EDGES = {
     "progress": {"files", "locks", "store"},
     "cluster": {"deadline"},
     "dask_cluster": {"cluster", "site", "slurm"},
+    "trainings": {"files", "locks", "slurm"},
 }
 JOINTS = {"artifacts"}  # from what lies on disk to parts
 PARTS = MODULES - STAGES - set(EDGES) - JOINTS

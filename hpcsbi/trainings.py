@@ -1,0 +1,164 @@
+"""The trainings of a run: which are done, go on, wait or have failed, and why."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcsbi import slurm
+from hpcsbi.files import Damaged, load_weights
+from hpcsbi.locks import holders
+
+__all__ = ["Training", "trainings"]
+
+TAIL = 1 << 16  # bytes of a log that its last line is looked for in
+
+
+@dataclass(frozen=True)
+class Training:
+    """One flow, trained or on the way.
+
+    Arguments:
+        name: of its folder.
+        folder: where it is or will be.
+        state: "trained", "training", "waiting", "failed" or "stopped" (nobody is at it).
+        reason: of any other state than "trained", "" where there is nothing to say.
+        settings: of the training as far as they are known: "flow" {"network", "hidden",
+            "transforms"}, "representation", "steps" ...
+        step: steps done.
+        cpu_seconds: spent so far as `costs.jsonl` knows, None where it does not.
+        job: last job that was to train it, "12_3" in an array; "" when there was none.
+        log: what that job prints.
+    """
+
+    name: str
+    folder: Path
+    state: str
+    reason: str
+    settings: Mapping[str, Any]
+    step: int
+    cpu_seconds: float | None
+    job: str
+    log: str
+
+
+@dataclass(frozen=True)
+class _Task:
+    job: str
+    log: Path
+    flow: Mapping[str, Any]
+
+
+def trainings(run: Path) -> list[Training]:
+    """All flows of a run: those that have a folder, and those that jobs were submitted for."""
+    tasks = _tasks(run)
+    folders = {os.path.relpath(path, run) for path in run.glob("flows/*") if path.is_dir()}
+    states = _states(tasks.values())
+    costs = _costs(run / "costs.jsonl")
+    return [
+        _training(run, out, tasks.get(out), states, costs.get(out))
+        for out in sorted(folders | set(tasks))
+    ]
+
+
+def _training(
+    run: Path,
+    out: str,
+    task: _Task | None,
+    states: Mapping[str, slurm.JobState],
+    cost: float | None,
+) -> Training:
+    folder = run / out
+    settings: dict = {"flow": dict(task.flow)} if task else {}
+    state, reason, step = "", "", 0
+    try:
+        if (folder / "flow.safetensors").exists():
+            settings = load_weights(folder / "flow.safetensors")[1]["settings"]
+            state, step = "trained", settings["steps"]
+        elif (folder / "checkpoint.safetensors").exists():
+            header = load_weights(folder / "checkpoint.safetensors")[1]
+            settings, step = header["settings"], header["step"]
+    except Damaged as error:
+        state, reason = "failed", str(error)
+    if not state:
+        state, reason = _unfinished(folder, task, task and states.get(task.job))
+    job, log = (task.job, str(task.log)) if task else ("", "")
+    return Training(folder.name, folder, state, reason, settings, step, cost, job, log)
+
+
+def _unfinished(folder: Path, task: _Task | None, found: slurm.JobState | None) -> tuple[str, str]:
+    """State and reason of a flow that is not trained to the end."""
+    if found and found.active:
+        if found.state == "PENDING":
+            return "waiting", f"{task.job} waits: {found.reason or 'no reason given'}"
+        return "training", f"{task.job} is {found.state}"
+    if holders(folder):
+        return "training", ""
+    if task is None:
+        return "stopped", "nobody trains it: give the command again, it goes on"
+    word = f"{task.job} {_ended(found)}"
+    line = last_line(task.log)
+    return "failed", f"{word}: {line}" if line else f"{word}, and left no log"
+
+
+def _ended(found: slurm.JobState | None) -> str:
+    """How a job ended, in SLURM's word."""
+    if found is None:
+        return "ended (SLURM does not tell how)"
+    code = found.exit_code.split(":")[0]
+    return f"{found.state} (exit status {code})" if code not in ("", "0") else found.state
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that says something, without control characters; "" without one."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    return "".join(letter if letter.isprintable() else "?" for letter in (lines or [""])[-1])
+
+
+def _tasks(run: Path) -> dict[str, _Task]:
+    """Product -> the last task that was submitted for it."""
+    found = {}
+    for line in _json_lines(run / "slurm" / "jobs.jsonl"):
+        for i, task in enumerate(line.get("tasks", [])):
+            if line["stage"] == "train":
+                log = line["log"].replace("%A", line["job"]).replace("%a", str(i))
+                found[task["out"]] = _Task(f"{line['job']}_{i}", Path(log), task["flow"])
+    return found
+
+
+def _states(tasks: Iterable[_Task]) -> dict[str, slurm.JobState]:
+    """States of tasks; nothing where there is no SLURM to ask."""
+    try:
+        return slurm.jobs({task.job.split("_")[0] for task in tasks})
+    except slurm.SlurmError:
+        return {}
+
+
+def _costs(path: Path) -> dict[str, float]:
+    """Product -> CPU seconds of all calls that trained it."""
+    found: dict[str, float] = {}
+    for line in _json_lines(path):
+        if line["stage"] == "train" and "out" in line:
+            found[line["out"]] = found.get(line["out"], 0.0) + line["cpu_seconds"]
+    return found
+
+
+def _json_lines(path: Path) -> Iterator[dict]:
+    """Lines of a file that may be absent, without one that a killed run cut short."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
