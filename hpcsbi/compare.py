@@ -202,7 +202,7 @@ def _write(out: Path, result: dict) -> None:
     write_atomically(out.with_suffix(".csv"), text.getvalue().encode())
     ranked = [row for row in rows if row["log_prob"] is not None]
     content = {
-        "title": f"hpcsbi: sweep of {out.resolve().parent.name}",
+        "title": f"hpcsbi: flows of {out.resolve().parent.name}",
         "version": __version__,
         "notices": sorted({row["notice"] for row in rows} - {""}),
         "confidence": f"{100 * CONFIDENCE:.0f} %",
@@ -219,7 +219,7 @@ def _picture(ranked: list[dict]) -> str | None:
         return None
     behind, error = (np.array([row[key] for row in ranked]) for key in ("behind", "behind_error"))
     tied = np.array([row["tied"] for row in ranked])
-    titles = [f"{row['hidden']} x {row['transforms']}" for row in ranked]
+    titles = [f"{row['hidden']} \N{MULTIPLICATION SIGN} {row['transforms']}" for row in ranked]
     return page.picture(plots.differences(titles, -behind, error, tied))
 
 

@@ -74,12 +74,11 @@ def _training(
     settings: dict = {"flow": dict(task.flow)} if task else {}
     state, reason, step = "", "", 0
     try:
-        if (folder / "flow.safetensors").exists():
-            settings = load_weights(folder / "flow.safetensors")[1]["settings"]
+        if done := _header(folder / "flow.safetensors"):
+            settings = done["settings"]
             state, step = "trained", settings["steps"]
-        elif (folder / "checkpoint.safetensors").exists():
-            header = load_weights(folder / "checkpoint.safetensors")[1]
-            settings, step = header["settings"], header["step"]
+        elif begun := _header(folder / "checkpoint.safetensors"):
+            settings, step = begun["settings"], begun["step"]
     except Damaged as error:
         state, reason = "failed", str(error)
     if not state:
@@ -88,17 +87,25 @@ def _training(
     return Training(folder.name, folder, state, reason, settings, step, cost, job, log)
 
 
+def _header(path: Path) -> dict | None:
+    """What stands at the head of weights, None where there are none (any more)."""
+    try:
+        return load_weights(path)[1]
+    except FileNotFoundError:
+        return None
+
+
 def _unfinished(folder: Path, task: _Task | None, found: slurm.JobState | None) -> tuple[str, str]:
     """State and reason of a flow that is not trained to the end."""
     if found and found.active:
         if found.state == "PENDING":
-            return "waiting", f"{task.job} waits: {found.reason or 'no reason given'}"
-        return "training", f"{task.job} is {found.state}"
+            return "waiting", f"job {task.job}, {found.reason or 'no reason given'}"
+        return "training", f"job {task.job}, {found.state}"
     if holders(folder):
         return "training", ""
     if task is None:
         return "stopped", "nobody trains it: give the command again, it goes on"
-    word = f"{task.job} {_ended(found)}"
+    word = f"job {task.job} {_ended(found)}"
     line = last_line(task.log)
     return "failed", f"{word}: {line}" if line else f"{word}, and left no log"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -63,6 +64,8 @@ class _told:  # noqa: N801  reads as a word
         pass
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, (ValueError, OSError, RuntimeError)):
+        if isinstance(error, InstantiationException):
+            error = error.__cause__ or error
+        if isinstance(error, (ValueError, OSError, RuntimeError, InstantiationException)):
             print(f"error: {error}", file=sys.stderr, flush=True)
             sys.exit(WRONG)

@@ -5,9 +5,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 
 from frozen import freeze
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 from submit import NEEDS, ROOT, Job, check_arguments
 
@@ -23,17 +25,28 @@ def check(cfg: DictConfig) -> None:
 
     Raises:
         ValueError: a job that is no stage, an unknown key of the site.
-        SlurmError: SLURM is not there, or refuses.
+        SlurmError: SLURM is not there or refuses, or more tasks than an array may have.
     """
     stage = cfg.hydra.job.name
     if stage not in NEEDS:
         raise ValueError(
             f"jobs/{stage}.py is no stage: hydra/launcher=slurm_array sweeps {', '.join(NEEDS)}."
         )
-    site = make_site(cfg.site)
+    site, tasks = make_site(cfg.site), _count(cfg.hydra.overrides.task)
     os.umask(site.mask)
-    job = Job(stage, SCRIPT.name, _options(cfg, stage, site, 1), Path(), {})
+    limit = slurm.largest_array()
+    if limit is not None and tasks > limit:
+        raise slurm.SlurmError(
+            f"{tasks} settings are more than an array may have here ({limit}): sweep in parts."
+        )
+    job = Job(stage, SCRIPT.name, _options(cfg, stage, site, tasks), Path(), {})
     slurm.submit(SCRIPT, [stage], job.options, job.environment(site), test=True)
+
+
+def _count(overrides: Sequence[str]) -> int:
+    """Number of settings: composing a thousand of them takes minutes."""
+    swept = OverridesParser.create().parse_overrides(list(overrides))
+    return prod(len(list(one.sweep_iterator())) for one in swept if one.is_sweep_override())
 
 
 def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> str:
@@ -45,16 +58,11 @@ def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> st
 
     Raises:
         ValueError: arguments of a stage that are wrong, several runs, two tasks with one product.
-        SlurmError: more tasks than an array may have, or SLURM refuses; nothing is in the queue.
+        SlurmError: SLURM refuses; nothing is in the queue.
     """
     stage = cfgs[0].hydra.job.name
     cfgs = [_of_a_task(cfg) for cfg in cfgs]
     _refuse_collisions(cfgs, stage)
-    limit = slurm.largest_array()
-    if limit is not None and len(cfgs) > limit:
-        raise slurm.SlurmError(
-            f"{len(cfgs)} settings are more than an array may have here ({limit}): sweep in parts."
-        )
     for cfg in cfgs:
         check_arguments(cfg, stage)
     site, run = make_site(cfgs[0].site), Path(cfgs[0].run)
