@@ -228,7 +228,7 @@ def _does(row: dict) -> str:
     step = f"step {row['step']} of {row['steps'] or '?'}"
     words = {
         "training": f"in training, {step}",
-        "waiting": "waits",
+        "waiting": "waits" + (f" at {step}" if row["step"] else ""),
         "stopped": f"stopped at {step}",
         "failed": "failed" + (f" after {step}" if row["step"] else ""),
     }
