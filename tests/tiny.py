@@ -66,11 +66,11 @@ def trained(run: Path, training: Path, **options: object) -> Path:
 
 
 def all_bytes(folder: Path) -> dict[str, bytes]:
-    """Contents of every file below a folder."""
+    """Contents of every file below a folder, but for the times that its stages took."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "rates.jsonl"
     }
 
 
