@@ -1,7 +1,7 @@
 """What Dask on SLURM costs: rows per second and core, over bare loops of the same function.
 
     slurm/lab.sh start && eval "$(slurm/lab.sh env)"
-    python benchmarks/cluster_overhead.py FOLDER [--rounds 2]
+    python benchmarks/cluster_overhead.py FOLDER [--rounds 2] [--million]
 
 Simulates spectra with the table, a second or two of work for each shard: two bare loops side by
 side (two parts of an array, started here), then the same on two tasks of an allocation and on two
@@ -26,7 +26,7 @@ from hpcsbi.dask_cluster import Local
 from hpcsbi.slurm import jobs
 
 ROOT = Path(__file__).resolve().parents[1]
-CORES, SHARD, SHARDS = 2, 150_000, 30
+CORES, SHARD, SHARDS = 2, 400_000, 14
 ITEMS, PIECE = 1_000_000, 50
 
 
@@ -35,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--million", action="store_true", help="the bounded window, too")
     arguments = parser.parse_args()
     rates: dict[str, list[float]] = {"bare": [], "allocation": [], "slurm": []}
     print(f"{'':12s} {'rows/s and core':>16s} {'start, s':>9s}")
@@ -51,7 +52,8 @@ def main() -> None:
     middle = {way: statistics.median(found) for way, found in rates.items()}
     for way in ("allocation", "slurm"):
         print(f"{way} over bare loops: {middle[way] / middle['bare']:.3f}")
-    million()
+    if arguments.million:
+        million()
 
 
 def options(run: Path) -> list[str]:
@@ -79,7 +81,9 @@ def bare(run: Path) -> None:
 def submitted(run: Path, way: str) -> None:
     """The same on SLURM."""
     chain = ["slurm/pipeline.sh", "overhead", "--stages=tabulate,simulate", "site=lab"]
-    out = call([*chain, f"site.tasks={CORES}", f"cluster={way}", *options(run)])
+    out = call(
+        [*chain, f"site.tasks={CORES}", "site.memory=4000M", f"cluster={way}", *options(run)]
+    )
     number = out.split("simulate   job ")[1].split()[0]
     while jobs([number])[number].active:
         time.sleep(0.5)
