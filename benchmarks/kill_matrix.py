@@ -151,7 +151,8 @@ class Case:
         if done.returncode:
             sys.exit(f"{self.stage}: {done.stderr}")
         lines = (self.run / "slurm" / "jobs.jsonl").read_text().splitlines()
-        return json.loads(lines[-1 if way != "array" else -2])["job"]
+        two = way == "array" and self.stage != "train"  # the tasks, and the job that finishes
+        return json.loads(lines[-2 if two else -1])["job"]
 
     def in_the_middle(self, number: str) -> bool:
         """Wait until some of the work is done and some is not; False if it was too fast."""
