@@ -239,7 +239,6 @@ class Posterior:
                 kept[i] += len(good)
         return theta, log_prob, kept.astype(np.int32), (inside_all / tried).astype(np.float32)
 
-    @torch.no_grad()
     def transform(
         self, z: np.ndarray, flux: np.ndarray, ivar: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -253,10 +252,22 @@ class Posterior:
             theta in its own units, which may lie outside the prior, shape (objects, n, n_theta);
             log |d coordinates / d z| with `Prior.coordinates`, shape (objects, n).
         """
+        return self.mapping(flux, ivar)(z)
+
+    @torch.no_grad()
+    def mapping(
+        self, flux: np.ndarray, ivar: np.ndarray
+    ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """`transform` of some spectra as a function of z, which looks at the spectra once."""
         context, shift = self._context(flux, ivar)
-        base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
-        theta, log_jacobian = self._transform(base, context, shift)
-        return theta, log_jacobian.T.numpy()
+
+        @torch.no_grad()
+        def mapped(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
+            theta, log_jacobian = self._transform(base, context, shift)
+            return theta, log_jacobian.T.numpy()
+
+        return mapped
 
     def _transform(
         self, z: torch.Tensor, context: torch.Tensor, shift: torch.Tensor

@@ -1,0 +1,394 @@
+"""A Markov chain on one posterior, by emcee, that can stop at any block and go on as if it had not.
+
+What mixes: an independent proposal, a mixture of normals fitted to the burn-in and frozen before
+the chain that counts, among differential-evolution moves that keep it honest where the mixture is
+thin. Plain stretch moves, those of the paper, are the other choice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import emcee
+import numpy as np
+
+from hpcsbi.mixture import Mixture, adapted
+from hpcsbi.spaces import Space
+from hpcsbi.weights import effective_sample_size, normalised, systematic
+
+__all__ = [
+    "MOVES",
+    "Chain",
+    "Diagnostics",
+    "Settings",
+    "Target",
+    "advance",
+    "begin",
+    "diagnose",
+    "explore",
+    "finished",
+    "split_rhat",
+]
+
+MOVES = ("mixed", "stretch")
+KEPT = 4096  # steps kept at most; of longer chains every 2nd, 4th, ... is kept
+COMPONENTS = 8  # normals of the independent proposal
+ROUNDS, DRAWS, GOOD = 20, 4000, 0.3  # of explore; it ends when so large a share of draws counts
+LEAST_TAUS, LARGEST_RHAT = 50, 1.01
+
+
+@dataclass(frozen=True)
+class Target:
+    """ln of likelihood times prior in a space.
+
+    Arguments:
+        log_likelihood: of theta in its own units, shape (n, n_theta) -> (n,).
+        space: coordinates.
+    """
+
+    log_likelihood: Callable[[np.ndarray], np.ndarray]
+    space: Space
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        """ln density at z, shape (n,); -inf outside the prior, where nothing is evaluated."""
+        theta, log_prob = self.space(z)
+        inside = np.isfinite(log_prob)
+        if inside.any():
+            log_prob[inside] += self.log_likelihood(theta[inside])
+        return log_prob
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a chain is run.
+
+    Arguments:
+        moves: one of MOVES.
+        burn_in: steps of rounds that do not count. After each one the proposal is fitted again
+            ("mixed"), or the walkers start again around the best of them ("stretch").
+        steps: the chain that counts ends here at the latest.
+        converge: it ends as soon as it has converged.
+        block: steps between two looks at it, more in long chains.
+
+    Raises:
+        ValueError: unknown moves, or counts below 1.
+    """
+
+    moves: str
+    burn_in: Sequence[int]
+    steps: int
+    converge: bool
+    block: int
+
+    def __post_init__(self) -> None:
+        if self.moves not in MOVES:
+            raise ValueError(f"fit.moves is {self.moves!r}: choose from {', '.join(MOVES)}.")
+        if min(self.steps, self.block, *self.burn_in) < 1:
+            raise ValueError(
+                f"fit.steps={self.steps}, fit.block={self.block}, fit.burn_in={self.burn_in}: "
+                "at least 1 each."
+            )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """State and past of a chain; numbers only, so that it can be kept in a file.
+
+    Arguments:
+        z: walkers, shape (walkers, n_theta).
+        log_prob: of the walkers, shape (walkers,).
+        random: key of the Mersenne twister.
+        twister: its position, and the normal deviate that it may hold (has_gauss, gauss).
+        shares, means, covariances: of the independent proposal (`Mixture`).
+        past: kept positions of this round, z in burn-in and `Prior.coordinates` in the chain that
+            counts, shape (kept, walkers, n_theta).
+        past_log_prob: ln posterior density of `past`, not normalised, shape (kept, walkers).
+        round: number of finished rounds of burn-in.
+        steps: steps of this round.
+        every: one step in so many is kept.
+        accepted: moves accepted in this round, over all walkers.
+    """
+
+    z: np.ndarray
+    log_prob: np.ndarray
+    random: np.ndarray
+    twister: np.ndarray
+    shares: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    past: np.ndarray
+    past_log_prob: np.ndarray
+    round: int = 0
+    steps: int = 0
+    every: int = 1
+    accepted: int = 0
+
+    @property
+    def proposal(self) -> Mixture:
+        """The independent proposal."""
+        return Mixture(self.shares, self.means, self.covariances)
+
+
+def begin(
+    target: Target, z: np.ndarray, rng: np.random.Generator, proposal: Mixture | None = None
+) -> Chain:
+    """A chain before its first step.
+
+    Arguments:
+        target: what is sampled.
+        z: first walkers, shape (walkers, n_theta).
+        rng: seeds the chain.
+        proposal: the first independent proposal, by default the normal about zero: of a flow's
+            base space and, as probits, of the prior.
+
+    Raises:
+        ValueError: a walker where the density is zero.
+    """
+    log_prob = target(z)
+    if not np.isfinite(log_prob).all():
+        raise ValueError(
+            f"{(~np.isfinite(log_prob)).sum()} of {len(z)} walkers start where the posterior is "
+            "zero: start them elsewhere (fit.start)."
+        )
+    first = proposal or Mixture.normal(z.shape[1])
+    random = np.random.RandomState(rng.integers(2**32, size=8, dtype=np.uint32))
+    normals = (first.shares, first.means, first.covariances)
+    none = np.empty((0, *z.shape)), np.empty((0, len(z)))
+    return Chain(z, log_prob, *_packed(random), *normals, *none)
+
+
+def explore(
+    target: Target, first: Mixture, walkers: int, rng: np.random.Generator
+) -> tuple[np.ndarray, Mixture]:
+    """Walkers near the posterior, and a proposal fitted to it: importance sampling in rounds.
+
+    Each round fits normals to the weighted draws of the one before, flattened while they are few,
+    and so comes down from the prior to a posterior that is e^20 times smaller in some ten rounds.
+    What is still wrong here costs the chain time, not truth.
+
+    Arguments:
+        target: what is sampled.
+        first: proposal of the first round.
+        walkers: number of them.
+        rng: makes the draws.
+
+    Returns:
+        z, shape (walkers, n_theta), and the proposal.
+
+    References:
+        Cappe et al. 2008, Stat. Comput. 18, 447 (population Monte Carlo).
+    """
+    proposal = first
+    for _ in range(ROUNDS):
+        z = proposal.sample(DRAWS, rng)
+        log_weights = target(z) - proposal.log_prob(z)
+        proposal = adapted(z, log_weights, COMPONENTS, rng)
+        if effective_sample_size(log_weights) > GOOD * DRAWS:
+            break
+    some = np.isfinite(log_weights)
+    if not some.any():
+        raise ValueError("no draw has a posterior density above zero: is the flux finite?")
+    weights = _flattened(log_weights, walkers)
+    return z[rng.permutation(systematic(weights, walkers, rng.random()))], proposal
+
+
+def advance(chain: Chain, target: Target, settings: Settings) -> Chain:
+    """The chain one block later; burn-in moves on to its next round when one is done."""
+    burning = chain.round < len(settings.burn_in)
+    end = settings.burn_in[chain.round] if burning else settings.steps
+    chain = _run(chain, target, settings, min(_block(chain, settings), end - chain.steps))
+    return _next_round(chain, target, settings) if burning and chain.steps == end else chain
+
+
+def finished(chain: Chain, settings: Settings) -> bool:
+    """True when no further block is wanted."""
+    if chain.round < len(settings.burn_in) or chain.steps == 0:
+        return False
+    return chain.steps >= settings.steps or (settings.converge and diagnose(chain).converged)
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What a chain says about itself, for each parameter in `Prior.coordinates`.
+
+    Arguments:
+        tau: integrated autocorrelation time in steps, shape (n_theta,).
+        rhat: split R-hat over the walkers, shape (n_theta,).
+        ess: independent draws, shape (n_theta,).
+        acceptance: share of moves accepted.
+        converged: at least 50 times tau long, and R-hat below 1.01, for every parameter.
+    """
+
+    tau: np.ndarray
+    rhat: np.ndarray
+    ess: np.ndarray
+    acceptance: float
+    converged: bool
+
+
+def diagnose(chain: Chain) -> Diagnostics:
+    """Judge the chain that counts.
+
+    References:
+        Goodman & Weare 2010, CAMCoS 5, 65 (tau, as emcee estimates it).
+    """
+    walkers, n_theta = chain.z.shape
+    if chain.past.shape[0] < 4:
+        unknown = np.full(n_theta, np.nan)
+        return Diagnostics(unknown, unknown, unknown, np.nan, False)
+    past = chain.past.astype(float)
+    tau = emcee.autocorr.integrated_time(past, tol=0, quiet=True) * chain.every
+    rhat = split_rhat(past)
+    return Diagnostics(
+        tau,
+        rhat,
+        walkers * chain.steps / tau,
+        chain.accepted / (walkers * chain.steps),
+        bool((chain.steps >= LEAST_TAUS * tau).all() and (rhat < LARGEST_RHAT).all()),
+    )
+
+
+def split_rhat(past: np.ndarray) -> np.ndarray:
+    """Potential scale reduction of chains cut into halves, shape (n_theta,).
+
+    Of n steps of a converged ensemble it is about 1 + tau / n: 1.01 takes a hundred tau.
+
+    Arguments:
+        past: shape (steps, walkers, n_theta).
+
+    References:
+        Gelman et al. 2013, Bayesian Data Analysis, section 11.4.
+    """
+    half = len(past) // 2
+    halves = np.concatenate([past[:half], past[half : 2 * half]], axis=1)
+    within = halves.var(axis=0, ddof=1).mean(0)
+    between = halves.mean(axis=0).var(axis=0, ddof=1)
+    variance = within * (half - 1) / half + between
+    return np.sqrt(variance / np.where(within > 0, within, np.nan))
+
+
+def _flattened(log_weights: np.ndarray, least: int) -> np.ndarray:
+    """Weights, flattened until so many draws count that walkers differ from each other."""
+    powers = 0.7 ** np.arange(30)
+    some = (power * log_weights for power in powers)
+    return normalised(next((w for w in some if effective_sample_size(w) >= least), log_weights))
+
+
+def _block(chain: Chain, settings: Settings) -> int:
+    """Steps of the next block: looks are rarer in long chains, for they take long."""
+    return settings.block * max(1, chain.steps // (4 * settings.block))
+
+
+def _run(chain: Chain, target: Target, settings: Settings, steps: int) -> Chain:
+    """Some steps, kept with those before."""
+    walkers, n_theta = chain.z.shape
+    moves = _moves(settings.moves, chain.proposal)
+    sampler = emcee.EnsembleSampler(walkers, n_theta, target, moves=moves, vectorize=True)
+    now = emcee.State(chain.z, chain.log_prob, random_state=_twister(chain).get_state())
+    run = sampler.sample(now, iterations=steps, store=False, skip_initial_state_check=True)
+    seen, accepted, before = [], 0, chain.z
+    for i, state in enumerate(run, chain.steps + 1):
+        accepted += int((state.coords != before).any(1).sum())
+        before = state.coords.copy()  # emcee changes its state in place
+        if i % chain.every == 0:
+            seen.append((before, state.log_prob.copy()))
+    if chain.round == len(settings.burn_in):
+        seen = _in_coordinates(target.space, seen)
+    random, numbers = _packed(sampler._random)
+    return _thinned(
+        replace(
+            chain,
+            z=before,
+            log_prob=state.log_prob.copy(),
+            random=random,
+            twister=numbers,
+            past=np.concatenate([chain.past, *(z[None] for z, _ in seen)]),
+            past_log_prob=np.concatenate([chain.past_log_prob, *(p[None] for _, p in seen)]),
+            steps=chain.steps + steps,
+            accepted=chain.accepted + accepted,
+        )
+    )
+
+
+def _in_coordinates(
+    space: Space, seen: list[tuple[np.ndarray, np.ndarray]]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Positions and log densities in `Prior.coordinates`."""
+    if not seen:
+        return []
+    z, log_prob = (np.stack(values) for values in zip(*seen, strict=True))
+    theta, log_density = space(z.reshape(-1, z.shape[-1]))
+    coordinates = space.prior.coordinates(theta).reshape(z.shape)
+    log_prob = log_prob - log_density.reshape(log_prob.shape) - space.log_volume
+    return list(zip(coordinates, log_prob, strict=True))
+
+
+def _thinned(chain: Chain) -> Chain:
+    """Every second kept step while there are too many; the k-th is step (k + 1) * every."""
+    while len(chain.past) > KEPT:
+        past, log_prob = chain.past[1::2], chain.past_log_prob[1::2]
+        chain = replace(chain, past=past, past_log_prob=log_prob, every=2 * chain.every)
+    return chain
+
+
+def _next_round(chain: Chain, target: Target, settings: Settings) -> Chain:
+    """The chain after a round of burn-in, its past forgotten."""
+    rng = _twister(chain)
+    if settings.moves == "mixed":
+        late = chain.past[len(chain.past) // 2 :].reshape(-1, chain.z.shape[1])
+        new = adapted(late, np.zeros(len(late)), COMPONENTS, rng)
+        chain = replace(chain, shares=new.shares, means=new.means, covariances=new.covariances)
+    elif chain.round + 1 < len(settings.burn_in):
+        z = _ball(chain, target, rng)
+        chain = replace(chain, z=z, log_prob=target(z))
+    random, numbers = _packed(rng)
+    chain = replace(chain, random=random, twister=numbers, round=chain.round + 1)
+    return replace(
+        chain, past=chain.past[:0], past_log_prob=chain.past_log_prob[:0], steps=0, every=1,
+        accepted=0,
+    )  # fmt: skip
+
+
+def _ball(chain: Chain, target: Target, rng: np.random.RandomState) -> np.ndarray:
+    """Walkers around the best one so far, as wide as the better half of them is now.
+
+    References:
+        Johnson et al. 2021, ApJS 254, 22 (Prospector starts its walkers again after each round).
+    """
+    at = np.unravel_index(chain.past_log_prob.argmax(), chain.past_log_prob.shape)
+    better = chain.z[chain.log_prob >= np.median(chain.log_prob)]
+    spread = np.cov(better.T) + 1e-12 * np.eye(chain.z.shape[1])
+    z = chain.z.copy()
+    for _ in range(20):
+        new = rng.multivariate_normal(chain.past[at], spread, len(z))
+        inside = np.isfinite(target.space(new)[1])
+        z[inside] = new[inside]
+    return z
+
+
+def _moves(kind: str, proposal: Mixture) -> list[tuple[emcee.moves.Move, float]]:
+    if kind == "stretch":
+        return [(emcee.moves.StretchMove(), 1.0)]
+
+    def independent(z: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+        new = proposal.sample(len(z), rng)
+        return new, proposal.log_prob(z) - proposal.log_prob(new)
+
+    return [
+        (emcee.moves.MHMove(independent), 0.5),
+        (emcee.moves.DEMove(), 0.4),
+        (emcee.moves.DESnookerMove(), 0.1),
+    ]
+
+
+def _packed(random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    """State of a Mersenne twister as arrays."""
+    _, key, *numbers = random.get_state()
+    return key.copy(), np.array(numbers, dtype=float)
+
+
+def _twister(chain: Chain) -> np.random.RandomState:
+    """Inverse of `_packed`."""
+    random = np.random.RandomState()
+    position, has_gauss, gauss = chain.twister
+    random.set_state(("MT19937", chain.random, int(position), int(has_gauss), gauss))
+    return random
