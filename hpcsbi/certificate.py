@@ -24,8 +24,9 @@ from hpcsbi.weights import (
     weighted_quantiles,
 )
 
-__all__ = ["COLUMNS", "ORIGINS", "RESCUE", "Certificate", "Step", "certify", "strong"]
+__all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "RESCUE", "Certificate", "Step", "certify", "strong"]
 
+QUANTILES = {"p2_5": 0.025, "p16": 0.16, "p50": 0.5, "p84": 0.84, "p97_5": 0.975}
 ORIGINS = ("flow", "reweighted", "mcmc")  # what the catalogue's quantiles may come from
 LARGEST_K = 0.7
 FEWEST = 200  # effective draws: quantiles are good to a tenth of a standard deviation

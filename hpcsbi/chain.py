@@ -5,8 +5,8 @@ the chain that counts, among differential-evolution moves that keep it honest wh
 thin. Plain stretch moves, those of the paper, are the other choice.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import emcee
 import numpy as np
@@ -126,6 +126,15 @@ class Chain:
     def proposal(self) -> Mixture:
         """The independent proposal."""
         return Mixture(self.shares, self.means, self.covariances)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """All fields as arrays, from which `Chain.from_tensors` makes an equal chain."""
+        return {one.name: np.array(getattr(self, one.name)) for one in fields(self)}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> "Chain":
+        """Inverse of `tensors`."""
+        return cls(**{name: a if a.ndim else int(a) for name, a in tensors.items()})
 
 
 def begin(

@@ -192,7 +192,7 @@ def in_window(
         check: called every two seconds; raises when the executor is not there any more.
 
     Raises:
-        OutOfTime: the job ends before the pieces are done.
+        OutOfTime: the job ends before the pieces are done, or a piece says so.
     """
     queue, flight, longest, left = iter(pieces), {}, 0.0, True
     submit = partial(executor.submit, _timed, function)
@@ -322,6 +322,8 @@ def _outcome(future: Future) -> Outcome:
     error = future.exception()
     if error is None:
         return future.result()
+    if isinstance(error, OutOfTime):  # the piece has kept what it had done
+        raise error
     reason = "".join(traceback.format_exception(error, limit=-4)).rstrip()
     if type(error).__name__ == "KilledWorker":
         reason = f"{error}\n{KILLED}"

@@ -4,7 +4,7 @@ from enum import IntFlag
 
 import numpy as np
 
-__all__ = ["MEANINGS", "Flag", "counts", "legend", "names"]
+__all__ = ["MEANINGS", "NOT_INFERRED", "Flag", "counts", "legend", "names"]
 
 
 class Flag(IntFlag):
@@ -55,6 +55,9 @@ MEANINGS = {
     Flag.OLDER_THAN_UNIVERSE: "draws older than the Universe at this redshift",
     Flag.WEAK_WEIGHTS: "no proposal gave good importance weights: the flow's numbers, unchecked",
 }
+
+# Nothing is inferred for these.
+NOT_INFERRED = Flag.NO_DATA | Flag.UNREADABLE
 
 
 def legend() -> dict:

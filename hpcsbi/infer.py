@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
-from hpcsbi.certificate import COLUMNS, ORIGINS, certify, strong
+from hpcsbi.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
 from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.files import write_parquet
-from hpcsbi.flags import Flag, counts, legend
+from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import of_simulator
 from hpcsbi.predictive import predict
@@ -20,9 +20,7 @@ from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["infer"]
 
-QUANTILES = {"p2_5": 0.025, "p16": 0.16, "p50": 0.5, "p84": 0.84, "p97_5": 0.975}
 EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
-NOT_INFERRED = Flag.NO_DATA | Flag.UNREADABLE
 HIGH_FLOOR = 0.05
 IMPROBABLE = 1e-3
 FEW_ACCEPTED = 0.05

@@ -7,7 +7,9 @@ import numpy as np
 __all__ = ["generator", "object_seed"]
 
 # The numbers are part of the contract: a stage keeps its own for ever.
-STAGES = {"tabulate": 1, "simulate": 2, "augment": 3, "train": 4, "calibrate": 5, "infer": 6}
+STAGES = {
+    "tabulate": 1, "simulate": 2, "augment": 3, "train": 4, "calibrate": 5, "infer": 6, "fit": 7,
+}  # fmt: skip
 
 
 def generator(seed: int, stage: str, *pieces: int) -> np.random.Generator:

@@ -167,6 +167,10 @@ class Store:
         """Forget an earlier failure."""
         self._mark(shard, "failed").unlink(missing_ok=True)
 
+    def forget(self, shard: int) -> None:
+        """Have a shard made again by the next run."""
+        self._mark(shard).unlink(missing_ok=True)
+
     def failure(self, shard: int) -> str:
         """The reason that `mark_failed` noted."""
         return self._mark(shard, "failed").read_text()

@@ -10,9 +10,8 @@ from hydra.utils import instantiate
 
 CONF = Path(__file__).parents[1] / "conf"
 STAGES = (
-    "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "report", "status",
-    "plan",
-    "compare",
+    "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "fit", "report",
+    "status", "plan", "compare",
 )  # fmt: skip
 EXPERIMENTS = [None, *sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))]
 GROUPS = sorted(

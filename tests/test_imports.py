@@ -8,9 +8,8 @@ import hpcsbi
 PACKAGE = Path(hpcsbi.__file__).parent
 MODULES = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 STAGES = {
-    "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "report", "status",
-    "plan",
-    "compare",
+    "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "fit", "report",
+    "status", "plan", "compare",
 }  # fmt: skip
 # What each edge may know of the others.
 EDGES = {

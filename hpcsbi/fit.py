@@ -1,0 +1,386 @@
+"""Fit: converged MCMC of chosen spectra, the yardstick of the flow, fits.zarr.
+
+One object is one shard, so all ways of the cluster work, and inside an object the chain is kept in
+a checkpoint after every block: a kill costs a block, and the bytes are those of a run without it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpcsbi.artifacts import load_posterior, refuse_other_settings
+from hpcsbi.certificate import QUANTILES
+from hpcsbi.chain import Chain, Settings, advance, diagnose, finished
+from hpcsbi.cluster import Cluster, run_shards
+from hpcsbi.deadline import OutOfTime, leaves
+from hpcsbi.files import load_weights, save_weights, write_parquet
+from hpcsbi.flags import NOT_INFERRED, Flag, legend
+from hpcsbi.flow import Posterior
+from hpcsbi.likelihood import Likelihood, of_simulator
+from hpcsbi.seeds import generator, object_seed
+from hpcsbi.sps import Physics, direct_spectra
+from hpcsbi.starts import STARTS, started
+from hpcsbi.store import Array, Store, create, open_complete, open_store
+
+__all__ = ["fit"]
+
+ENGINES, LIKELIHOODS = ("table", "prospector"), ("simulator", "given")
+STATES = ".states"  # folder in the store: chains under way, and those that have not converged
+
+
+def fit(
+    out: str,
+    flow: str,
+    spectra: str,
+    catalogue: str | None,
+    objects: int | Sequence[str] | None,
+    engine: str,
+    start: str,
+    likelihood: str,
+    moves: str,
+    walkers: int,
+    burn_in: Sequence[int],
+    steps: int,
+    converge: bool,
+    block: int,
+    draws: int,
+    shard: int,
+    seed: int,
+    cluster: Cluster,
+) -> None:
+    """Sample the posterior of chosen spectra by emcee until it has converged.
+
+    A chain that has not when its budget ends is kept with `converged` false; a later call with
+    more `steps` goes on from there. Quantiles of converged chains go into catalogue.parquet with
+    origin "mcmc", and take the flag WEAK_WEIGHTS away; catalogue.zarr stays as it is, and `infer`
+    writes the Parquet file without them again.
+
+    Arguments:
+        out: the store to write, fits.zarr.
+        flow: folder of the trained flow: it gives prior, table and noise, and `start` may use it.
+        spectra: the store of spectra.
+        catalogue: catalogue.zarr of this flow and these spectra; None for none.
+        objects: ids, or a number of first rows; None for those that the catalogue flags
+            WEAK_WEIGHTS.
+        engine: "table", or "prospector" for FSPS itself (0.05 s a likelihood; takes SPS_HOME).
+        start: "flow" (and the flow's base space), or without the flow "prior" or "optimiser".
+        likelihood: "simulator" (what trained the flow) or "given" (the quoted sigma, the paper's).
+        moves: "mixed", or "stretch" for plain stretch moves in the prior's box.
+        walkers: number of them.
+        burn_in: steps of the rounds that do not count.
+        steps: longest chain.
+        converge: end as soon as a chain has converged; else after `steps`.
+        block: steps between two checkpoints, more in long chains.
+        draws: draws that the store keeps, equally spaced in the chain.
+        shard: objects in a shard.
+        seed: seed of the chains; that of an object depends on it and on the object's id only.
+        cluster: where to run.
+
+    Raises:
+        Mismatch: spectra on another grid than the flow's, or another catalogue.
+        ValueError: an unknown choice or id.
+        OutOfTime: the job ends first; the same command goes on.
+    """
+    _check(engine, start, likelihood, walkers)
+    chain = Settings(moves, burn_in, steps, converge, block)
+    posterior, source = load_posterior(flow), open_complete(spectra, "ingest")
+    if posterior.ssp is None:
+        raise ValueError(f"{flow} has no ssp.zarr: run jobs/tabulate.py and train again.")
+    refuse_other_settings(
+        spectra,
+        source.settings["grid"],
+        posterior.grid.settings(),
+        "Ingest the spectra on the flow's grid (asked), or name another fit.flow.",
+    )
+    merged = _catalogue(catalogue, objects, posterior, source)
+    rows = _chosen(objects, source, merged)
+    if not len(rows):
+        print("fit: no spectrum is asked for (fit.objects), and none has weak weights.")
+        return
+    settings = {
+        "flow": posterior.settings,
+        "spectra": source.settings,
+        "rows": rows.tolist(),
+        "engine": engine,
+        "start": start,
+        "likelihood": likelihood,
+        "chain": {name: value for name, value in asdict(chain).items() if name != "steps"},
+        "walkers": walkers,
+        "draws": draws,
+        "seed": seed,
+    }
+    notice = posterior.notice or source.attributes.get("notice", "")
+    store = create(out, _arrays(len(rows), posterior, draws), settings, shard, {"notice": notice})
+    _take_up(store, steps, cluster.part())
+    run_shards(partial(_fit_shard, _Run(out, flow, spectra, chain)), store, cluster, "fit")
+    if merged is not None:
+        _merge(merged, store, posterior.names, notice)
+    _tell(store, notice)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every shard needs."""
+
+    out: str
+    flow: str
+    spectra: str
+    chain: Settings
+
+
+def _check(engine: str, start: str, likelihood: str, walkers: int) -> None:
+    for name, value, choices in (
+        ("engine", engine, ENGINES),
+        ("start", start, STARTS),
+        ("likelihood", likelihood, LIKELIHOODS),
+    ):
+        if value not in choices:
+            raise ValueError(f"fit.{name} is {value!r}: choose from {', '.join(choices)}.")
+    if walkers < 16 or walkers % 2:
+        raise ValueError(f"fit.walkers={walkers}: an even number from 16.")
+
+
+def _catalogue(
+    catalogue: str | None, objects: int | Sequence[str] | None, posterior: Posterior, source: Store
+) -> Store | None:
+    """The catalogue to merge into; none where none is asked for, or there yet."""
+    if catalogue is None or (objects is not None and not Path(catalogue).exists()):
+        if objects is None:
+            raise ValueError("fit.objects and fit.catalogue are both null: what is to be fitted?")
+        return None
+    store = open_complete(catalogue, "infer")
+    refuse_other_settings(
+        catalogue,
+        {name: store.settings[name] for name in ("flow", "spectra")},
+        {"flow": posterior.settings, "spectra": source.settings},
+        "Name the catalogue of this flow and these spectra, or fit.catalogue=null.",
+    )
+    return store
+
+
+def _chosen(
+    objects: int | Sequence[str] | None, source: Store, catalogue: Store | None
+) -> np.ndarray:
+    """Rows of the spectra that are fitted."""
+    if objects is None:
+        return np.flatnonzero(catalogue.read("flags") & Flag.WEAK_WEIGHTS)
+    if isinstance(objects, int):
+        return np.arange(min(objects, source.rows))
+    known = {str(name): row for row, name in enumerate(source.read("id"))}
+    unknown = [name for name in map(str, objects) if name not in known]
+    if unknown:
+        raise ValueError(f"fit.objects: {source.path} has no spectrum {unknown[0]!r}.")
+    return np.array([known[str(name)] for name in objects], dtype=int)
+
+
+def _arrays(rows: int, posterior: Posterior, draws: int) -> dict[str, Array]:
+    row, parameters = {"row": rows}, {"parameter": len(posterior.names)}
+    each = {**row, **parameters}
+    names = np.array(posterior.names, dtype=object)
+    return {
+        "parameter": Array(parameters, "string", values=names),
+        "level": Array(
+            {"level": len(QUANTILES)}, "float64", values=np.array([*QUANTILES.values()])
+        ),
+        "id": Array(row, "string"),
+        "spectrum": Array(row, "int64", {"long_name": "row of the spectra and the catalogue"}),
+        "zred": Array(row, "float64"),
+        "samples": Array({**row, "draw": draws, **parameters}, "float32"),
+        "log_prob": Array(
+            {**row, "draw": draws},
+            "float64",
+            {"long_name": "ln of likelihood times prior, where the prior is flat"},
+        ),
+        "quantiles": Array({**row, "level": len(QUANTILES), **parameters}, "float32"),
+        "tau": Array(each, "float32", {"long_name": "integrated autocorrelation time in steps"}),
+        "rhat": Array(each, "float32", {"long_name": "split R-hat over the walkers"}),
+        "ess": Array(each, "float32", {"long_name": "independent draws in the whole chain"}),
+        "n_steps": Array(row, "int32", {"long_name": "steps after burn-in; 0: not fitted"}),
+        "acceptance": Array(row, "float32", {"long_name": "share of moves accepted"}),
+        "converged": Array(row, "bool", {"long_name": "50 autocorrelation times, R-hat < 1.01"}),
+    }
+
+
+def _take_up(store: Store, steps: int, part: tuple[int, int] | None) -> None:
+    """Have the shards made again whose chains have not converged and may be longer now."""
+    index, count = part or (0, 1)
+    states = store.states()
+    for shard in store.shards[index::count]:
+        rows = store.rows_of(shard)
+        if states[shard] == "done":
+            short = ~store.read("converged", rows) & (store.read("n_steps", rows) < steps)
+            kept = [_state(store, row).exists() for row in range(rows.start, rows.stop)]
+            if (short & kept).any():
+                store.forget(shard)
+
+
+def _state(store: Store, row: int) -> Path:
+    return store.path / STATES / f"{row:06d}.safetensors"
+
+
+def _fit_shard(run: _Run, shard: int) -> int:
+    torch.set_num_threads(1)
+    store, source, posterior = (
+        Store(Path(run.out)),
+        open_store(run.spectra),
+        load_posterior(run.flow),
+    )
+    settings, rows = store.settings, store.rows_of(shard)
+    spectra = np.array(settings["rows"])[rows]
+    names = ("id", "zred", "flux", "ivar", "flags")
+    ids, zred, flux, ivar, flags = (source.read(name, spectra) for name in names)
+    usable = flags & NOT_INFERRED == 0
+    if settings["start"] == "flow":
+        seen = torch.from_numpy(flux), torch.from_numpy(ivar)
+        usable &= posterior.representation.usable(*seen).numpy()
+    columns = _nothing(len(ids), len(posterior.names), settings["draws"])
+    columns |= {"id": ids, "zred": zred, "spectrum": spectra}
+    for i in np.flatnonzero(usable):
+        limit = float(zred[i]) if posterior.prior.bound_age else None
+        chain = _sampled(run, store, rows.start + i, posterior, ids[i], (flux[i], ivar[i], limit))
+        for name, value in _row(chain, posterior, settings["draws"]).items():
+            columns[name][i] = value
+    store.write(shard, **columns)
+    for i in np.flatnonzero(columns["converged"]):
+        _state(store, rows.start + i).unlink(missing_ok=True)
+    return len(ids)
+
+
+def _nothing(rows: int, n_theta: int, draws: int) -> dict[str, np.ndarray]:
+    """Columns of rows that are not fitted."""
+    nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
+    return {
+        "samples": nan((rows, draws, n_theta)),
+        "log_prob": nan((rows, draws)).astype(float),
+        "quantiles": nan((rows, len(QUANTILES), n_theta)),
+        **{name: nan((rows, n_theta)) for name in ("tau", "rhat", "ess")},
+        "n_steps": np.zeros(rows, np.int32),
+        "acceptance": nan(rows),
+        "converged": np.zeros(rows, bool),
+    }
+
+
+def _sampled(
+    run: _Run,
+    store: Store,
+    row: int,
+    posterior: Posterior,
+    name: str,
+    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+) -> Chain:
+    """The chain of one object, from its checkpoint or from the start, to its end."""
+    settings, path = store.settings, _state(store, row)
+    rng = generator(object_seed(settings["seed"], str(name)), "fit")
+    scout, log_likelihood = _log_likelihoods(posterior, settings, *spectrum[:2])
+    target, first = started(
+        settings["start"], run.chain.moves, posterior, spectrum, scout, log_likelihood,
+        settings["walkers"], rng,
+    )  # fmt: skip
+    chain = Chain.from_tensors(load_weights(path)[0]) if path.exists() else first()
+    longest = 0.0
+    while not finished(chain, run.chain):
+        if not leaves(2 * longest):
+            raise OutOfTime(f"{store.path}: stopped in {name} at step {chain.steps}")
+        began = time.monotonic()
+        chain = advance(chain, target, run.chain)
+        save_weights(path, chain.tensors(), {})
+        longest = max(longest, time.monotonic() - began)
+    return chain
+
+
+def _log_likelihoods(
+    posterior: Posterior, settings: dict, flux: np.ndarray, ivar: np.ndarray
+) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
+    """ln likelihood of theta by the table, and by the engine asked for."""
+    # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+    seen = torch.tensor(flux)[None], torch.tensor(ivar)[None]
+    simulated = of_simulator(
+        posterior.ssp, posterior.names, posterior.settings["training"]["noise"]
+    )
+    given = Likelihood(posterior.ssp, posterior.names, "given")
+    likelihood = simulated if settings["likelihood"] == "simulator" else given
+    table = partial(_by_table, likelihood, *seen)
+    if settings["engine"] == "table":
+        return table, table
+    physics = Physics(**posterior.settings["training"]["simulations"]["physics"])
+    return table, partial(_by_fsps, likelihood, posterior.grid, physics, *seen)
+
+
+@torch.no_grad()
+def _by_table(
+    likelihood: Likelihood, flux: torch.Tensor, ivar: torch.Tensor, theta: np.ndarray
+) -> np.ndarray:
+    return likelihood(flux, ivar, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
+
+
+def _by_fsps(
+    likelihood: Likelihood,
+    grid: object,
+    physics: Physics,
+    flux: torch.Tensor,
+    ivar: torch.Tensor,
+    theta: np.ndarray,
+) -> np.ndarray:
+    """ln likelihood of spectra by FSPS, -inf for those that it cannot make."""
+    names = likelihood.names
+    model, _ = direct_spectra(theta, names, grid, physics)
+    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else np.zeros(len(theta))
+    seen = torch.from_numpy(model)[None], torch.from_numpy(floor)[None]
+    return likelihood.of_model(flux, ivar, *seen)[0][0].numpy()
+
+
+def _row(chain: Chain, posterior: Posterior, draws: int) -> dict[str, np.ndarray]:
+    """Columns of one object."""
+    found = diagnose(chain)
+    coordinates = chain.past.reshape(-1, chain.past.shape[-1])
+    theta = posterior.prior.theta(coordinates)
+    chosen = np.linspace(0, len(theta) - 1, draws).astype(int)
+    return {
+        "samples": theta[chosen],
+        "log_prob": chain.past_log_prob.reshape(-1)[chosen],
+        "quantiles": np.quantile(theta, list(QUANTILES.values()), axis=0),
+        "tau": found.tau,
+        "rhat": found.rhat,
+        "ess": found.ess,
+        "n_steps": chain.steps,
+        "acceptance": found.acceptance,
+        "converged": found.converged,
+    }
+
+
+def _merge(catalogue: Store, fits: Store, names: tuple[str, ...], notice: str) -> None:
+    """Write catalogue.parquet again, with the quantiles of converged chains."""
+    columns = {
+        name: catalogue.read(name)
+        for name in catalogue.attributes["sharded"]
+        if catalogue.group[name].ndim == 1
+    }
+    good = fits.read("converged")
+    rows, quantiles = fits.read("spectrum")[good], fits.read("quantiles")[good]
+    for j, name in enumerate(names):
+        for i, level in enumerate(QUANTILES):
+            columns[f"{name}_{level}"][rows] = quantiles[:, i, j]
+    columns.setdefault("origin", np.full(catalogue.rows, "flow", object))
+    columns["origin"] = columns["origin"].astype(object)
+    columns["origin"][rows] = "mcmc"
+    columns["flags"][rows] &= ~int(Flag.WEAK_WEIGHTS)
+    header = {"notice": notice, "flags": legend()["comment"]}
+    write_parquet(catalogue.path.with_suffix(".parquet"), columns, header)
+
+
+def _tell(store: Store, notice: str) -> None:
+    steps, converged = store.read("n_steps"), store.read("converged")
+    fitted, short = int((steps > 0).sum()), (steps > 0) & ~converged
+    print(f"{store.path}: {converged.sum()} of {store.rows} chains converged.")
+    if fitted < store.rows:
+        print(f"  {store.rows - fitted} spectra have too few valid pixels and are not fitted.")
+    if short.any():
+        name = store.read("id")[short][0]
+        print(f"  {short.sum()} need more steps (first: {name}): run again with larger fit.steps.")
+    if notice:
+        print(notice)

@@ -1,0 +1,136 @@
+"""Where a chain starts: the flow's draws, the prior, or the best fit; and in which space.
+
+Only the first leans on the flow. A posterior that the other two give as well is not its doing.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import minimize
+
+from hpcsbi.chain import Chain, Target, begin, explore
+from hpcsbi.flow import Posterior
+from hpcsbi.mixture import Mixture
+from hpcsbi.prior import Prior
+from hpcsbi.spaces import Base, Box, Probit, Space
+
+__all__ = ["STARTS", "started"]
+
+STARTS = ("flow", "prior", "optimiser")
+TRIED = 4000  # prior draws, the best of which is where the optimiser starts
+NEAR = 0.05  # width in probits of what is tried first around the best fit
+
+LogLikelihood = Callable[[np.ndarray], np.ndarray]
+
+
+def started(
+    start: str,
+    moves: str,
+    posterior: Posterior,
+    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+    scout: LogLikelihood,
+    log_likelihood: LogLikelihood,
+    walkers: int,
+    rng: np.random.Generator,
+) -> tuple[Target, Callable[[], Chain]]:
+    """What is sampled, and a function that makes the chain before its first step.
+
+    Arguments:
+        start: one of STARTS.
+        moves: one of `chain.MOVES`; the plain stretch moves walk in the box.
+        posterior: the flow.
+        spectrum: flux, ivar of shape (pixels,) and redshift or None.
+        scout: cheap log likelihood of theta that finds the first walkers.
+        log_likelihood: that of the chain.
+        walkers: number of them.
+        rng: makes the start and seeds the chain.
+
+    Raises:
+        ValueError: an unknown start.
+    """
+    if start not in STARTS:
+        raise ValueError(f"fit.start is {start!r}: choose from {', '.join(STARTS)}.")
+    prior, zred = posterior.prior, spectrum[2]
+    if moves == "stretch":
+        space: Space = Box(prior, zred)
+    else:
+        space = Base(posterior, *spectrum) if start == "flow" else Probit(prior, zred)
+    target = Target(log_likelihood, space)
+
+    def first() -> Chain:
+        proposal = None
+        if moves == "stretch":
+            z = space.points(_walkers(start, posterior, spectrum, scout, walkers, rng))
+        else:
+            z, proposal = explore(
+                Target(scout, space), _first(start, prior, zred, scout, rng), walkers, rng
+            )
+        return begin(target, z, rng, proposal)
+
+    return target, first
+
+
+def best_fit(
+    prior: Prior, zred: float | None, log_likelihood: LogLikelihood, rng: np.random.Generator
+) -> np.ndarray:
+    """Probits of the most probable theta that a simplex finds from the best prior draw.
+
+    Arguments:
+        prior, zred: see `Probit`.
+        log_likelihood: of theta.
+        rng: draws from the prior.
+
+    Returns:
+        shape (n_theta,).
+    """
+    space = Probit(prior, zred)
+    tried = space.points(prior.sample(TRIED, rng, zred))
+
+    def badness(z: np.ndarray) -> float:
+        theta = space(z.clip(-5, 5)[None])[0]
+        return min(-float(log_likelihood(theta)[0]), 1e100)
+
+    best = tried[log_likelihood(space(tried)[0]).argmax()]
+    options = {"maxfev": 2000, "xatol": 1e-3, "fatol": 1e-2, "adaptive": True}
+    return minimize(badness, best, method="Nelder-Mead", options=options).x.clip(-5, 5)
+
+
+def _first(
+    start: str,
+    prior: Prior,
+    zred: float | None,
+    scout: LogLikelihood,
+    rng: np.random.Generator,
+) -> Mixture:
+    """The first proposal of `explore`."""
+    n_theta = len(prior.names)
+    if start != "optimiser":
+        return Mixture.normal(n_theta)
+    means = np.stack([best_fit(prior, zred, scout, rng), np.zeros(n_theta)])
+    covariances = np.stack([NEAR**2 * np.eye(n_theta), np.eye(n_theta)])
+    return Mixture(np.array([0.8, 0.2]), means, covariances)
+
+
+def _walkers(
+    start: str,
+    posterior: Posterior,
+    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+    scout: LogLikelihood,
+    walkers: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Theta of walkers in the box, shape (walkers, n_theta)."""
+    flux, ivar, zred = spectrum
+    prior = posterior.prior
+    if start == "prior":
+        return prior.sample(walkers, rng, zred)
+    if start == "flow":
+        limits = None if zred is None else np.array([zred])
+        seeds = rng.integers(2**62, size=1)
+        drawn = posterior.sample(flux[None], ivar[None], walkers, seeds, limits, cap=1000)
+        if drawn.kept[0] < walkers:
+            raise ValueError("the flow gives too few draws inside the prior: fit.start=prior.")
+        return drawn.theta[0].astype(float)
+    best = best_fit(prior, zred, scout, rng)
+    near = best + NEAR * rng.normal(size=(walkers, len(best)))
+    return Probit(prior, zred)(near)[0]

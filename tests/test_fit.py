@@ -1,0 +1,276 @@
+"""The yardstick: chains with and without the flow agree, kills change nothing, short ones tell."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+
+from hpcsbi.artifacts import load_posterior
+from hpcsbi.certificate import QUANTILES
+from hpcsbi.cluster import Array, Elsewhere, Serial
+from hpcsbi.deadline import OutOfTime
+from hpcsbi.diagnostics import sbc_ranks
+from hpcsbi.fit import fit
+from hpcsbi.flags import Flag
+from hpcsbi.infer import infer
+from hpcsbi.likelihood import of_simulator
+from hpcsbi.pairs import split_of
+from hpcsbi.store import Array as StoreArray
+from hpcsbi.store import Mismatch, create, open_complete, open_store
+
+GOOD = 12
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short flow, twelve spectra of its test set, and two with hardly any pixel; a catalogue."""
+    path = tmp_path_factory.mktemp("fit")
+    training = tiny.pairs(path, n=320, test=GOOD + 2)
+    tiny.trained(path, training, steps=500)
+    store = open_complete(training, "augment")
+    rows = split_of(store.settings, store.rows, "test")
+    theta, flux, ivar = (store.read(name, rows) for name in ("theta", "flux", "ivar"))
+    flags = np.zeros(len(flux), np.int32)
+    ivar[GOOD], flags[GOOD] = -1, Flag.NO_DATA
+    ivar[GOOD + 1, 3:], flags[GOOD + 1] = 0, Flag.NO_DATA | Flag.FEW_PIXELS
+    ivar[1, :20] = 0
+    flux[1, :20] = np.nan
+    row = {"row": len(flux)}
+    wide = row | {"pixel": flux.shape[1]}
+    spectra = create(
+        path / "spectra.zarr",
+        {
+            "id": StoreArray(row, "string"),
+            "zred": StoreArray(row, "float64"),
+            "flux": StoreArray(wide, "float32"),
+            "ivar": StoreArray(wide, "float32"),
+            "flags": StoreArray(row, "int32"),
+        },
+        {"grid": load_posterior(path / "flow").grid.settings(), "survey": "test"},
+        len(flux),
+        {"notice": ""},
+    )
+    ids = np.array([f"object {i}" for i in range(len(flux))], dtype=object)
+    spectra.write(0, id=ids, zred=np.full(len(flux), 0.1), flux=flux, ivar=ivar, flags=flags)
+    infer(
+        str(path / "catalogue.zarr"), str(path / "flow"), str(path / "spectra.zarr"), 300, 20, 0,
+        True, 16, 0, Serial(),
+    )  # fmt: skip
+    return path, theta
+
+
+def fitted(run, name, cluster=None, **options):
+    settings = {
+        "flow": str(run[0] / "flow"), "spectra": str(run[0] / "spectra.zarr"), "catalogue": None,
+        "objects": 3, "engine": "table", "start": "flow", "likelihood": "simulator",
+        "moves": "mixed", "walkers": 64, "burn_in": [30, 60], "steps": 3000, "converge": True,
+        "block": 50, "draws": 500, "shard": 1, "seed": 0,
+    } | options  # fmt: skip
+    fit(out=str(run[0] / name), cluster=cluster or Serial(), **settings)
+    return open_complete(run[0] / name, "fit")
+
+
+@pytest.fixture(scope="module")
+def yardstick(run):
+    return fitted(run, "fits.zarr")
+
+
+def distance(a, b, prior):
+    """Wasserstein distance of two sets of draws in sd of the first, each coordinate."""
+    a, b = (prior.coordinates(one.astype(float)) for one in (a, b))
+    levels = np.linspace(0.005, 0.995, 199)
+    gap = abs(np.quantile(a, levels, axis=0) - np.quantile(b, levels, axis=0)).mean(0)
+    return gap / a.std(0)
+
+
+def test_chains_converge(yardstick):
+    """Every chain passes its own criterion, and holds what it says."""
+    assert yardstick.read("converged").all()
+    steps, tau = yardstick.read("n_steps"), yardstick.read("tau")
+    assert (steps[:, None] >= 50 * tau).all() and (yardstick.read("rhat") < 1.01).all()
+    assert yardstick.read("ess") == pytest.approx(64 * steps[:, None] / tau, rel=1e-5)
+    samples, quantiles = yardstick.read("samples"), yardstick.read("quantiles")
+    sd = samples.std(1)
+    own = np.quantile(samples, list(QUANTILES.values()), axis=1)
+    assert (abs(own.swapaxes(0, 1) - quantiles) < 0.35 * sd[:, None]).all()
+    assert np.isfinite(yardstick.read("log_prob")).all()
+
+
+@pytest.mark.parametrize("start", ["prior", "optimiser"])
+def test_flow_does_not_decide(run, yardstick, start):
+    """A chain that never saw the flow gives the same posterior."""
+    other = fitted(run, f"{start}.zarr", start=start, objects=2, steps=6000)
+    prior = load_posterior(run[0] / "flow").prior
+
+    for row in range(2):
+        gaps = distance(yardstick.read("samples")[row], other.read("samples")[row], prior)
+        assert gaps.max() < 0.15
+
+
+def test_ranks_of_truths_are_uniform(run):
+    """Truths lie anywhere in their posteriors, as truths must; the flow's widths do not matter."""
+    store = fitted(run, "twelve.zarr", objects=GOOD, steps=300, converge=False, walkers=32)
+    samples = store.read("samples")
+    ranks = sbc_ranks(run[1][:GOOD], samples) / samples.shape[1]
+
+    assert 0.3 < ranks.mean() < 0.7 and (ranks < 0.5).any() and (ranks > 0.5).any()
+    assert 0.2 < ranks.std() < 0.38
+
+
+def test_array_parts_give_the_same_bytes(run, yardstick):
+    """Two parts of an array and one process in turn: equal stores."""
+    for index in range(2):
+        try:
+            fitted(run, "parts.zarr", cluster=Array(index, 2))
+        except Elsewhere:
+            assert index == 0
+
+    assert tiny.all_bytes(run[0] / "parts.zarr") == tiny.all_bytes(yardstick.path)
+
+
+CHILD = """
+import sys
+from hpcsbi.cluster import Serial
+from hpcsbi.fit import fit
+run, out = sys.argv[1:]
+fit(out=out, flow=run + "/flow", spectra=run + "/spectra.zarr", catalogue=None, objects=3,
+    engine="table", start="flow", likelihood="simulator", moves="mixed", walkers=64,
+    burn_in=[30, 60], steps=3000, converge=True, block=50, draws=500, shard=1, seed=0,
+    cluster=Serial())
+"""
+
+
+def test_killed_inside_an_object(run, yardstick):
+    """SIGKILL after a checkpoint, then the same call: bytes as if nothing had happened."""
+    out = run[0] / "killed.zarr"
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(run[0]), str(out)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    limit = time.monotonic() + 60
+    while not list(out.glob(".states/*.safetensors")) and time.monotonic() < limit:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    states = list(out.glob(".states/*.safetensors"))
+    assert states and "done" not in open_store(out).states().values()
+
+    fitted(run, "killed.zarr")
+    assert tiny.all_bytes(out) == tiny.all_bytes(yardstick.path)
+
+
+def test_out_of_time_is_kept(run, yardstick, monkeypatch):
+    """At the end of a job the chain stops behind a checkpoint; no shard counts as failed."""
+    looks = iter([True] * 4 + [False] * 100)
+    with monkeypatch.context() as patch:
+        patch.setattr("hpcsbi.fit.leaves", lambda seconds: next(looks))
+        with pytest.raises(OutOfTime, match="object 0 at step"):
+            fitted(run, "later.zarr")
+    assert set(open_store(run[0] / "later.zarr").states().values()) == {"missing"}
+
+    fitted(run, "later.zarr")
+    assert tiny.all_bytes(run[0] / "later.zarr") == tiny.all_bytes(yardstick.path)
+
+
+def test_short_chain_says_so_and_goes_on(run, yardstick, capsys):
+    """Not converged is kept and flagged; with more steps it becomes the undisturbed chain."""
+    short = fitted(run, "short.zarr", steps=50)
+    assert not short.read("converged").any() and (short.read("n_steps") == 50).all()
+    assert np.isfinite(short.read("samples")).all()
+    assert "fit.steps" in capsys.readouterr().out
+
+    fitted(run, "short.zarr", steps=3000)
+    assert tiny.all_bytes(run[0] / "short.zarr") == tiny.all_bytes(yardstick.path)
+
+
+def test_too_few_pixels_are_not_fitted(run, capsys):
+    """Negative ivar everywhere and three valid pixels: no numbers, no chain, and it says so."""
+    names = [f"object {i}" for i in (0, GOOD, GOOD + 1)]
+    store = fitted(run, "few.zarr", objects=names, start="prior", steps=50, converge=False)
+
+    assert store.read("n_steps").tolist() == [50, 0, 0]
+    assert not store.read("converged")[1:].any() and np.isnan(store.read("samples")[1:]).all()
+    assert "2 spectra have too few" in capsys.readouterr().out
+
+
+def test_masked_pixels_do_not_count(run):
+    """Zero ivar, and NaN under it: the chain of what is left, finite."""
+    store = fitted(run, "masked.zarr", objects=["object 1"])
+
+    assert store.read("converged").all() and np.isfinite(store.read("quantiles")).all()
+
+
+def test_catalogue_takes_the_chains(run, yardstick):
+    """Rows that were fitted hold the chain's quantiles and say mcmc; the store stays as it was."""
+    path = run[0] / "catalogue.zarr"
+    before, table = tiny.all_bytes(path), pd.read_parquet(path.with_suffix(".parquet"))
+    store = fitted(run, "merged.zarr", catalogue=str(path), objects=2)
+    merged = pd.read_parquet(path.with_suffix(".parquet"))
+
+    assert tiny.all_bytes(path) == before
+    assert (merged["origin"][:2] == "mcmc").all() and (
+        merged["flags"][:2] & Flag.WEAK_WEIGHTS == 0
+    ).all()
+    level = list(QUANTILES).index("p84")
+    assert np.array_equal(merged["tage_p84"][:2], store.read("quantiles")[:, level, 3])
+    pd.testing.assert_frame_equal(merged[2:], table[2:])
+    assert merged["tage_flow_p84"].equals(table["tage_flow_p84"])
+
+
+def test_weak_rows_are_the_queue(run):
+    """Without objects those flagged WEAK_WEIGHTS are fitted, and no others."""
+    flags = open_complete(run[0] / "catalogue.zarr", "infer").read("flags")
+    weak = np.flatnonzero(flags & Flag.WEAK_WEIGHTS)
+    out = run[0] / "queue.zarr"
+    settings = {"catalogue": str(run[0] / "catalogue.zarr"), "steps": 50, "objects": None}
+    if len(weak):
+        assert fitted(run, out.name, **settings).read("spectrum").tolist() == weak.tolist()
+    else:
+        with pytest.raises(FileNotFoundError):
+            fitted(run, out.name, **settings)
+
+
+def test_wrong_input_is_named(run, yardstick):
+    """Unknown choices, ids and another catalogue end before anything is sampled."""
+    for name, value in (("engine", "bagpipes"), ("start", "truth"), ("likelihood", "exact")):
+        with pytest.raises(ValueError, match=f"fit.{name} is '{value}'"):
+            fitted(run, "wrong.zarr", **{name: value})
+    with pytest.raises(ValueError, match="no spectrum 'nobody'"):
+        fitted(run, "wrong.zarr", objects=["nobody"])
+    with pytest.raises(ValueError, match="both null"):
+        fitted(run, "wrong.zarr", objects=None)
+    with pytest.raises(Mismatch, match="walkers"):
+        fitted(run, "fits.zarr", walkers=32)
+
+
+def test_independent_sampler_agrees(run, yardstick):
+    """Nested sampling by nautilus, on the same likelihood, gives the same quantiles."""
+    nautilus = pytest.importorskip("nautilus")
+    posterior = load_posterior(run[0] / "flow")
+    spectra = open_complete(run[0] / "spectra.zarr", "ingest")
+    flux, ivar = (torch.from_numpy(spectra.read(name, slice(0, 1))) for name in ("flux", "ivar"))
+    noise = posterior.settings["training"]["noise"]
+    likelihood = of_simulator(posterior.ssp, posterior.names, noise)
+    prior = posterior.prior
+
+    def log_likelihood(u):
+        theta = prior.theta(prior.low + (prior.high - prior.low) * u)
+        return likelihood(flux, ivar, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
+
+    sampler = nautilus.Sampler(
+        lambda u: u, log_likelihood, n_dim=5, n_live=500, vectorized=True, pass_dict=False,
+        n_networks=1, seed=1,
+    )  # fmt: skip
+    with torch.no_grad():
+        sampler.run(n_eff=3000)
+    u = sampler.posterior(equal_weight=True)[0]
+    theta = prior.theta(prior.low + (prior.high - prior.low) * u)
+
+    assert distance(yardstick.read("samples")[0], theta, prior).max() < 0.12
