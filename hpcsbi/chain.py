@@ -1,8 +1,8 @@
 """A Markov chain on one posterior, by emcee, that can stop at any block and go on as if it had not.
 
-What mixes: an independent proposal, a mixture of normals fitted to the burn-in and frozen before
-the chain that counts, among differential-evolution moves that keep it honest where the mixture is
-thin. Plain stretch moves, those of the paper, are the other choice.
+What mixes: an independent proposal, a mixture of normals that importance sampling in rounds fits to
+the posterior before the first step, among differential-evolution moves that keep it honest where
+the mixture is thin. Plain stretch moves, those of the paper, are the other choice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import emcee
 import numpy as np
 
-from hpcsbi.mixture import Mixture, adapted
+from hpcsbi.mixture import Care, Mixture, adapted
 from hpcsbi.spaces import Space
 from hpcsbi.weights import effective_sample_size, normalised, systematic
 
@@ -31,8 +31,9 @@ __all__ = [
 
 MOVES = ("mixed", "stretch")
 KEPT = 4096  # steps kept at most; of longer chains every 2nd, 4th, ... is kept
-COMPONENTS = 8  # normals of the independent proposal
-ROUNDS, DRAWS, GOOD = 20, 4000, 0.3  # of explore; it ends when so large a share of draws counts
+COMPONENTS = 12  # normals of the independent proposal
+CARE = Care(points=4000, rounds=30, fewest=400, inflated=1.15, defence=0.05)
+ROUNDS, DRAWS, GOOD = 30, 8000, 0.5  # of explore; it ends when so large a share of draws counts
 LEAST_TAUS, LARGEST_RHAT = 50, 1.01
 
 
@@ -63,8 +64,8 @@ class Settings:
 
     Arguments:
         moves: one of MOVES.
-        burn_in: steps of rounds that do not count. After each one the proposal is fitted again
-            ("mixed"), or the walkers start again around the best of them ("stretch").
+        burn_in: steps of rounds that do not count; between two the walkers of "stretch" start
+            again around the best of them.
         steps: the chain that counts ends here at the latest.
         converge: it ends as soon as it has converged.
         block: steps between two looks at it, more in long chains.
@@ -190,7 +191,7 @@ def explore(
     for _ in range(ROUNDS):
         z = proposal.sample(DRAWS, rng)
         log_weights = target(z) - proposal.log_prob(z)
-        proposal = adapted(z, log_weights, COMPONENTS, rng)
+        proposal = adapted(z, log_weights, COMPONENTS, rng, CARE)
         if effective_sample_size(log_weights) > GOOD * DRAWS:
             break
     some = np.isfinite(log_weights)
@@ -342,11 +343,7 @@ def _thinned(chain: Chain) -> Chain:
 def _next_round(chain: Chain, target: Target, settings: Settings) -> Chain:
     """The chain after a round of burn-in, its past forgotten."""
     rng = _twister(chain)
-    if settings.moves == "mixed":
-        late = chain.past[len(chain.past) // 2 :].reshape(-1, chain.z.shape[1])
-        new = adapted(late, np.zeros(len(late)), COMPONENTS, rng)
-        chain = replace(chain, shares=new.shares, means=new.means, covariances=new.covariances)
-    elif chain.round + 1 < len(settings.burn_in):
+    if settings.moves == "stretch" and chain.round + 1 < len(settings.burn_in):
         z = _ball(chain, target, rng)
         chain = replace(chain, z=z, log_prob=target(z))
     random, numbers = _packed(rng)

@@ -378,7 +378,10 @@ def _tell(store: Store, notice: str) -> None:
     fitted, short = int((steps > 0).sum()), (steps > 0) & ~converged
     print(f"{store.path}: {converged.sum()} of {store.rows} chains converged.")
     if fitted < store.rows:
-        print(f"  {store.rows - fitted} spectra have too few valid pixels and are not fitted.")
+        print(
+            f"  {store.rows - fitted} spectra are not fitted: too few valid pixels, or none of the "
+            "pixels that the flow needs (fit.start=prior does without it)."
+        )
     if short.any():
         name = store.read("id")[short][0]
         print(f"  {short.sum()} need more steps (first: {name}): run again with larger fit.steps.")

@@ -9,12 +9,28 @@ from scipy.special import logsumexp
 
 from hpcsbi.weights import effective_sample_size, normalised, systematic
 
-__all__ = ["Mixture", "adapted"]
+__all__ = ["Care", "Mixture", "adapted"]
 
-POINTS = 2000  # equally weighted points that a fit looks at
-ROUNDS = 15  # of expectation maximisation
-FEWEST = 100  # effective points of a fit; weights are flattened until there are so many
-INFLATED, WIDE, DEFENCE = 1.2, 1.5, 0.2
+WIDE = 1.5
+
+
+@dataclass(frozen=True)
+class Care:
+    """How carefully a mixture is fitted.
+
+    Arguments:
+        points: equally weighted points that a fit looks at.
+        rounds: of expectation maximisation.
+        fewest: effective points of a fit; weights are flattened until there are so many.
+        inflated: factor on the widths of the fitted normals.
+        defence: share of the wide normal.
+    """
+
+    points: int = 2000
+    rounds: int = 15
+    fewest: int = 100
+    inflated: float = 1.2
+    defence: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,11 @@ class Mixture:
 
 
 def adapted(
-    x: np.ndarray, log_weights: np.ndarray, components: int, rng: np.random.Generator
+    x: np.ndarray,
+    log_weights: np.ndarray,
+    components: int,
+    rng: np.random.Generator,
+    care: Care = Care(),
 ) -> Mixture:
     """A proposal that follows weighted points and is wider than they are.
 
@@ -83,22 +103,27 @@ def adapted(
         log_weights: unnormalised, shape (n,); where nearly all are -inf the wide normal is all.
         components: normals to fit.
         rng: makes the first guess.
+        care: how carefully.
     """
     wide = Mixture.normal(x.shape[1], WIDE)
-    if np.isfinite(log_weights).sum() < 2 * FEWEST:
+    if np.isfinite(log_weights).sum() < 2 * care.fewest:
         return wide
     powers = 0.7 ** np.arange(30)
     flatter = (power * log_weights for power in powers)
-    flat = next((w for w in flatter if effective_sample_size(w) >= FEWEST), 0.7**30 * log_weights)
-    fitted = _fit(x[systematic(normalised(flat), POINTS, rng.random())], components, rng)
+    flat = next(
+        (w for w in flatter if effective_sample_size(w) >= care.fewest), 0.7**30 * log_weights
+    )
+    fitted = _fit(
+        x[systematic(normalised(flat), care.points, rng.random())], components, care.rounds, rng
+    )
     return Mixture(
-        np.append((1 - DEFENCE) * fitted.shares, DEFENCE),
+        np.append((1 - care.defence) * fitted.shares, care.defence),
         np.concatenate([fitted.means, wide.means]),
-        np.concatenate([INFLATED**2 * fitted.covariances, wide.covariances]),
+        np.concatenate([care.inflated**2 * fitted.covariances, wide.covariances]),
     )
 
 
-def _fit(x: np.ndarray, components: int, rng: np.random.Generator) -> Mixture:
+def _fit(x: np.ndarray, components: int, rounds: int, rng: np.random.Generator) -> Mixture:
     """Expectation maximisation from random points; covariances stay away from singular."""
     n, n_dim = x.shape
     whole = np.cov(x.T) + 1e-6 * np.eye(n_dim)
@@ -107,7 +132,7 @@ def _fit(x: np.ndarray, components: int, rng: np.random.Generator) -> Mixture:
         x[rng.choice(n, components, replace=False)],
         np.repeat(0.3 * whole[None], components, 0),
     )
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         parts = mixture.components(x)
         parts = np.exp(parts - logsumexp(parts, axis=1, keepdims=True))
         total = parts.sum(0) + 1e-6 * n

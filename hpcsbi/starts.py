@@ -18,7 +18,8 @@ __all__ = ["STARTS", "started"]
 
 STARTS = ("flow", "prior", "optimiser")
 TRIED = 4000  # prior draws, the best of which is where the optimiser starts
-NEAR = 0.05  # width in probits of what is tried first around the best fit
+NEAR = 0.05  # width in probits of the walkers around the best fit
+WIDE = 0.3  # of what is tried first around it: a narrow look takes the peak for the posterior
 
 LogLikelihood = Callable[[np.ndarray], np.ndarray]
 
@@ -107,8 +108,8 @@ def _first(
     if start != "optimiser":
         return Mixture.normal(n_theta)
     means = np.stack([best_fit(prior, zred, scout, rng), np.zeros(n_theta)])
-    covariances = np.stack([NEAR**2 * np.eye(n_theta), np.eye(n_theta)])
-    return Mixture(np.array([0.8, 0.2]), means, covariances)
+    covariances = np.stack([WIDE**2 * np.eye(n_theta), np.eye(n_theta)])
+    return Mixture(np.array([0.5, 0.5]), means, covariances)
 
 
 def _walkers(
