@@ -20,6 +20,7 @@ STAGES = {
     "calibration": "calibrate",
     "spectra": "ingest",
     "catalogue": "infer",
+    "fits": "fit",
 }
 
 

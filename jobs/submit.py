@@ -29,6 +29,7 @@ NEEDS = {
     "calibrate": {"train": "afterok"},
     "ingest": {},
     "infer": {"train": "afterok", "ingest": "afterok"},
+    "fit": {"infer": "afterok"},
     # A flow that fails its calibration is for the page to tell.
     "report": {"calibrate": "afterany", "infer": "afterok"},
 }
@@ -107,8 +108,8 @@ def _configuration(name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def chain(cfg: DictConfig) -> list[str]:
-    """All stages of a run; those of real spectra where there are any."""
-    without = () if cfg.ingest.files else ("ingest", "infer")
+    """All stages of a run, those of real spectra where there are any; `fit` only by name."""
+    without = ("fit",) if cfg.ingest.files else ("ingest", "infer", "fit")
     return [stage for stage in NEEDS if stage not in without]
 
 
