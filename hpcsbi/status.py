@@ -136,28 +136,22 @@ def _progress(store: dict) -> str:
         text += f", {store[state]} {state}" if store[state] else ""
     text += f", {len(store['damaged'])} damaged" if store["damaged"] else ""
     text += "".join(f", array {name} damaged" for name in store["coordinates"])
-    text += f", {store['rows_done']} rows"
-    if store["rows_per_second"]:
-        text += f", {_rate(store['rows_per_second'])} rows/s"
-    if store["seconds_left"] is not None:
-        text += f", {duration(store['seconds_left'])} left"
-    return text
+    return f"{text}, {store['rows_done']} rows" + _pace(store, "rows")
 
 
 def _training(flow: dict) -> str:
     if "error" in flow:
         return printable(flow["error"])
     text = "trained, " if flow["trained"] else "running, " if flow["running"] else ""
-    text += f"step {flow['step']} of {flow['steps'] or '?'}"
-    if flow["steps_per_second"]:
-        text += f", {_rate(flow['steps_per_second'])} steps/s"
-    if flow["seconds_left"] is not None:
-        text += f", {duration(flow['seconds_left'])} left"
-    return text
+    return f"{text}step {flow['step']} of {flow['steps'] or '?'}" + _pace(flow, "steps")
 
 
-def _rate(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+def _pace(found: dict, unit: str) -> str:
+    """How fast it goes and how long it takes yet, as far as that is known."""
+    rate, left = found[f"{unit}_per_second"], found["seconds_left"]
+    text = f", {rate:,.0f} {unit}/s" if rate and rate >= 10 else ""
+    text = f", {rate:.2g} {unit}/s" if rate and rate < 10 else text
+    return text if left is None else f"{text}, {duration(left)} left"
 
 
 def _few(holders: list[dict]) -> list[dict]:

@@ -76,16 +76,7 @@ def train(
     """
     torch.set_num_threads(threads)
     pairs = open_complete(training, "augment")
-    settings = {
-        "training": pairs.settings,
-        "source": source,
-        "flow": asdict(flow),
-        "representation": representation,
-        "steps": steps,
-        "batch": batch,
-        "rate": rate,
-        "seed": seed,
-    }
+    settings = _settings(pairs, source, flow, representation, steps, batch, rate, seed)
     folder = Path(out)
     if Path(table).exists():
         settings["table"] = open_complete(table, "tabulate").settings
@@ -99,6 +90,29 @@ def train(
             print(f"{folder}: trained already.")
         else:
             _train(folder, settings, pairs, table, checkpoint, lock)
+
+
+def _settings(
+    pairs: Store,
+    source: str,
+    flow: Flow,
+    representation: str,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+) -> dict:
+    """What decides the weights; see `train`."""
+    return {
+        "training": pairs.settings,
+        "source": source,
+        "flow": asdict(flow),
+        "representation": representation,
+        "steps": steps,
+        "batch": batch,
+        "rate": rate,
+        "seed": seed,
+    }
 
 
 def speed(
@@ -120,16 +134,7 @@ def speed(
     """
     torch.set_num_threads(threads)
     pairs = open_complete(training, "augment")
-    settings = {
-        "training": pairs.settings,
-        "source": source,
-        "flow": asdict(flow),
-        "representation": representation,
-        "steps": warm + steps,
-        "batch": batch,
-        "rate": 1e-4,
-        "seed": 0,
-    }
+    settings = _settings(pairs, source, flow, representation, warm + steps, batch, 1e-4, 0)
     with TemporaryDirectory() as folder:
         run, supply = _prepared(Path(folder), settings, pairs, table)
     began = 0.0

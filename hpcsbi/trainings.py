@@ -10,10 +10,9 @@ from typing import Any
 from hpcsbi import slurm
 from hpcsbi.files import Damaged, load_weights
 from hpcsbi.locks import holders
+from hpcsbi.submissions import last_line
 
 __all__ = ["Training", "trainings"]
-
-TAIL = 1 << 16  # bytes of a log that its last line is looked for in
 
 
 @dataclass(frozen=True)
@@ -116,18 +115,6 @@ def _ended(found: slurm.JobState | None) -> str:
         return "ended (SLURM does not tell how)"
     code = found.exit_code.split(":")[0]
     return f"{found.state} (exit status {code})" if code not in ("", "0") else found.state
-
-
-def last_line(path: Path) -> str:
-    """The last line of a log that says something, without control characters; "" without one."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return "".join(letter if letter.isprintable() else "?" for letter in (lines or [""])[-1])
 
 
 def _tasks(run: Path) -> dict[str, _Task]:

@@ -24,7 +24,7 @@ EDGES = {
     "progress": {"files", "locks", "store"},
     "cluster": {"deadline"},
     "dask_cluster": {"cluster", "site", "slurm"},
-    "trainings": {"files", "locks", "slurm"},
+    "trainings": {"files", "locks", "slurm", "submissions"},
 }
 JOINTS = {"artifacts"}  # from what lies on disk to parts
 PARTS = MODULES - STAGES - set(EDGES) - JOINTS
