@@ -9,10 +9,11 @@ from typing import Any
 
 from hpcsbi.deadline import MARGIN
 from hpcsbi.progress import core_rates, flow_progress, store_progress
+from hpcsbi.site import seconds_of
 from hpcsbi.submissions import printable
 from hpcsbi.tables import duration
 
-__all__ = ["INPUTS", "Work", "missing_inputs", "plan", "seconds_of", "works"]
+__all__ = ["INPUTS", "Work", "missing_inputs", "plan", "works"]
 
 INPUTS = {
     "tabulate": (),
@@ -98,29 +99,6 @@ def plan(
     }
     text = json_format.dumps(found, indent=1) if json else "\n".join(_lines(found, outs, probe))
     print(text, flush=True)
-
-
-def seconds_of(time: str | int) -> float:
-    """Seconds of a time limit: minutes, minutes:seconds, hours:minutes:seconds, or days-hours...
-
-    Example:
-        >>> seconds_of("04:00:00"), seconds_of("90"), seconds_of("1-12")
-        (14400.0, 5400.0, 129600.0)
-    """
-    days, dash, rest = str(time).rpartition("-")
-    parts = rest.split(":")
-    try:
-        numbers = [int(part) for part in parts]
-        whole = 86400.0 * int(days) if dash else 0.0
-    except ValueError:
-        numbers = []
-    if not 1 <= len(numbers) <= 3 or min(numbers) < 0:
-        raise ValueError(f"the time {time!r} is not one of SLURM's: give it as in 04:00:00.")
-    units = (3600, 60, 1) if dash or len(numbers) == 3 else (60, 1)
-    seconds = whole + sum(number * unit for number, unit in zip(numbers, units, strict=False))
-    if seconds <= 0:
-        raise ValueError(f"the time {time!r} is no time at all: give it as in 04:00:00.")
-    return seconds
 
 
 def works(

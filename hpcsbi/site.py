@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["Site", "make_site"]
+__all__ = ["Site", "bytes_of", "make_site", "seconds_of"]
+
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Site:
     umask: str = "077"
 
     def __post_init__(self) -> None:
+        seconds_of(self.time), bytes_of(self.memory)  # what is wrong is wrong now
         try:
             mask = int(str(self.umask), 8)
         except ValueError:
@@ -84,3 +87,44 @@ def make_site(settings: Mapping[str, Any]) -> Site:
                 f"{hint} A site has: {', '.join(known)}."
             )
     return Site(**settings)
+
+
+def seconds_of(time: str | int) -> float:
+    """Seconds of a time limit: minutes, minutes:seconds, hours:minutes:seconds, or days-hours...
+
+    Example:
+        >>> seconds_of("04:00:00"), seconds_of("90"), seconds_of("1-12")
+        (14400.0, 5400.0, 129600.0)
+    """
+    days, dash, rest = str(time).rpartition("-")
+    parts = rest.split(":")
+    try:
+        numbers = [int(part) for part in parts]
+        whole = 86400.0 * int(days) if dash else 0.0
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 3 or min(numbers) < 0:
+        raise ValueError(f"the time {time!r} is not one of SLURM's: give it as in 04:00:00.")
+    units = (3600, 60, 1) if dash or len(numbers) == 3 else (60, 1)
+    seconds = whole + sum(number * unit for number, unit in zip(numbers, units, strict=False))
+    if seconds <= 0:
+        raise ValueError(f"the time {time!r} is no time at all: give it as in 04:00:00.")
+    return seconds
+
+
+def bytes_of(memory: str | int) -> int:
+    """Bytes of SLURM's notation: a number and K, M, G or T, which are powers of 1024; M without.
+
+    Example:
+        >>> bytes_of("2G") == 2 * bytes_of("1024M") == 2048 * bytes_of("1024K") == bytes_of(2048)
+        True
+    """
+    text = str(memory)
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "M")
+    try:
+        found = int(float(number) * UNITS[unit])
+    except (ValueError, KeyError):
+        found = 0
+    if found <= 0:
+        raise ValueError(f"site.memory is {memory!r}: give it as in 2G or 1800M.")
+    return found

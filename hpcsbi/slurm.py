@@ -15,6 +15,7 @@ __all__ = [
     "account_states",
     "cancel",
     "end_time",
+    "flags",
     "jobs",
     "largest_array",
     "own_job",
@@ -57,6 +58,11 @@ class JobState:
         return self.state in ACTIVE
 
 
+def flags(options: Mapping[str, str]) -> list[str]:
+    """Options as sbatch reads them; "" for a bare one."""
+    return [f"--{key}={value}" if value else f"--{key}" for key, value in options.items()]
+
+
 def submit(
     script: Path,
     arguments: Sequence[str],
@@ -75,14 +81,14 @@ def submit(
     Raises:
         SlurmError: SLURM is not there or refuses; with the reason and what was asked.
     """
-    flags = [f"--{key}={value}" if value else f"--{key}" for key, value in options.items()]
-    command = ["sbatch", "--parsable", *flags, str(script), *arguments]
+    given = flags(options)
+    command = ["sbatch", "--parsable", *given, str(script), *arguments]
     if test:
         command.insert(1, "--test-only")
     done = _call(command, {**os.environ, **environment})
     if done.returncode:
         raise SlurmError(
-            f"sbatch refused: {_first_line(done.stderr)}\n  {' '.join(flags)}"
+            f"sbatch refused: {_first_line(done.stderr)}\n  {' '.join(given)}"
             "\nThe options come from conf/site (site=...): mend them there, or choose another."
         )
     return done.stdout.strip().split(";")[0]

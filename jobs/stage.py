@@ -11,11 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import hpcsbi
-
-# Dask and matplotlib would write into the home directory, which is small on many clusters.
-os.environ.setdefault("DASK_CONFIG", str(Path(hpcsbi.__file__).parent / "data" / "dask.yaml"))
-
 import hydra
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate

@@ -36,8 +36,8 @@ NEEDS = {
 ALONE = ("train", "report")  # one process; all others fan out
 REFUSED = (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError)
 WAYS = {
-    "hpcsbi.dask_cluster.Allocation": "allocation",
-    "hpcsbi.dask_cluster.Elastic": "slurm",
+    "hpcsbi.allocation.Allocation": "allocation",
+    "hpcsbi.elastic.Elastic": "slurm",
     "hpcsbi.cluster.Array": "array",
 }
 
@@ -265,10 +265,11 @@ def _script(job: Job) -> Path:
 
 
 def _command(job: Job, numbers: Mapping[str, str]) -> str:
-    flags = [f"--{key}={value}" if value else f"--{key}" for key, value in job.options.items()]
     waits = _after(job, numbers)
     after = [f"--dependency={waits}"] if waits else []
-    return shlex.join(["sbatch", *flags, *after, f"slurm/{job.script}", job.stage])
+    return shlex.join(
+        ["sbatch", *slurm.flags(job.options), *after, f"slurm/{job.script}", job.stage]
+    )
 
 
 if __name__ == "__main__":

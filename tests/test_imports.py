@@ -23,7 +23,9 @@ EDGES = {
     "submissions": {"slurm"},
     "progress": {"files", "locks", "store"},
     "cluster": {"deadline"},
-    "dask_cluster": {"cluster", "site", "slurm"},
+    "dask_cluster": {"cluster"},
+    "allocation": {"cluster", "dask_cluster", "site", "slurm"},
+    "elastic": {"cluster", "dask_cluster", "site", "slurm"},
     "trainings": {"files", "locks", "slurm", "submissions"},
 }
 JOINTS = {"artifacts"}  # from what lies on disk to parts
@@ -38,7 +40,7 @@ OWNERS = {
     "safetensors": {"files"},
     "dask": {"dask_cluster"},
     "distributed": {"dask_cluster"},
-    "dask_jobqueue": {"dask_cluster"},
+    "dask_jobqueue": {"elastic"},
     "astropy.io.fits": {"survey"},
     "hydra": set(),
     "omegaconf": set(),

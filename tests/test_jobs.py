@@ -14,9 +14,9 @@ from hpcsbi.store import open_complete
 ROOT = Path(__file__).parents[1]
 
 
-def job(name: str, *overrides: str) -> subprocess.CompletedProcess:
-    """Run a job from the repository's root, as its users do."""
-    environment = {key: value for key, value in os.environ.items() if key != "SPS_HOME"}
+def job(name: str, *overrides: str, **more: str) -> subprocess.CompletedProcess:
+    """Run a job from the repository's root, as its users do; `more` is of its environment."""
+    environment = {key: value for key, value in os.environ.items() if key != "SPS_HOME"} | more
     return subprocess.run(
         [sys.executable, f"jobs/{name}.py", *overrides],
         cwd=ROOT,
@@ -40,6 +40,20 @@ def test_simulate_makes_the_table_it_needs(tmp_path):
     assert "not for science" in store.attributes["notice"]
     assert "not for science" in done.stdout
     assert '"stage": "simulate"' in (tmp_path / "costs.jsonl").read_text()
+
+
+def test_nothing_goes_into_the_home_directory(tmp_path):
+    """Dask, Hydra and the rest keep to the run's folder, which nobody else reads."""
+    (tmp_path / "home").mkdir()
+    run = tmp_path / "run"
+    done = job(
+        "simulate", f"run={run}", "simulate.n=60", "simulate.shard=20", "cluster=local",
+        HOME=str(tmp_path / "home"),
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "home").iterdir()) == []
+    assert run.stat().st_mode & 0o777 == 0o700
 
 
 def test_spectra_of_given_parameters(tmp_path):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hpcsbi.cluster import Enough, Probe, run_shards
 from hpcsbi.deadline import MARGIN
-from hpcsbi.plan import Work, _reckoned, plan, seconds_of, works
+from hpcsbi.plan import Work, _reckoned, plan, works
+from hpcsbi.site import seconds_of
 from hpcsbi.store import Array, create
 
 ROOT = Path(__file__).parents[1]
