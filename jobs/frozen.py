@@ -36,6 +36,13 @@ def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.
     return path.absolute()
 
 
+def next_folder(run: Path) -> Path:
+    """For the configurations of the next submission of a run."""
+    parent = run.absolute() / "slurm"
+    number = 1 + max((int(path.name) for path in parent.glob("[0-9]*")), default=0)
+    return parent / f"{number:04d}"
+
+
 def thawed(path: Path, overrides: Sequence[str]) -> DictConfig:
     """A frozen configuration; cluster and site may be chosen anew.
 

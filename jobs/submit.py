@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frozen import composed, freeze, with_groups
+from frozen import composed, freeze, next_folder, with_groups
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -169,13 +169,12 @@ def _submit_all(
                 _script(job), [job.stage], job.options | wait, job.environment(site)
             )
             numbers[job.stage] = number
-            lines.append(_line(job, number))
+            lines.append(line_of(job, number))
             print(f"{job.stage:10s} job {number}  {after}".rstrip(), flush=True)
     except slurm.SlurmError:
         slurm.cancel(line["job"] for line in lines)
         raise
-    with (run / "slurm" / "jobs.jsonl").open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    record(run, lines)
     print(f"logs in {run / 'logs'}; python jobs/status.py run={run} tells how far it is.")
     return numbers
 
@@ -186,7 +185,17 @@ def _after(job: Job, numbers: Mapping[str, str]) -> str:
     return ",".join(waits)
 
 
-def _line(job: Job, number: str) -> dict:
+def record(run: Path, lines: Sequence[dict]) -> None:
+    """Note jobs for `status`; those that cannot be noted are cancelled: nobody knows of them."""
+    try:
+        with (run / "slurm" / "jobs.jsonl").open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    except OSError:
+        slurm.cancel(line["job"] for line in lines)
+        raise
+
+
+def line_of(job: Job, number: str) -> dict:
     """What `status` reads of a job."""
     return {
         "job": number,
@@ -207,15 +216,22 @@ def check_arguments(cfg: DictConfig, stage: str) -> None:
 
 def _frozen(cfg: DictConfig, dry_run: bool) -> tuple[Path, Path]:
     """Paths of the configuration of this submission, and of the one that finishes an array."""
-    parent = Path(cfg.run).absolute() / "slurm"
-    number = 1 + max((int(path.name) for path in parent.glob("[0-9]*")), default=0)
-    paths = parent / f"{number:04d}" / "config.yaml", parent / f"{number:04d}" / "finish.yaml"
+    folder = next_folder(Path(cfg.run))
+    paths = folder / "config.yaml", folder / "finish.yaml"
     if not dry_run:
         Path(cfg.run).mkdir(parents=True, exist_ok=True, mode=0o700)
         (Path(cfg.run) / "logs").mkdir(exist_ok=True, mode=0o700)
         freeze(cfg, paths[0])
         freeze(with_groups(cfg, ["cluster=serial"]), paths[1])
     return paths
+
+
+def alone(cfg: DictConfig, stage: str, site: Site) -> dict[str, str]:
+    """Options of sbatch for a stage in one process."""
+    log = Path(cfg.run).absolute() / "logs" / f"{stage}-%j.log"
+    own = {"job-name": f"{cfg.name}-{stage}", "mem-per-cpu": site.memory, "ntasks": 1}
+    more = site.train if stage == "train" else {}
+    return site.asked(**{**own, "output": log, **more})
 
 
 def _jobs(
@@ -228,20 +244,14 @@ def _jobs(
             "cluster=serial and cluster=local run on this machine: submit with cluster=allocation "
             "(the default), cluster=slurm or cluster=array, or call jobs/pipeline.py."
         )
-    logs = Path(cfg.run).absolute() / "logs"
-    base = site.asked(**{"job-name": f"{cfg.name}-{stage}", "mem-per-cpu": site.memory})
-    one = base | {"ntasks": "1", "output": str(logs / f"{stage}-%j.log")}
-    needs = NEEDS[stage]
-    if stage == "train":
-        train = {key: str(value) for key, value in site.train.items()}
-        return [Job(stage, "stage.sbatch", one | train, configs[0], needs)]
+    one, needs = alone(cfg, stage, site), NEEDS[stage]
     if stage in ALONE or way == "slurm":
         return [Job(stage, "stage.sbatch", one, configs[0], needs)]
     if way == "allocation":
         return [Job(stage, "stage.sbatch", one | {"ntasks": str(site.tasks)}, configs[0], needs)]
     if only is not None and not only:
         return [Job(stage, "stage.sbatch", one, configs[1], needs)]
-    tasks = one | {"array": _array(site, only), "output": str(logs / f"{stage}-%A_%a.log")}
+    tasks = one | {"array": _array(site, only), "output": one["output"].replace("%j", "%A_%a")}
     return [
         Job(stage, "array.sbatch", tasks, configs[0], needs, site.tasks),
         Job(stage, "stage.sbatch", one, configs[1], {stage: "afterok"}),

@@ -1,17 +1,15 @@
 """A sweep of one stage as one SLURM array: task i runs the stage with configuration i."""
 
-import json
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 
-from frozen import freeze
+from frozen import freeze, next_folder
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
-from submit import NEEDS, ROOT, Job, check_arguments
+from submit import NEEDS, ROOT, Job, alone, check_arguments, line_of, record
 
 from hpcsbi import slurm
 from hpcsbi.site import Site, make_site
@@ -67,7 +65,7 @@ def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> st
         check_arguments(cfg, stage)
     site, run = make_site(cfgs[0].site), Path(cfgs[0].run)
     (run / "logs").mkdir(parents=True, exist_ok=True)
-    folder = _folder(run)
+    folder = next_folder(run)
     for i, cfg in enumerate(cfgs):
         freeze(cfg, folder / f"{i}.yaml", f"${{run}}/hydra/${{hydra.job.name}}/{i}")
     job = Job(stage, SCRIPT.name, _options(cfgs[0], stage, site, len(cfgs)), folder, {})
@@ -75,34 +73,18 @@ def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> st
     tasks = [
         _task(cfg, stage, varied) for cfg, varied in zip(cfgs, _varied(overrides), strict=True)
     ]
-    line = {
-        "job": number,
-        "stage": stage,
-        "parts": len(cfgs),
-        "log": job.options["output"],
-        "config": str(folder),
-        "submitted": time.time(),
-        "tasks": tasks,
-    }
-    try:
-        with (run / "slurm" / "jobs.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-    except OSError:  # nobody would know of it
-        slurm.cancel([number])
-        raise
+    line = line_of(job, number) | {"parts": len(cfgs), "tasks": tasks}
+    record(run, [line])
     _tell(line, run)
     return number
 
 
 def _options(cfg: DictConfig, stage: str, site: Site, tasks: int) -> dict[str, str]:
     """Options of sbatch for the array."""
-    logs = Path(cfg.run).absolute() / "logs"
-    options = site.asked(**{"job-name": f"{cfg.name}-{stage}", "mem-per-cpu": site.memory})
-    options |= {"ntasks": "1", "output": str(logs / f"{stage}-%A_%a.log")}
-    if stage == "train":
-        options |= {key: str(value) for key, value in site.train.items()}
+    one = alone(cfg, stage, site)
     throttle = f"%{site.throttle}" if site.throttle else ""
-    return options | {"array": f"0-{tasks - 1}{throttle}"}
+    log = one["output"].replace("%j", "%A_%a")
+    return one | {"output": log, "array": f"0-{tasks - 1}{throttle}"}
 
 
 def _of_a_task(cfg: DictConfig) -> DictConfig:
@@ -128,13 +110,6 @@ def _refuse_collisions(cfgs: Sequence[DictConfig], stage: str) -> None:
             f"{times} of the settings would write {out}: put what differs into {stage}.out, as in "
             f"'{stage}.out=${{run}}/{stage}_${{seed}}'."
         )
-
-
-def _folder(run: Path) -> Path:
-    """Of the configurations of this submission."""
-    parent = run.absolute() / "slurm"
-    number = 1 + max((int(path.name) for path in parent.glob("[0-9]*")), default=0)
-    return parent / f"{number:04d}"
 
 
 def _varied(overrides: Sequence[Sequence[str]]) -> Iterator[list[str]]:
