@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpcsbi.files import load_weights
 from hpcsbi.flow import Posterior
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import ARRAYS, Ssp
 from hpcsbi.store import Mismatch, Store, differences, open_complete
+
+if TYPE_CHECKING:
+    import xarray
 
 __all__ = ["load_engine", "load_posterior", "refuse_other_model", "refuse_other_settings"]
 
@@ -80,3 +84,43 @@ def refuse_other_model(posterior: Posterior, pairs: Store) -> None:
         "The flow (asked) and the pairs (in the store) must agree: name another calibrate.pairs "
         "or calibrate.flow.",
     )
+
+
+def to_inference_data(path: str | Path, name: str) -> "xarray.DataTree":
+    """The draws of one fitted object as InferenceData, which ArviZ takes as it is.
+
+    Arguments:
+        path: fits.zarr.
+        name: id of the object.
+
+    Returns:
+        Groups `posterior` (one variable for each parameter, own units) and `sample_stats` (lp). The
+        dimension chain has length one, for walkers depend on each other; the other is draw.
+
+    Raises:
+        ValueError: no such object, or it is not fitted.
+
+    References:
+        InferenceData schema specification, ArviZ documentation.
+    """
+    import xarray
+
+    store = open_complete(path, "fit")
+    ids = [str(one) for one in store.read("id")]
+    row = ids.index(name) if name in ids else None
+    if row is None or not store.read("n_steps")[row]:
+        raise ValueError(f"{path} holds no chain of {name!r}: its objects are {', '.join(ids[:5])}")
+    dims = ("chain", "draw")
+    draws = store.read("samples", slice(row, row + 1))
+    posterior = {str(one): (dims, draws[..., i]) for i, one in enumerate(store.read("parameter"))}
+    stats = {"lp": (dims, store.read("log_prob", slice(row, row + 1)))}
+    notes = {
+        "converged": int(store.read("converged")[row]),
+        "sampling_steps": int(store.read("n_steps")[row]),
+        "notice": store.attributes.get("notice", ""),
+    }
+    groups = {
+        "posterior": xarray.Dataset(posterior, attrs=notes),
+        "sample_stats": xarray.Dataset(stats),
+    }
+    return xarray.DataTree.from_dict(groups)

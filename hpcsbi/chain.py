@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 import emcee
 import numpy as np
 
+from hpcsbi.convergence import Diagnostics, judged
 from hpcsbi.mixture import Care, Mixture, adapted
 from hpcsbi.spaces import Space
 from hpcsbi.weights import effective_sample_size, normalised, systematic
@@ -18,7 +19,6 @@ from hpcsbi.weights import effective_sample_size, normalised, systematic
 __all__ = [
     "MOVES",
     "Chain",
-    "Diagnostics",
     "Settings",
     "Target",
     "advance",
@@ -26,7 +26,6 @@ __all__ = [
     "diagnose",
     "explore",
     "finished",
-    "split_rhat",
 ]
 
 MOVES = ("mixed", "stretch")
@@ -34,7 +33,6 @@ KEPT = 4096  # steps kept at most; of longer chains every 2nd, 4th, ... is kept
 COMPONENTS = 12  # normals of the independent proposal
 CARE = Care(points=4000, rounds=30, fewest=400, inflated=1.15, defence=0.05)
 ROUNDS, DRAWS, GOOD = 30, 8000, 0.5  # of explore; it ends when so large a share of draws counts
-LEAST_TAUS, LARGEST_RHAT = 50, 1.01
 
 
 @dataclass(frozen=True)
@@ -216,64 +214,9 @@ def finished(chain: Chain, settings: Settings) -> bool:
     return chain.steps >= settings.steps or (settings.converge and diagnose(chain).converged)
 
 
-@dataclass(frozen=True)
-class Diagnostics:
-    """What a chain says about itself, for each parameter in `Prior.coordinates`.
-
-    Arguments:
-        tau: integrated autocorrelation time in steps, shape (n_theta,).
-        rhat: split R-hat over the walkers, shape (n_theta,).
-        ess: independent draws, shape (n_theta,).
-        acceptance: share of moves accepted.
-        converged: at least 50 times tau long, and R-hat below 1.01, for every parameter.
-    """
-
-    tau: np.ndarray
-    rhat: np.ndarray
-    ess: np.ndarray
-    acceptance: float
-    converged: bool
-
-
 def diagnose(chain: Chain) -> Diagnostics:
-    """Judge the chain that counts.
-
-    References:
-        Goodman & Weare 2010, CAMCoS 5, 65 (tau, as emcee estimates it).
-    """
-    walkers, n_theta = chain.z.shape
-    if chain.past.shape[0] < 4:
-        unknown = np.full(n_theta, np.nan)
-        return Diagnostics(unknown, unknown, unknown, np.nan, False)
-    past = chain.past.astype(float)
-    tau = emcee.autocorr.integrated_time(past, tol=0, quiet=True) * chain.every
-    rhat = split_rhat(past)
-    return Diagnostics(
-        tau,
-        rhat,
-        walkers * chain.steps / tau,
-        chain.accepted / (walkers * chain.steps),
-        bool((chain.steps >= LEAST_TAUS * tau).all() and (rhat < LARGEST_RHAT).all()),
-    )
-
-
-def split_rhat(past: np.ndarray) -> np.ndarray:
-    """Potential scale reduction of chains cut into halves, shape (n_theta,).
-
-    Of n steps of a converged ensemble it is about 1 + tau / n: 1.01 takes a hundred tau.
-
-    Arguments:
-        past: shape (steps, walkers, n_theta).
-
-    References:
-        Gelman et al. 2013, Bayesian Data Analysis, section 11.4.
-    """
-    half = len(past) // 2
-    halves = np.concatenate([past[:half], past[half : 2 * half]], axis=1)
-    within = halves.var(axis=0, ddof=1).mean(0)
-    between = halves.mean(axis=0).var(axis=0, ddof=1)
-    variance = within * (half - 1) / half + between
-    return np.sqrt(variance / np.where(within > 0, within, np.nan))
+    """Judge the chain that counts."""
+    return judged(chain.past, chain.steps, chain.every, chain.accepted)
 
 
 def _flattened(log_weights: np.ndarray, least: int) -> np.ndarray:

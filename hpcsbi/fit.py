@@ -5,7 +5,7 @@ a checkpoint after every block: a kill costs a block, and the bytes are those of
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,18 +18,16 @@ from hpcsbi.certificate import QUANTILES
 from hpcsbi.chain import Chain, Settings, advance, diagnose, finished
 from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.deadline import OutOfTime, leaves
+from hpcsbi.engines import ENGINES, LIKELIHOODS, log_likelihoods
 from hpcsbi.files import load_weights, save_weights, write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
 from hpcsbi.flow import Posterior
-from hpcsbi.likelihood import Likelihood, of_simulator
 from hpcsbi.seeds import generator, object_seed
-from hpcsbi.sps import Physics, direct_spectra
 from hpcsbi.starts import STARTS, started
 from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["fit"]
 
-ENGINES, LIKELIHOODS = ("table", "prospector"), ("simulator", "given")
 STATES = ".states"  # folder in the store: chains under way, and those that have not converged
 
 
@@ -276,7 +274,9 @@ def _sampled(
     """The chain of one object, from its checkpoint or from the start, to its end."""
     settings, path = store.settings, _state(store, row)
     rng = generator(object_seed(settings["seed"], str(name)), "fit")
-    scout, log_likelihood = _log_likelihoods(posterior, settings, *spectrum[:2])
+    scout, log_likelihood = log_likelihoods(
+        posterior, settings["engine"], settings["likelihood"], *spectrum[:2]
+    )
     target, first = started(
         settings["start"], run.chain.moves, posterior, spectrum, scout, log_likelihood,
         settings["walkers"], rng,
@@ -291,47 +291,6 @@ def _sampled(
         save_weights(path, chain.tensors(), {})
         longest = max(longest, time.monotonic() - began)
     return chain
-
-
-def _log_likelihoods(
-    posterior: Posterior, settings: dict, flux: np.ndarray, ivar: np.ndarray
-) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
-    """ln likelihood of theta by the table, and by the engine asked for."""
-    # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-    seen = torch.tensor(flux)[None], torch.tensor(ivar)[None]
-    simulated = of_simulator(
-        posterior.ssp, posterior.names, posterior.settings["training"]["noise"]
-    )
-    given = Likelihood(posterior.ssp, posterior.names, "given")
-    likelihood = simulated if settings["likelihood"] == "simulator" else given
-    table = partial(_by_table, likelihood, *seen)
-    if settings["engine"] == "table":
-        return table, table
-    physics = Physics(**posterior.settings["training"]["simulations"]["physics"])
-    return table, partial(_by_fsps, likelihood, posterior.grid, physics, *seen)
-
-
-@torch.no_grad()
-def _by_table(
-    likelihood: Likelihood, flux: torch.Tensor, ivar: torch.Tensor, theta: np.ndarray
-) -> np.ndarray:
-    return likelihood(flux, ivar, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
-
-
-def _by_fsps(
-    likelihood: Likelihood,
-    grid: object,
-    physics: Physics,
-    flux: torch.Tensor,
-    ivar: torch.Tensor,
-    theta: np.ndarray,
-) -> np.ndarray:
-    """ln likelihood of spectra by FSPS, -inf for those that it cannot make."""
-    names = likelihood.names
-    model, _ = direct_spectra(theta, names, grid, physics)
-    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else np.zeros(len(theta))
-    seen = torch.from_numpy(model)[None], torch.from_numpy(floor)[None]
-    return likelihood.of_model(flux, ivar, *seen)[0][0].numpy()
 
 
 def _row(chain: Chain, posterior: Posterior, draws: int) -> dict[str, np.ndarray]:

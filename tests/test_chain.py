@@ -14,8 +14,8 @@ from hpcsbi.chain import (
     diagnose,
     explore,
     finished,
-    split_rhat,
 )
+from hpcsbi.convergence import split_rhat
 from hpcsbi.mixture import Mixture
 from hpcsbi.spaces import Box, Probit
 

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 
+import nautilus
 import numpy as np
 import pandas as pd
 import pytest
 import tiny
 import torch
 
-from hpcsbi.artifacts import load_posterior
+from hpcsbi.artifacts import load_posterior, to_inference_data
 from hpcsbi.certificate import QUANTILES
 from hpcsbi.cluster import Array, Elsewhere, Serial
 from hpcsbi.deadline import OutOfTime
@@ -237,6 +238,17 @@ def test_weak_rows_are_the_queue(run):
             fitted(run, out.name, **settings)
 
 
+def test_draws_as_inference_data(run, yardstick):
+    """Groups, dimensions and values that ArviZ expects; an object without a chain is an error."""
+    tree = to_inference_data(yardstick.path, "object 0")
+
+    assert list(tree["posterior"].data_vars) == list(load_posterior(run[0] / "flow").names)
+    assert np.array_equal(tree["posterior"]["tage"][0], yardstick.read("samples")[0, :, 3])
+    assert tree["sample_stats"]["lp"].dims == ("chain", "draw")
+    with pytest.raises(ValueError, match="no chain of 'nobody'"):
+        to_inference_data(yardstick.path, "nobody")
+
+
 def test_wrong_input_is_named(run, yardstick):
     """Unknown choices, ids and another catalogue end before anything is sampled."""
     for name, value in (("engine", "bagpipes"), ("start", "truth"), ("likelihood", "exact")):
@@ -252,7 +264,6 @@ def test_wrong_input_is_named(run, yardstick):
 
 def test_independent_sampler_agrees(run, yardstick):
     """Nested sampling by nautilus, on the same likelihood, gives the same quantiles."""
-    nautilus = pytest.importorskip("nautilus")
     posterior = load_posterior(run[0] / "flow")
     spectra = open_complete(run[0] / "spectra.zarr", "ingest")
     flux, ivar = (torch.from_numpy(spectra.read(name, slice(0, 1))) for name in ("flux", "ivar"))

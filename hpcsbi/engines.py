@@ -1,0 +1,67 @@
+"""Engines of the likelihood that a chain walks on: the table, or FSPS itself."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+
+from hpcsbi.flow import Posterior
+from hpcsbi.grid import Grid
+from hpcsbi.likelihood import Likelihood, of_simulator
+from hpcsbi.sps import Physics, direct_spectra
+
+__all__ = ["ENGINES", "LIKELIHOODS", "log_likelihoods"]
+
+ENGINES, LIKELIHOODS = ("table", "prospector"), ("simulator", "given")
+
+
+def log_likelihoods(
+    posterior: Posterior, engine: str, likelihood: str, flux: np.ndarray, ivar: np.ndarray
+) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
+    """ln likelihood of theta by the table, and by the engine asked for.
+
+    Arguments:
+        posterior: gives table, physics and noise.
+        engine: one of ENGINES.
+        likelihood: one of LIKELIHOODS.
+        flux, ivar: the spectrum, shape (pixels,).
+
+    Returns:
+        two functions of theta, shape (n, n_theta) -> (n,).
+    """
+    # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+    seen = torch.tensor(flux)[None], torch.tensor(ivar)[None]
+    simulated = of_simulator(
+        posterior.ssp, posterior.names, posterior.settings["training"]["noise"]
+    )
+    given = Likelihood(posterior.ssp, posterior.names, "given")
+    chosen = simulated if likelihood == "simulator" else given
+    table = partial(_by_table, chosen, *seen)
+    if engine == "table":
+        return table, table
+    physics = Physics(**posterior.settings["training"]["simulations"]["physics"])
+    return table, partial(_by_fsps, chosen, posterior.grid, physics, *seen)
+
+
+@torch.no_grad()
+def _by_table(
+    likelihood: Likelihood, flux: torch.Tensor, ivar: torch.Tensor, theta: np.ndarray
+) -> np.ndarray:
+    return likelihood(flux, ivar, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
+
+
+def _by_fsps(
+    likelihood: Likelihood,
+    grid: Grid,
+    physics: Physics,
+    flux: torch.Tensor,
+    ivar: torch.Tensor,
+    theta: np.ndarray,
+) -> np.ndarray:
+    """ln likelihood of spectra by FSPS, -inf for those that it cannot make."""
+    names = likelihood.names
+    model, _ = direct_spectra(theta, names, grid, physics)
+    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else np.zeros(len(theta))
+    seen = torch.from_numpy(model)[None], torch.from_numpy(floor)[None]
+    return likelihood.of_model(flux, ivar, *seen)[0][0].numpy()
