@@ -1,12 +1,13 @@
 """What Dask on SLURM costs: rows per second and core, over bare loops of the same function.
 
     slurm/lab.sh start && eval "$(slurm/lab.sh env)"
-    python benchmarks/cluster_overhead.py FOLDER [--rounds 2] [--million]
+    python benchmarks/cluster_overhead.py FOLDER [--cores 1] [--rounds 2] [--million]
 
-Simulates spectra with the table, a second or two of work for each shard: two bare loops side by
-side (two parts of an array, started here), then the same on two tasks of an allocation and on two
-jobs of their own. The rate runs from the first shard that is done to the last, so that starting
-processes, which a real run pays once, is left out, and printed apart. Then a million items in small
+Simulates spectra with the table, some two seconds of work for each shard: bare loops, one for each
+core (parts of an array, started here), then the same in the tasks of an allocation and in jobs of
+their own. The rate runs from the first shard that is done to the last, so that starting processes,
+which a real run pays once, is left out, and printed apart. On two cores --cores 1 leaves one for
+scheduler and client, which on a cluster many workers share. Then a million items in small
 pieces through the bounded window, with the memory of the process that is scheduler and client.
 """
 
@@ -26,7 +27,7 @@ from hpcsbi.dask_cluster import Local
 from hpcsbi.slurm import jobs
 
 ROOT = Path(__file__).resolve().parents[1]
-CORES, SHARD, SHARDS = 2, 400_000, 14
+SHARD, SHARDS = 400_000, 14
 ITEMS, PIECE = 1_000_000, 50
 
 
@@ -34,6 +35,7 @@ def main() -> None:
     """Print the rates, their ratio to the bare loops, and the memory."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--cores", type=int, default=1, help="workers; leave some for the driver")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--million", action="store_true", help="the bounded window, too")
     arguments = parser.parse_args()
@@ -44,8 +46,11 @@ def main() -> None:
             run = arguments.folder.absolute() / way
             shutil.rmtree(run, ignore_errors=True)
             began = time.time()
-            bare(run) if way == "bare" else submitted(run, way)
-            rate, first = measured(run)
+            if way == "bare":
+                bare(run, arguments.cores)
+            else:
+                submitted(run, way, arguments.cores)
+            rate, first = measured(run, arguments.cores)
             rates[way].append(rate)
             print(f"{way:12s} {rate:16,.0f} {first - began:9.1f}", flush=True)
             shutil.rmtree(run)
@@ -61,28 +66,28 @@ def options(run: Path) -> list[str]:
     return [f"run={run}", f"simulate.n={SHARD * SHARDS}", f"simulate.shard={SHARD}"]
 
 
-def bare(run: Path) -> None:
-    """Two processes, each with a loop over its half of the shards."""
+def bare(run: Path, cores: int) -> None:
+    """A process for each core, with a loop over its part of the shards."""
     call([sys.executable, "jobs/tabulate.py", *options(run), "cluster=serial"])
     processes = [
         subprocess.Popen(
             [sys.executable, "jobs/simulate.py", *options(run), "cluster=array"],
             cwd=ROOT,
-            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(i), "HPCSBI_PARTS": str(CORES)},
+            env={**os.environ, "SLURM_ARRAY_TASK_ID": str(i), "HPCSBI_PARTS": str(cores)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for i in range(CORES)
+        for i in range(cores)
     ]
     for process in processes:
         process.wait()
 
 
-def submitted(run: Path, way: str) -> None:
+def submitted(run: Path, way: str, cores: int) -> None:
     """The same on SLURM."""
     chain = ["slurm/pipeline.sh", "overhead", "--stages=tabulate,simulate", "site=lab"]
     out = call(
-        [*chain, f"site.tasks={CORES}", "site.memory=4000M", f"cluster={way}", *options(run)]
+        [*chain, f"site.tasks={cores}", "site.memory=4000M", f"cluster={way}", *options(run)]
     )
     number = out.split("simulate   job ")[1].split()[0]
     while jobs([number])[number].active:
@@ -102,14 +107,14 @@ def call(command: list[str]) -> str:
     return done.stdout
 
 
-def measured(run: Path) -> tuple[float, float]:
+def measured(run: Path, cores: int) -> tuple[float, float]:
     """Rows a second and core from the first mark to the last, and when the first was set."""
     marks = (run / "simulations.zarr" / ".marks").glob("*.done")
     times = sorted(path.stat().st_mtime for path in marks)
     if len(times) != SHARDS:
         sys.exit(f"{run}: {len(times)} of {SHARDS} shards are there.")
-    # The first CORES shards end together: what follows them is work of the seconds between.
-    return SHARD * (SHARDS - CORES) / (times[-1] - times[CORES - 1]) / CORES, times[0]
+    # The first shards of all cores end together: what follows them is work of the seconds between.
+    return SHARD * (SHARDS - cores) / (times[-1] - times[cores - 1]) / cores, times[0]
 
 
 def count(piece: range) -> int:
@@ -122,7 +127,7 @@ def million() -> None:
     pieces = (range(i, i + PIECE) for i in range(0, ITEMS, PIECE))
     process, done, began, seen = psutil.Process(), 0, time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
-        for i, (_, outcome) in enumerate(Local(CORES, folder).map(count, pieces)):
+        for i, (_, outcome) in enumerate(Local(2, folder).map(count, pieces)):
             done += outcome.receipt
             if i % (ITEMS // PIECE // 5) == ITEMS // PIECE // 5 - 1:
                 seen.append(process.memory_info().rss / 1e6)

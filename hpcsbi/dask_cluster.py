@@ -4,7 +4,6 @@ Every connection is encrypted with certificates that are made for the run and di
 dashboards listen on the loopback interface.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from distributed.security import Security  # noqa: E402
 from distributed.utils import get_ip  # noqa: E402
 
 dask.config.update(dask.config.config, yaml.safe_load(Path(CONFIGURATION).read_text()))
-logging.getLogger("distributed").setLevel(logging.WARNING)
 
 # Others take Dask from here, where it is configured first.
 __all__ = [

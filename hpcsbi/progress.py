@@ -13,7 +13,7 @@ from hpcsbi.files import Damaged, load_weights
 from hpcsbi.locks import holders
 from hpcsbi.store import MARKS, Store, open_store
 
-__all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress"]
+__all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress", "worker_seconds"]
 
 PAUSE = 10  # a gap between shards this many times the usual one is a pause, not work
 
@@ -210,6 +210,16 @@ def _header(path: Path) -> dict | None:
 
 def core_rates(run: Path) -> dict[str, float]:
     """Rows a second of one process, by stage, as the drivers of the run noted them."""
+    return {stage: rows / took for stage, (rows, took) in _noted(run).items() if took > 0}
+
+
+def worker_seconds(run: Path, stage: str) -> float:
+    """Seconds that processes have worked on the shards of a stage, as its drivers noted them."""
+    return _noted(run).get(stage, (0, 0.0))[1]
+
+
+def _noted(run: Path) -> dict[str, tuple[int, float]]:
+    """Stage -> rows made, and seconds of one process that they took."""
     path, sums = run / "rates.jsonl", {}
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     for line in lines:
@@ -219,4 +229,4 @@ def core_rates(run: Path) -> dict[str, float]:
             continue
         rows, seconds = sums.get(noted["stage"], (0, 0.0))
         sums[noted["stage"]] = rows + noted["rows"], seconds + noted["worker_seconds"]
-    return {stage: rows / seconds for stage, (rows, seconds) in sums.items() if seconds > 0}
+    return sums

@@ -263,6 +263,7 @@ def _objects(
         draws = _draws(store, row)
         second = _draws(other, row) if other is not None and "samples" in other.group else None
         one = {"title": _title(store, row), "spectrum": "", "floor": "", "legend": ""}
+        one["certificate"] = _certificate(store, row)
         if second is not None and len(second):
             theirs = _ordered(other)
             difference = tables.prior_difference(prior, theirs)
@@ -289,6 +290,21 @@ def _draws(store: Store, row: int) -> np.ndarray:
 def _title(store: Store, row: int) -> str:
     name, zred, chi2 = (store.read(key, np.array([row]))[0] for key in ("id", "zred", "chi2"))
     return f"{name}, z = {tables.number(zred, 4)}, χ²/pixel = {tables.number(chi2)}"
+
+
+def _certificate(store: Store, row: int) -> str:
+    """What the weights of one object say."""
+    if "ess" not in store.group:
+        return "No certificate was made (infer.certificate=false)."
+    names = ("origin", "ess", "n_weights", "pareto_k")
+    origin, ess, drawn, k = (store.read(key, np.array([row]))[0] for key in names)
+    whose = (
+        "the flow's draws, for the weights are weak" if origin == "flow" else "re-weighted draws"
+    )
+    return (
+        f"Certificate: {whose}; effective sample {tables.number(ess)} of {drawn}, Pareto k "
+        f"{tables.number(k)} (below 0.7 weights can be trusted)."
+    )
 
 
 def _engine(table: Path, prior: Prior) -> Ssp | None:

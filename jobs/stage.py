@@ -1,6 +1,7 @@
 """What all jobs share: compose the configuration, call the stage, note what it cost."""
 
 import json
+import logging
 import os
 import resource
 import sys
@@ -19,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpcsbi import deadline
 from hpcsbi.cluster import FULL, Elsewhere
+from hpcsbi.progress import worker_seconds
 from hpcsbi.site import make_site
 
 # Jobs are named after stages, and one of them like a library that torch imports (tabulate): this
@@ -29,6 +31,8 @@ sys.path.append(sys.path.pop(0))
 # before the work does, and wants to be queued again (slurm/stage.sbatch).
 FAILED, WRONG, AGAIN = 1, 2, 75
 LOOKING = ("status", "plan")  # these only look: a run that is not there must not come to be
+# Their workers are no children of the job: what they have worked is noted shard by shard.
+ELSEWHERE = ("hpcsbi.allocation.Allocation", "hpcsbi.elastic.Elastic")
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
 OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
@@ -82,6 +86,7 @@ def _keep_private(cfg: DictConfig) -> None:
     if run.stat().st_uid == os.getuid():
         run.chmod(0o777 & ~mask)
     os.environ.setdefault("MPLCONFIGDIR", str(run.absolute() / ".matplotlib"))
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
 def _tell(error: BaseException) -> None:
@@ -94,19 +99,21 @@ def _tell(error: BaseException) -> None:
 def run_stage(name: str, cfg: DictConfig) -> int:
     """Call hpcsbi.<name>.<name> with its node of the configuration."""
     stage = getattr(import_module(f"hpcsbi.{name}"), name)
-    before, start = _cpu_seconds(), time.time()
+    before, start = _cpu_seconds(cfg, name), time.time()
     try:
         passed = stage(**instantiate(cfg[name], _convert_="all"))
     finally:  # a stage that ran out of time has cost something too
         if name not in LOOKING:
-            _note_cost(cfg, name, _cpu_seconds() - before, time.time() - start)
+            _note_cost(cfg, name, _cpu_seconds(cfg, name) - before, time.time() - start)
     return FAILED if passed is False else 0
 
 
-def _cpu_seconds() -> float:
-    """CPU seconds of this process and of the children that have ended."""
+def _cpu_seconds(cfg: DictConfig, stage: str) -> float:
+    """CPU seconds of this process, of the children that have ended, and of workers elsewhere."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    own = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    elsewhere = cfg.cluster._target_ in ELSEWHERE
+    return own + (worker_seconds(Path(cfg.run), stage) if elsewhere else 0.0)
 
 
 def _note_cost(cfg: DictConfig, stage: str, cpu_seconds: float, wall_seconds: float) -> None:

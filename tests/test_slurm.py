@@ -114,6 +114,12 @@ def run(tmp_path, slurm_lab) -> Path:
         slurm.cancel(json.loads(line)["job"] for line in lines)
 
 
+def cost(run: Path, file: str, key: str) -> float:
+    """What simulate has cost, by one of the run's notes."""
+    lines = [json.loads(line) for line in (run / file).read_text().splitlines()]
+    return sum(line[key] for line in lines if line["stage"] == "simulate")
+
+
 def equal(run: Path, reference: Path, name: str = "simulations.zarr") -> bool:
     return tiny.all_bytes(run / name) == tiny.all_bytes(reference / name)
 
@@ -133,6 +139,9 @@ def test_all_ways_give_the_same_bytes(run, reference):
         assert equal(folder, reference), way
         assert equal(folder, reference, "ssp.zarr"), way
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert cost(folder, "costs.jsonl", "cpu_seconds") > cost(
+            folder, "rates.jsonl", "worker_seconds"
+        ), "the workers' time is missing"
         assert not any(path.stat().st_mode & 0o077 for path in folder.glob("*.zarr/**/*"))
         assert not list(folder.rglob("*.pem")), "certificates outlive the job"
 
