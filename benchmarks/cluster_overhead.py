@@ -7,7 +7,9 @@ Simulates spectra with the table, some two seconds of work for each shard: bare 
 core (parts of an array, started here), then the same in the tasks of an allocation and in jobs of
 their own. The rate runs from the first shard that is done to the last, so that starting processes,
 which a real run pays once, is left out, and printed apart. On two cores --cores 1 leaves one for
-scheduler and client, which on a cluster many workers share. Then a million items in small
+scheduler and client, which on a cluster many workers share. `busy` is the share of that time in
+which the function ran, by its own clock: what is left of it is the way's, however fast the machine
+is at the moment. Then a million items in small
 pieces through the bounded window, with the memory of the process that is scheduler and client.
 """
 
@@ -24,6 +26,7 @@ from pathlib import Path
 import psutil
 
 from hpcsbi.dask_cluster import Local
+from hpcsbi.progress import worker_seconds
 from hpcsbi.slurm import jobs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +43,8 @@ def main() -> None:
     parser.add_argument("--million", action="store_true", help="the bounded window, too")
     arguments = parser.parse_args()
     rates: dict[str, list[float]] = {"bare": [], "allocation": [], "slurm": []}
-    print(f"{'':12s} {'rows/s and core':>16s} {'start, s':>9s}")
+    shares: dict[str, list[float]] = {way: [] for way in rates}
+    print(f"{'':12s} {'rows/s and core':>16s} {'busy':>6s} {'start, s':>9s}")
     for _ in range(arguments.rounds):
         for way in rates:
             run = arguments.folder.absolute() / way
@@ -50,13 +54,15 @@ def main() -> None:
                 bare(run, arguments.cores)
             else:
                 submitted(run, way, arguments.cores)
-            rate, first = measured(run, arguments.cores)
+            rate, busy, first = measured(run, arguments.cores)
             rates[way].append(rate)
-            print(f"{way:12s} {rate:16,.0f} {first - began:9.1f}", flush=True)
+            shares[way].append(busy)
+            print(f"{way:12s} {rate:16,.0f} {busy:6.3f} {first - began:9.1f}", flush=True)
             shutil.rmtree(run)
-    middle = {way: statistics.median(found) for way, found in rates.items()}
-    for way in ("allocation", "slurm"):
-        print(f"{way} over bare loops: {middle[way] / middle['bare']:.3f}")
+    for name, found in (("rate", rates), ("busy", shares)):
+        middle = {way: statistics.median(values) for way, values in found.items()}
+        for way in ("allocation", "slurm"):
+            print(f"{name} of {way} over bare loops: {middle[way] / middle['bare']:.3f}")
     if arguments.million:
         million()
 
@@ -107,14 +113,16 @@ def call(command: list[str]) -> str:
     return done.stdout
 
 
-def measured(run: Path, cores: int) -> tuple[float, float]:
-    """Rows a second and core from the first mark to the last, and when the first was set."""
+def measured(run: Path, cores: int) -> tuple[float, float, float]:
+    """Rows a second and core from the first mark to the last, share at work, time of the first."""
     marks = (run / "simulations.zarr" / ".marks").glob("*.done")
     times = sorted(path.stat().st_mtime for path in marks)
     if len(times) != SHARDS:
         sys.exit(f"{run}: {len(times)} of {SHARDS} shards are there.")
     # The first shards of all cores end together: what follows them is work of the seconds between.
-    return SHARD * (SHARDS - cores) / (times[-1] - times[cores - 1]) / cores, times[0]
+    rest, seconds = SHARDS - cores, (times[-1] - times[cores - 1]) * cores
+    busy = worker_seconds(run, "simulate") * rest / SHARDS
+    return SHARD * rest / seconds, busy / seconds, times[0]
 
 
 def count(piece: range) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hpcsbi.files import Damaged, load_weights
+from hpcsbi.layout import MARKS
 from hpcsbi.locks import holders
-from hpcsbi.store import MARKS, Store, open_store
+from hpcsbi.store import Store, open_store
 
 __all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress", "worker_seconds"]
 

@@ -6,18 +6,15 @@ one task: two tasks in one shard would lose rows silently. A shard counts as don
 there and the files under it have the mark's checksums; anything else is missing.
 """
 
-import hashlib
 import json
-import math
 import os
 import shutil
 import time
 import uuid
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ import numpy as np
 import zarr
 
 from hpcsbi.files import Damaged, write_atomically
+from hpcsbi.layout import MARKS, Array, checksum, coordinate_checksum, lay_out
 from hpcsbi.locks import Lock, locked
 
 __all__ = [
@@ -40,8 +38,6 @@ __all__ = [
     "open_store",
 ]
 
-MARKS = ".marks"
-CHUNK = 4096
 ABANDONED = 600.0  # seconds: no store takes so long to be laid out
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
@@ -52,23 +48,6 @@ class Mismatch(ValueError):
 
 class Incomplete(ValueError):
     """A store lacks shards that a later stage needs."""
-
-
-@dataclass(frozen=True)
-class Array:
-    """One array of a store: its first dimension is cut into shards unless `values` are given.
-
-    Arguments:
-        dims: name and length of each dimension, in order, e.g. {"row": 1000, "pixel": 138}.
-        dtype: numpy dtype, or "string".
-        attributes: units and a description, for whoever opens the store.
-        values: contents, written once when the store is made (coordinates such as wave).
-    """
-
-    dims: Mapping[str, int]
-    dtype: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    values: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +158,7 @@ class Store:
         """Arrays outside the shards whose file has not the checksum that it was made with."""
         known = self.attributes.get("checksums", {})
         return [
-            name for name, sum_ in known.items() if _coordinate_checksum(self.path / name) != sum_
+            name for name, sum_ in known.items() if coordinate_checksum(self.path / name) != sum_
         ]
 
     def locked(self, part: tuple[int, int] | None = None) -> AbstractContextManager[Lock]:
@@ -221,7 +200,7 @@ class Store:
 
     def _checksums(self, shard: int) -> bytes:
         """Content of the mark of a shard whose files are as they are now."""
-        found = {name: _checksum(path) for name, path in self._files(shard).items()}
+        found = {name: checksum(path) for name, path in self._files(shard).items()}
         return json.dumps(found, sort_keys=True).encode()
 
 
@@ -263,7 +242,7 @@ def create(
         if time.time() - left.stat().st_mtime > ABANDONED:
             shutil.rmtree(left, ignore_errors=True)
     half = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
-    _make(half, arrays, {**(attributes or {}), **own}, shard)
+    lay_out(half, arrays, {**(attributes or {}), **own}, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.replace(half, path)
@@ -339,41 +318,6 @@ def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
         yield f"{key}: {_short(found)} in the store, {_short(asked)} asked"
 
 
-def _make(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: int) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    group = zarr.create_group(path, attributes=attributes)
-    for name, array in arrays.items():
-        shape = tuple(array.dims.values())
-        sharded = array.values is None
-        # Chunks inside the shard are what a reader of a few rows has to unpack.
-        common = math.gcd(shard, CHUNK)
-        chunk = (common if common >= 256 else shard) if sharded else max(shape[0], 1)
-        made = group.create_array(
-            name,
-            shape=shape,
-            dtype=array.dtype,
-            chunks=(chunk, *shape[1:]),
-            shards=(shard, *shape[1:]) if sharded else None,
-            compressors=zarr.codecs.ZstdCodec(level=5),
-            fill_value=_nothing(array.dtype),
-            dimension_names=tuple(array.dims),
-            attributes=dict(array.attributes),
-            config={"write_empty_chunks": True},
-        )
-        if array.values is not None:
-            made[...] = array.values
-    # No mark covers these: Zarr reads a lost file as NaN and some flipped bits as other numbers.
-    group.attrs["checksums"] = {
-        name: _coordinate_checksum(path / name)
-        for name, array in arrays.items()
-        if array.values is not None
-    }
-    with warnings.catch_warnings():  # consolidated metadata is an extension of format 3
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(path)
-    (path / MARKS).mkdir()
-
-
 def _mend_coordinates(store: Store, arrays: Mapping[str, Array]) -> None:
     """Write damaged coordinates again; the same settings make the same ones."""
     for name in store.damaged_coordinates():
@@ -381,13 +325,6 @@ def _mend_coordinates(store: Store, arrays: Mapping[str, Array]) -> None:
         if values is not None and values.shape == store.group[name].shape:
             print(f"{store.path}: array {name} is damaged and made again.", flush=True)
             store.group[name][...] = values
-
-
-def _nothing(dtype: str) -> Any:
-    """What a row holds that was never written: no number, not zero."""
-    if dtype == "string":
-        return ""
-    return np.nan if np.dtype(dtype).kind == "f" else None
 
 
 def _refuse_other_settings(
@@ -400,21 +337,6 @@ def _refuse_other_settings(
             + "\n  ".join(lines)
             + "\nChoose another name=... or run=..., remove the store, or ask for the old settings."
         )
-
-
-def _checksum(path: Path) -> str:
-    """BLAKE2 of a file's bytes; "" where there is no file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except FileNotFoundError:
-        return ""
-
-
-def _coordinate_checksum(path: Path) -> str:
-    """Checksum of the only chunk of an array, "" where it is not there."""
-    files = sorted(file for file in (path / "c").rglob("*") if file.is_file())
-    return _checksum(files[0]) if len(files) == 1 else ""
 
 
 def _short(value: Any) -> str:

@@ -4,18 +4,14 @@ Hydra looks for launchers in this namespace only. It imports this file whenever 
 what submits (jobs/sweep.py) is imported when it is asked for.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-
-WRONG = 2  # exit status of jobs/stage.py for wrong input
 
 
 @dataclass
@@ -38,8 +34,7 @@ class SlurmArrayLauncher(Launcher):
         from sweep import check
 
         self.context, self.config = hydra_context, config
-        with _told():
-            check(config)
+        check(config)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -49,23 +44,8 @@ class SlurmArrayLauncher(Launcher):
 
         load = self.context.config_loader.load_sweep_config
         overrides = [list(given) for given in job_overrides]
-        with _told():
-            number = submit([load(self.config, given) for given in overrides], overrides)
+        number = submit([load(self.config, given) for given in overrides], overrides)
         return [
             JobReturn(given, status=JobStatus.COMPLETED, _return_value=f"{number}_{i}")
             for i, given in enumerate(overrides)
         ]
-
-
-class _told:  # noqa: N801  reads as a word
-    """Errors become one line and the exit status: Hydra would print where they came from."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, InstantiationException):
-            error = error.__cause__ or error
-        if isinstance(error, (ValueError, OSError, RuntimeError, InstantiationException)):
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            sys.exit(WRONG)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from frozen import composed, thawed
 from omegaconf import DictConfig
-from submit import ALONE, NEEDS, REFUSED, WAYS, refuse, submit
+from stage import REFUSED, refuse
+from submit import ALONE, NEEDS, WAYS, submit
 
 from hpcsbi import submissions
 from hpcsbi.locks import holders

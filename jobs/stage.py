@@ -31,6 +31,8 @@ sys.path.append(sys.path.pop(0))
 # before the work does, and wants to be queued again (slurm/stage.sbatch).
 FAILED, WRONG, AGAIN = 1, 2, 75
 LOOKING = ("status", "plan")  # these only look: a run that is not there must not come to be
+# What is wrong with the input, the disk or the cluster, and not with this program.
+REFUSED = (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError)
 # Their workers are no children of the job: what they have worked is noted shard by shard.
 ELSEWHERE = ("hpcsbi.allocation.Allocation", "hpcsbi.elastic.Elastic")
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
@@ -56,12 +58,8 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
             os._exit(AGAIN)  # without waiting for work that cannot be done in time
         except Elsewhere as end:
             print(end, flush=True)
-        except InstantiationException as error:
-            _tell(error.__cause__ or error)
-            statuses.append(WRONG)
-        except (ValueError, OSError, RuntimeError) as error:
-            _tell(error)
-            statuses.append(WRONG)
+        except REFUSED as error:  # the next job of a sweep may do better
+            statuses.append(refuse(error))
 
     deadline.listen()
     sys.argv.append(f"hydra.job.name={name}")
@@ -72,9 +70,8 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
         main()
     except SystemExit as end:  # Hydra's status 1 would read as a failed calibration
         sys.exit(WRONG if end.code else 0)
-    except (HydraException, OmegaConfBaseException, OSError) as error:
-        _tell(error)
-        sys.exit(WRONG)
+    except REFUSED as error:
+        sys.exit(refuse(error))
     sys.exit(max(statuses))  # after all jobs of a sweep
 
 
@@ -89,11 +86,15 @@ def _keep_private(cfg: DictConfig) -> None:
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
-def _tell(error: BaseException) -> None:
+def refuse(error: BaseException) -> int:
+    """Tell what is wrong in place of a stack; the exit status."""
+    if isinstance(error, InstantiationException):
+        error = error.__cause__ or error
     mend = ""
     if isinstance(error, OSError) and (error.errno in FULL or "No space left" in str(error)):
         mend = "\nMake room, or choose another run=...; then the same command goes on from here."
     print(f"error: {error}{mend}", file=sys.stderr, flush=True)
+    return WRONG
 
 
 def run_stage(name: str, cfg: DictConfig) -> int:

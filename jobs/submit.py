@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frozen import composed, freeze, next_folder, with_groups
-from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from stage import WRONG
+from stage import REFUSED, refuse
 
 from hpcsbi import slurm
 from hpcsbi.site import Site, make_site
@@ -34,7 +32,6 @@ NEEDS = {
     "report": {"calibrate": "afterany", "infer": "afterok"},
 }
 ALONE = ("train", "report")  # one process; all others fan out
-REFUSED = (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError)
 WAYS = {
     "hpcsbi.allocation.Allocation": "allocation",
     "hpcsbi.elastic.Elastic": "slurm",
@@ -89,14 +86,6 @@ def main() -> None:
         submit(cfg, stages, arguments.dry_run)
     except REFUSED as error:
         sys.exit(refuse(error))
-
-
-def refuse(error: BaseException) -> int:
-    """Tell what is wrong; the exit status."""
-    if isinstance(error, InstantiationException):
-        error = error.__cause__ or error
-    print(f"error: {error}", file=sys.stderr)
-    return WRONG
 
 
 def _configuration(name: str, overrides: Sequence[str]) -> DictConfig:

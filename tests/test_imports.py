@@ -19,9 +19,10 @@ EDGES = {
     "slurm": set(),
     "deadline": {"slurm"},
     "locks": {"files", "slurm"},
-    "store": {"files", "locks"},
+    "layout": set(),
+    "store": {"files", "layout", "locks"},
     "submissions": {"slurm"},
-    "progress": {"files", "locks", "store"},
+    "progress": {"files", "layout", "locks", "store"},
     "cluster": {"deadline"},
     "dask_cluster": {"cluster"},
     "allocation": {"cluster", "dask_cluster", "site", "slurm"},
@@ -36,7 +37,7 @@ ALLOWED = (
     | EDGES
 )
 OWNERS = {
-    "zarr": {"store"},
+    "zarr": {"layout", "store"},
     "safetensors": {"files"},
     "dask": {"dask_cluster"},
     "distributed": {"dask_cluster"},
