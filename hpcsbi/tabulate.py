@@ -67,7 +67,9 @@ def tabulate(
     wanted = {"draws": draws, "seed": seed, "prior": prior.settings()}
     known = store.attributes["accuracy"]
     if any(known.get(name) != value for name, value in wanted.items()):
-        measured = _measure(store, grid, physics, prior, draws, seed, cluster.workers)
+        # Here, and not on other nodes: no more processes than this one may use.
+        processes = min(cluster.workers, len(os.sched_getaffinity(0)))
+        measured = _measure(store, grid, physics, prior, draws, seed, processes)
         known = {**wanted, **measured}
         store.group.attrs["accuracy"] = known
     print(

@@ -82,7 +82,7 @@ SlurmctldLogFile=$LAB/log/slurmctld.log
 SlurmdLogFile=$LAB/log/slurmd.%n.log
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=3
-JobAcctGatherParams=OverMemoryKill
+JobAcctGatherParams=OverMemoryKill,UsePss
 AccountingStorageType=$storage
 CONF
     [ "$1" = no ] || cat >>"$SLURM_CONF" <<CONF
