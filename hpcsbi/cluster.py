@@ -261,6 +261,8 @@ def run_shards(
             outcomes = cluster.map(function, todo, threads=threads)
             receipts |= _drive(outcomes, store, cluster, lock, title, len(mine) - len(todo))
             states = store.states(mine)
+        if part is None:
+            store.sweep()  # a worker killed in the middle of a file leaves half of it
     _refuse_failures(store, states, title)
     if part is not None and any(state != "done" for state in store.states().values()):
         raise Elsewhere(

@@ -1,4 +1,5 @@
 import os
+import signal
 import time
 from functools import partial
 from types import SimpleNamespace
@@ -172,6 +173,26 @@ def test_a_shard_that_goes_again_is_made_again(tmp_path):
     run_shards(partial(unwind, store), store, Serial(), "simulate")
 
     assert set(store.states(verify=True).values()) == {"done"}
+
+
+def die_while_writing(store, shard: int) -> None:
+    """A worker that SIGKILL ends in the middle of a file, at its first try of shard 1."""
+    half = store.path / "x" / "c" / "1.0123.partial"
+    if shard == 1 and not half.exists():
+        half.parent.mkdir(parents=True, exist_ok=True)
+        half.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+    store.write(shard, x=[shard])
+
+
+def test_a_worker_killed_in_the_middle_of_a_file_leaves_nothing(tmp_path):
+    """The shard is made again in the same run, and the half file is gone at its end."""
+    store = empty(tmp_path)
+    workers = Local(2, str(tmp_path / "dask"))
+    run_shards(partial(die_while_writing, store), store, workers, "simulate")
+
+    assert set(store.states(verify=True).values()) == {"done"}
+    assert not list(store.path.rglob("*.partial"))
 
 
 def fill(store, shard: int) -> None:
