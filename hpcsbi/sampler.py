@@ -44,11 +44,13 @@ class Inverse:
         return torch.cat(u, 1), torch.cat(log_det, 1)
 
     def _invert(self, z: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        log_det = z.new_zeros(z.shape[:-1])
+        n, objects, n_theta = z.shape
+        # A row for each dimension, objects one after the other: every slice below is compact.
+        x = z.permute(2, 1, 0).reshape(n_theta, -1)
+        log_det = x.new_zeros(x.shape[1])
         for step in self.steps:
-            z, gained = step.invert(z, context)
-            log_det = log_det + gained
-        return z, log_det
+            x = step.invert(x, context, log_det)
+        return x.view(n_theta, objects, n).permute(2, 1, 0), log_det.view(objects, n).T
 
 
 class _Step:
@@ -56,38 +58,47 @@ class _Step:
 
     def __init__(self, transform: torch.nn.Module) -> None:
         first, _, second, _, last = transform.hyper
-        self.order = transform.order
+        self.order = transform.order.argsort().tolist()
         n_theta = len(self.order)
-        seen = first.mask[:, :n_theta] * (self.order + 1)
+        seen = first.mask[:, :n_theta] * (transform.order + 1)
         level_1 = seen.amax(1)
         level_2 = (second.mask * level_1).amax(1)
         by_1, by_2 = level_1.argsort(stable=True), level_2.argsort(stable=True)
         weight = (first.mask * first.weight)[by_1].detach()
-        self.inner, self.outer = weight[:, :n_theta].T.contiguous(), weight[:, n_theta:].T
-        self.bias_1, self.bias_2 = first.bias[by_1].detach(), second.bias[by_2].detach()
-        self.weight_2 = (second.mask * second.weight)[by_2][:, by_1].detach().T.contiguous()
-        self.weight_3 = (last.mask * last.weight)[:, by_2].detach().T.contiguous()
-        self.bias_3 = last.bias.detach()
+        self.inner = weight[:, :n_theta][:, self.order].contiguous()
+        self.outer = weight[:, n_theta:].T.contiguous()
+        self.bias_1, self.bias_2 = first.bias[by_1].detach(), second.bias[by_2, None].detach()
+        self.weight_2 = (second.mask * second.weight)[by_2][:, by_1].detach()
+        self.weight_3 = (last.mask * last.weight)[:, by_2].detach()
+        self.bias_3 = last.bias[:, None].detach()
         levels = torch.arange(n_theta + 1)
         self.ends_1 = torch.searchsorted(level_1[by_1].contiguous(), levels).tolist()
         self.ends_2 = torch.searchsorted(level_2[by_2].contiguous(), levels).tolist()
 
-    def invert(self, z: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = torch.zeros_like(z)
-        log_det = z.new_zeros(z.shape[:-1])
-        given = context @ self.outer + self.bias_1
-        hidden_1 = z.new_empty(*z.shape[:-1], len(self.bias_1))
-        hidden_2 = z.new_empty(*z.shape[:-1], len(self.bias_2))
-        for place, column in enumerate(self.order.argsort().tolist()):
-            new = slice(self.ends_1[place], self.ends_1[place + 1])
-            known_1, known_2 = slice(0, new.stop), slice(0, self.ends_2[place + 1])
-            hidden_1[..., new] = (given[:, new] + x @ self.inner[:, new]).relu_()
-            fresh = slice(self.ends_2[place], known_2.stop)
-            products = hidden_1[..., known_1] @ self.weight_2[known_1, fresh]
-            hidden_2[..., fresh] = (products + self.bias_2[fresh]).relu_()
+    def invert(self, z: torch.Tensor, context: torch.Tensor, log_det: torch.Tensor) -> torch.Tensor:
+        """Invert (n_theta, objects * n) points; adds to `log_det` in place."""
+        columns, objects = z.shape[1], len(context)
+        x, known = torch.empty_like(z), z.new_empty(len(self.order), columns)
+        given = (context @ self.outer + self.bias_1).T
+        hidden_1 = z.new_empty(len(self.bias_1), columns)
+        hidden_2 = z.new_empty(len(self.bias_2), columns)
+        for place, column in enumerate(self.order):
+            old, new = self.ends_1[place], self.ends_1[place + 1]
+            fresh = hidden_1[old:new]
+            torch.mm(self.inner[old:new, :place], known[:place], out=fresh)
+            by_object = fresh.view(new - old, objects, -1)
+            by_object.add_(given[old:new, :, None]).relu_()
+            start, stop = self.ends_2[place], self.ends_2[place + 1]
+            second = hidden_2[start:stop]
+            torch.addmm(
+                self.bias_2[start:stop], self.weight_2[start:stop, :new], hidden_1[:new], out=second
+            )
+            second.relu_()
             pair = slice(2 * column, 2 * column + 2)
-            phi = hidden_2[..., known_2] @ self.weight_3[known_2, pair] + self.bias_3[pair]
-            log_scale = phi[..., 1] / (1 + (phi[..., 1] / LOG_SLOPE).abs())
-            x[..., column] = (z[..., column] - phi[..., 0]) * (-log_scale).exp()
-            log_det = log_det - log_scale
-        return x, log_det
+            mean, slope = torch.addmm(
+                self.bias_3[pair], self.weight_3[pair, :stop], hidden_2[:stop]
+            )
+            log_scale = slope / (1 + (slope / LOG_SLOPE).abs())
+            x[column] = known[place] = (z[column] - mean) * (-log_scale).exp()
+            log_det -= log_scale
+        return x
