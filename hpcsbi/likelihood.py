@@ -6,7 +6,8 @@ Gaussian in every valid pixel. Three kinds of sigma, because each answers anothe
 - "survey": the quoted ivar and the noise floor of theta in quadrature; what `SurveyNoise` does.
 - "given": the quoted ivar and nothing else; what the paper's MCMC assumes.
 
-Importance weights of a flow need the likelihood of the simulator that trained it.
+Importance weights of a flow need the likelihood of the simulator that trained it. An error of the
+flux calibration (a smooth factor with Gaussian amplitudes) is integrated out in closed form.
 """
 
 import math
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from hpcsbi.noise import response_curves
 from hpcsbi.ssp import CHUNK, Ssp
 
 __all__ = ["KINDS", "Likelihood", "of_simulator"]
@@ -35,13 +37,20 @@ class Likelihood:
         names: columns of theta.
         kind: one of KINDS.
         fraction: sigma over model flux, for "fractional".
+        calibration: standard deviation of each amplitude of `noise.response_curves`, by which the
+            model is multiplied (1 plus their sum); not for "fractional".
 
     Raises:
-        ValueError: an unknown kind, or a fraction that does not go with it.
+        ValueError: an unknown kind, or a fraction or calibration that does not go with it.
     """
 
     def __init__(
-        self, ssp: Ssp, names: Sequence[str], kind: str, fraction: float | None = None
+        self,
+        ssp: Ssp,
+        names: Sequence[str],
+        kind: str,
+        fraction: float | None = None,
+        calibration: float = 0.0,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
@@ -49,7 +58,12 @@ class Likelihood:
             raise ValueError(
                 f"likelihood {kind!r} with fraction={fraction}: only 'fractional' has one."
             )
+        if calibration and kind == "fractional":
+            raise ValueError("likelihood 'fractional' has no calibration error.")
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
+        self.curves = None
+        if calibration:
+            self.curves = calibration * response_curves(torch.from_numpy(ssp.wave))
 
     def __call__(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
         """Log likelihood, float64, -inf where theta is not finite, shape (objects, draws).
@@ -84,12 +98,17 @@ class Likelihood:
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt()[:, None].to(model.dtype)
         seen = torch.where(valid, flux[:, None].to(model.dtype) * weight, 0.0)
         scaled = model * weight
-        pull2 = (seen - scaled) ** 2
+        pull = seen - scaled
         if self.kind == "given":
-            chi2, log_ratio = pull2.sum(-1), 0.0
+            log_ratio = 0.0
         else:
             ratio = self._variance_ratio(scaled, valid, floor)
-            chi2, log_ratio = (pull2 / ratio).sum(-1), ratio.log().sum(-1).double()
+            log_ratio = ratio.log().sum(-1).double()
+            pull, scaled = pull * ratio.rsqrt(), scaled * ratio.rsqrt()
+        chi2 = (pull**2).sum(-1)
+        if self.curves is not None:
+            gain, log_det = self._calibrated(pull, scaled)
+            chi2, log_ratio = chi2 - gain.to(chi2.dtype), log_ratio + log_det
         log_ivar = torch.where(ivar > 0, ivar.double(), 1.0).log().sum(-1)
         fixed = log_ivar - valid.sum(-1)[:, 0] * math.log(2 * math.pi)
         log_likelihood = 0.5 * (fixed[:, None] - log_ratio - chi2.double())
@@ -103,6 +122,25 @@ class Likelihood:
         floor = theta[..., self.names.index("noise_floor")] if "noise_floor" in self.names else 0.0
         log_likelihood, chi2 = self.of_model(flux, ivar, model, floor)
         return torch.where(known, log_likelihood, -math.inf), chi2
+
+    def _calibrated(self, pull: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """What integrating over the amplitudes takes from chi squared and adds to ln det C.
+
+        Woodbury's identity with the covariance 1 + D^T D of the pulls, D = curves * model / sigma.
+
+        Arguments:
+            pull, scaled: residual and model over sigma, shape (objects, draws, pixels).
+        """
+        curves = self.curves.to(pull.dtype)
+        orders = len(curves)
+        pairs = (curves[:, None] * curves).flatten(0, 1)
+        projected = ((pull * scaled) @ curves.T).double()
+        precision = ((scaled**2) @ pairs.T).double().unflatten(-1, (orders, orders))
+        precision = precision + torch.eye(orders, dtype=torch.float64, device=pull.device)
+        factor = torch.linalg.cholesky_ex(precision).L
+        solved = torch.linalg.solve_triangular(factor, projected[..., None], upper=False)
+        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return (solved[..., 0] ** 2).sum(-1), log_det
 
     def _variance_ratio(self, scaled: Tensor, valid: Tensor, floor: Tensor | float) -> Tensor:
         """Variance over the quoted variance, 1 where masked; `scaled` is model / quoted sigma."""
@@ -119,4 +157,6 @@ def of_simulator(ssp: Ssp, names: Sequence[str], noise: Mapping) -> Likelihood:
         ssp, names: see `Likelihood`.
         noise: `Noise.settings()`, e.g. `posterior.settings["training"]["noise"]`.
     """
-    return Likelihood(ssp, names, noise["kind"], noise.get("fraction"))
+    return Likelihood(
+        ssp, names, noise["kind"], noise.get("fraction"), noise.get("calibration", 0.0)
+    )

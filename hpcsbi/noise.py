@@ -4,9 +4,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
-__all__ = ["FractionalNoise", "Noise", "SurveyNoise", "make_noise", "total_sigma"]
+__all__ = [
+    "FractionalNoise",
+    "Noise",
+    "SurveyNoise",
+    "make_noise",
+    "response_curves",
+    "total_sigma",
+]
 
 Pair = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -15,6 +23,7 @@ WINDOWS = ((3820.0, 9200.0), (3600.0, 9824.0), (3622.0, 10354.0), (3600.0, 10400
 # Bright sky lines and bands, observed frame, Angstrom: centre and half width.
 SKY = ((5578.0, 15.0), (6301.0, 15.0), (6870.0, 40.0), (7610.0, 60.0), (8350.0, 150.0))
 SKY_RED = 9250.0
+ORDERS = 3  # of the flux calibration's error
 
 
 class Noise(Protocol):
@@ -78,22 +87,30 @@ class SurveyNoise:
     sigma where they fall in the rest frame. Sigma otherwise lies between constant (sky-limited)
     and proportional to the flux, with a smooth tilt and jitter. Single pixels and gaps are masked
     at random, and some spectra are cut to a contiguous stretch. The noise floor is a fraction of
-    the true flux, added in quadrature; the quoted ivar does not know of it.
+    the true flux, added in quadrature; the quoted ivar does not know of it. Nor does it know of the
+    error of the flux calibration: a smooth factor, 1 plus `response_curves` with random amplitudes.
 
     Arguments:
         snr: lowest and highest mean flux / sigma of valid pixels, log-uniform.
         max_zred: redshifts are uniform up to here, with a third of them below 0.03.
         min_pixels: at least so many pixels stay valid.
         cut: share of the spectra that keep only a contiguous stretch.
+        calibration: standard deviation of each amplitude of the flux calibration's error; 0.04 is
+            what SDSS, DESI and MaNGA spectra ask for.
     """
 
     snr: tuple[float, float] = (2.0, 1000.0)
     max_zred: float = 0.8
     min_pixels: int = 20
     cut: float = 0.1
+    calibration: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr", tuple(self.snr))
+        if not 0 <= self.calibration < 0.2:
+            raise ValueError(
+                f"noise.calibration is {self.calibration}: it must lie between 0 and 0.2."
+            )
         if not 0 < self.snr[0] < self.snr[1]:
             raise ValueError(f"noise.snr is {self.snr}: it must be two rising positive numbers.")
 
@@ -111,7 +128,9 @@ class SurveyNoise:
         valid = self._valid(observed, window, draw)
         sigma = self._sigma(flux, observed, valid, draw)
         total = torch.hypot(sigma, flux * floor[:, None]) if floor is not None else sigma
-        noisy = flux + total * draw.normal(*flux.shape)
+        noise = total * draw.normal(*flux.shape)
+        amplitudes = self.calibration * draw.normal(len(flux), ORDERS)
+        noisy = flux * (1 + amplitudes @ response_curves(wave)) + noise
         return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0), zred
 
     def settings(self) -> dict:
@@ -170,6 +189,17 @@ def make_noise(kind: str, **settings: float) -> Noise:
     if kind not in kinds:
         raise ValueError(f"noise.kind is {kind!r}: choose from {', '.join(kinds)}.")
     return kinds[kind](**settings)
+
+
+def response_curves(wave: torch.Tensor) -> torch.Tensor:
+    """Legendre polynomials 1 to 3 over the grid, shape (3, pixels).
+
+    Arguments:
+        wave: pixel centres, ascending, shape (pixels,).
+    """
+    x = np.interp(wave.cpu(), [wave[0].item(), wave[-1].item()], [-1, 1])
+    curves = np.polynomial.legendre.legvander(x, ORDERS).T[1:]
+    return torch.as_tensor(curves, dtype=wave.dtype, device=wave.device)
 
 
 def total_sigma(

@@ -13,7 +13,7 @@ from scipy import stats
 from hpcsbi.artifacts import load_engine
 from hpcsbi.grid import Grid
 from hpcsbi.likelihood import KINDS, Likelihood, of_simulator
-from hpcsbi.noise import FractionalNoise, SurveyNoise
+from hpcsbi.noise import FractionalNoise, SurveyNoise, response_curves
 from hpcsbi.sps import Physics, spectrum
 from hpcsbi.weights import effective_sample_size
 
@@ -116,13 +116,16 @@ def test_the_engine_against_the_full_sum(engine):
     assert float(error.median()) < 0.02 and float(error.max()) < 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "calibrated"])
 def test_gradient_is_that_of_finite_differences(engine, kind):
     """Every column's derivative, in float64, to 1e-4 of its own size."""
     double = copy.deepcopy(engine).double()
     theta, flux, ivar = spectra(engine, SurveyNoise(snr=(20, 60)), 6, 4)
     theta = theta.double()
-    one = likelihood(double, kind)
+    if kind == "calibrated":
+        one = Likelihood(double, SURVEY, "survey", calibration=0.04)
+    else:
+        one = likelihood(double, kind)
     moving = theta.clone().requires_grad_()
     gradient = torch.autograd.grad(one(flux, ivar, moving).sum(), moving)[0]
 
@@ -132,6 +135,47 @@ def test_gradient_is_that_of_finite_differences(engine, kind):
         up, down = (one(flux, ivar, theta + sign * step) for sign in (1, -1))
         numeric = (up - down) / 2e-5
         assert torch.allclose(gradient[..., j], numeric, rtol=2e-3, atol=2e-2), SURVEY[j]
+
+
+@pytest.mark.parametrize("kind", ["given", "survey"])
+def test_calibration_is_integrated_out(engine, kind):
+    """The density of one big normal with the tilts in its covariance, and its chi squared."""
+    noise = SurveyNoise(snr=(5, 60), calibration=0.05)
+    theta, flux, ivar = spectra(engine, noise, 8, 9)
+    found, chi2 = Likelihood(engine, SURVEY, kind, calibration=0.05).evaluate(flux, ivar, theta)
+
+    curves = response_curves(WAVE.double()).numpy()
+    for i in range(8):
+        valid = ivar[i].numpy() > 0
+        y, weight = (a[i].double().numpy()[valid] for a in (flux, ivar))
+        models = engine.flux(theta[i], SURVEY).double().numpy()[:, valid]
+        for j, model in enumerate(models):
+            sigma = sigma_of(kind, model, weight, float(theta[i, j, -1]))
+            design = 0.05 * curves[:, valid] * model
+            # In units of sigma, where the covariance is well conditioned.
+            covariance = np.eye(valid.sum()) + (design / sigma).T @ (design / sigma)
+            normal = stats.multivariate_normal(np.zeros(valid.sum()), covariance)
+            pull = (y - model) / sigma
+            expected = normal.logpdf(pull) - np.log(sigma).sum()
+            assert float(found[i, j]) == pytest.approx(expected, abs=5e-3, rel=5e-6)
+            squared = pull @ np.linalg.solve(covariance, pull)
+            assert float(chi2[i, j]) == pytest.approx(squared, rel=1e-3)
+
+
+def test_the_truth_fits_only_with_its_calibration(engine):
+    """Chi squared of the truth is the number of pixels; without the tilts far above it."""
+    noise = SurveyNoise(snr=(50, 200), cut=0.0, calibration=0.05)
+    theta, flux, ivar = spectra(engine, noise, 200, 10)
+    pixels = (ivar > 0).sum(1)
+    share = {}
+    for calibration in (0.0, 0.05):
+        one = Likelihood(engine, SURVEY, "survey", calibration=calibration)
+        share[calibration] = float(
+            (one.evaluate(flux, ivar, theta[:, :1])[1][:, 0] / pixels).mean()
+        )
+
+    assert abs(share[0.05] - 1) < 4 * np.sqrt(2 / 130 / 200)
+    assert share[0.0] > 2
 
 
 def test_masked_pixels_do_not_count(engine):
@@ -184,11 +228,15 @@ def test_simulators_have_their_likelihood(engine):
     one = of_simulator(engine, NAMES, FractionalNoise(0.03).settings())
     assert (one.kind, one.fraction) == ("fractional", 0.03)
     assert of_simulator(engine, NAMES, SurveyNoise().settings()).kind == "survey"
+    tilted = of_simulator(engine, NAMES, SurveyNoise(calibration=0.04).settings())
+    assert tilted.curves.abs().max() == pytest.approx(0.04)
 
     with pytest.raises(ValueError, match="choose from fractional, survey, given"):
         Likelihood(engine, NAMES, "poisson")
     with pytest.raises(ValueError, match="fraction=None"):
         Likelihood(engine, NAMES, "fractional")
+    with pytest.raises(ValueError, match="no calibration"):
+        Likelihood(engine, NAMES, "fractional", 0.05, 0.04)
 
 
 @pytest.mark.fsps

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsbi.noise import FractionalNoise, SurveyNoise, make_noise, total_sigma
+from hpcsbi.noise import FractionalNoise, SurveyNoise, make_noise, response_curves, total_sigma
 
 WAVE = torch.linspace(3750, 9500, 138)
 
@@ -67,6 +67,26 @@ def test_surveys_cut_and_gap_the_spectra():
     assert (holes > 5).float().mean() > 0.1
 
 
+def test_calibration_errors_are_smooth_factors():
+    """Apart from noise, a tilted spectrum over the same without is 1 plus three Legendres."""
+    flux = spectra(3000)
+    loud, tilted = SurveyNoise((900, 1000), cut=0.0), SurveyNoise((900, 1000), 0.8, 20, 0.0, 0.05)
+    plain, ivar, _ = loud(flux, WAVE, None, seeded(8))
+    seen, same, _ = tilted(flux, WAVE, None, seeded(8))
+    curves = response_curves(WAVE)
+    factor = torch.where(ivar > 0, (seen - plain) / flux, 0.0)
+    amplitudes = torch.linalg.lstsq(curves.T, factor[(ivar > 0).all(1)].T).solution
+
+    assert torch.equal(ivar, same)
+    assert amplitudes.std(1).numpy() == pytest.approx([0.05] * 3, rel=0.15)
+    left = factor[(ivar > 0).all(1)] - amplitudes.T @ curves
+    assert float(left.abs().max()) < 1e-4
+    assert (
+        float((curves @ curves.T / 69).diag().sub(torch.tensor([2 / 3, 2 / 5, 2 / 7])).abs().max())
+        < 0.05
+    )
+
+
 def test_signal_to_noise_spans_its_range():
     """Mean flux over sigma is log-uniform from the lowest to the highest value asked."""
     flux = spectra(4000)
@@ -110,3 +130,5 @@ def test_bad_settings_are_refused():
         SurveyNoise(snr=(10, 2))
     with pytest.raises(ValueError, match="'sky'"):
         make_noise("sky")
+    with pytest.raises(ValueError, match=r"noise.calibration is 4"):
+        SurveyNoise(calibration=4)
