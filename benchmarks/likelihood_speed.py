@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 SPS_HOME=... python benchmarks/likelihood_speed.py [--prior digs]
 
-Values, and values with gradients, of ln L in batches of one spectrum's draws, against model and
+Values, and values with gradients, of ln L in batches of one spectrum's draws: of the prior, which
+are all over the table, and close to the truth as those of a posterior are. Against model and
 `prospect.likelihood.lnlike_spec` one at a time, warm, in this process. Without SPS_HOME the direct
 path is left out. Also printed: by how much ln L from the table differs from that of FSPS.
 """
@@ -63,8 +64,8 @@ def main():
         kinds["survey"] = None
     for kind, fraction in kinds.items():
         likelihood = Likelihood(engine, prior.names, kind, fraction)
-        for batch in (1, 1024, 4096):
-            rows = theta[None, :batch]
+        for where, batch in (("prior", 4096), ("near", 1), ("near", 1024), ("near", 4096)):
+            rows = (theta if where == "prior" else near(theta[0], prior))[None, :batch]
 
             def value(rows=rows, one=likelihood):
                 with torch.no_grad():
@@ -76,10 +77,19 @@ def main():
 
             rates = [batch / cpu_seconds(function) for function in (value, gradient)]
             print(
-                f"{kind:10} batch {batch:5}: {rates[0]:9.0f} values, {rates[1]:9.0f} gradients / s"
+                f"{kind:10} {where:5} {batch:5}: {rates[0]:9.0f} values, {rates[1]:9.0f} "
+                "gradients / s"
             )
     if "SPS_HOME" in os.environ:
         compare(options, prior, engine, theta[: options.direct], flux, ivar)
+
+
+def near(theta, prior):
+    """Draws within some hundredths of the prior's width around one theta."""
+    coordinates = prior.coordinates(theta.double().numpy())
+    spread = np.random.default_rng(1).normal(size=(8192, len(coordinates)))
+    moved = coordinates + 0.03 * (prior.high - prior.low) * spread
+    return torch.from_numpy(prior.theta(moved.clip(prior.low, prior.high))).float()
 
 
 def compare(options, prior, engine, theta, flux, ivar):

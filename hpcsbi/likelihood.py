@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from hpcsbi import kernels
 from hpcsbi.noise import response_curves
 from hpcsbi.ssp import CHUNK, Ssp
 
@@ -109,19 +110,46 @@ class Likelihood:
         if self.curves is not None:
             gain, log_det = self._calibrated(pull, scaled)
             chi2, log_ratio = chi2 - gain.to(chi2.dtype), log_ratio + log_det
-        log_ivar = torch.where(ivar > 0, ivar.double(), 1.0).log().sum(-1)
-        fixed = log_ivar - valid.sum(-1)[:, 0] * math.log(2 * math.pi)
-        log_likelihood = 0.5 * (fixed[:, None] - log_ratio - chi2.double())
-        return log_likelihood.nan_to_num(-math.inf, posinf=-math.inf), chi2
+        return _log_likelihood(ivar, log_ratio, chi2), chi2
 
     def _evaluate(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         objects, draws, n_theta = theta.shape
         known = torch.isfinite(theta).all(-1)
         theta = torch.where(known[..., None], theta, 1.0)  # the table cannot look up NaN
-        model = self.ssp.flux(theta.reshape(-1, n_theta), self.names).reshape(objects, draws, -1)
-        floor = theta[..., self.names.index("noise_floor")] if "noise_floor" in self.names else 0.0
-        log_likelihood, chi2 = self.of_model(flux, ivar, model, floor)
+        if self.curves is None and self.ssp.is_compiled(theta):
+            log_likelihood, chi2 = self._compiled(flux, ivar, theta)
+        else:
+            model = self.ssp.flux(theta.reshape(-1, n_theta), self.names)
+            floor = self._floor(theta)
+            log_likelihood, chi2 = self.of_model(
+                flux, ivar, model.reshape(objects, draws, -1), 0.0 if floor is None else floor
+            )
         return torch.where(known, log_likelihood, -math.inf), chi2
+
+    def _floor(self, theta: Tensor) -> Tensor | None:
+        return theta[..., self.names.index("noise_floor")] if "noise_floor" in self.names else None
+
+    def _compiled(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """`of_model` without model spectra in memory."""
+        objects, draws, n_theta = theta.shape
+        theta = theta.to(torch.float32)
+        bare = self.ssp.bare(theta.reshape(-1, n_theta), self.names).view(objects, draws, -1)
+        column = {name: theta[..., i].contiguous() for i, name in enumerate(self.names)}
+        mass = 10.0 ** column["logmass"].double()
+        floor = torch.zeros_like(column["dust2"])
+        if self.kind == "survey" and "noise_floor" in column:
+            floor = column["noise_floor"]
+        weight = torch.where(ivar > 0, ivar, 0.0).sqrt().float()
+        seen = torch.where(ivar > 0, flux.float() * weight, 0.0)
+        chi2, log_ratio = torch.empty(objects, draws), torch.empty(objects, draws).double()
+        for i in range(objects):
+            rows = (bare, mass, column["dust2"], seen, weight, floor, chi2, log_ratio)
+            bare_i, mass_i, dust2_i, seen_i, weight_i, floor_i, *out = (a[i].numpy() for a in rows)
+            kernels.pulls(
+                bare_i, mass_i, dust2_i, self.ssp.k.numpy(), seen_i, weight_i,
+                self.fraction or 0.0, floor_i, *out,
+            )  # fmt: skip
+        return _log_likelihood(ivar, log_ratio, chi2), chi2
 
     def _calibrated(self, pull: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
         """What integrating over the amplitudes takes from chi squared and adds to ln det C.
@@ -148,6 +176,14 @@ class Likelihood:
             floor = floor[..., None].to(scaled.dtype) if isinstance(floor, Tensor) else floor
             return 1 + (floor * scaled) ** 2
         return torch.where(valid, (self.fraction * scaled) ** 2, 1.0)
+
+
+def _log_likelihood(ivar: Tensor, log_ratio: Tensor | float, chi2: Tensor) -> Tensor:
+    """From chi squared and ln(variance / quoted variance), shape (objects, draws)."""
+    log_ivar = torch.where(ivar > 0, ivar.double(), 1.0).log().sum(-1)
+    fixed = log_ivar - (ivar > 0).sum(-1) * math.log(2 * math.pi)
+    log_likelihood = 0.5 * (fixed[:, None] - log_ratio - chi2.double())
+    return log_likelihood.nan_to_num(-math.inf, posinf=-math.inf)
 
 
 def of_simulator(ssp: Ssp, names: Sequence[str], noise: Mapping) -> Likelihood:

@@ -127,7 +127,7 @@ class Representation:
         flat = coordinates.reshape(-1, len(self.names))
         theta = torch.where(self.tensors["log"] > 0, 10**flat, flat)
         theta = torch.where(self.free, 0.0, theta)
-        y = self.ssp.flux(theta, self.names).clamp_min(1e-30).log()
+        y = self.ssp.bare(theta, self.names).clamp_min(1e-30).log()  # no dust, one solar mass
         design = self._symmetries()
         found = y @ torch.linalg.pinv(design).T
         anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), found.T, strict=False)))

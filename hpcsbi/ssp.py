@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpcsbi import kernels
 from hpcsbi.dust import dust_curve
 from hpcsbi.prior import Prior
 from hpcsbi.sfh import TAGE_MIN, delayed_tau_weights
@@ -123,8 +124,32 @@ class Ssp(torch.nn.Module):
             for an engine that was turned into it).
         """
         check_names(names)
+        column = dict(zip(names, theta.to(self.k.dtype).unbind(1), strict=True))
+        # The mass in float64: the rounding of a large exponent would move every pixel.
+        mass = (10.0 ** column["logmass"].double()).to(self.k.dtype)
+        scale = mass[:, None] * torch.exp(-column["dust2"][:, None] * self.k)
+        return self.bare(theta, names) * scale
+
+    def bare(self, theta: Tensor, names: Sequence[str]) -> Tensor:
+        """Spectra of one solar mass before the screen exp(-dust2 k), smoothed behind it.
+
+        Arguments:
+            theta, names: see `flux`; logmass does not matter.
+
+        Returns:
+            shape (n, pixels), which only the screen makes a `flux`: smoothing and dust do not
+            commute, so this depends on dust2.
+        """
         theta = theta.to(self.k.dtype)
-        return torch.cat([self._flux(part, tuple(names)) for part in theta.split(CHUNK)])
+        return torch.cat([self._bare(part, tuple(names)) for part in theta.split(CHUNK)])
+
+    def is_compiled(self, theta: Tensor) -> bool:
+        """True where `kernels` may do the work: float32 on a CPU, and no gradient is wanted."""
+        return (
+            self.k.dtype == torch.float32
+            and self.k.device.type == "cpu"
+            and not (theta.requires_grad)
+        )
 
     def exact(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """The same without basis or interpolated weights, float64: the reference of `flux`.
@@ -153,12 +178,15 @@ class Ssp(torch.nn.Module):
                 moments[rows] = part[:, None, None] * sums + (moments[rows] if step else 0)
         return _screen_exact(moments, column["dust2"], column["logmass"], self.k.double().numpy())
 
-    def _flux(self, theta: Tensor, names: tuple[str, ...]) -> Tensor:
+    def _bare(self, theta: Tensor, names: tuple[str, ...]) -> Tensor:
         column = dict(zip(names, theta.unbind(1), strict=True))
-        bags, weights = self._neighbours(column)
-        coefficients = torch.nn.functional.embedding_bag(
-            bags, self.coefficients, mode="sum", per_sample_weights=weights
-        )
+        if self.is_compiled(theta):
+            coefficients = self._looked_up(column)
+        else:
+            bags, weights = self._neighbours(column)
+            coefficients = torch.nn.functional.embedding_bag(
+                bags, self.coefficients, mode="sum", per_sample_weights=weights
+            )
         continuum, lines = coefficients.split([RANKS["continuum"][0], RANKS["lines"][0]], 1)
         if "line_strength" in column:
             lines = lines * column["line_strength"][:, None]
@@ -168,8 +196,20 @@ class Ssp(torch.nn.Module):
             for name, part in (("continuum", continuum), ("lines", lines))
             for m in range(3)
         ]
-        scale = torch.exp(math.log(10) * column["logmass"][:, None] - t * self.k)
-        return torch.cat(terms, 1) @ self.basis * scale
+        return torch.cat(terms, 1) @ self.basis
+
+    def _looked_up(self, column: dict[str, Tensor]) -> Tensor:
+        """What `_neighbours` and a sum over them give, in one pass."""
+        softened = column["tage"].clamp_min(TAGE_MIN) + SOFTENING
+        found = np.empty((len(softened), self.coefficients.shape[1]), np.float32)
+        kernels.look_up(
+            *(values.detach().contiguous().numpy()
+              for values in (softened, column["tau"], column["logzsol"])),
+            self.coefficients.numpy(), self.metallicity.numpy(),
+            *(np.array([axis.low, axis.step, axis.cells]) for axis in (self.age, self.tau)),
+            found,
+        )  # fmt: skip
+        return torch.from_numpy(found)
 
     def _neighbours(self, column: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Rows of the coefficients and their weights, shapes (n, 32)."""

@@ -100,7 +100,8 @@ def test_chains_converge(yardstick):
     samples, quantiles = yardstick.read("samples"), yardstick.read("quantiles")
     sd = samples.std(1)
     own = np.quantile(samples, list(QUANTILES.values()), axis=1)
-    assert (abs(own.swapaxes(0, 1) - quantiles) < 0.35 * sd[:, None]).all()
+    near = abs(own.swapaxes(0, 1) - quantiles) < 0.25 * sd[:, None]
+    assert near[:, 1:4].all()  # the outer two lie in tails that few of the kept draws reach
     assert np.isfinite(yardstick.read("log_prob")).all()
 
 

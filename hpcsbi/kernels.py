@@ -1,0 +1,121 @@
+"""Compiled inner loops of the table and of the likelihood: one pass over a draw, no arrays between.
+
+They do what `ssp.Ssp` and `likelihood.Likelihood` say, in float32 and without gradients;
+benchmarks/likelihood_speed.py has the gain, the tests of both have the error.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = ["look_up", "pulls"]
+
+LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
+LANES = 8  # products side by side: few logarithms, and none overflows
+compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+summed = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+
+
+@compiled
+def _cubic(f, weights):  # noqa: ANN001, ANN202
+    """Catmull-Rom weights, as `ssp._cubic`."""
+    f2, f3 = f * f, f * f * f
+    weights[0] = 0.5 * (2 * f2 - f - f3)
+    weights[1] = 0.5 * (2 - 5 * f2 + 3 * f3)
+    weights[2] = 0.5 * (f + 4 * f2 - 3 * f3)
+    weights[3] = 0.5 * (f3 - f2)
+
+
+@compiled
+def look_up(tage, tau, logzsol, table, metallicity, age_axis, tau_axis, out):  # noqa: ANN001, ANN201
+    """Coefficients of composite spectra: cubic in log age and log tau, linear in metallicity.
+
+    Arguments:
+        tage, tau: Gyr, the former softened, float32, shape (n,).
+        logzsol: float32, shape (n,).
+        table: on the grid, metallicity slowest, then age, float32, shape (nodes, ranks).
+        metallicity: its nodes, float32, shape (n_metallicity,).
+        age_axis, tau_axis: lowest node (ln Gyr), step and number of cells, float64, shape (3,).
+        out: filled, float32, shape (n, ranks).
+    """
+    n_tau, n_patch = int(tau_axis[2]) + 3, (int(age_axis[2]) + 3) * (int(tau_axis[2]) + 3)
+    ranks = table.shape[1]
+    by_age, by_tau = np.empty(4, np.float32), np.empty(4, np.float32)
+    for i in range(len(tage)):
+        x = min(max((math.log(tage[i]) - age_axis[0]) / age_axis[1], 0.0), age_axis[2])
+        y = min(max((math.log(tau[i]) - tau_axis[0]) / tau_axis[1], 0.0), tau_axis[2])
+        row, column = min(int(x), int(age_axis[2]) - 1), min(int(y), int(tau_axis[2]) - 1)
+        _cubic(x - row, by_age)
+        _cubic(y - column, by_tau)
+        cell = 0
+        while cell < len(metallicity) - 2 and logzsol[i] > metallicity[cell + 1]:
+            cell += 1
+        span = metallicity[cell + 1] - metallicity[cell]
+        right = min(max((logzsol[i] - metallicity[cell]) / span, np.float32(0)), np.float32(1))
+        first = cell * n_patch + row * n_tau + column
+        out[i] = 0
+        for side in range(2):
+            share = right if side else np.float32(1) - right
+            for a in range(4):
+                w0, w1 = share * by_age[a] * by_tau[0], share * by_age[a] * by_tau[1]
+                w2, w3 = share * by_age[a] * by_tau[2], share * by_age[a] * by_tau[3]
+                node = first + side * n_patch + a * n_tau
+                for j in range(ranks):
+                    left = w0 * table[node, j] + w1 * table[node + 1, j]
+                    out[i, j] += left + w2 * table[node + 2, j] + w3 * table[node + 3, j]
+
+
+@summed
+def pulls(bare, mass, dust2, k, seen, weight, fraction, floor, chi2, log_ratio):  # noqa: ANN001, ANN201
+    """Chi squared of draws, and the sum of ln(variance / quoted variance).
+
+    Arguments:
+        bare: spectra without dust and mass, float32, shape (n, pixels).
+        mass: solar masses, float64, shape (n,).
+        dust2: float32, shape (n,).
+        k: optical depth for dust2 = 1, float32, shape (pixels,).
+        seen, weight: observed flux over sigma and 1 / sigma, both 0 where masked, (pixels,).
+        fraction: sigma over model flux; 0 for the quoted sigma.
+        floor: noise floor as a fraction of the model flux, float32, shape (n,).
+        chi2, log_ratio: filled, float32 and float64, shape (n,).
+    """
+    pixels = len(k)
+    power, part = np.empty(pixels, np.int32), np.empty(pixels, np.float32)
+    two, ratio = power.view(np.float32), np.empty(-(-pixels // LANES) * LANES, np.float32)
+    product = np.empty(LANES)
+    ratio[pixels:] = 1
+    for i in range(len(mass)):
+        scale, t, own = np.float32(mass[i]), dust2[i], floor[i]
+        for p in range(pixels):  # exp(-t k) = 2^power 2^part
+            x = min(max(-t * k[p] * np.float32(LOG2E), np.float32(-126)), np.float32(126))
+            whole = np.floor(x + np.float32(0.5))
+            power[p] = (np.int32(whole) + 127) << 23
+            part[p] = (x - whole) * np.float32(LN2)
+        total = np.float32(0)
+        for p in range(pixels):
+            u = part[p]
+            e = np.float32(1 / 720) * u + np.float32(1 / 120)
+            e = e * u + np.float32(1 / 24)
+            e = e * u + np.float32(1 / 6)
+            e = e * u + np.float32(0.5)
+            e = (e * u + np.float32(1)) * u + np.float32(1)
+            scaled = bare[i, p] * (scale * weight[p]) * (e * two[p])
+            pull = seen[p] - scaled
+            if fraction > 0:
+                wide = np.float32(fraction) * scaled
+                wide = wide * wide if weight[p] > 0 else np.float32(1)
+            else:
+                wide = np.float32(1) + (own * scaled) * (own * scaled)
+            ratio[p] = wide
+            total += pull * pull / wide
+        chi2[i] = total
+        for j in range(LANES):
+            product[j] = 1
+        for p in range(0, len(ratio), LANES):
+            for j in range(LANES):
+                product[j] *= ratio[p + j]
+        logs = 0.0
+        for j in range(LANES):
+            logs += math.log(product[j])
+        log_ratio[i] = logs
