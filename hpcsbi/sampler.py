@@ -79,26 +79,32 @@ class _Step:
         """Invert (n_theta, objects * n) points; adds to `log_det` in place."""
         columns, objects = z.shape[1], len(context)
         x, known = torch.empty_like(z), z.new_empty(len(self.order), columns)
-        given = (context @ self.outer + self.bias_1).T
-        hidden_1 = z.new_empty(len(self.bias_1), columns)
-        hidden_2 = z.new_empty(len(self.bias_2), columns)
+        # What the context alone decides is the same for all draws of an object.
+        own_1, own_2 = self.ends_1[1], self.ends_2[1]
+        given_1 = (context @ self.outer + self.bias_1).T
+        first_1 = given_1[:own_1].relu()
+        given_2 = self.weight_2[:, :own_1] @ first_1 + self.bias_2
+        first_2 = given_2[:own_2].relu()
+        given_3 = self.weight_3[:, :own_2] @ first_2 + self.bias_3
+        hidden_1 = z.new_empty(len(self.bias_1) - own_1, columns)
+        hidden_2 = z.new_empty(len(self.bias_2) - own_2, columns)
         for place, column in enumerate(self.order):
-            old, new = self.ends_1[place], self.ends_1[place + 1]
-            fresh = hidden_1[old:new]
-            torch.mm(self.inner[old:new, :place], known[:place], out=fresh)
-            by_object = fresh.view(new - old, objects, -1)
-            by_object.add_(given[old:new, :, None]).relu_()
-            start, stop = self.ends_2[place], self.ends_2[place + 1]
-            second = hidden_2[start:stop]
-            torch.addmm(
-                self.bias_2[start:stop], self.weight_2[start:stop, :new], hidden_1[:new], out=second
-            )
-            second.relu_()
-            pair = slice(2 * column, 2 * column + 2)
-            mean, slope = torch.addmm(
-                self.bias_3[pair], self.weight_3[pair, :stop], hidden_2[:stop]
-            )
+            phi = given_3[2 * column : 2 * column + 2, :, None]
+            if place:
+                old, new = self.ends_1[place], self.ends_1[place + 1]
+                fresh = hidden_1[old - own_1 : new - own_1]
+                torch.mm(self.inner[old:new, :place], known[:place], out=fresh)
+                fresh.view(new - old, objects, -1).add_(given_1[old:new, :, None]).relu_()
+                start, stop = self.ends_2[place], self.ends_2[place + 1]
+                second = hidden_2[start - own_2 : stop - own_2]
+                weight = self.weight_2[start:stop, own_1:new]
+                torch.mm(weight, hidden_1[: new - own_1], out=second)
+                second.view(stop - start, objects, -1).add_(given_2[start:stop, :, None]).relu_()
+                weight = self.weight_3[2 * column : 2 * column + 2, own_2:stop]
+                phi = phi + (weight @ hidden_2[: stop - own_2]).view(2, objects, -1)
+            mean, slope = phi
             log_scale = slope / (1 + (slope / LOG_SLOPE).abs())
-            x[column] = known[place] = (z[column] - mean) * (-log_scale).exp()
-            log_det -= log_scale
+            moved = (z[column].view(objects, -1) - mean) * (-log_scale).exp()
+            x[column] = known[place] = moved.flatten()
+            log_det.view(objects, -1).sub_(log_scale)
         return x
