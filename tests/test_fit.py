@@ -162,7 +162,8 @@ def test_ranks_of_truths_are_uniform(run):
     """Truths lie anywhere in their posteriors, as truths must; the flow's widths do not matter."""
     rows = [i for i in range(GOOD) if i != 2]
     names = [f"object {i}" for i in rows]
-    store = fitted(run, "many.zarr", objects=names, steps=40, converge=False, walkers=32, block=40)
+    settings = {"objects": names, "steps": 40, "block": 40, "draws": 400, "proposals": 400}
+    store = fitted(run, "many.zarr", converge=False, walkers=32, **settings)
     samples = store.read("samples")
     ranks = sbc_ranks(run[1][rows], samples) / samples.shape[1]
 
