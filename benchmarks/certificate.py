@@ -18,7 +18,6 @@ import torch
 
 from hpcsbi.artifacts import load_posterior
 from hpcsbi.certificate import LARGEST_K, RESCUE, certify, strong
-from hpcsbi.likelihood import of_simulator
 from hpcsbi.noise import make_noise
 
 LEVELS = [0.025, 0.16, 0.5, 0.84, 0.975]
@@ -66,8 +65,7 @@ def judge(posterior, theta, zred, draws, seed):
     """One row of the table."""
     flux, ivar = observe(posterior, theta, seed)
     seeds = np.arange(len(theta)) + 1_000_000 * seed
-    noise = posterior.settings["training"]["noise"]
-    likelihood = of_simulator(posterior.ssp, posterior.names, noise)
+    likelihood = posterior.likelihood
     clock = [time.process_time()]
     drawn = posterior.sample(flux, ivar, draws, seeds, zred, cap=50)
     clock.append(time.process_time())

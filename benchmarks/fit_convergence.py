@@ -18,7 +18,6 @@ import torch
 from hpcsbi.artifacts import load_posterior
 from hpcsbi.certificate import QUANTILES, certify
 from hpcsbi.chain import Settings, advance, diagnose, finished
-from hpcsbi.likelihood import of_simulator
 from hpcsbi.pairs import split_of
 from hpcsbi.starts import started
 from hpcsbi.store import open_complete
@@ -40,9 +39,7 @@ def main():
     first = split_of(store.settings, store.rows, "test").start
     rows = slice(first, first + arguments.galaxies)
     flux, ivar = (store.read(name, rows) for name in ("flux", "ivar"))
-    likelihood = of_simulator(
-        posterior.ssp, posterior.names, posterior.settings["training"]["noise"]
-    )
+    likelihood = posterior.likelihood
     seeds = np.arange(arguments.galaxies)
     drawn = posterior.sample(flux, ivar, DRAWS, seeds)
     levels = list(QUANTILES.values())

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_model
+from hpcsbi.checks import predicted
 from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.files import write_atomically
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.pairs import split_of
-from hpcsbi.predictive import predict
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.store import Array, Store, create, open_complete, open_store
 
@@ -121,8 +121,8 @@ def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
         )
         rng = generator(settings["seed"], "calibrate", shard)
         judged = _judge(posterior, drawn, theta[good], flux[good], ivar[good], rng)
-        if posterior.ssp is not None:
-            judged["predictive_p"] = _predictive_p(posterior, drawn, flux[good], ivar[good])
+        checked = predicted(posterior.likelihood, drawn, flux[good], ivar[good])
+        judged["predictive_p"] = checked["predictive_p"]
         for name, values in judged.items():
             arrays[name][good] = values
     store.write(shard, **arrays)
@@ -157,18 +157,6 @@ def _judge(
         "acceptance": drawn.acceptance,
         "n_draws": drawn.kept,
     }
-
-
-def _predictive_p(
-    posterior: Posterior, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
-) -> np.ndarray:
-    p = np.full(len(flux), np.nan, dtype=np.float32)
-    full = np.isfinite(drawn.theta).all((1, 2))
-    if full.any():
-        p[full] = predict(
-            posterior.ssp, posterior.names, drawn.theta[full], flux[full], ivar[full]
-        ).p_value
-    return p
 
 
 def _nothing(rows: int, n_theta: int) -> dict[str, np.ndarray]:

@@ -131,7 +131,7 @@ def certify(
 
     Arguments:
         posterior: the flow.
-        likelihood: that of the simulator which trained it (`likelihood.of_simulator`).
+        likelihood: that of the simulator which trained it (`posterior.likelihood`).
         drawn: `posterior.sample(flux, ivar, ...)`.
         flux, ivar: usable spectra, shape (objects, pixels).
         zred: redshifts, for priors that bound tage by the age of the Universe.

@@ -7,6 +7,7 @@ import numpy as np
 
 from hpcsbi.flags import Flag
 from hpcsbi.flow import Draws, Posterior
+from hpcsbi.likelihood import Likelihood
 from hpcsbi.predictive import predict
 
 __all__ = ["OF_DRAWS", "posterior_flags", "predicted"]
@@ -18,20 +19,20 @@ IMPROBABLE = 1e-3
 
 
 def predicted(
-    posterior: Posterior, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
+    likelihood: Likelihood | None, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Columns chi2 and predictive_p, NaN where draws are missing, shape (objects,).
 
     Arguments:
-        posterior: gives the table; without one everything is NaN.
+        likelihood: its sigma counts; without one everything is NaN.
         drawn: equally weighted draws.
         flux, ivar: the spectra, shape (objects, pixels).
     """
     columns = {name: np.full(len(flux), np.nan) for name in ("chi2", "predictive_p")}
     full = drawn.kept == drawn.theta.shape[1]
-    if full.any() and posterior.ssp is not None:
-        seen = predict(posterior.ssp, posterior.names, drawn.theta[full], flux[full], ivar[full])
-        columns["chi2"][full], columns["predictive_p"][full] = seen.chi2, seen.p_value
+    if full.any() and likelihood is not None:
+        found = predict(likelihood, drawn.theta[full], flux[full], ivar[full])
+        columns["chi2"][full], columns["predictive_p"][full] = found
     return columns
 
 

@@ -14,9 +14,7 @@ __all__ = [
     "LEVELS",
     "central_coverage",
     "chi",
-    "chi_squared",
     "ks_p_values",
-    "predictive_p_value",
     "rank_fractions",
     "sbc_ranks",
     "tarp_coverage",
@@ -178,48 +176,6 @@ def chi(theta: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     p16, p50, p84 = np.moveaxis(np.asarray(quantiles, dtype=float), -1, 0)
     half = (p84 - p16) / 2
     return np.where(half > 0, (p50 - theta) / np.where(half > 0, half, 1), np.nan)
-
-
-def chi_squared(
-    flux: np.ndarray, ivar: np.ndarray, model: np.ndarray, floor: np.ndarray | float = 0.0
-) -> np.ndarray:
-    """Sum over valid pixels of the squared residual over its variance, shape (...).
-
-    Arguments:
-        flux, ivar: observed, shapes that broadcast to (..., pixel); ivar = 0 is left out.
-        model: predicted flux, shape (..., pixel).
-        floor: extra scatter as a fraction of the model flux, shape (...).
-    """
-    valid = ivar > 0
-    noise = 1 / np.where(valid, ivar, 1.0)
-    variance = noise + (np.asarray(floor)[..., None] * model) ** 2
-    return np.where(valid, (np.where(valid, flux, 0) - model) ** 2 / variance, 0.0).sum(-1)
-
-
-def predictive_p_value(
-    flux: np.ndarray, ivar: np.ndarray, predicted: np.ndarray, floor: np.ndarray | float = 0.0
-) -> np.ndarray:
-    """Probability that the model's own spectra fit it worse than the observed one does.
-
-    Replicated spectra have Gaussian noise around the draw that made them, so their chi squared
-    is known in closed form and only the average over draws is left. Near 0: the model cannot
-    make this spectrum. The draws have seen the data, so values crowd around 1/2.
-
-    Arguments:
-        flux, ivar: observed, shape (..., pixel); ivar = 0 is left out.
-        predicted: model flux of each posterior draw, shape (..., n, pixel).
-        floor: extra scatter of each draw as a fraction of its flux, shape (..., n).
-
-    Returns:
-        p-values, shape (...), NaN where no pixel is valid.
-
-    References:
-        Gelman, Meng & Stern 1996, Statistica Sinica 6, 733, equation 8.
-    """
-    observed = chi_squared(flux[..., None, :], ivar[..., None, :], predicted, floor)
-    pixels = (ivar > 0).sum(-1)
-    tail = stats.chi2.sf(observed, np.maximum(pixels, 1)[..., None]).mean(-1)
-    return np.where(pixels > 0, tail, np.nan)
 
 
 def verdict(

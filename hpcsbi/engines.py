@@ -8,7 +8,7 @@ import torch
 
 from hpcsbi.flow import Posterior
 from hpcsbi.grid import Grid
-from hpcsbi.likelihood import Likelihood, of_simulator
+from hpcsbi.likelihood import Likelihood
 from hpcsbi.sps import Physics, direct_spectra
 
 __all__ = ["ENGINES", "LIKELIHOODS", "likelihood_of", "log_likelihoods"]
@@ -25,8 +25,7 @@ def likelihood_of(posterior: Posterior, likelihood: str) -> Likelihood:
     """
     if likelihood == "given":
         return Likelihood(posterior.ssp, posterior.names, "given")
-    noise = posterior.settings["training"]["noise"]
-    return of_simulator(posterior.ssp, posterior.names, noise)
+    return posterior.likelihood
 
 
 def log_likelihoods(
@@ -71,6 +70,5 @@ def _by_fsps(
     """ln likelihood of spectra by FSPS, -inf for those that it cannot make."""
     names = likelihood.names
     model, _ = direct_spectra(theta, names, grid, physics)
-    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else np.zeros(len(theta))
-    seen = torch.from_numpy(model)[None], torch.from_numpy(floor)[None]
-    return likelihood.of_model(flux, ivar, *seen)[0][0].numpy()
+    floor = likelihood.floor(torch.tensor(theta))[None]
+    return likelihood.of_model(flux, ivar, torch.from_numpy(model)[None], floor)[0][0].numpy()

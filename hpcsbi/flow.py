@@ -14,6 +14,7 @@ import torch
 
 from hpcsbi import representation as representations
 from hpcsbi.grid import Grid
+from hpcsbi.likelihood import Likelihood, of_simulator
 from hpcsbi.prior import Prior
 from hpcsbi.sampler import Inverse
 from hpcsbi.ssp import Ssp
@@ -158,6 +159,13 @@ class Posterior:
     def names(self) -> tuple[str, ...]:
         """Names of theta's columns."""
         return self.prior.names
+
+    @cached_property
+    def likelihood(self) -> Likelihood | None:
+        """That of the simulator which trained the flow; None without a table."""
+        if self.ssp is None:
+            return None
+        return of_simulator(self.ssp, self.names, self.settings["training"]["noise"])
 
     def usable(self, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
         """True for spectra that have what the representation needs, shape (n,)."""

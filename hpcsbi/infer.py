@@ -13,7 +13,6 @@ from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.files import write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
 from hpcsbi.flow import Draws, Posterior
-from hpcsbi.likelihood import of_simulator
 from hpcsbi.prior import age_of_universe
 from hpcsbi.seeds import object_seed
 from hpcsbi.store import Array, Store, create, open_complete, open_store
@@ -168,16 +167,17 @@ def _measure(
     own = _quantiles(drawn)
     best, quantiles, certificate = drawn, own, None
     if settings["certificate"]:
-        likelihood = of_simulator(
-            posterior.ssp, posterior.names, posterior.settings["training"]["noise"]
-        )
         levels = list(QUANTILES.values())
-        certificate = certify(posterior, likelihood, drawn, flux, ivar, zred, seeds, levels)
+        certificate = certify(
+            posterior, posterior.likelihood, drawn, flux, ivar, zred, seeds, levels
+        )
         best = certificate.draws
         quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, own)
         columns |= _by_level(posterior.names, own, "flow_") | certificate.numbers
         columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
-    columns |= _by_level(posterior.names, quantiles) | predicted(posterior, best, flux, ivar)
+    columns |= _by_level(posterior.names, quantiles) | predicted(
+        posterior.likelihood, best, flux, ivar
+    )
     if certificate is not None:
         columns["predictive_p"] = certificate.predictive_p
     if settings["keep_draws"]:

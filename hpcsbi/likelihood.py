@@ -86,7 +86,7 @@ class Likelihood:
         return torch.cat(log_likelihood), torch.cat(chi2)
 
     def of_model(
-        self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor | float = 0.0
+        self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Log likelihood and chi squared of model spectra, shapes (objects, draws).
 
@@ -112,6 +112,12 @@ class Likelihood:
             chi2, log_ratio = chi2 - gain.to(chi2.dtype), log_ratio + log_det
         return _log_likelihood(ivar, log_ratio, chi2), chi2
 
+    def floor(self, theta: Tensor) -> Tensor:
+        """Noise floor of draws, zero where theta has none, shape (...)."""
+        if "noise_floor" in self.names:
+            return theta[..., self.names.index("noise_floor")].contiguous()
+        return torch.zeros_like(theta[..., 0])
+
     def _evaluate(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         objects, draws, n_theta = theta.shape
         known = torch.isfinite(theta).all(-1)
@@ -120,14 +126,9 @@ class Likelihood:
             log_likelihood, chi2 = self._compiled(flux, ivar, theta)
         else:
             model = self.ssp.flux(theta.reshape(-1, n_theta), self.names)
-            floor = self._floor(theta)
-            log_likelihood, chi2 = self.of_model(
-                flux, ivar, model.reshape(objects, draws, -1), 0.0 if floor is None else floor
-            )
+            model = model.reshape(objects, draws, -1)
+            log_likelihood, chi2 = self.of_model(flux, ivar, model, self.floor(theta))
         return torch.where(known, log_likelihood, -math.inf), chi2
-
-    def _floor(self, theta: Tensor) -> Tensor | None:
-        return theta[..., self.names.index("noise_floor")] if "noise_floor" in self.names else None
 
     def _compiled(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """`of_model` without model spectra in memory."""
@@ -136,9 +137,7 @@ class Likelihood:
         bare = self.ssp.bare(theta.reshape(-1, n_theta), self.names).view(objects, draws, -1)
         column = {name: theta[..., i].contiguous() for i, name in enumerate(self.names)}
         mass = 10.0 ** column["logmass"].double()
-        floor = torch.zeros_like(column["dust2"])
-        if self.kind == "survey" and "noise_floor" in column:
-            floor = column["noise_floor"]
+        floor = self.floor(theta) if self.kind == "survey" else torch.zeros(objects, draws)
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt().float()
         seen = torch.where(ivar > 0, flux.float() * weight, 0.0)
         chi2, log_ratio = torch.empty(objects, draws), torch.empty(objects, draws).double()
@@ -170,11 +169,10 @@ class Likelihood:
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return (solved[..., 0] ** 2).sum(-1), log_det
 
-    def _variance_ratio(self, scaled: Tensor, valid: Tensor, floor: Tensor | float) -> Tensor:
+    def _variance_ratio(self, scaled: Tensor, valid: Tensor, floor: Tensor) -> Tensor:
         """Variance over the quoted variance, 1 where masked; `scaled` is model / quoted sigma."""
         if self.kind == "survey":
-            floor = floor[..., None].to(scaled.dtype) if isinstance(floor, Tensor) else floor
-            return 1 + (floor * scaled) ** 2
+            return 1 + (floor[..., None].to(scaled.dtype) * scaled) ** 2
         return torch.where(valid, (self.fraction * scaled) ** 2, 1.0)
 
 

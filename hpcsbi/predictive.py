@@ -1,74 +1,63 @@
 """What a posterior predicts for its own spectrum, and whether the spectrum agrees."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from scipy import stats
+from scipy.special import chdtrc
 
-from hpcsbi.diagnostics import chi_squared, predictive_p_value
-from hpcsbi.ssp import Ssp
+from hpcsbi.likelihood import Likelihood
 
-__all__ = ["N_DRAWS", "Prediction", "p_value", "predict"]
+__all__ = ["N_DRAWS", "p_value", "predict"]
 
 N_DRAWS = 64  # enough for a median spectrum and a p-value to a few per cent
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Predictions for several spectra.
-
-    Arguments:
-        flux: pixel-wise median of the spectra of draws, L_sun / Angstrom, shape (n, pixels).
-        chi2: chi squared per valid pixel of that spectrum, with the inferred floor, shape (n,).
-        p_value: posterior predictive p-value, shape (n,).
-    """
-
-    flux: np.ndarray
-    chi2: np.ndarray
-    p_value: np.ndarray
-
-
 def predict(
-    ssp: Ssp,
-    names: tuple[str, ...],
-    theta: np.ndarray,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-) -> Prediction:
+    likelihood: Likelihood, theta: np.ndarray, flux: np.ndarray, ivar: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Predict each spectrum from its posterior draws.
 
     Arguments:
-        ssp: the table engine.
-        names: columns of theta.
+        likelihood: its sigma counts, and what it integrates over is allowed for.
         theta: draws in their own units, all finite, shape (n, draws, n_theta).
         flux, ivar: the observed spectra, shape (n, pixels).
-    """
-    theta = theta[:, :N_DRAWS]
-    n, draws, n_theta = theta.shape
-    with torch.no_grad():
-        spectra = ssp.flux(torch.from_numpy(theta.reshape(-1, n_theta)), names).numpy()
-    spectra = spectra.reshape(n, draws, -1)
-    floor = np.zeros((n, draws))
-    if "noise_floor" in names:
-        floor = theta[..., names.index("noise_floor")].astype(float)
-    median = np.median(spectra, 1)
-    pixels = np.maximum((ivar > 0).sum(1), 1)
-    return Prediction(
-        flux=median,
-        chi2=chi_squared(flux, ivar, median, np.median(floor, 1)) / pixels,
-        p_value=predictive_p_value(flux, ivar, spectra, floor),
-    )
-
-
-def p_value(chi2: np.ndarray, pixels: int) -> float:
-    """Posterior predictive p-value of a spectrum under the sigma that made its chi squared.
-
-    Arguments:
-        chi2: of equally weighted draws, of which the first N_DRAWS count, shape (draws,).
-        pixels: valid pixels of the spectrum.
 
     Returns:
-        NaN without draws.
+        Chi squared per valid pixel of the pixel-wise median of the draws' spectra, with the median
+        noise floor, and the posterior predictive p-value, shapes (n,).
     """
-    return float(stats.chi2.sf(chi2[:N_DRAWS], pixels).mean()) if len(chi2) else np.nan
+    # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+    flux, ivar, theta = (
+        torch.tensor(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta[:, :N_DRAWS])
+    )
+    with torch.no_grad():
+        spectra = likelihood.ssp.flux(theta.flatten(0, 1), likelihood.names)
+        spectra, floor = spectra.unflatten(0, theta.shape[:2]), likelihood.floor(theta)
+        _, chi2 = likelihood.of_model(flux, ivar, spectra, floor)
+        middle = (values.quantile(0.5, 1, keepdim=True) for values in (spectra, floor))
+        _, central = likelihood.of_model(flux, ivar, *middle)
+    pixels = (ivar > 0).sum(1).numpy()
+    return central[:, 0].numpy() / np.maximum(pixels, 1), p_value(chi2.numpy(), pixels)
+
+
+def p_value(chi2: np.ndarray, pixels: np.ndarray | int) -> np.ndarray:
+    """Probability that the model's own spectra fit it worse than the observed one does.
+
+    Replicated spectra have Gaussian noise around the draw that made them, so their chi squared is
+    known in closed form and only the average over draws is left. Near 0: the model cannot make this
+    spectrum. The draws have seen the data, so values crowd around 1/2.
+
+    Arguments:
+        chi2: of equally weighted draws, of which the first N_DRAWS count, shape (..., draws).
+        pixels: valid pixels of the spectrum, shape (...).
+
+    Returns:
+        shape (...), NaN without draws or pixels.
+
+    References:
+        Gelman, Meng & Stern 1996, Statistica Sinica 6, 733, equation 8.
+    """
+    pixels = np.asarray(pixels)
+    if np.shape(chi2)[-1] == 0:
+        return np.full(np.shape(chi2)[:-1], np.nan)
+    tail = chdtrc(np.maximum(pixels, 1)[..., None], chi2[..., :N_DRAWS]).mean(-1)
+    return np.where(pixels > 0, tail, np.nan)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from hpcsbi.certificate import QUANTILES, Certificate, certify
 from hpcsbi.chain import Chain
@@ -16,7 +15,7 @@ from hpcsbi.columns import METHODS, of_chain, spread
 from hpcsbi.distances import c2st, wasserstein, width_ratio
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import Likelihood
-from hpcsbi.predictive import N_DRAWS, p_value
+from hpcsbi.predictive import N_DRAWS
 from hpcsbi.prior import Prior
 
 __all__ = [
@@ -109,16 +108,12 @@ def checked(
     order = np.append(order, np.setdiff1d(np.arange(len(samples)), order))
     theta = samples[None, order].astype(np.float32)
     drawn = Draws(theta, np.zeros(theta.shape[:2]), np.array([len(samples)]), np.ones(1))
-    chi2 = _chi2(likelihood, theta[:, :N_DRAWS], flux, ivar)
-    p = p_value(chi2, int((ivar > 0).sum()))
+    columns = predicted(likelihood, drawn, flux, ivar)
     floor = None
     if "noise_floor" in posterior.names:
         floor = np.median(theta[..., posterior.names.index("noise_floor")], axis=1)
-    return {
-        "chi2": predicted(posterior, drawn, flux, ivar)["chi2"][0],
-        "predictive_p": p,
-        "flags": posterior_flags(posterior, drawn, np.array([p]), floor, zred)[0],
-    }
+    flags = posterior_flags(posterior, drawn, columns["predictive_p"], floor, zred)
+    return {name: values[0] for name, values in (columns | {"flags": flags}).items()}
 
 
 def weighted(
@@ -196,15 +191,6 @@ def _told_apart(ours: np.ndarray, others: np.ndarray) -> float:
     """`c2st` of as many draws of each, which keep their order."""
     n = min(SHOWN, len(ours), len(others))
     return c2st(ours[spread(len(ours), n)], others[spread(len(others), n)])
-
-
-def _chi2(
-    likelihood: Likelihood, theta: np.ndarray, flux: np.ndarray, ivar: np.ndarray
-) -> np.ndarray:
-    """Chi squared of draws of one object under the likelihood's own sigma, shape (draws,)."""
-    with torch.no_grad():
-        arguments = (torch.tensor(one, dtype=torch.float32) for one in (flux, ivar, theta))
-        return likelihood.evaluate(*arguments)[1][0].numpy()
 
 
 def _first(theta: np.ndarray, draws: int) -> np.ndarray:

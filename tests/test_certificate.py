@@ -13,7 +13,7 @@ from hpcsbi.artifacts import load_posterior
 from hpcsbi.certificate import Step, certify, strong
 from hpcsbi.diagnostics import ks_p_values
 from hpcsbi.flow import Flow
-from hpcsbi.likelihood import Likelihood, of_simulator
+from hpcsbi.likelihood import Likelihood
 from hpcsbi.noise import FractionalNoise
 from hpcsbi.pairs import split_of
 from hpcsbi.store import open_complete
@@ -37,8 +37,7 @@ def flow(tmp_path_factory):
 
 
 def likelihood_of(posterior):
-    noise = posterior.settings["training"]["noise"]
-    return of_simulator(posterior.ssp, posterior.names, noise)
+    return posterior.likelihood
 
 
 def certified(posterior, flux, ivar, likelihood=None, **options):

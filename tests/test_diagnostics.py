@@ -157,28 +157,6 @@ def test_chi_is_a_standard_normal_for_the_right_posterior():
     assert np.isnan(diagnostics.chi(np.zeros((1, 1)), np.ones((1, 1, 3)))).all()
 
 
-def test_predictive_p_values_are_uniform_at_the_truth_and_small_for_misfits():
-    """At the truth p is uniform, masked pixels do not count, an unknown line gives p ~ 0."""
-    rng = np.random.default_rng(0)
-    model = 1 + rng.random((500, 1, 60))
-    ivar = np.full((500, 60), 400.0)
-    ivar[:, :5] = 0
-    sigma = np.hypot(0.05, 0.03 * model[:, 0])
-    flux = model[:, 0] + sigma * rng.normal(size=(500, 60))
-    flux[:, :5] = np.nan
-    floor = np.full((500, 1), 0.03)
-
-    right = diagnostics.predictive_p_value(flux, ivar, model, floor)
-    blind = diagnostics.predictive_p_value(flux, ivar, model)
-    flux[:, 30] += 1.0
-    broken = diagnostics.predictive_p_value(flux, ivar, model, floor)
-
-    assert stats.kstest(right, "uniform").pvalue > 0.01
-    assert blind.mean() < 0.25
-    assert broken.max() < 1e-4
-    assert np.isnan(diagnostics.predictive_p_value(flux, 0 * ivar, model)).all()
-
-
 def test_shapes_and_unfinite_draws_are_refused():
     """A draw that counts must be finite, and shapes must fit: the error names the row."""
     samples = np.zeros((3, 5, 2))

@@ -25,7 +25,6 @@ from hpcsbi.diagnostics import sbc_ranks
 from hpcsbi.fit import fit
 from hpcsbi.flags import Flag
 from hpcsbi.infer import infer
-from hpcsbi.likelihood import of_simulator
 from hpcsbi.pairs import split_of
 from hpcsbi.store import Array as StoreArray
 from hpcsbi.store import Mismatch, create, open_complete, open_store
@@ -129,8 +128,7 @@ def test_checks_are_those_of_the_likelihood(run, yardstick):
     posterior = load_posterior(run[0] / "flow")
     spectra = open_complete(run[0] / "spectra.zarr", "ingest")
     flux, ivar = (torch.from_numpy(spectra.read(name, slice(0, 2))) for name in ("flux", "ivar"))
-    noise = posterior.settings["training"]["noise"]
-    likelihood = of_simulator(posterior.ssp, posterior.names, noise)
+    likelihood = posterior.likelihood
     with torch.no_grad():
         chi2 = likelihood.evaluate(flux, ivar, torch.from_numpy(yardstick.read("samples")))[1]
     expected = stats.chi2.sf(chi2.numpy(), (ivar > 0).sum(1)[:, None].numpy()).mean(1)
@@ -323,8 +321,7 @@ def test_independent_sampler_agrees(run, yardstick):
     posterior = load_posterior(run[0] / "flow")
     spectra = open_complete(run[0] / "spectra.zarr", "ingest")
     flux, ivar = (torch.from_numpy(spectra.read(name, slice(0, 1))) for name in ("flux", "ivar"))
-    noise = posterior.settings["training"]["noise"]
-    likelihood = of_simulator(posterior.ssp, posterior.names, noise)
+    likelihood = posterior.likelihood
     prior = posterior.prior
 
     def log_likelihood(u):
