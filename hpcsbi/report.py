@@ -268,7 +268,7 @@ def _objects(
             theirs = _ordered(other)
             difference = tables.prior_difference(prior, theirs)
             one["legend"] = f" Solid: this run; dashed: {difference}."
-            one["corner"] = page.corner_picture(prior, draws, theirs, second)
+            one["corner"] = page.corner_picture(prior, draws, (theirs, second))
         else:
             one["corner"] = page.corner_picture(prior, draws)
         if engine is not None:

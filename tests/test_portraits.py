@@ -38,7 +38,9 @@ def test_corner_has_the_lower_triangle_only():
     samples, other = rng.normal(size=(2, 500, 5))
     other[:, 4] = np.nan
 
-    figure = portraits.corner(samples, list("abcde"), other, np.zeros(5), ("one", "two"))
+    figure = portraits.corner(
+        [samples, other], list("abcde"), truth=np.zeros(5), keys=("one", "two")
+    )
 
     assert len(figure.axes) == 15
     assert len(figure.axes[0].patches) == 2
@@ -48,7 +50,7 @@ def test_corner_has_the_lower_triangle_only():
 
 def test_corner_of_equal_draws_is_drawn():
     """A posterior without any width has finite axes."""
-    figure = portraits.corner(np.ones((100, 2)), ["a", "b"])
+    figure = portraits.corner([np.ones((100, 2))], ["a", "b"])
 
     plots.drawn(figure, "png")
     assert all(np.diff(axes.get_xlim()) > 0 for axes in figure.axes)
