@@ -1,0 +1,141 @@
+"""The page's section of fitted objects: chains beside the flow and its re-weighted draws."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hpcsbi import page, portraits, tables, yardstick
+from hpcsbi.prior import Prior
+
+__all__ = ["COLUMNS", "DRAWS", "NOTHING", "section"]
+
+COLUMNS = (
+    "id", "converged", "n_steps", "tau", "rhat", "wasserstein", "width_ratio", "c2st", "pareto_k",
+)  # fmt: skip
+DRAWS = ("samples", "reweighted_samples", "flow_samples")
+NOTHING = {"rows": 0, "notes": []}
+TITLES = {"flow": "flow", "reweighted": "re-weighted", "halves": "halves of the chain"}
+LISTED = 5  # ids named of those that have not converged
+Columns = Mapping[str, np.ndarray]
+
+
+def section(
+    columns: Columns,
+    draws: Sequence[Sequence[np.ndarray]],
+    prior: Prior,
+    settings: Mapping,
+    rates: Sequence[str],
+    costs: Sequence[str],
+    flow: str,
+) -> dict:
+    """Everything that the page says of fitted objects.
+
+    Arguments:
+        columns: the arrays `COLUMNS` of fits.zarr and its coordinate `method`, of fitted objects.
+        draws: for each object that is drawn, the arrays `DRAWS` without rows of NaN, own units,
+            shape (n, n_theta).
+        prior: with its columns in the order of theta.
+        settings: of the store.
+        rates, costs: lines of rates.jsonl and costs.jsonl.
+        flow: folder of the flow as costs.jsonl names it.
+    """
+    good = columns["converged"]
+    methods = [str(name) for name in columns["method"]]
+    once, each = yardstick.overhead(costs, flow), yardstick.object_costs(rates)
+    content = {
+        "notes": [],
+        "rows": len(good),
+        "converged": int(good.sum()),
+        "unconverged": _named(columns["id"][~good]),
+        "remarks": _remarks(settings),
+        "methods": [TITLES.get(name, name) for name in methods],
+        "accuracy": None,
+        "scatter": None,
+        "costs": [(yardstick.STEPS[step], *_cost(*each[step])) for step in each],
+        "break_even": yardstick.verdict_on_costs(once, each),
+        "objects": [_object(columns, methods, i, prior, one) for i, one in enumerate(draws)],
+    }
+    if good.any():
+        content["accuracy"] = yardstick.accuracy_rows(
+            prior.names, *(columns[name][good] for name in ("wasserstein", "width_ratio", "c2st"))
+        )
+        content |= _certificate({name: columns[name][good] for name in COLUMNS}, methods)
+    return content
+
+
+def _named(ids: np.ndarray) -> str:
+    more = f" and {len(ids) - LISTED} more" if len(ids) > LISTED else ""
+    return ", ".join(map(str, ids[:LISTED])) + more
+
+
+def _remarks(settings: Mapping) -> list[str]:
+    """What to know about how the chains were made."""
+    remarks = []
+    if settings.get("engine") == "prospector":
+        remarks.append(
+            "The chains have Prospector's likelihood with FSPS itself (fit.engine=prospector), the "
+            "weights that of the table."
+        )
+    if settings.get("likelihood") == "given":
+        remarks.append(
+            "These chains take the quoted sigma (fit.likelihood=given), not the noise that trained "
+            "the flow: the posteriors need not agree."
+        )
+    if settings.get("start") == "flow":
+        remarks.append(
+            "The chains moved in the flow's base space (fit.start=flow), which makes them cheaper "
+            "than chains without a flow; a mode that the flow does not know can be missed by all."
+        )
+    return remarks
+
+
+def _cost(seconds: float, objects: int) -> tuple[str, int]:
+    return f"{tables.number(seconds)} s" if seconds < 60 else tables.duration(seconds), objects
+
+
+def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
+    """The figure of distances against Pareto k of objects that have both, and its text."""
+    k = columns["pareto_k"][:, methods.index("flow")]
+    farthest = columns["wasserstein"].max(-1)
+    shown = np.isfinite(k) & np.isfinite(farthest[:, methods.index("flow")])
+    if not shown.any():
+        return {"scatter": None}
+    chosen = farthest[:, [methods.index(name) for name in TITLES]]
+    figure = portraits.certificate(k[shown], chosen[shown], [*TITLES.values()])
+    texts = []
+    for i, name in enumerate(("flow", "reweighted")):
+        rho, n = yardstick.correlation(k[shown], chosen[shown, i])
+        if np.isfinite(rho):
+            whose = f"{TITLES[name]} draws" if name == "reweighted" else "flow"
+            texts.append(f"{rho:.2f} with the distance of the {whose} (n = {n})")
+    found = f" Spearman's rank correlation of k: {'; '.join(texts)}." if texts else ""
+    without = int((~shown).sum())
+    left = f" Left out: {without} without k or draws." if without else ""
+    return {"scatter": page.picture(figure), "correlation": f"{found}{left}"}
+
+
+def _object(
+    columns: Columns, methods: Sequence[str], i: int, prior: Prior, draws: Sequence[np.ndarray]
+) -> dict:
+    """Title, numbers and corner plot of one object."""
+    number = tables.number
+    c2st = ", ".join(
+        f"{number(columns['c2st'][i, j])} ({TITLES.get(name, name)})"
+        for j, name in enumerate(methods)
+    )
+    tau, rhat = columns["tau"][i].max(), columns["rhat"][i].max()
+    k = columns["pareto_k"][i, methods.index("flow")]
+    numbers = (
+        f"{columns['n_steps'][i]} steps, autocorrelation time {number(tau)} steps and R-hat "
+        f"{rhat:.3f} of the worst parameter; Pareto k of the flow's draws {number(k, 2)}; "
+        f"C2ST {c2st}."
+    )
+    chain, weighted, flow = draws
+    keys = ("chain", "re-weighted", "flow")
+    return {
+        "title": str(columns["id"][i]),
+        "converged": bool(columns["converged"][i]),
+        "numbers": numbers,
+        "lacking": [key for key, one in zip(keys, draws, strict=True) if not len(one)],
+        "corner": page.corner_picture(prior, chain, (prior, weighted), (prior, flow), keys=keys),
+    }
