@@ -124,8 +124,9 @@ def certificate(k: np.ndarray, distances: np.ndarray, titles: Sequence[str]) -> 
         axes.axhspan(low, high, color=BAND, lw=0, zorder=0)
         axes.axhline(middle, color="0.4", lw=0.8, ls="--", label=titles[2])
     axes.axvline(0.7, color="black", lw=0.8, ls=":")
-    upwards = {"rotation": 90, "ha": "right", "va": "top", "color": "0.3"}
-    axes.text(0.7, 0.98, "k = 0.7 ", transform=axes.get_xaxis_transform(), **upwards)
+    axes.annotate(
+        "k = 0.7", (0.7, 1.01), xycoords=("data", "axes fraction"), ha="center", color="0.3"
+    )
     axes.set(
         xlabel="Pareto k of the flow's draws",
         ylabel="largest Wasserstein distance\n[posterior standard deviations]",

@@ -132,10 +132,13 @@ def verdict_on_costs(once: Mapping[str, float], each: Mapping[str, tuple[float, 
         once: from `overhead`.
         each: from `object_costs`.
     """
-    lacking = [f"costs.jsonl has none of {stage}" for stage in TRAINING if stage not in once]
-    lacking += [f"rates.jsonl has none of {step!r}" for step in STEPS if step not in each]
-    if lacking:
-        return f"No break-even number, for costs are missing: {'; '.join(lacking)}."
+    lacking = {
+        "costs.jsonl": [stage for stage in TRAINING if stage not in once],
+        "rates.jsonl": [f"'{step}'" for step in STEPS if step not in each],
+    }
+    if any(lacking.values()):
+        texts = [f"{name} has none of {', '.join(of)}" for name, of in lacking.items() if of]
+        return f"No break-even number, for costs are missing: {'; '.join(texts)}."
     chain, flow, weights = (each[step][0] for step in STEPS)
     total = sum(once.values())
     found = break_even(total, chain, flow, weights)
