@@ -97,7 +97,7 @@ def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
     """The figure of distances against Pareto k of objects that have both, and its text."""
     k = columns["pareto_k"][:, methods.index("flow")]
     farthest = columns["wasserstein"].max(-1)
-    shown = np.isfinite(k) & np.isfinite(farthest[:, methods.index("flow")])
+    shown = ~np.isnan(k) & np.isfinite(farthest[:, methods.index("flow")])
     if not shown.any():
         return {"scatter": None}
     chosen = farthest[:, [methods.index(name) for name in TITLES]]
@@ -110,8 +110,10 @@ def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
             texts.append(f"{rho:.2f} with the distance of the {whose} (n = {n})")
     found = f" Spearman's rank correlation of k: {'; '.join(texts)}." if texts else ""
     without = int((~shown).sum())
-    left = f" Left out: {without} without k or draws." if without else ""
-    return {"scatter": page.picture(figure), "correlation": f"{found}{left}"}
+    found += f" Left out: {without} without k or draws." if without else ""
+    endless = int(np.isinf(k[shown]).sum())
+    found += f" {endless} of infinite k stand at the edge." if endless else ""
+    return {"scatter": page.picture(figure), "correlation": found}
 
 
 def _object(
@@ -127,7 +129,7 @@ def _object(
     k = columns["pareto_k"][i, methods.index("flow")]
     numbers = (
         f"{columns['n_steps'][i]} steps, autocorrelation time {number(tau)} steps and R-hat "
-        f"{rhat:.3f} of the worst parameter; Pareto k of the flow's draws {number(k, 2)}; "
+        f"{rhat:.3f} of the worst parameter; Pareto k of the flow's draws {k:.2f}; "
         f"C2ST {c2st}."
     )
     chain, weighted, flow = draws

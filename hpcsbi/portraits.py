@@ -108,7 +108,7 @@ def certificate(k: np.ndarray, distances: np.ndarray, titles: Sequence[str]) -> 
     """Distance of flow, re-weighted draws and halves of the chain from it against Pareto k.
 
     Arguments:
-        k: of the flow's own draws, shape (n,).
+        k: of the flow's own draws, shape (n,); what is infinite is drawn at the edge.
         distances: of flow, re-weighted draws and halves, in posterior standard deviations, NaN
             where there is none, shape (n, 3).
         titles: legend of the three.
@@ -116,6 +116,7 @@ def certificate(k: np.ndarray, distances: np.ndarray, titles: Sequence[str]) -> 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
     flow, weighted, halves = distances.T
+    k = np.where(np.isinf(k), np.clip(k, *limits_of(np.append(k, 0.7), 0.08)), k)
     axes.vlines(k, weighted, flow, color="0.8", lw=0.7, zorder=1, rasterized=True)
     axes.plot(k, flow, "o", ms=4.5, color=GREEN, label=titles[0], rasterized=True)
     axes.plot(k, weighted, "s", ms=4.5, mfc="white", color=ORANGE, label=titles[1], rasterized=True)

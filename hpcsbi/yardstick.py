@@ -62,14 +62,14 @@ def correlation(k: np.ndarray, distance: np.ndarray) -> tuple[float, int]:
     """Spearman's rank correlation of Pareto k and a distance, and the number of objects it is of.
 
     Arguments:
-        k, distance: shape (n,); objects without either do not count.
+        k, distance: shape (n,); objects without either do not count, an infinite k does.
 
     Returns:
         NaN for fewer than ten objects, or where all are alike.
     """
-    known = np.isfinite(k) & np.isfinite(distance)
+    known = ~np.isnan(k) & np.isfinite(distance)
     n = int(known.sum())
-    if n < ENOUGH or np.ptp(k[known]) == 0 or np.ptp(distance[known]) == 0:
+    if n < ENOUGH or min(len(np.unique(one[known])) for one in (k, distance)) < 2:
         return np.nan, n
     return float(stats.spearmanr(k[known], distance[known]).statistic), n
 

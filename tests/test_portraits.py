@@ -73,6 +73,16 @@ def test_certificate_has_every_distance_and_the_limit():
     assert list(limit.get_xdata()) == [0.7, 0.7]
 
 
+def test_an_infinite_k_is_drawn():
+    """Weights without a tail, or with nothing else, are points beyond all others."""
+    k = np.array([-np.inf, 0.5, np.inf])
+
+    figure = portraits.certificate(k, np.full((3, 3), 0.1), ["flow", "weighted", "halves"])
+
+    low, middle, high = figure.axes[0].lines[0].get_xdata()
+    assert low < middle == 0.5 < 0.7 < high < 1
+
+
 def test_corner_of_equal_draws_is_drawn():
     """A posterior without any width has finite axes."""
     figure = portraits.corner([np.ones((100, 2))], ["a", "b"])

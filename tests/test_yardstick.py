@@ -54,6 +54,8 @@ def test_correlation_takes_ten_objects():
 
     assert yardstick.correlation(k, np.exp(9 * k)) == (pytest.approx(1), 10)
     assert yardstick.correlation(-k, np.exp(9 * k)) == (pytest.approx(-1), 10)
+    k[9] = np.inf
+    assert yardstick.correlation(k, np.arange(11.0)) == (pytest.approx(1), 10)
     few = yardstick.correlation(k[:9], k[:9])
     assert np.isnan(few[0]) and few[1] == 9
     assert np.isnan(yardstick.correlation(np.ones(12), np.arange(12.0))[0])
