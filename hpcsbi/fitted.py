@@ -52,6 +52,7 @@ def section(
         "accuracy": None,
         "scatter": None,
         "costs": [(yardstick.STEPS[step], *_cost(*each[step])) for step in each],
+        "proposals": settings.get("proposals"),
         "break_even": yardstick.verdict_on_costs(once, each),
         "objects": [_object(columns, methods, i, prior, one) for i, one in enumerate(draws)],
     }
@@ -102,18 +103,32 @@ def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
         return {"scatter": None}
     chosen = farthest[:, [methods.index(name) for name in TITLES]]
     figure = portraits.certificate(k[shown], chosen[shown], [*TITLES.values()])
+    without, endless = int((~shown).sum()), int(np.isinf(k[shown]).sum())
+    texts = [_agreement(chosen[shown]), _correlations(k[shown], chosen[shown])]
+    texts += [f"Left out: {without} without k or draws."] if without else []
+    texts += [f"{endless} of infinite k stand at the edge."] if endless else []
+    return {"scatter": page.picture(figure), "told": " ".join(filter(None, texts))}
+
+
+def _agreement(distances: np.ndarray) -> str:
+    """How many objects flow and re-weighted draws have right, of distances (n, 3)."""
+    (flow, of_flow), (weighted, of_weighted) = (
+        yardstick.agreeing(distances[:, i], distances[:, 2]) for i in range(2)
+    )
+    return (
+        f"No farther than the halves of the same chain plus {yardstick.CLOSE} are the re-weighted "
+        f"draws of {weighted} among {of_weighted} objects, the flow's of {flow} among {of_flow}."
+    )
+
+
+def _correlations(k: np.ndarray, distances: np.ndarray) -> str:
     texts = []
-    for i, name in enumerate(("flow", "reweighted")):
-        rho, n = yardstick.correlation(k[shown], chosen[shown, i])
+    for i, whose in enumerate(("flow", "re-weighted draws")):
+        rho, n = yardstick.correlation(k, distances[:, i])
         if np.isfinite(rho):
-            whose = f"{TITLES[name]} draws" if name == "reweighted" else "flow"
-            texts.append(f"{rho:.2f} with the distance of the {whose} (n = {n})")
-    found = f" Spearman's rank correlation of k: {'; '.join(texts)}." if texts else ""
-    without = int((~shown).sum())
-    found += f" Left out: {without} without k or draws." if without else ""
-    endless = int(np.isinf(k[shown]).sum())
-    found += f" {endless} of infinite k stand at the edge." if endless else ""
-    return {"scatter": page.picture(figure), "correlation": found}
+            value = f"{rho:.2f}".replace("-", "\N{MINUS SIGN}")
+            texts.append(f"{value} with the distance of the {whose} (n = {n})")
+    return f"Spearman's rank correlation of k: {'; '.join(texts)}." if texts else ""
 
 
 def _object(

@@ -10,8 +10,10 @@ from scipy import stats
 from hpcsbi.tables import HEADERS, number
 
 __all__ = [
+    "CLOSE",
     "STEPS",
     "accuracy_rows",
+    "agreeing",
     "break_even",
     "correlation",
     "object_costs",
@@ -26,6 +28,7 @@ STEPS = {
     "fit: weights": "their weights",
 }
 MINUS = "\N{MINUS SIGN}"
+CLOSE = 0.02  # standard deviations that a method may be farther than halves of the chain
 ENOUGH = 10  # objects that a correlation takes
 
 
@@ -72,6 +75,17 @@ def correlation(k: np.ndarray, distance: np.ndarray) -> tuple[float, int]:
     if n < ENOUGH or min(len(np.unique(one[known])) for one in (k, distance)) < 2:
         return np.nan, n
     return float(stats.spearmanr(k[known], distance[known]).statistic), n
+
+
+def agreeing(distance: np.ndarray, halves: np.ndarray) -> tuple[int, int]:
+    """Objects that a method has no farther from the chain than its halves are, and all it has.
+
+    Arguments:
+        distance: of the method, NaN where it has nothing, shape (n,).
+        halves: between the halves of the chain, shape (n,).
+    """
+    known = np.isfinite(distance) & np.isfinite(halves)
+    return int((distance[known] <= halves[known] + CLOSE).sum()), int(known.sum())
 
 
 def object_costs(lines: Sequence[str]) -> dict[str, tuple[float, int]]:

@@ -14,6 +14,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.report import report
 from hpcsbi.store import Array, create
+from hpcsbi.tables import HEADERS
 
 GRID = Grid()
 BASIC = {
@@ -332,7 +333,8 @@ def test_table_of_fits_is_that_of_the_store(fitted):
         for j in range(3):
             low, median, high = np.nanpercentile(arrays["width_ratio"][good, j, i], [16, 50, 84])
             cells.append(f"{median:.2f} ({low:.2f} to {high:.2f})")
-        assert "".join(f'<td class="n">{cell}</td>' for cell in cells) in page, PRIOR.names[i]
+        row = re.search(f"<tr><td>{re.escape(HEADERS[PRIOR.names[i]])}</td>(.*)</tr>", page)[1]
+        assert re.findall("<td.*?>(.*?)</td>", row) == cells
     c2st = arrays["c2st"][good]
     for j in range(3):
         assert f"{np.nanmedian(c2st[:, j]):.3f} ({np.nanmax(c2st[:, j]):.3f})" in page
@@ -342,8 +344,12 @@ def test_table_of_fits_is_that_of_the_store(fitted):
 
 def test_certificate_and_costs_are_told(fitted):
     """Shifted flows have a high rank correlation with k; the break-even number has its formula."""
-    page = fitted[1].replace("&#39;", "'")
+    arrays, page = fitted[0], fitted[1].replace("&#39;", "'")
 
+    distances = arrays["wasserstein"][arrays["converged"]].max(-1)
+    close = distances[:, :2] <= distances[:, 2:] + 0.02
+    assert f"re-weighted draws of {close[:, 1].sum()} among 9 objects" in page
+    assert f"the flow's of {close[:, 0].sum()} among 10." in page
     rho = float(re.search(r"([-\d.]+) with the distance of the flow \(n = 10\)", page)[1])
     assert rho > 0.9
     assert "re-weighted draws (n = 9)" not in page  # fewer than ten

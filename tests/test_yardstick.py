@@ -61,6 +61,13 @@ def test_correlation_takes_ten_objects():
     assert np.isnan(yardstick.correlation(np.ones(12), np.arange(12.0))[0])
 
 
+def test_agreement_is_with_the_own_chain():
+    """A method agrees where it is no farther than that chain's halves and 0.02, NaN aside."""
+    halves = np.array([0.1, 0.01, 0.05, np.nan])
+
+    assert yardstick.agreeing(np.array([0.11, 0.05, np.nan, 0.1]), halves) == (1, 2)
+
+
 def test_object_costs_are_over_all_calls():
     """Calls add up, weighted by their objects; other stages and broken lines do not count."""
     found = yardstick.object_costs(
