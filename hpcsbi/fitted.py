@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hpcsbi import page, portraits, tables, yardstick
+from hpcsbi import accuracy, page, portraits, tables
 from hpcsbi.prior import Prior
 
 __all__ = ["COLUMNS", "DRAWS", "NOTHING", "section"]
@@ -41,7 +41,7 @@ def section(
     """
     good = columns["converged"]
     methods = [str(name) for name in columns["method"]]
-    once, each = yardstick.overhead(costs, flow), yardstick.object_costs(rates)
+    once, each = accuracy.overhead(costs, flow), accuracy.object_costs(rates)
     content = {
         "notes": [],
         "rows": len(good),
@@ -51,13 +51,13 @@ def section(
         "methods": [TITLES.get(name, name) for name in methods],
         "accuracy": None,
         "scatter": None,
-        "costs": [(yardstick.STEPS[step], *_cost(*each[step])) for step in each],
+        "costs": [(accuracy.STEPS[step], *_cost(*each[step])) for step in each],
         "proposals": settings.get("proposals"),
-        "break_even": yardstick.verdict_on_costs(once, each),
+        "break_even": accuracy.verdict_on_costs(once, each),
         "objects": [_object(columns, methods, i, prior, one) for i, one in enumerate(draws)],
     }
     if good.any():
-        content["accuracy"] = yardstick.accuracy_rows(
+        content["accuracy"] = accuracy.accuracy_rows(
             prior.names, *(columns[name][good] for name in ("wasserstein", "width_ratio", "c2st"))
         )
         content |= _certificate({name: columns[name][good] for name in COLUMNS}, methods)
@@ -113,10 +113,10 @@ def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
 def _agreement(distances: np.ndarray) -> str:
     """How many objects flow and re-weighted draws have right, of distances (n, 3)."""
     (flow, of_flow), (weighted, of_weighted) = (
-        yardstick.agreeing(distances[:, i], distances[:, 2]) for i in range(2)
+        accuracy.agreeing(distances[:, i], distances[:, 2]) for i in range(2)
     )
     return (
-        f"No farther than the halves of the same chain plus {yardstick.CLOSE} are the re-weighted "
+        f"No farther than the halves of the same chain plus {accuracy.CLOSE} are the re-weighted "
         f"draws of {weighted} among {of_weighted} objects, the flow's of {flow} among {of_flow}."
     )
 
@@ -124,7 +124,7 @@ def _agreement(distances: np.ndarray) -> str:
 def _correlations(k: np.ndarray, distances: np.ndarray) -> str:
     texts = []
     for i, whose in enumerate(("flow", "re-weighted draws")):
-        rho, n = yardstick.correlation(k, distances[:, i])
+        rho, n = accuracy.correlation(k, distances[:, i])
         if np.isfinite(rho):
             value = f"{rho:.2f}".replace("-", "\N{MINUS SIGN}")
             texts.append(f"{value} with the distance of the {whose} (n = {n})")
