@@ -79,8 +79,8 @@ def _remarks(settings: Mapping) -> list[str]:
         )
     if settings.get("likelihood") == "given":
         remarks.append(
-            "These chains take the quoted sigma (fit.likelihood=given), not the noise that trained "
-            "the flow: the posteriors need not agree."
+            "Chains and weights take the quoted sigma (fit.likelihood=given), not the noise that "
+            "trained the flow: its own draws need not agree with them."
         )
     if settings.get("start") == "flow":
         remarks.append(
