@@ -142,9 +142,10 @@ def _object(
     )
     tau, rhat = columns["tau"][i].max(), columns["rhat"][i].max()
     k = columns["pareto_k"][i, methods.index("flow")]
+    tail = number(k) if np.isnan(k) else f"{k:.2f}"
     numbers = (
         f"{columns['n_steps'][i]} steps, autocorrelation time {number(tau)} steps and R-hat "
-        f"{rhat:.3f} of the worst parameter; Pareto k of the flow's draws {k:.2f}; "
+        f"{rhat:.3f} of the worst parameter; Pareto k of the flow's draws {tail}; "
         f"C2ST {c2st}."
     )
     chain, weighted, flow = draws
