@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy import stats
 
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import Likelihood
 from hpcsbi.mixture import Mixture, adapted
+from hpcsbi.predictive import p_value
 from hpcsbi.prior import Prior
 from hpcsbi.weights import (
     effective_sample_size,
@@ -30,7 +30,6 @@ QUANTILES = {"p2_5": 0.025, "p16": 0.16, "p50": 0.5, "p84": 0.84, "p97_5": 0.975
 ORIGINS = ("flow", "reweighted", "mcmc")  # what the catalogue's quantiles may come from
 LARGEST_K = 0.7
 FEWEST = 200  # effective draws: quantiles are good to a tenth of a standard deviation
-N_PREDICTED = 64  # draws behind a predictive p-value
 STREAM = 1  # keeps the certificate's random numbers apart from those of the draws
 
 COLUMNS = {
@@ -78,6 +77,8 @@ class Certificate:
         quantiles: of the weighted draws, NaN where they are weak, (levels, objects, n_theta).
         predictive_p: posterior predictive p-value under the likelihood's own sigma, (objects,).
         numbers: values of COLUMNS by name, each of shape (objects,).
+        weighted: of each object the proposals behind the numbers, (n_weights, n_theta), and their
+            smoothed weights, which add up to one.
     """
 
     draws: Draws
@@ -85,6 +86,7 @@ class Certificate:
     quantiles: np.ndarray
     predictive_p: np.ndarray
     numbers: dict[str, np.ndarray]
+    weighted: tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def certify(
             best = _rescued(posterior, likelihood, first, spectrum, rescue, rng)
         pixels = int((ivar[i] > 0).sum())
         rows.append(_row(best, drawn, i, firsts[i], pixels, levels, rng))
-    theta, quantiles, reweighted, predictive_p, numbers = zip(*rows, strict=True)
+    theta, quantiles, reweighted, predictive_p, numbers, weighted = zip(*rows, strict=True)
     reweighted = np.array(reweighted)
     kept = np.where(reweighted, drawn.theta.shape[1], drawn.kept).astype(np.int32)
     return Certificate(
@@ -157,6 +159,7 @@ def certify(
         np.stack(quantiles, axis=1),
         np.array(predictive_p),
         {name: np.array([one[name] for one in numbers]) for name in COLUMNS},
+        weighted,
     )
 
 
@@ -243,8 +246,8 @@ def _row(
     pixels: int,
     levels: list[float],
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, bool, float, dict[str, float]]:
-    """Draws, quantiles, their origin, predictive p and numbers of one object."""
+) -> tuple[np.ndarray, np.ndarray, bool, float, dict[str, float], tuple[np.ndarray, np.ndarray]]:
+    """Draws, quantiles, their origin, predictive p, numbers and proposals of one object."""
     evidence, error = log_evidence(best.smoothed)
     n_weights = int(drawn.kept[i]) if best is first else len(best.log_weights)
     numbers = {
@@ -263,6 +266,5 @@ def _row(
     else:
         theta, chi2 = drawn.theta[i], first.chi2[: drawn.kept[i]]
         quantiles = np.full((len(levels), n_theta), np.nan)
-    seen = chi2[:N_PREDICTED]
-    p = float(stats.chi2.sf(seen, pixels).mean()) if len(seen) else np.nan
-    return theta, quantiles, best.strong, p, numbers
+    weighted = best.theta, normalised(best.smoothed)
+    return theta, quantiles, best.strong, p_value(chi2, pixels), numbers, weighted

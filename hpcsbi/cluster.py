@@ -3,7 +3,7 @@
 import errno
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ __all__ = [
     "FULL",
     "Array",
     "Cluster",
+    "Costs",
     "Elsewhere",
     "Enough",
     "Failure",
@@ -69,6 +70,19 @@ class Finished:
 
 
 Outcome = Failure | Finished
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A receipt that tells what the work on a shard cost.
+
+    Arguments:
+        rows: rows made.
+        seconds: CPU seconds by part of the work.
+    """
+
+    rows: int
+    seconds: Mapping[str, float]
 
 
 class Cluster(Protocol):
@@ -226,7 +240,8 @@ def run_shards(
     """Make every shard of a store that is not there, with a progress bar.
 
     Arguments:
-        function: makes and writes one shard, given its number; returns a small receipt.
+        function: makes and writes one shard, given its number; returns a small receipt, of which
+            `Costs` are noted.
         store: has `locked`, `sweep`, `states`, `mark_failed`, `note_cost`.
         cluster: where to run.
         title: name of the stage, for the bar.
@@ -301,7 +316,17 @@ def _drive(
         if receipts:
             rows = sum(store.rows_of(shard).stop - store.rows_of(shard).start for shard in receipts)
             store.note_cost(title, rows, len(receipts), seconds, time.time() - began)
+            _note_parts(store, title, list(receipts.values()), time.time() - began)
     return receipts
+
+
+def _note_parts(store: Any, title: str, receipts: list[Any], wall_seconds: float) -> None:
+    """A line for each part of the work that receipts tell the cost of."""
+    told = [one for one in receipts if isinstance(one, Costs) and one.rows]
+    for name in dict.fromkeys(name for one in told for name in one.seconds):
+        some = [one for one in told if name in one.seconds]
+        rows, seconds = sum(one.rows for one in some), sum(one.seconds[name] for one in some)
+        store.note_cost(f"{title}: {name}", rows, len(some), seconds, wall_seconds)
 
 
 def _refuse_failures(store: Any, states: dict[int, str], title: str) -> None:

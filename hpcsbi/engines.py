@@ -11,9 +11,22 @@ from hpcsbi.grid import Grid
 from hpcsbi.likelihood import Likelihood, of_simulator
 from hpcsbi.sps import Physics, direct_spectra
 
-__all__ = ["ENGINES", "LIKELIHOODS", "log_likelihoods"]
+__all__ = ["ENGINES", "LIKELIHOODS", "likelihood_of", "log_likelihoods"]
 
 ENGINES, LIKELIHOODS = ("table", "prospector"), ("simulator", "given")
+
+
+def likelihood_of(posterior: Posterior, likelihood: str) -> Likelihood:
+    """The likelihood by the table.
+
+    Arguments:
+        posterior: gives table and noise.
+        likelihood: one of LIKELIHOODS.
+    """
+    if likelihood == "given":
+        return Likelihood(posterior.ssp, posterior.names, "given")
+    noise = posterior.settings["training"]["noise"]
+    return of_simulator(posterior.ssp, posterior.names, noise)
 
 
 def log_likelihoods(
@@ -32,11 +45,7 @@ def log_likelihoods(
     """
     # Copies in torch's own memory: products of unaligned ones differ in the last bit.
     seen = torch.tensor(flux)[None], torch.tensor(ivar)[None]
-    simulated = of_simulator(
-        posterior.ssp, posterior.names, posterior.settings["training"]["noise"]
-    )
-    given = Likelihood(posterior.ssp, posterior.names, "given")
-    chosen = simulated if likelihood == "simulator" else given
+    chosen = likelihood_of(posterior, likelihood)
     table = partial(_by_table, chosen, *seen)
     if engine == "table":
         return table, table

@@ -4,8 +4,10 @@ One object is one shard, so all ways of the cluster work, and inside an object t
 a checkpoint after every block: a kill costs a block, and the bytes are those of a run without it.
 """
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,16 +17,28 @@ import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.certificate import QUANTILES
-from hpcsbi.chain import Chain, Settings, advance, diagnose, finished
-from hpcsbi.cluster import Cluster, run_shards
+from hpcsbi.chain import Chain, Settings, advance, finished
+from hpcsbi.checks import OF_DRAWS
+from hpcsbi.cluster import Cluster, Costs, run_shards
 from hpcsbi.deadline import OutOfTime, leaves
-from hpcsbi.engines import ENGINES, LIKELIHOODS, log_likelihoods
+from hpcsbi.engines import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.files import load_weights, save_weights, write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
 from hpcsbi.flow import Posterior
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.starts import STARTS, started
 from hpcsbi.store import Array, Store, create, open_complete, open_store
+from hpcsbi.yardstick import (
+    ARRAYS,
+    CAP,
+    METHODS,
+    Object,
+    checked,
+    compared,
+    nothing,
+    of_chain,
+    weighted,
+)
 
 __all__ = ["fit"]
 
@@ -47,6 +61,7 @@ def fit(
     converge: bool,
     block: int,
     draws: int,
+    proposals: int,
     shard: int,
     seed: int,
     cluster: Cluster,
@@ -54,9 +69,12 @@ def fit(
     """Sample the posterior of chosen spectra by emcee until it has converged.
 
     A chain that has not when its budget ends is kept with `converged` false; a later call with
-    more `steps` goes on from there. Quantiles of converged chains go into catalogue.parquet with
-    origin "mcmc", and take the flag WEAK_WEIGHTS away; catalogue.zarr stays as it is, and `infer`
-    writes the Parquet file without them again.
+    more `steps` goes on from there. Beside it stand draws of the flow, as they are and weighted by
+    the chain's likelihood, and how far they are from the chain.
+
+    Quantiles and checks of converged chains go into catalogue.parquet with origin "mcmc", and take
+    the flag WEAK_WEIGHTS away; catalogue.zarr stays as it is, and `infer` writes the Parquet file
+    without them again.
 
     Arguments:
         out: the store to write, fits.zarr.
@@ -75,6 +93,8 @@ def fit(
         converge: end as soon as a chain has converged; else after `steps`.
         block: steps between two checkpoints, more in long chains.
         draws: draws that the store keeps, equally spaced in the chain.
+        proposals: draws of the flow that are compared with the chain, and weighted; at least
+            `draws`.
         shard: objects in a shard.
         seed: seed of the chains; that of an object depends on it and on the object's id only.
         cluster: where to run.
@@ -85,6 +105,8 @@ def fit(
         OutOfTime: the job ends first; the same command goes on.
     """
     _check(engine, start, likelihood, walkers)
+    if not 1 <= draws <= proposals:
+        raise ValueError(f"fit.draws={draws} of fit.proposals={proposals}: 1 to all of them.")
     chain = Settings(moves, burn_in, steps, converge, block)
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest")
     if posterior.ssp is None:
@@ -110,10 +132,12 @@ def fit(
         "chain": {name: value for name, value in asdict(chain).items() if name != "steps"},
         "walkers": walkers,
         "draws": draws,
+        "proposals": proposals,
         "seed": seed,
     }
     notice = posterior.notice or source.attributes.get("notice", "")
-    store = create(out, _arrays(len(rows), posterior, draws), settings, shard, {"notice": notice})
+    arrays = _arrays(_sizes(len(rows), posterior, draws), posterior.names)
+    store = create(out, arrays, settings, shard, {"notice": notice})
     _take_up(store, steps, cluster.part())
     run_shards(partial(_fit_shard, _Run(out, flow, spectra, chain)), store, cluster, "fit")
     if merged is not None:
@@ -176,31 +200,33 @@ def _chosen(
     return np.array([known[str(name)] for name in objects], dtype=int)
 
 
-def _arrays(rows: int, posterior: Posterior, draws: int) -> dict[str, Array]:
-    row, parameters = {"row": rows}, {"parameter": len(posterior.names)}
-    each = {**row, **parameters}
-    names = np.array(posterior.names, dtype=object)
+def _sizes(rows: int, posterior: Posterior, draws: int) -> dict[str, int]:
+    """Length of every dimension."""
     return {
-        "parameter": Array(parameters, "string", values=names),
-        "level": Array(
-            {"level": len(QUANTILES)}, "float64", values=np.array([*QUANTILES.values()])
-        ),
-        "id": Array(row, "string"),
-        "spectrum": Array(row, "int64", {"long_name": "row of the spectra and the catalogue"}),
-        "zred": Array(row, "float64"),
-        "samples": Array({**row, "draw": draws, **parameters}, "float32"),
-        "log_prob": Array(
-            {**row, "draw": draws},
-            "float64",
-            {"long_name": "ln of likelihood times prior, where the prior is flat"},
-        ),
-        "quantiles": Array({**row, "level": len(QUANTILES), **parameters}, "float32"),
-        "tau": Array(each, "float32", {"long_name": "integrated autocorrelation time in steps"}),
-        "rhat": Array(each, "float32", {"long_name": "split R-hat over the walkers"}),
-        "ess": Array(each, "float32", {"long_name": "independent draws in the whole chain"}),
-        "n_steps": Array(row, "int32", {"long_name": "steps after burn-in; 0: not fitted"}),
-        "acceptance": Array(row, "float32", {"long_name": "share of moves accepted"}),
-        "converged": Array(row, "bool", {"long_name": "50 autocorrelation times, R-hat < 1.01"}),
+        "row": rows,
+        "draw": draws,
+        "parameter": len(posterior.names),
+        "level": len(QUANTILES),
+        "method": len(METHODS),
+    }
+
+
+def _arrays(sizes: dict[str, int], names: Sequence[str]) -> dict[str, Array]:
+    def named(dim: str, values: Sequence[str]) -> Array:
+        return Array({dim: len(values)}, "string", values=np.array(values, dtype=object))
+
+    levels = np.array([*QUANTILES.values()])
+    return {
+        "parameter": named("parameter", names),
+        "level": Array({"level": len(levels)}, "float64", values=levels),
+        "method": named("method", METHODS),
+    } | {
+        name: Array(
+            {dim: sizes[dim] for dim in dims},
+            kind,
+            ({"long_name": text} if text else {}) | (legend() if name == "flags" else {}),
+        )
+        for name, (dims, kind, text) in ARRAYS.items()
     }
 
 
@@ -221,7 +247,7 @@ def _state(store: Store, row: int) -> Path:
     return store.path / STATES / f"{row:06d}.safetensors"
 
 
-def _fit_shard(run: _Run, shard: int) -> int:
+def _fit_shard(run: _Run, shard: int) -> Costs:
     torch.set_num_threads(1)
     store, source, posterior = (
         Store(Path(run.out)),
@@ -232,35 +258,59 @@ def _fit_shard(run: _Run, shard: int) -> int:
     spectra = np.array(settings["rows"])[rows]
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, spectra) for name in names)
-    usable = flags & NOT_INFERRED == 0
+    fitted, by_flow = flags & NOT_INFERRED == 0, posterior.usable(flux, ivar)
     if settings["start"] == "flow":
-        seen = torch.from_numpy(flux), torch.from_numpy(ivar)
-        usable &= posterior.representation.usable(*seen).numpy()
-    columns = _nothing(len(ids), len(posterior.names), settings["draws"])
+        fitted &= by_flow
+    columns = nothing(_sizes(len(ids), posterior, settings["draws"]))
     columns |= {"id": ids, "zred": zred, "spectrum": spectra}
-    for i in np.flatnonzero(usable):
+    seconds = dict.fromkeys(("chain", "flow", "weights"), 0.0)
+    for i in np.flatnonzero(fitted):
         limit = float(zred[i]) if posterior.prior.bound_age else None
-        chain = _sampled(run, store, rows.start + i, posterior, ids[i], (flux[i], ivar[i], limit))
-        for name, value in _row(chain, posterior, settings["draws"]).items():
+        with _clock(seconds, "chain"):
+            spectrum = flux[i], ivar[i], limit
+            chain = _sampled(run, store, rows.start + i, posterior, ids[i], spectrum)
+        seen = Object(flux[i], ivar[i], float(zred[i]), object_seed(settings["seed"], str(ids[i])))
+        for name, value in _row(chain, posterior, seen, by_flow[i], settings, seconds).items():
             columns[name][i] = value
     store.write(shard, **columns)
     for i in np.flatnonzero(columns["converged"]):
         _state(store, rows.start + i).unlink(missing_ok=True)
-    return len(ids)
+    return Costs(int(fitted.sum()), seconds)
 
 
-def _nothing(rows: int, n_theta: int, draws: int) -> dict[str, np.ndarray]:
-    """Columns of rows that are not fitted."""
-    nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
-    return {
-        "samples": nan((rows, draws, n_theta)),
-        "log_prob": nan((rows, draws)).astype(float),
-        "quantiles": nan((rows, len(QUANTILES), n_theta)),
-        **{name: nan((rows, n_theta)) for name in ("tau", "rhat", "ess")},
-        "n_steps": np.zeros(rows, np.int32),
-        "acceptance": nan(rows),
-        "converged": np.zeros(rows, bool),
-    }
+def _row(
+    chain: Chain,
+    posterior: Posterior,
+    seen: Object,
+    by_flow: bool,
+    settings: dict,
+    seconds: dict[str, float],
+) -> dict[str, np.ndarray]:
+    """Columns of one object."""
+    draws, drawn, certificates = settings["draws"], None, None
+    likelihood = likelihood_of(posterior, settings["likelihood"])
+    if by_flow:
+        flux, ivar, zred = seen.batch
+        seeds = np.array([seen.seed])
+        with _clock(seconds, "flow"):
+            drawn = posterior.sample(flux, ivar, settings["proposals"], seeds, zred, CAP)
+        with _clock(seconds, "weights"):
+            certificates = weighted(posterior, likelihood, drawn, seen)
+    columns = of_chain(chain, posterior, draws)
+    columns |= checked(columns["samples"], posterior, likelihood, seen)
+    return columns | compared(chain, posterior, drawn, certificates, draws)
+
+
+@contextmanager
+def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the CPU seconds of a block, of this process and of children that have ended."""
+    began = _cpu_seconds()
+    yield
+    seconds[name] += _cpu_seconds() - began
+
+
+def _cpu_seconds() -> float:
+    return time.process_time() + sum(os.times()[2:4])
 
 
 def _sampled(
@@ -293,27 +343,11 @@ def _sampled(
     return chain
 
 
-def _row(chain: Chain, posterior: Posterior, draws: int) -> dict[str, np.ndarray]:
-    """Columns of one object."""
-    found = diagnose(chain)
-    coordinates = chain.past.reshape(-1, chain.past.shape[-1])
-    theta = posterior.prior.theta(coordinates)
-    chosen = np.linspace(0, len(theta) - 1, draws).astype(int)
-    return {
-        "samples": theta[chosen],
-        "log_prob": chain.past_log_prob.reshape(-1)[chosen],
-        "quantiles": np.quantile(theta, list(QUANTILES.values()), axis=0),
-        "tau": found.tau,
-        "rhat": found.rhat,
-        "ess": found.ess,
-        "n_steps": chain.steps,
-        "acceptance": found.acceptance,
-        "converged": found.converged,
-    }
-
-
 def _merge(catalogue: Store, fits: Store, names: tuple[str, ...], notice: str) -> None:
-    """Write catalogue.parquet again, with the quantiles of converged chains."""
+    """Write catalogue.parquet again, with what converged chains say.
+
+    Flags about the spectrum and about the flow's own draws stay.
+    """
     columns = {
         name: catalogue.read(name)
         for name in catalogue.attributes["sharded"]
@@ -327,7 +361,10 @@ def _merge(catalogue: Store, fits: Store, names: tuple[str, ...], notice: str) -
     columns.setdefault("origin", np.full(catalogue.rows, "flow", object))
     columns["origin"] = columns["origin"].astype(object)
     columns["origin"][rows] = "mcmc"
-    columns["flags"][rows] &= ~int(Flag.WEAK_WEIGHTS)
+    for name in ("chi2", "predictive_p"):
+        columns[name][rows] = fits.read(name)[good]
+    columns["flags"][rows] &= ~int(OF_DRAWS | Flag.WEAK_WEIGHTS)
+    columns["flags"][rows] |= fits.read("flags")[good]
     header = {"notice": notice, "flags": legend()["comment"]}
     write_parquet(catalogue.path.with_suffix(".parquet"), columns, header)
 

@@ -8,21 +8,18 @@ import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
+from hpcsbi.checks import posterior_flags, predicted
 from hpcsbi.cluster import Cluster, run_shards
 from hpcsbi.files import write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import of_simulator
-from hpcsbi.predictive import predict
 from hpcsbi.prior import age_of_universe
 from hpcsbi.seeds import object_seed
 from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["infer"]
 
-EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
-HIGH_FLOOR = 0.05
-IMPROBABLE = 1e-3
 FEW_ACCEPTED = 0.05
 
 
@@ -180,7 +177,7 @@ def _measure(
         quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, own)
         columns |= _by_level(posterior.names, own, "flow_") | certificate.numbers
         columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
-    columns |= _by_level(posterior.names, quantiles) | _predicted(posterior, best, flux, ivar)
+    columns |= _by_level(posterior.names, quantiles) | predicted(posterior, best, flux, ivar)
     if certificate is not None:
         columns["predictive_p"] = certificate.predictive_p
     if settings["keep_draws"]:
@@ -211,17 +208,6 @@ def _by_level(
     }
 
 
-def _predicted(
-    posterior: Posterior, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
-) -> dict[str, np.ndarray]:
-    columns = {name: np.full(len(flux), np.nan) for name in ("chi2", "predictive_p")}
-    full = drawn.kept == drawn.theta.shape[1]
-    if full.any() and posterior.ssp is not None:
-        seen = predict(posterior.ssp, posterior.names, drawn.theta[full], flux[full], ivar[full])
-        columns["chi2"][full], columns["predictive_p"][full] = seen.chi2, seen.p_value
-    return columns
-
-
 def _flags(
     posterior: Posterior,
     drawn: Draws,
@@ -234,27 +220,11 @@ def _flags(
     flags[drawn.kept < drawn.theta.shape[1]] |= Flag.LOW_ACCEPTANCE
     flags[drawn.acceptance < FEW_ACCEPTED] |= Flag.LOW_ACCEPTANCE
     flags[best.kept == 0] |= Flag.NO_POSTERIOR
-    flags[_at_edge(posterior, best, zred)] |= Flag.EDGE
-    flags[columns["predictive_p"] < IMPROBABLE] |= Flag.PREDICTIVE
-    if "noise_floor" in posterior.names:
-        flags[columns["noise_floor_p50"] > HIGH_FLOOR] |= Flag.FLOOR_HIGH
+    floor = columns.get("noise_floor_p50")
+    flags |= posterior_flags(posterior, best, columns["predictive_p"], floor, zred)
     if "ess" in columns:
         flags[~strong(columns["ess"], columns["pareto_k"])] |= Flag.WEAK_WEIGHTS
     return flags
-
-
-def _at_edge(posterior: Posterior, drawn: Draws, zred: np.ndarray) -> np.ndarray:
-    """True where over a tenth of the draws lie in the outer 2 % of a parameter of the galaxy."""
-    prior = posterior.prior
-    width = EDGE_WIDTH * (prior.high - prior.low)
-    columns = [name not in prior.nuisance for name in prior.names]
-    coordinates = prior.coordinates(np.nan_to_num(drawn.theta, nan=1.0))
-    high = prior.upper(zred)[..., None, :] if prior.bound_age else prior.high
-    shares = [
-        (near & np.isfinite(drawn.theta)).sum(1) / np.maximum(drawn.kept, 1)[:, None]
-        for near in (coordinates < prior.low + width, coordinates > high - width)
-    ]
-    return np.any([(share > EDGE_SHARE)[:, columns].any(1) for share in shares], axis=0)
 
 
 def _older_than_universe(

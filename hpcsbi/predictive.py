@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 
 from hpcsbi.diagnostics import chi_squared, predictive_p_value
 from hpcsbi.ssp import Ssp
 
-__all__ = ["Prediction", "predict"]
+__all__ = ["N_DRAWS", "Prediction", "p_value", "predict"]
 
 N_DRAWS = 64  # enough for a median spectrum and a p-value to a few per cent
 
@@ -58,3 +59,16 @@ def predict(
         chi2=chi_squared(flux, ivar, median, np.median(floor, 1)) / pixels,
         p_value=predictive_p_value(flux, ivar, spectra, floor),
     )
+
+
+def p_value(chi2: np.ndarray, pixels: int) -> float:
+    """Posterior predictive p-value of a spectrum under the sigma that made its chi squared.
+
+    Arguments:
+        chi2: of equally weighted draws, of which the first N_DRAWS count, shape (draws,).
+        pixels: valid pixels of the spectrum.
+
+    Returns:
+        NaN without draws.
+    """
+    return float(stats.chi2.sf(chi2[:N_DRAWS], pixels).mean()) if len(chi2) else np.nan

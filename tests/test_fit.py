@@ -72,7 +72,7 @@ def fitted(run, name, cluster=None, **options):
         "flow": str(run[0] / "flow"), "spectra": str(run[0] / "spectra.zarr"), "catalogue": None,
         "objects": 2, "engine": "table", "start": "flow", "likelihood": "simulator",
         "moves": "mixed", "walkers": 64, "burn_in": [50], "steps": 3000, "converge": True,
-        "block": 50, "draws": 2000, "shard": 1, "seed": 0,
+        "block": 50, "draws": 2000, "proposals": 2000, "shard": 1, "seed": 0,
     } | options  # fmt: skip
     fit(out=str(run[0] / name), cluster=cluster or Serial(), **settings)
     return open_complete(run[0] / name, "fit")
@@ -143,8 +143,8 @@ from hpcsbi.fit import fit
 run, out = sys.argv[1:]
 fit(out=out, flow=run + "/flow", spectra=run + "/spectra.zarr", catalogue=None, objects=2,
     engine="table", start="flow", likelihood="simulator", moves="mixed", walkers=64,
-    burn_in=[50], steps=3000, converge=True, block=50, draws=2000, shard=1, seed=0,
-    cluster=Serial())
+    burn_in=[50], steps=3000, converge=True, block=50, draws=2000, proposals=2000, shard=1,
+    seed=0, cluster=Serial())
 """
 
 
