@@ -198,7 +198,8 @@ def _log_weights(
     """
     with torch.no_grad():
         log_likelihood, chi2 = likelihood.evaluate(
-            *(torch.from_numpy(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta))
+            # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+            *(torch.tensor(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta))
         )
     limit = None if zred is None else np.asarray(zred)[:, None]
     width = np.maximum(prior.upper(limit) - prior.low, 1e-300)  # 0: no age fits the redshift

@@ -4,10 +4,8 @@ One object is one shard, so all ways of the cluster work, and inside an object t
 a checkpoint after every block: a kill costs a block, and the bytes are those of a run without it.
 """
 
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +16,8 @@ import torch
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.certificate import QUANTILES
 from hpcsbi.chain import Chain, Settings, advance, finished
-from hpcsbi.checks import OF_DRAWS
 from hpcsbi.cluster import Cluster, Costs, run_shards
+from hpcsbi.columns import ARRAYS, METHODS, merged, nothing
 from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.engines import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.files import load_weights, save_weights, write_parquet
@@ -28,17 +26,7 @@ from hpcsbi.flow import Posterior
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.starts import STARTS, started
 from hpcsbi.store import Array, Store, create, open_complete, open_store
-from hpcsbi.yardstick import (
-    ARRAYS,
-    CAP,
-    METHODS,
-    Object,
-    checked,
-    compared,
-    nothing,
-    of_chain,
-    weighted,
-)
+from hpcsbi.yardstick import PARTS, Object, clock, measured
 
 __all__ = ["fit"]
 
@@ -263,54 +251,24 @@ def _fit_shard(run: _Run, shard: int) -> Costs:
         fitted &= by_flow
     columns = nothing(_sizes(len(ids), posterior, settings["draws"]))
     columns |= {"id": ids, "zred": zred, "spectrum": spectra}
-    seconds = dict.fromkeys(("chain", "flow", "weights"), 0.0)
+    likelihood = likelihood_of(posterior, settings["likelihood"])
+    seconds = dict.fromkeys(PARTS, 0.0)
     for i in np.flatnonzero(fitted):
         limit = float(zred[i]) if posterior.prior.bound_age else None
-        with _clock(seconds, "chain"):
+        with clock(seconds, "chain"):
             spectrum = flux[i], ivar[i], limit
             chain = _sampled(run, store, rows.start + i, posterior, ids[i], spectrum)
         seen = Object(flux[i], ivar[i], float(zred[i]), object_seed(settings["seed"], str(ids[i])))
-        for name, value in _row(chain, posterior, seen, by_flow[i], settings, seconds).items():
+        found = measured(
+            chain, posterior, likelihood, seen, by_flow[i], settings["draws"],
+            settings["proposals"], seconds,
+        )  # fmt: skip
+        for name, value in found.items():
             columns[name][i] = value
     store.write(shard, **columns)
     for i in np.flatnonzero(columns["converged"]):
         _state(store, rows.start + i).unlink(missing_ok=True)
     return Costs(int(fitted.sum()), seconds)
-
-
-def _row(
-    chain: Chain,
-    posterior: Posterior,
-    seen: Object,
-    by_flow: bool,
-    settings: dict,
-    seconds: dict[str, float],
-) -> dict[str, np.ndarray]:
-    """Columns of one object."""
-    draws, drawn, certificates = settings["draws"], None, None
-    likelihood = likelihood_of(posterior, settings["likelihood"])
-    if by_flow:
-        flux, ivar, zred = seen.batch
-        seeds = np.array([seen.seed])
-        with _clock(seconds, "flow"):
-            drawn = posterior.sample(flux, ivar, settings["proposals"], seeds, zred, CAP)
-        with _clock(seconds, "weights"):
-            certificates = weighted(posterior, likelihood, drawn, seen)
-    columns = of_chain(chain, posterior, draws)
-    columns |= checked(columns["samples"], posterior, likelihood, seen)
-    return columns | compared(chain, posterior, drawn, certificates, draws)
-
-
-@contextmanager
-def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Add the CPU seconds of a block, of this process and of children that have ended."""
-    began = _cpu_seconds()
-    yield
-    seconds[name] += _cpu_seconds() - began
-
-
-def _cpu_seconds() -> float:
-    return time.process_time() + sum(os.times()[2:4])
 
 
 def _sampled(
@@ -344,27 +302,15 @@ def _sampled(
 
 
 def _merge(catalogue: Store, fits: Store, names: tuple[str, ...], notice: str) -> None:
-    """Write catalogue.parquet again, with what converged chains say.
-
-    Flags about the spectrum and about the flow's own draws stay.
-    """
+    """Write catalogue.parquet again, with what converged chains say."""
     columns = {
         name: catalogue.read(name)
         for name in catalogue.attributes["sharded"]
         if catalogue.group[name].ndim == 1
     }
     good = fits.read("converged")
-    rows, quantiles = fits.read("spectrum")[good], fits.read("quantiles")[good]
-    for j, name in enumerate(names):
-        for i, level in enumerate(QUANTILES):
-            columns[f"{name}_{level}"][rows] = quantiles[:, i, j]
-    columns.setdefault("origin", np.full(catalogue.rows, "flow", object))
-    columns["origin"] = columns["origin"].astype(object)
-    columns["origin"][rows] = "mcmc"
-    for name in ("chi2", "predictive_p"):
-        columns[name][rows] = fits.read(name)[good]
-    columns["flags"][rows] &= ~int(OF_DRAWS | Flag.WEAK_WEIGHTS)
-    columns["flags"][rows] |= fits.read("flags")[good]
+    wanted = ("spectrum", "quantiles", "chi2", "predictive_p", "flags")
+    columns = merged(columns, {name: fits.read(name)[good] for name in wanted}, names)
     header = {"notice": notice, "flags": legend()["comment"]}
     write_parquet(catalogue.path.with_suffix(".parquet"), columns, header)
 

@@ -294,7 +294,8 @@ class Posterior:
     def _context(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         flux, ivar = np.asarray(flux, dtype=np.float32), np.asarray(ivar, dtype=np.float32)
         flux = np.where(ivar > 0, flux, 0)  # NaN under a mask would reach every pixel
-        return self.representation.context(torch.from_numpy(flux), torch.from_numpy(ivar))
+        # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+        return self.representation.context(torch.tensor(flux), torch.tensor(ivar))
 
 
 def _log_normal(z: torch.Tensor) -> torch.Tensor:

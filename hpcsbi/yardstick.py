@@ -1,82 +1,38 @@
-"""What fits.zarr holds of each object: the chain, and how far the flow is from it."""
+"""How far a flow is from the chain of an object, as it is and with weights; checks of the chain."""
 
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from hpcsbi.certificate import QUANTILES, Certificate, certify
-from hpcsbi.chain import Chain, diagnose
+from hpcsbi.chain import Chain
 from hpcsbi.checks import posterior_flags, predicted
+from hpcsbi.columns import METHODS, of_chain, spread
 from hpcsbi.distances import c2st, wasserstein, width_ratio
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import Likelihood
 from hpcsbi.predictive import N_DRAWS, p_value
+from hpcsbi.prior import Prior
 
 __all__ = [
-    "ARRAYS",
-    "CAP",
-    "METHODS",
+    "PARTS",
     "Object",
     "checked",
+    "clock",
     "compared",
-    "nothing",
-    "of_chain",
+    "measured",
     "weighted",
 ]
 
-METHODS = ("flow", "reweighted", "halves")  # what is compared with the chain; its own two halves
+PARTS = ("chain", "flow", "weights")  # of an object, whose CPU seconds are told
 CAP = 20  # draws of the flow made at most, in units of those wanted
 RULERS = 50000  # points of the chain that distances look at
 SHOWN = 1000  # draws of each that the classifier looks at
-
-# name -> dimensions, type, and what it is.
-ARRAYS = {
-    "id": (("row",), "string", ""),
-    "spectrum": (("row",), "int64", "row of the spectra and the catalogue"),
-    "zred": (("row",), "float64", ""),
-    "samples": (("row", "draw", "parameter"), "float32", "draws of the chain"),
-    "log_prob": (
-        ("row", "draw"),
-        "float64",
-        "ln of likelihood times prior, where the prior is flat",
-    ),
-    "quantiles": (("row", "level", "parameter"), "float32", ""),
-    "tau": (("row", "parameter"), "float32", "integrated autocorrelation time in steps"),
-    "rhat": (("row", "parameter"), "float32", "split R-hat over the walkers"),
-    "ess": (("row", "parameter"), "float32", "independent draws in the whole chain"),
-    "n_steps": (("row",), "int32", "steps after burn-in; 0: not fitted"),
-    "acceptance": (("row",), "float32", "share of moves accepted"),
-    "converged": (("row",), "bool", "50 autocorrelation times, R-hat < 1.01"),
-    "chi2": (("row",), "float32", "chi squared per valid pixel of the chain, floor included"),
-    "predictive_p": (("row",), "float32", "posterior predictive p-value of the chain"),
-    "flags": (("row",), "int32", "those of the catalogue that depend on the posterior"),
-    "flow_samples": (("row", "draw", "parameter"), "float32", "draws of the flow"),
-    "reweighted_samples": (
-        ("row", "draw", "parameter"),
-        "float32",
-        "weighted proposals made equal, NaN where their weights are weak",
-    ),
-    "wasserstein": (
-        ("row", "method", "parameter"),
-        "float32",
-        "distance to the chain in its sd, where the prior is flat; of the chain's two halves",
-    ),
-    "width_ratio": (
-        ("row", "method", "parameter"),
-        "float32",
-        "width from 16 to 84 % over the chain's; second half over first",
-    ),
-    "c2st": (("row", "method"), "float32", "accuracy of a classifier that looks; 0.5: it cannot"),
-    "pareto_k": (
-        ("row", "method"),
-        "float32",
-        "tail of the weights: of the flow's own draws; of those in the end",
-    ),
-    "weights_ess": (("row", "method"), "float32", "effective number of weighted draws"),
-    "n_weights": (("row", "method"), "int32", "draws behind the weights"),
-}
 
 
 @dataclass(frozen=True)
@@ -94,43 +50,46 @@ class Object:
         return self.flux[None], self.ivar[None], np.array([self.zred])
 
 
-def nothing(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Columns of rows that are not fitted.
-
-    Arguments:
-        sizes: dimension -> length.
-    """
-    columns = {}
-    for name, (dims, kind, _) in ARRAYS.items():
-        kind = object if kind == "string" else kind
-        empty = np.nan if np.dtype(kind).kind == "f" else 0
-        columns[name] = np.full([sizes[dim] for dim in dims], empty, kind)
-    return columns
-
-
-def of_chain(chain: Chain, posterior: Posterior, draws: int) -> dict[str, np.ndarray]:
-    """Columns of one object that need its chain alone.
+def measured(
+    chain: Chain,
+    posterior: Posterior,
+    likelihood: Likelihood,
+    seen: Object,
+    by_flow: bool,
+    draws: int,
+    proposals: int,
+    seconds: dict[str, float],
+) -> dict[str, np.ndarray]:
+    """All columns of one object but those that name it.
 
     Arguments:
         chain: at its end.
-        posterior: gives the prior.
+        posterior: the flow.
+        likelihood: that of the chain.
+        seen: the object.
+        by_flow: the flow can be used.
         draws: number of draws kept.
+        proposals: draws of the flow that are looked at.
+        seconds: CPU seconds of PARTS; what this takes is added.
     """
-    found = diagnose(chain)
-    coordinates = chain.past.reshape(-1, chain.past.shape[-1])
-    theta = posterior.prior.theta(coordinates)
-    chosen = _spread(len(theta), draws)
-    return {
-        "samples": theta[chosen],
-        "log_prob": chain.past_log_prob.reshape(-1)[chosen],
-        "quantiles": np.quantile(theta, list(QUANTILES.values()), axis=0),
-        "tau": found.tau,
-        "rhat": found.rhat,
-        "ess": found.ess,
-        "n_steps": chain.steps,
-        "acceptance": found.acceptance,
-        "converged": found.converged,
-    }
+    drawn, certificates = None, None
+    if by_flow:
+        flux, ivar, zred = seen.batch
+        with clock(seconds, "flow"):
+            drawn = posterior.sample(flux, ivar, proposals, np.array([seen.seed]), zred, CAP)
+        with clock(seconds, "weights"):
+            certificates = weighted(posterior, likelihood, drawn, seen)
+    columns = of_chain(chain, posterior.prior, draws)
+    columns |= checked(columns["samples"], posterior, likelihood, seen)
+    return columns | compared(chain, posterior.prior, drawn, certificates, draws)
+
+
+@contextmanager
+def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the CPU seconds of a block, of this process and of children that have ended."""
+    began = _cpu_seconds()
+    yield
+    seconds[name] += _cpu_seconds() - began
 
 
 def checked(
@@ -146,7 +105,7 @@ def checked(
     """
     flux, ivar, zred = seen.batch
     # Neighbours in the chain resemble each other, and the checks look at the first draws.
-    order = _spread(len(samples), min(N_DRAWS, len(samples)))
+    order = spread(len(samples), min(N_DRAWS, len(samples)))
     order = np.append(order, np.setdiff1d(np.arange(len(samples)), order))
     theta = samples[None, order].astype(np.float32)
     drawn = Draws(theta, np.zeros(theta.shape[:2]), np.array([len(samples)]), np.ones(1))
@@ -182,7 +141,7 @@ def weighted(
 
 def compared(
     chain: Chain,
-    posterior: Posterior,
+    prior: Prior,
     drawn: Draws | None,
     certificates: tuple[Certificate, Certificate] | None,
     draws: int,
@@ -191,13 +150,13 @@ def compared(
 
     Arguments:
         chain: at its end.
-        posterior: the flow.
-        drawn: its draws; None where it cannot be used.
+        prior: gives the coordinates.
+        drawn: draws of the flow; None where it cannot be used.
         certificates: of these draws, see `weighted`; None where there are none.
         draws: number of draws kept.
     """
-    prior, past = posterior.prior, chain.past.reshape(-1, chain.past.shape[-1])
-    ruler = past[_spread(len(past), min(len(past), RULERS))]
+    past = chain.past.reshape(-1, chain.past.shape[-1])
+    ruler = past[spread(len(past), min(len(past), RULERS))]
     half = len(ruler) // 2
     sets = {"halves": (ruler[:half], ruler[half:], None, ruler[half:])}
     columns = {}
@@ -236,7 +195,7 @@ def _numbers(own: Certificate, best: Certificate) -> dict[str, np.ndarray]:
 def _told_apart(ours: np.ndarray, others: np.ndarray) -> float:
     """`c2st` of as many draws of each, which keep their order."""
     n = min(SHOWN, len(ours), len(others))
-    return c2st(ours[_spread(len(ours), n)], others[_spread(len(others), n)])
+    return c2st(ours[spread(len(ours), n)], others[spread(len(others), n)])
 
 
 def _chi2(
@@ -248,13 +207,12 @@ def _chi2(
         return likelihood.evaluate(*arguments)[1][0].numpy()
 
 
-def _spread(n: int, wanted: int) -> np.ndarray:
-    """Equally spaced indices, first and last among them."""
-    return np.linspace(0, n - 1, wanted).astype(int)
-
-
 def _first(theta: np.ndarray, draws: int) -> np.ndarray:
     """So many draws, NaN past the last, shape (draws, n_theta)."""
     padded = np.full((draws, theta.shape[1]), np.nan, np.float32)
     padded[: len(theta)] = theta[:draws]
     return padded
+
+
+def _cpu_seconds() -> float:
+    return time.process_time() + sum(os.times()[2:4])

@@ -1,5 +1,6 @@
 """The yardstick: chains with and without the flow agree, kills change nothing, short ones tell."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,10 +13,13 @@ import pandas as pd
 import pytest
 import tiny
 import torch
+from scipy import stats
 
 from hpcsbi.artifacts import load_posterior, to_inference_data
-from hpcsbi.certificate import QUANTILES
+from hpcsbi.certificate import FEWEST, QUANTILES
+from hpcsbi.checks import OF_DRAWS
 from hpcsbi.cluster import Array, Elsewhere, Serial
+from hpcsbi.columns import ARRAYS
 from hpcsbi.deadline import OutOfTime
 from hpcsbi.diagnostics import sbc_ranks
 from hpcsbi.fit import fit
@@ -104,6 +108,46 @@ def test_chains_converge(yardstick):
     assert np.isfinite(yardstick.read("log_prob")).all()
 
 
+def test_flow_is_compared_with_the_chain(run, yardstick):
+    """Re-weighted draws agree with it better than the short flow's own, which are the flow's."""
+    read = {name: yardstick.read(name) for name in ARRAYS}
+    flow, reweighted, halves = read["wasserstein"].swapaxes(0, 1)
+
+    assert np.isfinite(read["flow_samples"]).all() and np.isfinite(read["c2st"]).all()
+    assert (halves < 0.1).all() and (reweighted < 0.15).all()
+    assert reweighted.mean() < flow.mean()
+    prior = load_posterior(run[0] / "flow").prior
+    own = [distance(read["samples"][i], read["flow_samples"][i], prior) for i in range(2)]
+    assert flow == pytest.approx(np.array(own), abs=0.08)
+    assert (read["weights_ess"][:, 1] >= FEWEST).all() and np.isnan(read["pareto_k"][:, 2]).all()
+    assert (read["n_weights"][:, 0] == 2000).all()
+
+
+def test_checks_are_those_of_the_likelihood(run, yardstick):
+    """predictive_p of the chain's draws, by the likelihood's own sigma."""
+    posterior = load_posterior(run[0] / "flow")
+    spectra = open_complete(run[0] / "spectra.zarr", "ingest")
+    flux, ivar = (torch.from_numpy(spectra.read(name, slice(0, 2))) for name in ("flux", "ivar"))
+    noise = posterior.settings["training"]["noise"]
+    likelihood = of_simulator(posterior.ssp, posterior.names, noise)
+    with torch.no_grad():
+        chi2 = likelihood.evaluate(flux, ivar, torch.from_numpy(yardstick.read("samples")))[1]
+    expected = stats.chi2.sf(chi2.numpy(), (ivar > 0).sum(1)[:, None].numpy()).mean(1)
+
+    assert yardstick.read("predictive_p") == pytest.approx(expected, abs=0.06)
+    assert (yardstick.read("flags") & ~int(OF_DRAWS) == 0).all()
+
+
+def test_costs_are_told_apart(run, yardstick):
+    """CPU seconds of chain, flow and weights, beside the store and not in it."""
+    lines = [json.loads(line) for line in (run[0] / "rates.jsonl").read_text().splitlines()]
+    told = {line["stage"]: line for line in lines}
+    parts = [told[f"fit: {name}"]["worker_seconds"] for name in ("chain", "flow", "weights")]
+
+    assert min(parts) > 0 and parts[0] > parts[1]
+    assert told["fit: chain"]["rows"] >= 1
+
+
 @pytest.mark.parametrize("start", ["prior", "optimiser"])
 def test_flow_does_not_decide(run, yardstick, start):
     """A chain that never saw the flow gives the same posterior."""
@@ -118,7 +162,8 @@ def test_ranks_of_truths_are_uniform(run):
     """Truths lie anywhere in their posteriors, as truths must; the flow's widths do not matter."""
     rows = [i for i in range(GOOD) if i != 2]
     names = [f"object {i}" for i in rows]
-    store = fitted(run, "many.zarr", objects=names, steps=40, converge=False, walkers=32, block=40)
+    settings = {"objects": names, "steps": 40, "block": 40, "draws": 400, "proposals": 400}
+    store = fitted(run, "many.zarr", converge=False, walkers=32, **settings)
     samples = store.read("samples")
     ranks = sbc_ranks(run[1][rows], samples) / samples.shape[1]
 
@@ -206,6 +251,9 @@ def test_masked_pixels_do_not_count(run):
     store = fitted(run, "masked.zarr", objects=["object 2"], start="prior", steps=50, walkers=32)
 
     assert store.read("n_steps") == 50 and np.isfinite(store.read("quantiles")).all()
+    assert np.isnan(store.read("flow_samples")).all() and not store.read("n_weights").any()
+    assert np.isfinite(store.read("wasserstein")).any(2).tolist() == [[False, False, True]]
+    assert np.isfinite(store.read("predictive_p")).all()
 
 
 def test_catalogue_takes_the_chains(run, yardstick):
@@ -221,6 +269,11 @@ def test_catalogue_takes_the_chains(run, yardstick):
     ).all()
     level = list(QUANTILES).index("p84")
     assert np.array_equal(merged["tage_p84"][:2], store.read("quantiles")[:, level, 3])
+    for name in ("chi2", "predictive_p"):
+        assert np.array_equal(merged[name][:2], store.read(name))
+        assert not np.array_equal(table[name][:2], store.read(name))
+    kept = ~int(OF_DRAWS | Flag.WEAK_WEIGHTS)
+    assert (merged["flags"][:2] == table["flags"][:2] & kept | store.read("flags")).all()
     pd.testing.assert_frame_equal(merged[2:], table[2:])
     assert merged["tage_flow_p84"].equals(table["tage_flow_p84"])
 
@@ -260,6 +313,8 @@ def test_wrong_input_is_named(run, yardstick):
         fitted(run, "wrong.zarr", objects=None)
     with pytest.raises(Mismatch, match="walkers"):
         fitted(run, "fits.zarr", walkers=32)
+    with pytest.raises(ValueError, match=r"fit\.draws=2000 of fit\.proposals=10:"):
+        fitted(run, "wrong.zarr", proposals=10)
 
 
 def test_independent_sampler_agrees(run, yardstick):

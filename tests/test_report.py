@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+from hpcsbi import columns as fit_columns
 from hpcsbi import fitted as fitted_section
-from hpcsbi import yardstick
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.files import save_weights
 from hpcsbi.flags import Flag
@@ -386,8 +386,8 @@ def test_no_converged_chain_no_table(tmp_path):
 
 def test_fit_makes_what_the_page_reads():
     """Every array and method of the section is one that `fit` writes."""
-    assert {*fitted_section.COLUMNS, *fitted_section.DRAWS} <= set(yardstick.ARRAYS)
-    assert tuple(fitted_section.TITLES) == yardstick.METHODS
+    assert {*fitted_section.COLUMNS, *fitted_section.DRAWS} <= set(fit_columns.ARRAYS)
+    assert tuple(fitted_section.TITLES) == fit_columns.METHODS
 
 
 def test_fits_without_comparison_are_told(tmp_path):
