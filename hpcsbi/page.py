@@ -83,24 +83,25 @@ def calibration_pictures(columns: Columns, prior: Prior) -> dict[str, str]:
 def corner_picture(
     prior: Prior,
     draws: np.ndarray,
-    other_prior: Prior | None = None,
-    other: np.ndarray | None = None,
+    *others: tuple[Prior, np.ndarray],
+    keys: Sequence[str] = (),
 ) -> str:
-    """Posterior of each pair of parameters, with a second one under another prior dashed.
+    """Posterior of each pair of parameters, with other posteriors over it.
 
     Arguments:
         prior, draws: first posterior, own units, shape (n, n_theta).
-        other_prior, other: second posterior; parameters that it lacks are left out.
+        others: a prior and draws each; parameters that it lacks are left out.
+        keys: legend of all.
     """
-    second = None
-    if other is not None:
-        second = np.full((len(other), len(prior.names)), np.nan)
+    sets = [prior.coordinates(draws)]
+    for theirs, other in others:
+        columns = np.full((len(other), len(prior.names)), np.nan)
         for i, name in enumerate(prior.names):
-            if name in other_prior.names:
-                second[:, i] = other[:, other_prior.names.index(name)]
-        second = prior.coordinates(second)
+            if name in theirs.names:
+                columns[:, i] = other[:, theirs.names.index(name)]
+        sets.append(prior.coordinates(columns))
     titles = plots.labels(prior.names, prior.log)
-    return picture(portraits.corner(prior.coordinates(draws), titles, second), "png")
+    return picture(portraits.corner(sets, titles, keys=keys), "png")
 
 
 def fit_picture(

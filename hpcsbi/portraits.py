@@ -1,4 +1,4 @@
-"""Figures of single objects: example spectra, what parameters may be, what they predict."""
+"""Figures of objects: example spectra, what parameters may be, what they predict, how well."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy.ndimage import gaussian_filter
 
-from hpcsbi.plots import BLUE, COLOURS, ORANGE, limits_of, styled
+from hpcsbi.plots import BAND, COLOURS, DASHES, GREEN, ORANGE, limits_of, styled
 
-__all__ = ["corner", "example_seds", "spectrum_fit"]
+__all__ = ["certificate", "corner", "example_seds", "spectrum_fit"]
 
 MARKED = {
     "[O II]": 3728.5,
@@ -60,32 +60,30 @@ def example_seds(wave: np.ndarray, flux: np.ndarray, titles: Sequence[str]) -> F
 
 @styled
 def corner(
-    samples: np.ndarray,
+    sets: Sequence[np.ndarray],
     titles: Sequence[str],
-    other: np.ndarray | None = None,
     truth: np.ndarray | None = None,
-    keys: tuple[str, str] = ("", ""),
+    keys: Sequence[str] = (),
 ) -> Figure:
     """Marginal distributions and the 68 and 95 % regions of each pair of parameters.
 
     Arguments:
-        samples: draws, shape (n, n_theta).
+        sets: draws, each of shape (n, n_theta); the first is filled, the others are contours. One
+            may be empty, or NaN in columns that it does not have.
         titles: label of each parameter.
-        other: a second set of draws, shape (m, n_theta), NaN in columns that it does not have.
         truth: true parameters, shape (n_theta,).
-        keys: legend of the two sets.
+        keys: legend of the sets.
     """
     n = len(titles)
     figure = Figure(figsize=(1.15 * n + 0.8, 1.15 * n + 0.6))
     grid = figure.subplots(n, n, squeeze=False)
     figure.subplots_adjust(0.11, 0.1, 0.985, 0.985, 0.06, 0.06)
-    sets = [(samples, BLUE, "-")] + ([] if other is None else [(other, ORANGE, "--")])
-    limits = [limits_of(np.concatenate([s[:, i] for s, *_ in sets]), 0.12) for i in range(n)]
+    limits = [limits_of(np.concatenate([draws[:, i] for draws in sets]), 0.12) for i in range(n)]
     for (i, j), axes in np.ndenumerate(grid):
         if j > i:
             axes.remove()
             continue
-        for draws, colour, dash in sets:
+        for draws, colour, dash in zip(sets, COLOURS, DASHES, strict=False):
             _panel(axes, draws, (i, j), limits, colour, dash)
         if truth is not None:
             axes.axvline(truth[j], color="black", lw=0.8, ls=":")
@@ -93,11 +91,52 @@ def corner(
                 axes.axhline(truth[i], color="black", lw=0.8, ls=":")
         _dress(axes, (i, j), titles, limits)
     if any(keys):
-        lines = [Line2D([], [], color=colour, ls=dash) for _, colour, dash in sets]
-        legend = figure.legend(lines, keys[: len(sets)], loc="upper right", fontsize=9)
+        lines = [
+            Line2D([], [], color=colour, ls=dash, label=key)
+            for draws, colour, dash, key in zip(sets, COLOURS, DASHES, keys, strict=False)
+            if len(draws)
+        ]
+        legend = figure.legend(handles=lines, loc="upper right", fontsize=9)
         for text in legend.texts:
             text.set_parse_math(False)
     figure.align_labels()
+    return figure
+
+
+@styled
+def certificate(k: np.ndarray, distances: np.ndarray, titles: Sequence[str]) -> Figure:
+    """Distance of flow, re-weighted draws and halves of the chain from it against Pareto k.
+
+    Arguments:
+        k: of the flow's own draws, shape (n,); what is infinite is drawn at the edge.
+        distances: of flow, re-weighted draws and halves, in posterior standard deviations, NaN
+            where there is none, shape (n, 3).
+        titles: legend of the three.
+    """
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.subplots()
+    flow, weighted, halves = distances.T
+    k = np.where(np.isinf(k), np.clip(k, *limits_of(np.append(k, 0.7), 0.08)), k)
+    axes.vlines(k, weighted, flow, color="0.8", lw=0.7, zorder=1, rasterized=True)
+    axes.plot(k, flow, "o", ms=4.5, color=GREEN, label=titles[0], rasterized=True)
+    axes.plot(k, weighted, "s", ms=4.5, mfc="white", color=ORANGE, label=titles[1], rasterized=True)
+    if np.isfinite(halves).any():
+        low, middle, high = np.nanquantile(halves, [0.16, 0.5, 0.84])
+        axes.axhspan(low, high, color=BAND, lw=0, zorder=0)
+        axes.axhline(middle, color="0.4", lw=0.8, ls="--", label=titles[2])
+    axes.axvline(0.7, color="black", lw=0.8, ls=":")
+    axes.annotate(
+        "k = 0.7", (0.7, 1.01), xycoords=("data", "axes fraction"), ha="center", color="0.3"
+    )
+    axes.set(
+        xlabel="Pareto k of the flow's draws",
+        ylabel="largest Wasserstein distance\n[posterior standard deviations]",
+        yscale="log",
+    )
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -172,7 +211,7 @@ def _panel(
     ordered = np.sort(density.ravel())[::-1]
     held = np.cumsum(ordered) / ordered.sum()
     cuts = np.unique([ordered[np.searchsorted(held, share)] for share in (0.95, 0.68)])
-    if dash == "-":
+    if dash == DASHES[0]:
         axes.contourf(*centres, density.T, [*cuts, ordered[0] * 1.001], cmap=_tints(colour))
     axes.contour(*centres, density.T, cuts, colors=[colour], linewidths=1, linestyles=[dash])
 

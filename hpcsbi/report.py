@@ -1,6 +1,7 @@
 """The page of a run: every store that is there, as one HTML file that needs nothing else."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpcsbi import __version__, page, plots, tables
+from hpcsbi import __version__, fitted, page, plots, tables
 from hpcsbi.artifacts import load_engine
 from hpcsbi.files import load_weights, write_atomically
 from hpcsbi.prior import Prior
@@ -30,6 +31,7 @@ def report(
     calibration: str,
     spectra: str,
     catalogue: str,
+    fits: str,
     beside: str | None,
     costs: str,
 ) -> None:
@@ -37,7 +39,7 @@ def report(
 
     Arguments:
         out: the HTML file.
-        simulations, training, calibration, spectra, catalogue: stores.
+        simulations, training, calibration, spectra, catalogue, fits: stores.
         flow: folder of the flow.
         beside: a second catalogue of the same spectra, under another prior, or None.
         costs: file with one JSON line for each call of a stage.
@@ -46,6 +48,7 @@ def report(
     paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
     paths |= {"ingest": spectra, "infer": catalogue}
     stores = {job: _opened(path, job) for job, path in paths.items()}
+    stores["fit"] = _opened(fits, "fit", " fit.objects=20")
     stores["beside"] = _opened(beside, "infer") if beside and Path(beside).exists() else (None, [])
     weights, untrained = _weights(Path(flow))
     content = {
@@ -58,6 +61,7 @@ def report(
         "training": _training(*stores["augment"], Path(flow) / "history.json", untrained),
         "calibration": _calibration(*stores["calibrate"], Path(calibration).with_suffix(".json")),
         "catalogue": _catalogue(stores, Path(flow) / "ssp.zarr"),
+        "fits": _fits(*stores["fit"], Path(flow), Path(costs)),
         "costs": _costs(Path(costs)),
     }
     html = page.rendered("report.html.j2", content)
@@ -65,19 +69,19 @@ def report(
     print(f"{out}: {len(html) / 1e6:.1f} MB.")
 
 
-def _opened(path: str, job: str) -> tuple[Store | None, list[str]]:
+def _opened(path: str, job: str, option: str = "") -> tuple[Store | None, list[str]]:
     """A store with at least one finished shard, and what is to be said about it."""
     name = Path(path).name
     try:
         store = open_store(path)
     except FileNotFoundError:
-        return None, [f"There is no {name} yet: run jobs/{job}.py."]
+        return None, [f"There is no {name} yet: run jobs/{job}.py{option}."]
     except Damaged as error:
         return None, [str(error)]
     states = list(store.states().values())
     done = states.count("done")
     if not done:
-        return None, [f"{name} has no finished shard yet: run jobs/{job}.py."]
+        return None, [f"{name} has no finished shard yet: run jobs/{job}.py{option}."]
     if done < len(states):
         note = (
             f"{name}: only {done} of {len(states)} shards are there; jobs/{job}.py makes the rest."
@@ -268,7 +272,7 @@ def _objects(
             theirs = _ordered(other)
             difference = tables.prior_difference(prior, theirs)
             one["legend"] = f" Solid: this run; dashed: {difference}."
-            one["corner"] = page.corner_picture(prior, draws, theirs, second)
+            one["corner"] = page.corner_picture(prior, draws, (theirs, second))
         else:
             one["corner"] = page.corner_picture(prior, draws)
         if engine is not None:
@@ -281,9 +285,9 @@ def _objects(
     return objects
 
 
-def _draws(store: Store, row: int) -> np.ndarray:
+def _draws(store: Store, row: int, name: str = "samples") -> np.ndarray:
     """Draws of one object, shape (n, n_theta)."""
-    samples = store.read("samples", np.array([row]))[0]
+    samples = store.read(name, np.array([row]))[0]
     return samples[np.isfinite(samples).all(-1)]
 
 
@@ -314,10 +318,31 @@ def _engine(table: Path, prior: Prior) -> Ssp | None:
         return None
 
 
+def _fits(store: Store | None, notes: list[str], flow: Path, costs: Path) -> dict:
+    if store is None:
+        return {**fitted.NOTHING, "notes": notes}
+    if "method" not in store.group:
+        note = f"{store.path.name} compares nothing: remove it and run jobs/fit.py again."
+        return {**fitted.NOTHING, "notes": [*notes, note]}
+    rows = _rows(store)
+    rows = rows[store.read("n_steps", rows) > 0]
+    if not len(rows):
+        return {**fitted.NOTHING, "notes": [*notes, "No spectrum could be fitted."]}
+    columns = _read(store, fitted.COLUMNS, rows) | {"method": store.read("method")}
+    draws = [[_draws(store, row, name) for name in fitted.DRAWS] for row in rows[:OBJECTS]]
+    rates, spent = _lines(store.path.parent / "rates.jsonl"), _lines(costs)
+    name = os.path.relpath(flow, costs.parent)
+    section = fitted.section(columns, draws, _ordered(store), store.settings, rates, spent, name)
+    return section | {"notes": notes}
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines() if path.exists() else []
+
+
 def _costs(path: Path) -> dict:
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
+    lines = _lines(path)
+    if not lines:
         return {"table": [], "notes": [f"There is no {path.name} yet: every job adds its cost."]}
     table, total, damaged = tables.cost_rows(lines)
     notes = [f"{damaged} lines of {path.name} are cut short and left out."] if damaged else []

@@ -38,7 +38,9 @@ def test_corner_has_the_lower_triangle_only():
     samples, other = rng.normal(size=(2, 500, 5))
     other[:, 4] = np.nan
 
-    figure = portraits.corner(samples, list("abcde"), other, np.zeros(5), ("one", "two"))
+    figure = portraits.corner(
+        [samples, other], list("abcde"), truth=np.zeros(5), keys=("one", "two")
+    )
 
     assert len(figure.axes) == 15
     assert len(figure.axes[0].patches) == 2
@@ -46,9 +48,44 @@ def test_corner_has_the_lower_triangle_only():
     assert all(np.isfinite(axes.get_xlim()).all() for axes in figure.axes)
 
 
+def test_only_the_first_posterior_is_filled():
+    """Of three posteriors one is filled, all have contours and a key; an empty one has neither."""
+    sets = [*np.random.default_rng(0).normal(size=(2, 500, 2)), np.zeros((0, 2))]
+
+    figure = portraits.corner(sets, ["a", "b"], keys=("chain", "weighted", "flow"))
+
+    joint = [axes for axes in figure.axes if axes.collections]
+    assert [len(axes.collections) for axes in joint] == [3]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["chain", "weighted"]
+
+
+def test_certificate_has_every_distance_and_the_limit():
+    """Each distance is a point, one without weights has none, and k = 0.7 is marked."""
+    k = np.array([0.1, 0.5, 0.9])
+    distances = np.array([[0.1, 0.02, 0.02], [0.3, 0.03, 0.03], [0.8, np.nan, 0.02]])
+
+    figure = portraits.certificate(k, distances, ["flow", "weighted", "halves"])
+
+    plots.drawn(figure)
+    flow, weighted, _, limit = figure.axes[0].lines
+    assert np.array_equal(flow.get_xydata(), np.column_stack([k, distances[:, 0]]))
+    assert np.isfinite(weighted.get_ydata()).sum() == 2
+    assert list(limit.get_xdata()) == [0.7, 0.7]
+
+
+def test_an_infinite_k_is_drawn():
+    """Weights without a tail, or with nothing else, are points beyond all others."""
+    k = np.array([-np.inf, 0.5, np.inf])
+
+    figure = portraits.certificate(k, np.full((3, 3), 0.1), ["flow", "weighted", "halves"])
+
+    low, middle, high = figure.axes[0].lines[0].get_xdata()
+    assert low < middle == 0.5 < 0.7 < high < 1
+
+
 def test_corner_of_equal_draws_is_drawn():
     """A posterior without any width has finite axes."""
-    figure = portraits.corner(np.ones((100, 2)), ["a", "b"])
+    figure = portraits.corner([np.ones((100, 2))], ["a", "b"])
 
     plots.drawn(figure, "png")
     assert all(np.diff(axes.get_xlim()) > 0 for axes in figure.axes)

@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+from hpcsbi import columns as fit_columns
+from hpcsbi import fitted as fitted_section
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.files import save_weights
 from hpcsbi.flags import Flag
@@ -14,6 +16,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.report import report
 from hpcsbi.store import Array, create
+from hpcsbi.tables import HEADERS
 
 GRID = Grid()
 BASIC = {
@@ -135,9 +138,41 @@ def spectra(folder, rng):
     filled(folder / "spectra.zarr", {"flux": flux, "ivar": ivar}, settings, {"wave": GRID.wave})
 
 
+def fits(path, rng, rows=12, **settings):
+    """Chains of made-up Gaussian posteriors: the first not converged, the second with weak weights,
+    the last not fitted; the flow is shifted the more, the larger its Pareto k."""
+    width = 0.02 * (PRIOR.high - PRIOR.low)
+    middle = PRIOR.coordinates(PRIOR.sample(rows, rng))
+    middle = np.clip(middle, PRIOR.low + 5 * width, PRIOR.high - 5 * width)
+    noise = rng.normal(size=(3, rows, 300, len(width)))
+    shift = np.linspace(1, 0.1, rows)[:, None, None]
+    moved = noise * np.array([1, 1, 1.2])[:, None, None, None]
+    moved[2] += shift
+    draws = PRIOR.theta(middle[:, None] + width * moved).astype("float32")
+    arrays = dict(zip(("samples", "reweighted_samples", "flow_samples"), draws, strict=True))
+    arrays["wasserstein"] = np.abs(rng.normal([[1], [0.02], [0.03]], 0.01, (rows, 3, len(width))))
+    arrays["wasserstein"][:, 0] *= shift[:, 0]
+    arrays["width_ratio"] = rng.normal([[1.2], [1], [1]], 0.05, (rows, 3, len(width)))
+    arrays["c2st"] = rng.normal([0.7, 0.51, 0.5], 0.01, (rows, 3))
+    arrays["pareto_k"] = np.stack([shift[:, 0, 0], np.full(rows, 0.3), np.full(rows, np.nan)], 1)
+    arrays["tau"] = rng.uniform(20, 60, (rows, len(width)))
+    arrays["rhat"] = rng.uniform(1, 1.009, (rows, len(width)))
+    for name in ("wasserstein", "width_ratio", "c2st", "reweighted_samples"):
+        arrays[name][1, ...] = np.where(name == "reweighted_samples", np.nan, arrays[name][1])
+        if name != "reweighted_samples":
+            arrays[name][1, 1] = np.nan
+    arrays = {name: values.astype("float32") for name, values in arrays.items()}
+    arrays["id"] = np.array([f"galaxy {i}" for i in range(rows)])
+    arrays["converged"] = (np.arange(rows) > 0) & (np.arange(rows) < rows - 1)
+    arrays["n_steps"] = np.where(np.arange(rows) < rows - 1, 3000, 0).astype("int32")
+    known = {"method": np.array(["flow", "reweighted", "halves"])}
+    known["parameter"] = np.array(PRIOR.names)
+    return filled(path, arrays, {"flow": FLOW, "start": "flow", **settings}, known), arrays
+
+
 def page_of(folder, beside=None):
     """The page of a run folder, as text."""
-    names = ("simulations", "training", "calibration", "spectra", "catalogue")
+    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
     stores = {name: str(folder / f"{name}.zarr") for name in names}
     report(
         out=str(folder / "report.html"),
@@ -211,8 +246,8 @@ def test_an_empty_run_has_a_page(tmp_path):
     """With nothing there the page says which job makes each part, and shows no figure."""
     page = page_of(tmp_path, str(tmp_path / "beside/catalogue.zarr"))
 
-    for job in ("simulate", "augment", "train", "calibrate", "infer"):
-        assert f"run jobs/{job}.py" in page, job
+    for job in ("simulate", "augment", "train", "calibrate", "infer", "fit"):
+        assert page.count(f"run jobs/{job}.py") == 1, job
     assert "<img " not in page and "NOT FOR SCIENCE" not in page
 
 
@@ -252,3 +287,111 @@ def test_a_catalogue_of_other_spectra_is_not_shown_beside(tmp_path, run):
 
     assert "is not of the same spectra" in page
     assert "Second lines" not in page
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A run with nothing but fits and costs: its store's arrays and its page."""
+    folder = tmp_path_factory.mktemp("fitted")
+    _, arrays = fits(folder / "fits.zarr", np.random.default_rng(0))
+    spent = {"tabulate": 10, "simulate": 20, "augment": 5, "train": 65}
+    costs = [
+        {"stage": stage, "cpu_seconds": cost, "wall_seconds": 1} for stage, cost in spent.items()
+    ]
+    steps = {"fit: chain": 55.0, "fit: flow": 0.55, "fit: weights": 0.55}
+    rates = [{"stage": name, "rows": 11, "worker_seconds": cost} for name, cost in steps.items()]
+    for name, lines in (("costs", costs), ("rates", rates)):
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return arrays, page_of(folder)
+
+
+def test_fitted_objects_have_their_figures(fitted):
+    """Six corner plots and the scatter are there, the chain that has not converged among them."""
+    page = fitted[1]
+
+    assert page.count("<img ") == 6 + 1
+    assert "11 objects were sampled by emcee" in page and "10 chains have converged" in page
+    assert "in no number below: galaxy 0." in page
+    assert "galaxy 0: <span" in page and "galaxy 1: converged" in page
+    assert page.count("There are no draws of: re-weighted.") == 1
+    assert "galaxy 11" not in page  # not fitted
+    assert "in the flow's base space" in page.replace("&#39;", "'")
+    assert len(page) < 6e6
+
+
+def test_table_of_fits_is_that_of_the_store(fitted):
+    """Each number of the table, done by hand from the store's arrays over converged objects."""
+    arrays, page = fitted
+    good = arrays["converged"]
+
+    for i in range(len(PRIOR.names)):
+        cells = []
+        for j in range(3):
+            distance = arrays["wasserstein"][good, j, i]
+            distance = np.sort(distance[~np.isnan(distance)])
+            n = len(distance)
+            median = (distance[(n - 1) // 2] + distance[n // 2]) / 2
+            cells.append(f"{median:.3f} ({distance[-1]:.3f})")
+        for j in range(3):
+            low, median, high = np.nanpercentile(arrays["width_ratio"][good, j, i], [16, 50, 84])
+            cells.append(f"{median:.2f} ({low:.2f} to {high:.2f})")
+        row = re.search(f"<tr><td>{re.escape(HEADERS[PRIOR.names[i]])}</td>(.*)</tr>", page)[1]
+        assert re.findall("<td.*?>(.*?)</td>", row) == cells
+    c2st = arrays["c2st"][good]
+    for j in range(3):
+        assert f"{np.nanmedian(c2st[:, j]):.3f} ({np.nanmax(c2st[:, j]):.3f})" in page
+    counts = '<td class="n">10</td><td class="n">9</td><td class="n">10</td>'
+    assert f"<td>objects</td>{counts}" in page
+
+
+def test_certificate_and_costs_are_told(fitted):
+    """Shifted flows have a high rank correlation with k; the break-even number has its formula."""
+    arrays, page = fitted[0], fitted[1].replace("&#39;", "'")
+
+    distances = arrays["wasserstein"][arrays["converged"]].max(-1)
+    close = distances[:, :2] <= distances[:, 2:] + 0.02
+    assert f"re-weighted draws of {close[:, 1].sum()} among 9 objects" in page
+    assert f"the flow's of {close[:, 0].sum()} among 10." in page
+    rho = float(re.search(r"([-\d.]+) with the distance of the flow \(n = 10\)", page)[1])
+    assert rho > 0.9
+    assert "re-weighted draws (n = 9)" not in page  # fewer than ten
+    assert '<td>the chain</td><td class="n">5 s</td><td class="n">11</td>' in page
+    assert "from 21 galaxies on" in page
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [({"engine": "prospector"}, "FSPS itself"), ({"likelihood": "given"}, "need not agree")],
+)
+def test_settings_that_forbid_agreement_are_told(tmp_path, settings, text):
+    """Chains of another likelihood than the flow's say so; without costs there is a sentence."""
+    fits(tmp_path / "fits.zarr", np.random.default_rng(0), 3, **settings)
+
+    page = page_of(tmp_path)
+
+    assert text in page
+    assert "costs are missing: costs.jsonl has none of tabulate" in page
+    assert "rank correlation" not in page
+
+
+def test_no_converged_chain_no_table(tmp_path):
+    """A chain that has not converged is drawn and named, and there is no table and no scatter."""
+    fits(tmp_path / "fits.zarr", np.random.default_rng(0), 2)
+
+    page = page_of(tmp_path)
+
+    assert "0 chains have converged" in page and page.count("<img ") == 1
+    assert "median (worst)" not in page
+
+
+def test_fit_makes_what_the_page_reads():
+    """Every array and method of the section is one that `fit` writes."""
+    assert {*fitted_section.COLUMNS, *fitted_section.DRAWS} <= set(fit_columns.ARRAYS)
+    assert tuple(fitted_section.TITLES) == fit_columns.METHODS
+
+
+def test_fits_without_comparison_are_told(tmp_path):
+    """A store of before the comparison, and one without a single fit, are notes."""
+    filled(tmp_path / "fits.zarr", {"n_steps": np.ones(2, "int32")}, {"flow": FLOW})
+
+    assert "fits.zarr compares nothing" in page_of(tmp_path)
