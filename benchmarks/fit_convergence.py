@@ -4,9 +4,10 @@
 
 Galaxies are test spectra of a store of pairs (draws of the prior). For each: chains started by the
 flow's draws (or the prior's) until 50 autocorrelation times and R-hat below 1.01, in CPU seconds;
-then the largest 1-D Wasserstein distance over the parameters, in sd of the chain, between the chain
-and the flow's draws, the chain and the re-weighted draws, and the two halves of the chain (how well
-the yardstick knows itself). Distances are of quantiles in `Prior.coordinates`.
+then the 1-D Wasserstein distance of each parameter, in sd of the chain and in `Prior.coordinates`,
+between the chain and the flow's draws, the chain and the weighted draws, and the two halves of the
+chain (how well the yardstick knows itself). Of 1000 draws, as `infer` makes them, and of 10 000, as
+`fit` compares them; n draws of the right posterior are about 0.8 / sqrt(n) away.
 """
 
 import argparse
@@ -18,13 +19,13 @@ import torch
 from hpcsbi.artifacts import load_posterior
 from hpcsbi.certificate import QUANTILES, certify
 from hpcsbi.chain import Settings, advance, diagnose, finished
+from hpcsbi.distances import wasserstein
 from hpcsbi.pairs import split_of
 from hpcsbi.starts import started
 from hpcsbi.store import open_complete
 
-LEVELS = np.linspace(0.005, 0.995, 199)
 SETTINGS = Settings(moves="mixed", burn_in=[100], steps=20_000, converge=True, block=100)
-WALKERS, DRAWS = 128, 1000
+WALKERS, DRAWS = 128, (1000, 10_000)
 
 
 def main():
@@ -39,37 +40,50 @@ def main():
     first = split_of(store.settings, store.rows, "test").start
     rows = slice(first, first + arguments.galaxies)
     flux, ivar = (store.read(name, rows) for name in ("flux", "ivar"))
-    likelihood = posterior.likelihood
-    seeds = np.arange(arguments.galaxies)
-    drawn = posterior.sample(flux, ivar, DRAWS, seeds)
-    levels = list(QUANTILES.values())
-    certificate = certify(posterior, likelihood, drawn, flux, ivar, None, seeds, levels)
-    names = ("flow", "re-weighted", "halves of the chain")
-    found = {name: [] for name in names}
+    found = {}
     seconds, steps, taus, converged = [], [], [], []
     for i in range(arguments.galaxies):
         began = time.process_time()
-        chain = sampled(posterior, likelihood, flux[i], ivar[i], arguments.start, i)
+        chain = sampled(posterior, posterior.likelihood, flux[i], ivar[i], arguments.start, i)
         seconds.append(time.process_time() - began)
         told = diagnose(chain)
         steps.append(chain.steps)
         taus.append(told.tau.max())
         converged.append(told.converged)
-        past = chain.past.astype(float)
-        whole, half = flat(past), len(past) // 2
-        pairs = (
-            (whole, posterior.prior.coordinates(drawn.theta[i].astype(float))),
-            (whole, posterior.prior.coordinates(certificate.draws.theta[i].astype(float))),
-            (flat(past[:half]), flat(past[half:])),
+        past, half = chain.past.astype(float), len(chain.past) // 2
+        found.setdefault("halves of the chain", []).append(
+            wasserstein(flat(past[:half]), flat(past[half:]))
         )
-        for name, (one, other) in zip(names, pairs, strict=True):
-            found[name].append(distance(one, other, whole.std(0)))
+        for draws in DRAWS:
+            for name, theta, weights in sets(posterior, flux[i], ivar[i], draws, i):
+                far = wasserstein(flat(past), posterior.prior.coordinates(theta), weights)
+                found.setdefault(f"{name}, {draws}", []).append(far)
     print(f"{sum(converged)} of {arguments.galaxies} converged, start={arguments.start}")
     for name, values in (("CPU s", seconds), ("steps", steps), ("autocorrelation time", taus)):
         print(f"{name:22s} median {np.median(values):8.2f}  largest {np.max(values):8.2f}")
-    print("largest Wasserstein distance over the parameters, in sd of the chain:")
+    print("Wasserstein distance in sd: of all parameters, and of the worst parameter of a galaxy")
     for name, values in found.items():
-        print(f"{name:22s} median {np.median(values):8.3f}  worst   {np.max(values):8.3f}")
+        every, worst = np.array(values), np.max(values, axis=1)
+        print(
+            f"{name:22s} median {np.median(every):.3f}  worst {every.max():.3f};  "
+            f"median {np.median(worst):.3f}"
+        )
+    halves = np.max(found["halves of the chain"], axis=1)
+    for draws in DRAWS:
+        near = np.max(found[f"weighted, {draws}"], axis=1) <= halves + 0.02
+        print(
+            f"weighted, {draws}: {near.sum()} of {len(near)} within the halves of the chain + 0.02"
+        )
+
+
+def sets(posterior, flux, ivar, draws, seed):
+    """Draws of the flow, and the same or better ones with their weights."""
+    seeds = np.array([seed])
+    drawn = posterior.sample(flux[None], ivar[None], draws, seeds)
+    yield "flow", drawn.theta[0].astype(float), None
+    levels = list(QUANTILES.values())
+    arguments = (posterior, posterior.likelihood, drawn, flux[None], ivar[None], None, seeds)
+    yield "weighted", *certify(*arguments, levels).weighted[0]
 
 
 def sampled(posterior, likelihood, flux, ivar, start, seed):
@@ -93,12 +107,6 @@ def sampled(posterior, likelihood, flux, ivar, start, seed):
 
 def flat(past):
     return past.reshape(-1, past.shape[-1])
-
-
-def distance(one, other, sd):
-    """Largest of the 1-D Wasserstein distances, in units of sd."""
-    gap = np.abs(np.quantile(one, LEVELS, axis=0) - np.nanquantile(other, LEVELS, axis=0))
-    return float((gap.mean(0) / sd).max())
 
 
 if __name__ == "__main__":

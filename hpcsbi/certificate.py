@@ -97,12 +97,9 @@ class _Weighted:
     log_weights: np.ndarray
     smoothed: np.ndarray
     pareto_k: float
+    ess: float
     chi2: np.ndarray
     log_share: float = 0.0
-
-    @property
-    def ess(self) -> float:
-        return float(effective_sample_size(self.log_weights))
 
     @property
     def strong(self) -> bool:
@@ -179,7 +176,8 @@ def _of_flow(
     # The density is that before the box was cut out, and rows may hold fewer draws than columns.
     share = drawn.acceptance * drawn.theta.shape[1] / np.maximum(drawn.kept, 1)
     log_share = np.log(np.where(share > 0, share, 1.0))
-    rows = (drawn.theta, log_weights, smoothed, k, chi2, log_share)
+    ess = effective_sample_size(log_weights)
+    rows = (drawn.theta, log_weights, smoothed, k, ess, chi2, log_share)
     return [_Weighted(*row) for row in zip(*rows, strict=True)]
 
 
@@ -233,7 +231,8 @@ def _rescued(
             posterior.prior, likelihood, theta, log_q, flux, ivar, zred
         )
         smoothed, k = pareto_smoothed(log_weights[0])
-        found = _Weighted(theta[0], log_weights[0], smoothed, float(k), chi2[0])
+        ess = effective_sample_size(log_weights[0])
+        found = _Weighted(theta[0], log_weights[0], smoothed, float(k), float(ess), chi2[0])
         if found.strong:
             break
     return found

@@ -106,7 +106,8 @@ def merged(
 ) -> dict[str, np.ndarray]:
     """Columns of a catalogue, with what converged chains say.
 
-    Flags about the spectrum and about the flow's own draws stay.
+    Flags about the spectrum and about how the flow drew stay; what says that there is no posterior,
+    or an unchecked one, goes.
 
     Arguments:
         columns: those of the catalogue, which stay as they are.
@@ -122,7 +123,7 @@ def merged(
         columns[name][rows] = found[name]
     columns["origin"] = np.array(columns.get("origin", ["flow"] * n), dtype=object)
     columns["origin"][rows] = "mcmc"
-    columns["flags"][rows] &= ~int(OF_DRAWS | Flag.WEAK_WEIGHTS)
+    columns["flags"][rows] &= ~int(OF_DRAWS | Flag.WEAK_WEIGHTS | Flag.NO_POSTERIOR)
     columns["flags"][rows] |= found["flags"]
     return columns
 

@@ -18,7 +18,7 @@ summed = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract",
 
 
 @compiled
-def _cubic(f, weights):  # noqa: ANN001, ANN202
+def _cubic(f: float, weights: np.ndarray) -> None:
     """Catmull-Rom weights, as `ssp._cubic`."""
     f2, f3 = f * f, f * f * f
     weights[0] = 0.5 * (2 * f2 - f - f3)
@@ -28,19 +28,34 @@ def _cubic(f, weights):  # noqa: ANN001, ANN202
 
 
 @compiled
-def look_up(tage, tau, logzsol, table, metallicity, age_axis, tau_axis, out):  # noqa: ANN001, ANN201
-    """Coefficients of composite spectra: cubic in log age and log tau, linear in metallicity.
+def look_up(
+    tage: np.ndarray,
+    tau: np.ndarray,
+    logzsol: np.ndarray,
+    dust2: np.ndarray,
+    strength: np.ndarray,
+    table: np.ndarray,
+    metallicity: np.ndarray,
+    age_axis: np.ndarray,
+    tau_axis: np.ndarray,
+    ranks: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Coefficients of the basis: cubic in log age and log tau, linear in metallicity.
 
     Arguments:
         tage, tau: Gyr, the former softened, float32, shape (n,).
-        logzsol: float32, shape (n,).
-        table: on the grid, metallicity slowest, then age, float32, shape (nodes, ranks).
+        logzsol, dust2: float32, shape (n,).
+        strength: of the lines, float32, shape (n,).
+        table: coefficients of continuum and lines on the grid, metallicity slowest, then age,
+            float32, shape (nodes, ranks).
         metallicity: its nodes, float32, shape (n_metallicity,).
         age_axis, tau_axis: lowest node (ln Gyr), step and number of cells, float64, shape (3,).
-        out: filled, float32, shape (n, ranks).
+        ranks: of the continuum's dust moments 0, 1, 2, then of the lines', int64, shape (6,).
+        out: filled, float32, shape (n, sum of ranks).
     """
     n_tau, n_patch = int(tau_axis[2]) + 3, (int(age_axis[2]) + 3) * (int(tau_axis[2]) + 3)
-    ranks = table.shape[1]
+    own = np.empty(table.shape[1], np.float32)
     by_age, by_tau = np.empty(4, np.float32), np.empty(4, np.float32)
     for i in range(len(tage)):
         x = min(max((math.log(tage[i]) - age_axis[0]) / age_axis[1], 0.0), age_axis[2])
@@ -54,20 +69,39 @@ def look_up(tage, tau, logzsol, table, metallicity, age_axis, tau_axis, out):  #
         span = metallicity[cell + 1] - metallicity[cell]
         right = min(max((logzsol[i] - metallicity[cell]) / span, np.float32(0)), np.float32(1))
         first = cell * n_patch + row * n_tau + column
-        out[i] = 0
+        own[:] = 0
         for side in range(2):
             share = right if side else np.float32(1) - right
             for a in range(4):
                 w0, w1 = share * by_age[a] * by_tau[0], share * by_age[a] * by_tau[1]
                 w2, w3 = share * by_age[a] * by_tau[2], share * by_age[a] * by_tau[3]
                 node = first + side * n_patch + a * n_tau
-                for j in range(ranks):
+                for j in range(len(own)):
                     left = w0 * table[node, j] + w1 * table[node + 1, j]
-                    out[i, j] += left + w2 * table[node + 2, j] + w3 * table[node + 3, j]
+                    own[j] += left + w2 * table[node + 2, j] + w3 * table[node + 3, j]
+        own[ranks[0] :] *= strength[i]
+        at = 0
+        for part in range(6):
+            factor = dust2[i] ** (part % 3)
+            start = ranks[0] if part > 2 else 0
+            for j in range(ranks[part]):
+                out[i, at + j] = factor * own[start + j]
+            at += ranks[part]
 
 
 @summed
-def pulls(bare, mass, dust2, k, seen, weight, fraction, floor, chi2, log_ratio):  # noqa: ANN001, ANN201
+def pulls(
+    bare: np.ndarray,
+    mass: np.ndarray,
+    dust2: np.ndarray,
+    k: np.ndarray,
+    seen: np.ndarray,
+    weight: np.ndarray,
+    fraction: float,
+    floor: np.ndarray,
+    chi2: np.ndarray,
+    log_ratio: np.ndarray,
+) -> None:
     """Chi squared of draws, and the sum of ln(variance / quoted variance).
 
     Arguments:

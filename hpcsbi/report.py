@@ -61,7 +61,7 @@ def report(
         "training": _training(*stores["augment"], Path(flow) / "history.json", untrained),
         "calibration": _calibration(*stores["calibrate"], Path(calibration).with_suffix(".json")),
         "catalogue": _catalogue(stores, Path(flow) / "ssp.zarr"),
-        "fits": _fits(*stores["fit"], Path(flow), Path(costs)),
+        "fits": _fits(*stores["fit"], weights, Path(flow), Path(costs)),
         "costs": _costs(Path(costs)),
     }
     html = page.rendered("report.html.j2", content)
@@ -318,7 +318,7 @@ def _engine(table: Path, prior: Prior) -> Ssp | None:
         return None
 
 
-def _fits(store: Store | None, notes: list[str], flow: Path, costs: Path) -> dict:
+def _fits(store: Store | None, notes: list[str], weights: dict, flow: Path, costs: Path) -> dict:
     if store is None:
         return {**fitted.NOTHING, "notes": notes}
     if "method" not in store.group:
@@ -328,6 +328,8 @@ def _fits(store: Store | None, notes: list[str], flow: Path, costs: Path) -> dic
     rows = rows[store.read("n_steps", rows) > 0]
     if not len(rows):
         return {**fitted.NOTHING, "notes": [*notes, "No spectrum could be fitted."]}
+    if "settings" in weights and store.settings["flow"] != weights["settings"]:
+        notes = [*notes, f"{_label(store)} is of another flow than {flow.name}."]
     columns = _read(store, fitted.COLUMNS, rows) | {"method": store.read("method")}
     draws = [[_draws(store, row, name) for name in fitted.DRAWS] for row in rows[:OBJECTS]]
     rates, spent = _lines(store.path.parent / "rates.jsonl"), _lines(costs)

@@ -140,8 +140,9 @@ class Ssp(torch.nn.Module):
             shape (n, pixels), which only the screen makes a `flux`: smoothing and dust do not
             commute, so this depends on dust2.
         """
-        theta = theta.to(self.k.dtype)
-        return torch.cat([self._bare(part, tuple(names)) for part in theta.split(CHUNK)])
+        parts = theta.to(self.k.dtype).split(CHUNK)
+        found = [self._bare(part, tuple(names)) for part in parts]
+        return torch.cat(found) if len(found) > 1 else found[0]
 
     def is_compiled(self, theta: Tensor) -> bool:
         """True where `kernels` may do the work: float32 on a CPU, and no gradient is wanted."""
@@ -180,13 +181,30 @@ class Ssp(torch.nn.Module):
 
     def _bare(self, theta: Tensor, names: tuple[str, ...]) -> Tensor:
         column = dict(zip(names, theta.unbind(1), strict=True))
-        if self.is_compiled(theta):
-            coefficients = self._looked_up(column)
-        else:
-            bags, weights = self._neighbours(column)
-            coefficients = torch.nn.functional.embedding_bag(
-                bags, self.coefficients, mode="sum", per_sample_weights=weights
-            )
+        of_basis = self._compiled(column) if self.is_compiled(theta) else self._summed(column)
+        return of_basis @ self.basis
+
+    def _compiled(self, column: dict[str, Tensor]) -> Tensor:
+        """Coefficients of the basis in one pass, shape (n, sum of ranks)."""
+        softened = column["tage"].clamp_min(TAGE_MIN) + SOFTENING
+        strength = column.get("line_strength")
+        strength = torch.ones_like(softened) if strength is None else strength
+        inputs = softened, column["tau"], column["logzsol"], column["dust2"], strength
+        found = np.empty((len(softened), len(self.basis)), np.float32)
+        kernels.look_up(
+            *(values.detach().contiguous().numpy() for values in inputs),
+            self.coefficients.numpy(), self.metallicity.numpy(),
+            *(np.array([axis.low, axis.step, axis.cells]) for axis in (self.age, self.tau)),
+            np.array([*RANKS["continuum"], *RANKS["lines"]]), found,
+        )  # fmt: skip
+        return torch.from_numpy(found)
+
+    def _summed(self, column: dict[str, Tensor]) -> Tensor:
+        """The same, differentiable and on any device."""
+        bags, weights = self._neighbours(column)
+        coefficients = torch.nn.functional.embedding_bag(
+            bags, self.coefficients, mode="sum", per_sample_weights=weights
+        )
         continuum, lines = coefficients.split([RANKS["continuum"][0], RANKS["lines"][0]], 1)
         if "line_strength" in column:
             lines = lines * column["line_strength"][:, None]
@@ -196,20 +214,7 @@ class Ssp(torch.nn.Module):
             for name, part in (("continuum", continuum), ("lines", lines))
             for m in range(3)
         ]
-        return torch.cat(terms, 1) @ self.basis
-
-    def _looked_up(self, column: dict[str, Tensor]) -> Tensor:
-        """What `_neighbours` and a sum over them give, in one pass."""
-        softened = column["tage"].clamp_min(TAGE_MIN) + SOFTENING
-        found = np.empty((len(softened), self.coefficients.shape[1]), np.float32)
-        kernels.look_up(
-            *(values.detach().contiguous().numpy()
-              for values in (softened, column["tau"], column["logzsol"])),
-            self.coefficients.numpy(), self.metallicity.numpy(),
-            *(np.array([axis.low, axis.step, axis.cells]) for axis in (self.age, self.tau)),
-            found,
-        )  # fmt: skip
-        return torch.from_numpy(found)
+        return torch.cat(terms, 1)
 
     def _neighbours(self, column: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Rows of the coefficients and their weights, shapes (n, 32)."""

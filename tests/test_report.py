@@ -390,6 +390,15 @@ def test_fit_makes_what_the_page_reads():
     assert tuple(fitted_section.TITLES) == fit_columns.METHODS
 
 
+def test_fits_of_another_flow_are_told(tmp_path):
+    """Chains that another flow was compared with are not taken for those of this run's."""
+    training(tmp_path)
+    for flow, told in ((FLOW, False), (FLOW | {"steps": 7}, True)):
+        fits(tmp_path / "fits.zarr", np.random.default_rng(0), flow=flow)
+        assert ("is of another flow than a." in page_of(tmp_path)) == told
+        shutil.rmtree(tmp_path / "fits.zarr")
+
+
 def test_fits_without_comparison_are_told(tmp_path):
     """A store of before the comparison, and one without a single fit, are notes."""
     filled(tmp_path / "fits.zarr", {"n_steps": np.ones(2, "int32")}, {"flow": FLOW})
