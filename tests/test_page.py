@@ -19,10 +19,10 @@ def test_a_second_posterior_goes_by_names_not_by_columns():
     one, other = Prior({"tage": a, "tau": b}), Prior({"tau": b, "tage": a})
     draws = one.sample(200, np.random.default_rng(0))
 
-    same = page.corner_picture(one, draws, one, draws)
+    same = page.corner_picture(one, draws, (one, draws))
 
-    assert page.corner_picture(one, draws, other, draws[:, ::-1]) == same
-    assert page.corner_picture(one, draws, other, draws) != same
+    assert page.corner_picture(one, draws, (other, draws[:, ::-1])) == same
+    assert page.corner_picture(one, draws, (other, draws)) != same
 
 
 def test_the_nearest_prior_is_found():
