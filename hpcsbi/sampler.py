@@ -78,6 +78,7 @@ class _Step:
     def invert(self, z: torch.Tensor, context: torch.Tensor, log_det: torch.Tensor) -> torch.Tensor:
         """Invert (n_theta, objects * n) points; adds to `log_det` in place."""
         columns, objects = z.shape[1], len(context)
+        draws = columns // objects
         x, known = torch.empty_like(z), z.new_empty(len(self.order), columns)
         # What the context alone decides is the same for all draws of an object.
         own_1, own_2 = self.ends_1[1], self.ends_2[1]
@@ -94,17 +95,17 @@ class _Step:
                 old, new = self.ends_1[place], self.ends_1[place + 1]
                 fresh = hidden_1[old - own_1 : new - own_1]
                 torch.mm(self.inner[old:new, :place], known[:place], out=fresh)
-                fresh.view(new - old, objects, -1).add_(given_1[old:new, :, None]).relu_()
+                fresh.view(new - old, objects, draws).add_(given_1[old:new, :, None]).relu_()
                 start, stop = self.ends_2[place], self.ends_2[place + 1]
                 second = hidden_2[start - own_2 : stop - own_2]
                 weight = self.weight_2[start:stop, own_1:new]
                 torch.mm(weight, hidden_1[: new - own_1], out=second)
-                second.view(stop - start, objects, -1).add_(given_2[start:stop, :, None]).relu_()
+                second.view(stop - start, objects, draws).add_(given_2[start:stop, :, None]).relu_()
                 weight = self.weight_3[2 * column : 2 * column + 2, own_2:stop]
-                phi = phi + (weight @ hidden_2[: stop - own_2]).view(2, objects, -1)
+                phi = phi + (weight @ hidden_2[: stop - own_2]).view(2, objects, draws)
             mean, slope = phi
             log_scale = slope / (1 + (slope / LOG_SLOPE).abs())
-            moved = (z[column].view(objects, -1) - mean) * (-log_scale).exp()
+            moved = (z[column].view(objects, draws) - mean) * (-log_scale).exp()
             x[column] = known[place] = moved.flatten()
-            log_det.view(objects, -1).sub_(log_scale)
+            log_det.view(objects, draws).sub_(log_scale)
         return x

@@ -5,9 +5,12 @@ from hpcsbi.flow import Flow, build_network
 from hpcsbi.sampler import Inverse
 
 
-@pytest.mark.parametrize(("n_theta", "hidden"), [(2, 5), (5, 25), (7, 64)])
+@pytest.mark.parametrize(("n_theta", "hidden"), [(2, 5), (5, 25), (7, 64), (5, 4), (7, 2)])
 def test_inverse_is_that_of_the_library(n_theta, hidden):
-    """One pass gives the draws and densities that zuko finds in one pass per dimension."""
+    """One pass gives the draws and densities that zuko finds in one pass per dimension.
+
+    Also with fewer hidden units than dimensions, when some dimensions have no unit of their own.
+    """
     network = build_network(Flow("zuko_maf", hidden, 3), n_theta, 4, seed=n_theta)
     for weights in network.parameters():
         weights.data *= 1.5

@@ -231,9 +231,9 @@ def test_requeues_are_bounded(run, reference):
 
 def test_a_second_driver_is_told_of_the_job(run):
     """A store that a job works on is refused with the job's number; nothing is harmed."""
-    number = submit(run, "--stages=tabulate,simulate", "simulate.n=60000")[-1]
+    number = submit(run, "--stages=tabulate,simulate", "simulate.n=600000")[-1]
     until(lambda: marks(run) > 0)
-    second = job("simulate", run, "cluster=serial", "simulate.n=60000")
+    second = job("simulate", run, "cluster=serial", "simulate.n=600000")
     slurm.cancel([number])
 
     assert second.returncode == 2
