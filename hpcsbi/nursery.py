@@ -21,6 +21,9 @@ from typing import Any
 __all__ = ["DIED", "OK", "REFUSED", "Nursery", "NurseryError"]
 
 OK, DIED, REFUSED = 0, 1, 2
+# What a call may raise for the sake of its arguments. Anything else is a fault of the program and
+# ends the child, with its traceback in `Nursery.tail`.
+REFUSALS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 TRIES = 2
 PATIENCE = 600  # seconds for one answer
 
@@ -89,7 +92,7 @@ class Nursery:
         A child that dies is replaced and its call tried once more.
 
         Returns:
-            For each i: (OK, result), (REFUSED, the error's text) or (DIED, "").
+            For each i: (OK, result), (REFUSED, the text of one of REFUSALS) or (DIED, "").
 
         Raises:
             NurseryError: no new child can be made.
@@ -136,12 +139,10 @@ def serve(descriptor: int) -> None:
             _answer(lane)
         while (lane := _accept(parent)) is not None:
             if os.fork() == 0:
-                try:
-                    parent.close()
-                    while _answer(lane):
-                        pass
-                finally:
-                    os._exit(0)
+                parent.close()
+                while _answer(lane):
+                    pass
+                os._exit(0)
             lane.close()
 
 
@@ -159,7 +160,7 @@ def _answer(lane: Connection) -> bool:
         return False
     try:
         reply = (OK, function(*arguments))
-    except Exception as error:  # noqa: BLE001  handed to the parent, which flags the row
+    except REFUSALS as error:
         reply = (REFUSED, repr(error))
     lane.send(reply)
     return True

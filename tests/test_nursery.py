@@ -50,6 +50,14 @@ def test_an_error_is_handed_back_as_text(nursery):
     assert answers[1] == (OK, 3)
 
 
+def test_a_fault_of_the_program_ends_the_child_and_is_told(nursery):
+    """An error that no argument explains is no answer: its traceback is kept, the others go on."""
+    answers = nursery.ask(eval, [("1 + 1",), ("no_such_name",), ("2 + 2",)])
+
+    assert answers == [(OK, 2), (DIED, ""), (OK, 4)]
+    assert "NameError: name 'no_such_name'" in nursery.tail()
+
+
 def test_a_setup_that_ends_its_process_is_an_error_with_its_last_words():
     """What the process printed before it vanished reaches the user."""
     code = "print('no such tree', flush=True); __import__('os')._exit(0)"
