@@ -1,6 +1,5 @@
 """What converged chains say of the flow and its weights: distances, widths, and CPU time."""
 
-import json
 from collections.abc import Mapping, Sequence
 from math import ceil
 
@@ -88,17 +87,17 @@ def agreeing(distance: np.ndarray, halves: np.ndarray) -> tuple[int, int]:
     return int((distance[known] <= halves[known] + CLOSE).sum()), int(known.sum())
 
 
-def object_costs(lines: Sequence[str]) -> dict[str, tuple[float, int]]:
+def object_costs(notes: Sequence[Mapping]) -> dict[str, tuple[float, int]]:
     """CPU seconds of an object in each step of `fit`, and the number of objects measured.
 
     Arguments:
-        lines: of rates.jsonl; those of other stages, and those cut short, do not count.
+        notes: of rates.jsonl; those of other stages do not count.
     """
     sums: dict[str, np.ndarray] = {}
-    for line in _parsed(lines, ("worker_seconds", "rows")):
-        if line["stage"] in STEPS:
-            spent = np.array([line["worker_seconds"], line["rows"]], dtype=float)
-            sums[line["stage"]] = sums.get(line["stage"], 0) + spent
+    for note in notes:
+        if note["stage"] in STEPS:
+            spent = np.array([note["worker_seconds"], note["rows"]], dtype=float)
+            sums[note["stage"]] = sums.get(note["stage"], 0) + spent
     return {
         step: (sums[step][0] / sums[step][1], int(sums[step][1]))
         for step in STEPS
@@ -106,18 +105,18 @@ def object_costs(lines: Sequence[str]) -> dict[str, tuple[float, int]]:
     }
 
 
-def overhead(lines: Sequence[str], flow: str) -> dict[str, float]:
+def overhead(notes: Sequence[Mapping], flow: str) -> dict[str, float]:
     """CPU seconds of each stage that is paid once, whatever the number of galaxies.
 
     Arguments:
-        lines: of costs.jsonl.
-        flow: folder of the flow as the lines name it; other trainings of a sweep do not count.
+        notes: of costs.jsonl.
+        flow: folder of the flow as the notes name it; other trainings of a sweep do not count.
     """
     sums: dict[str, float] = {}
-    for line in _parsed(lines, ("cpu_seconds",)):
-        stage = line["stage"]
-        if stage in TRAINING and (stage != "train" or line.get("out", flow) == flow):
-            sums[stage] = sums.get(stage, 0.0) + float(line["cpu_seconds"])
+    for note in notes:
+        stage = note["stage"]
+        if stage in TRAINING and (stage != "train" or note.get("out", flow) == flow):
+            sums[stage] = sums.get(stage, 0.0) + float(note["cpu_seconds"])
     return sums
 
 
@@ -167,19 +166,6 @@ def verdict_on_costs(once: Mapping[str, float], each: Mapping[str, tuple[float, 
         f"{', '.join(TRAINING[:-1])} and {TRAINING[-1]}, over that of a chain less that of the "
         f"flow's draws less that of their weights, {number(total, 4)} s / ({parts}) s."
     )
-
-
-def _parsed(lines: Sequence[str], keys: Sequence[str]) -> list[dict]:
-    """Lines that are whole and have the keys."""
-    found = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:  # a killed run cut it short
-            continue
-        if isinstance(entry, dict) and {"stage", *keys} <= set(entry):
-            found.append(entry)
-    return found
 
 
 def _middle_and_worst(values: np.ndarray) -> tuple[str, str]:

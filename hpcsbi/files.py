@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-__all__ = ["Damaged", "load_weights", "save_weights", "write_atomically", "write_parquet"]
+__all__ = [
+    "Damaged",
+    "load_weights",
+    "read_notes",
+    "save_weights",
+    "write_atomically",
+    "write_parquet",
+]
 
 
 class Damaged(ValueError):
@@ -52,6 +59,31 @@ def _checksum(tensors: Mapping[str, np.ndarray], settings: Mapping) -> str:
         found.update(f"{name} {values.dtype} {values.shape}".encode())
         found.update(values.tobytes())
     return found.hexdigest()
+
+
+def read_notes(path: Path, keys: Sequence[str] = ()) -> tuple[list[dict], int]:
+    """Notes of a file with one JSON object a line, which may be absent.
+
+    Arguments:
+        path: the file.
+        keys: what a note must have.
+
+    Returns:
+        The notes, and the number of lines that are none: a killed run or a full disk cut them.
+    """
+    if not path.exists():
+        return [], 0
+    notes, broken = [], 0
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            note = json.loads(line)
+        except ValueError:
+            note = None
+        if isinstance(note, dict) and note.keys() >= set(keys):
+            notes.append(note)
+        else:
+            broken += 1
+    return notes, broken
 
 
 def write_parquet(

@@ -24,8 +24,8 @@ def section(
     draws: Sequence[Sequence[np.ndarray]],
     prior: Prior,
     settings: Mapping,
-    rates: Sequence[str],
-    costs: Sequence[str],
+    rates: Sequence[Mapping],
+    costs: Sequence[Mapping],
     flow: str,
 ) -> dict:
     """Everything that the page says of fitted objects.
@@ -36,7 +36,7 @@ def section(
             shape (n, n_theta).
         prior: with its columns in the order of theta.
         settings: of the store.
-        rates, costs: lines of rates.jsonl and costs.jsonl.
+        rates, costs: notes of rates.jsonl and costs.jsonl.
         flow: folder of the flow as costs.jsonl names it.
     """
     good = columns["converged"]

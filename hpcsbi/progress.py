@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcsbi.files import Damaged, load_weights
+from hpcsbi.files import Damaged, load_weights, read_notes
 from hpcsbi.layout import MARKS
 from hpcsbi.locks import holders
 from hpcsbi.store import Store, open_store
@@ -221,13 +221,8 @@ def worker_seconds(run: Path, stage: str) -> float:
 
 def _noted(run: Path) -> dict[str, tuple[int, float]]:
     """Stage -> rows made, and seconds of one process that they took."""
-    path, sums = run / "rates.jsonl", {}
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    for line in lines:
-        try:
-            noted = json.loads(line)
-        except ValueError:  # a line that a full disk cut short
-            continue
+    sums = {}
+    for noted in read_notes(run / "rates.jsonl", ("stage", "rows", "worker_seconds"))[0]:
         rows, seconds = sums.get(noted["stage"], (0, 0.0))
         sums[noted["stage"]] = rows + noted["rows"], seconds + noted["worker_seconds"]
     return sums

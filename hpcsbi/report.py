@@ -11,7 +11,7 @@ import torch
 
 from hpcsbi import __version__, fitted, page, plots, tables
 from hpcsbi.artifacts import load_engine
-from hpcsbi.files import load_weights, write_atomically
+from hpcsbi.files import load_weights, read_notes, write_atomically
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import Ssp
 from hpcsbi.store import Damaged, Incomplete, Store, open_store
@@ -21,6 +21,7 @@ __all__ = ["report"]
 ROWS = 1_000_000  # rows looked at; more change no figure
 TABLE, OBJECTS, DRAWS = 20, 6, 200  # rows of the table, objects drawn, draws of each
 PERCENTILES = ("p16", "p50", "p84")
+RATE, COST = ("stage", "rows", "worker_seconds"), ("stage", "cpu_seconds", "wall_seconds")
 
 
 def report(
@@ -332,20 +333,18 @@ def _fits(store: Store | None, notes: list[str], weights: dict, flow: Path, cost
         notes = [*notes, f"{_label(store)} is of another flow than {flow.name}."]
     columns = _read(store, fitted.COLUMNS, rows) | {"method": store.read("method")}
     draws = [[_draws(store, row, name) for name in fitted.DRAWS] for row in rows[:OBJECTS]]
-    rates, spent = _lines(store.path.parent / "rates.jsonl"), _lines(costs)
+    rates, _ = read_notes(store.path.parent / "rates.jsonl", RATE)
+    spent, _ = read_notes(costs, COST)
     name = os.path.relpath(flow, costs.parent)
     section = fitted.section(columns, draws, _ordered(store), store.settings, rates, spent, name)
     return section | {"notes": notes}
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(errors="replace").splitlines() if path.exists() else []
-
-
 def _costs(path: Path) -> dict:
-    lines = _lines(path)
-    if not lines:
-        return {"table": [], "notes": [f"There is no {path.name} yet: every job adds its cost."]}
-    table, total, damaged = tables.cost_rows(lines)
-    notes = [f"{damaged} lines of {path.name} are cut short and left out."] if damaged else []
+    entries, broken = read_notes(path, COST)
+    notes = [f"{broken} lines of {path.name} are cut short and left out."] if broken else []
+    if not entries:
+        nothing = f"There is no cost in {path.name} yet: every job adds its own."
+        return {"table": [], "notes": [*notes, nothing]}
+    table, total = tables.cost_rows(entries)
     return {"table": table, "total": total, "notes": notes}

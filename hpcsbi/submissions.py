@@ -1,13 +1,12 @@
 """What became of the jobs that were submitted for a run: their states, reasons and last words."""
 
-import json
 import pwd
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from hpcsbi import slurm
+from hpcsbi.files import read_notes
 from hpcsbi.slurm import JobState
 
 __all__ = ["ask", "last_line", "lines", "mend", "printable", "submitted", "summary"]
@@ -68,13 +67,7 @@ EXITS = {
 
 def submitted(run: Path) -> list[dict]:
     """Jobs of a run in the order of submission, as jobs/submit.py noted them."""
-    path, found = run / "slurm" / "jobs.jsonl", []
-    if not path.exists():
-        return found
-    for line in path.read_text().splitlines():
-        with suppress(ValueError):  # a line that a full disk cut short
-            found.append(json.loads(line))
-    return found
+    return read_notes(run / "slurm" / "jobs.jsonl")[0]
 
 
 def ask(run: Path) -> list[dict]:

@@ -1,6 +1,5 @@
 """Numbers and rows of tables as they stand on the page of a run; nothing here is escaped."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -192,27 +191,21 @@ def verdict_rows(verdict: Mapping) -> dict:
     }
 
 
-def cost_rows(lines: Sequence[str]) -> tuple[list[dict], dict, int]:
+def cost_rows(notes: Sequence[Mapping]) -> tuple[list[dict], dict]:
     """Cost of each stage summed over its calls, in the order in which stages first ran.
 
     Arguments:
-        lines: one JSON object {"stage", "cpu_seconds", "wall_seconds"} for each call.
+        notes: {"stage", "cpu_seconds", "wall_seconds"} of each call.
 
     Returns:
-        Rows and the total, each {"stage", "calls", "cpu", "wall"}, and the number of lines that
-        a killed run cut short.
+        Rows and the total, each {"stage", "calls", "cpu", "wall"}.
     """
     sums: dict[str, np.ndarray] = {}
-    damaged = 0
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            cost = np.array([1, entry["cpu_seconds"], entry["wall_seconds"]], dtype=float)
-            sums[str(entry["stage"])] = sums.get(str(entry["stage"]), 0) + cost
-        except (ValueError, KeyError, TypeError):
-            damaged += 1
+    for note in notes:
+        cost = np.array([1, note["cpu_seconds"], note["wall_seconds"]], dtype=float)
+        sums[note["stage"]] = sums.get(note["stage"], 0) + cost
     rows = [_cost_row(stage, cost) for stage, cost in sums.items()]
-    return rows, _cost_row("all", sum(sums.values(), np.zeros(3))), damaged
+    return rows, _cost_row("all", sum(sums.values(), np.zeros(3)))
 
 
 def _cell(columns: Columns | None, name: str, row: int) -> tuple[str, str, str] | None:

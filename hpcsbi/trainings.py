@@ -1,16 +1,15 @@
 """The trainings of a run: which are done, go on, wait or have failed, and why."""
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpcsbi import slurm
-from hpcsbi.files import Damaged, load_weights
+from hpcsbi.files import Damaged, load_weights, read_notes
 from hpcsbi.locks import holders
-from hpcsbi.submissions import last_line
+from hpcsbi.submissions import last_line, submitted
 
 __all__ = ["Training", "trainings"]
 
@@ -120,7 +119,7 @@ def _ended(found: slurm.JobState | None) -> str:
 def _tasks(run: Path) -> dict[str, _Task]:
     """Product -> the last task that was submitted for it."""
     found = {}
-    for line in _json_lines(run / "slurm" / "jobs.jsonl"):
+    for line in submitted(run):
         for i, task in enumerate(line.get("tasks", [])):
             if line["stage"] == "train":
                 log = line["log"].replace("%A", line["job"]).replace("%a", str(i))
@@ -139,20 +138,7 @@ def _states(tasks: Iterable[_Task]) -> dict[str, slurm.JobState]:
 def _costs(path: Path) -> dict[str, float]:
     """Product -> CPU seconds of all calls that trained it."""
     found: dict[str, float] = {}
-    for line in _json_lines(path):
+    for line in read_notes(path, ("stage", "cpu_seconds"))[0]:
         if line["stage"] == "train" and "out" in line:
             found[line["out"]] = found.get(line["out"], 0.0) + line["cpu_seconds"]
     return found
-
-
-def _json_lines(path: Path) -> Iterator[dict]:
-    """Lines of a file that may be absent, without one that a killed run cut short."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return
-    for line in lines:
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue

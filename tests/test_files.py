@@ -25,6 +25,15 @@ def test_weights_and_settings_come_back(tmp_path):
         files.load_weights(path)
 
 
+def test_notes_are_lines_of_json(tmp_path):
+    """Whole objects with the keys come back in order; all other lines are counted."""
+    path = tmp_path / "costs.jsonl"
+    path.write_text('{"stage": "train", "rows": 1}\n["no note"]\n{"stage": "x"}\n{"stage": "tra')
+
+    assert files.read_notes(path, ("stage", "rows")) == ([{"stage": "train", "rows": 1}], 3)
+    assert files.read_notes(tmp_path / "absent.jsonl") == ([], 0)
+
+
 def test_parquet_holds_columns_and_header(tmp_path):
     """The catalogue opens in pandas, and says what it must not be used for."""
     path = tmp_path / "c.parquet"

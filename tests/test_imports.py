@@ -21,7 +21,7 @@ EDGES = {
     "locks": {"files", "slurm"},
     "layout": set(),
     "store": {"files", "layout", "locks"},
-    "submissions": {"slurm"},
+    "submissions": {"files", "slurm"},
     "progress": {"files", "layout", "locks", "store"},
     "cluster": {"deadline"},
     "dask_cluster": {"cluster"},
