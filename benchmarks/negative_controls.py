@@ -17,6 +17,7 @@ import torch
 
 from hpcsbi.artifacts import load_posterior
 from hpcsbi.certificate import certify, strong
+from hpcsbi.checks import predicted
 from hpcsbi.likelihood import Likelihood
 from hpcsbi.noise import make_noise
 
@@ -59,7 +60,8 @@ def told(name, posterior, likelihood, flux, ivar):
         found = certify(posterior, likelihood, drawn, flux, ivar, None, seeds, LEVELS, **options)
         ess, k, n = (found.numbers[key] for key in ("ess", "pareto_k", "n_weights"))
         high = np.quantile(k, 0.99, method="higher")
-        p = found.predictive_p[np.isfinite(found.predictive_p)]
+        p = predicted(likelihood, found.draws, flux, ivar)["predictive_p"]
+        p = p[np.isfinite(p)]
         print(
             f"| {name} | {when} | {np.median(ess / np.maximum(n, 1)):.3f} "
             f"| {np.median(k):.2f}, {high:.2f} | {1 - strong(ess, k).mean():.3f} "

@@ -13,7 +13,6 @@ import torch
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import Likelihood
 from hpcsbi.mixture import Mixture, adapted
-from hpcsbi.predictive import p_value
 from hpcsbi.prior import Prior
 from hpcsbi.weights import (
     effective_sample_size,
@@ -75,8 +74,8 @@ class Certificate:
         draws: equally weighted draws of the best posterior there is, as many as the flow's.
         reweighted: True where they come from weighted draws, else from the flow, shape (objects,).
         quantiles: of the weighted draws, NaN where they are weak, (levels, objects, n_theta).
-        predictive_p: posterior predictive p-value under the likelihood's own sigma, (objects,).
         numbers: values of COLUMNS by name, each of shape (objects,).
+        before: the same of the flow's own draws, before any rescue.
         weighted: of each object the proposals behind the numbers, (n_weights, n_theta), and their
             smoothed weights, which add up to one.
     """
@@ -84,26 +83,41 @@ class Certificate:
     draws: Draws
     reweighted: np.ndarray
     quantiles: np.ndarray
-    predictive_p: np.ndarray
     numbers: dict[str, np.ndarray]
+    before: dict[str, np.ndarray]
     weighted: tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
 class _Weighted:
-    """Weighted draws of one object; `log_share` turns the mean weight into the evidence."""
+    """Weighted draws of one object, n of them.
+
+    `log_share` turns the mean weight of all rows into the evidence.
+    """
 
     theta: np.ndarray
     log_weights: np.ndarray
     smoothed: np.ndarray
     pareto_k: float
     ess: float
-    chi2: np.ndarray
+    n: int
     log_share: float = 0.0
 
     @property
     def strong(self) -> bool:
         return bool(strong(self.ess, self.pareto_k))
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Values of COLUMNS."""
+        evidence, error = log_evidence(self.smoothed)
+        return {
+            "ess": self.ess,
+            "pareto_k": self.pareto_k,
+            "n_weights": self.n,
+            "log_evidence": float(evidence) + self.log_share,
+            "log_evidence_error": float(error),
+        }
 
 
 def strong(ess: np.ndarray | float, pareto_k: np.ndarray | float) -> np.ndarray:
@@ -138,26 +152,31 @@ def certify(
     """
     redshifts = [None] * len(flux) if zred is None else zred
     firsts = _of_flow(posterior.prior, likelihood, drawn, flux, ivar, zred)
-    rows = []
-    for i, first in enumerate(firsts):
+    bests, rows = [], []
+    for i, best in enumerate(firsts):
         rng = np.random.default_rng([int(seeds[i]), STREAM])
-        best = first
-        if not first.strong:
+        if not best.strong:
             spectrum = (flux[i : i + 1], ivar[i : i + 1], redshifts[i])
-            best = _rescued(posterior, likelihood, first, spectrum, rescue, rng)
-        pixels = int((ivar[i] > 0).sum())
-        rows.append(_row(best, drawn, i, firsts[i], pixels, levels, rng))
-    theta, quantiles, reweighted, predictive_p, numbers, weighted = zip(*rows, strict=True)
-    reweighted = np.array(reweighted)
+            best = _rescued(posterior, likelihood, best, spectrum, rescue, rng)
+        bests.append(best)
+        rows.append(_row(best, drawn.theta[i], levels, rng))
+    theta, quantiles, weighted = zip(*rows, strict=True)
+    reweighted = np.array([best.strong for best in bests])
     kept = np.where(reweighted, drawn.theta.shape[1], drawn.kept).astype(np.int32)
     return Certificate(
         replace(drawn, theta=np.stack(theta), kept=kept),
         reweighted,
         np.stack(quantiles, axis=1),
-        np.array(predictive_p),
-        {name: np.array([one[name] for one in numbers]) for name in COLUMNS},
+        _columns(bests),
+        _columns(firsts),
         weighted,
     )
+
+
+def _columns(found: list[_Weighted]) -> dict[str, np.ndarray]:
+    """Numbers of all objects, by name."""
+    numbers = [one.numbers for one in found]
+    return {name: np.array([one[name] for one in numbers]) for name in COLUMNS}
 
 
 def _of_flow(
@@ -169,15 +188,13 @@ def _of_flow(
     zred: np.ndarray | None,
 ) -> list[_Weighted]:
     """The flow's own draws, weighted, for each object."""
-    log_weights, chi2 = _log_weights(
-        prior, likelihood, drawn.theta, drawn.log_prob, flux, ivar, zred
-    )
+    log_weights = _log_weights(prior, likelihood, drawn.theta, drawn.log_prob, flux, ivar, zred)
     smoothed, k = pareto_smoothed(log_weights)
     # The density is that before the box was cut out, and rows may hold fewer draws than columns.
     share = drawn.acceptance * drawn.theta.shape[1] / np.maximum(drawn.kept, 1)
     log_share = np.log(np.where(share > 0, share, 1.0))
     ess = effective_sample_size(log_weights)
-    rows = (drawn.theta, log_weights, smoothed, k, ess, chi2, log_share)
+    rows = (drawn.theta, log_weights, smoothed, k, ess, drawn.kept, log_share)
     return [_Weighted(*row) for row in zip(*rows, strict=True)]
 
 
@@ -189,13 +206,13 @@ def _log_weights(
     flux: np.ndarray,
     ivar: np.ndarray,
     zred: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """ln of likelihood times prior over proposal in `Prior.coordinates`, and chi squared.
+) -> np.ndarray:
+    """ln of likelihood times prior over proposal in `Prior.coordinates`, shape (objects, draws).
 
-    Shapes (objects, draws); -inf outside the prior.
+    -inf outside the prior.
     """
     with torch.no_grad():
-        log_likelihood, chi2 = likelihood.evaluate(
+        log_likelihood = likelihood(
             # Copies in torch's own memory: products of unaligned ones differ in the last bit.
             *(torch.tensor(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta))
         )
@@ -204,7 +221,7 @@ def _log_weights(
     log_prior = -np.log(width).sum(-1)
     log_weights = log_likelihood.numpy() + log_prior - log_q
     inside = prior.support(theta, limit) & np.isfinite(log_weights)
-    return np.where(inside, log_weights, -np.inf), chi2.numpy()
+    return np.where(inside, log_weights, -np.inf)
 
 
 def _rescued(
@@ -227,44 +244,23 @@ def _rescued(
         z = proposal.sample(step.draws, rng)
         theta, log_jacobian = posterior.transform(z[None], flux, ivar)
         log_q = proposal.log_prob(z) - log_jacobian
-        log_weights, chi2 = _log_weights(
-            posterior.prior, likelihood, theta, log_q, flux, ivar, zred
-        )
-        smoothed, k = pareto_smoothed(log_weights[0])
-        ess = effective_sample_size(log_weights[0])
-        found = _Weighted(theta[0], log_weights[0], smoothed, float(k), float(ess), chi2[0])
+        log_weights = _log_weights(posterior.prior, likelihood, theta, log_q, flux, ivar, zred)[0]
+        smoothed, k = pareto_smoothed(log_weights)
+        ess = effective_sample_size(log_weights)
+        found = _Weighted(theta[0], log_weights, smoothed, float(k), float(ess), step.draws)
         if found.strong:
             break
     return found
 
 
 def _row(
-    best: _Weighted,
-    drawn: Draws,
-    i: int,
-    first: _Weighted,
-    pixels: int,
-    levels: list[float],
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, bool, float, dict[str, float], tuple[np.ndarray, np.ndarray]]:
-    """Draws, quantiles, their origin, predictive p, numbers and proposals of one object."""
-    evidence, error = log_evidence(best.smoothed)
-    n_weights = int(drawn.kept[i]) if best is first else len(best.log_weights)
-    numbers = {
-        "ess": best.ess,
-        "pareto_k": best.pareto_k,
-        "n_weights": n_weights,
-        "log_evidence": float(evidence) + best.log_share,
-        "log_evidence_error": float(error),
-    }
-    draws, n_theta = drawn.theta.shape[1:]
-    if best.strong:
-        weights = normalised(best.smoothed)
-        chosen = rng.permutation(systematic(weights, draws, rng.random()))
-        theta, chi2 = best.theta[chosen], best.chi2[chosen]
-        quantiles = weighted_quantiles(best.theta, weights, levels)
-    else:
-        theta, chi2 = drawn.theta[i], first.chi2[: drawn.kept[i]]
-        quantiles = np.full((len(levels), n_theta), np.nan)
-    weighted = best.theta, normalised(best.smoothed)
-    return theta, quantiles, best.strong, p_value(chi2, pixels), numbers, weighted
+    best: _Weighted, drawn: np.ndarray, levels: list[float], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Equally weighted draws of one object, weighted quantiles, and the proposals behind them."""
+    weights = normalised(best.smoothed)
+    if not best.strong:
+        none = np.full((len(levels), drawn.shape[1]), np.nan)
+        return drawn, none, (best.theta, weights)
+    chosen = rng.permutation(systematic(weights, len(drawn), rng.random()))
+    quantiles = weighted_quantiles(best.theta, weights, levels)
+    return best.theta[chosen], quantiles, (best.theta, weights)

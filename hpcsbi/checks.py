@@ -8,7 +8,7 @@ import numpy as np
 from hpcsbi.flags import Flag
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import Likelihood
-from hpcsbi.predictive import predict
+from hpcsbi.predictive import N_DRAWS, predict
 
 __all__ = ["OF_DRAWS", "posterior_flags", "predicted"]
 
@@ -21,19 +21,22 @@ IMPROBABLE = 1e-3
 def predicted(
     likelihood: Likelihood | None, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Columns chi2 and predictive_p, NaN where draws are missing, shape (objects,).
+    """Columns chi2 and predictive_p, NaN where there are no draws, shape (objects,).
 
     Arguments:
         likelihood: its sigma counts; without one everything is NaN.
         drawn: equally weighted draws.
         flux, ivar: the spectra, shape (objects, pixels).
     """
-    columns = {name: np.full(len(flux), np.nan) for name in ("chi2", "predictive_p")}
-    full = drawn.kept == drawn.theta.shape[1]
-    if full.any() and likelihood is not None:
-        found = predict(likelihood, drawn.theta[full], flux[full], ivar[full])
-        columns["chi2"][full], columns["predictive_p"][full] = found
-    return columns
+    chi2, p = np.full(len(flux), np.nan), np.full(len(flux), np.nan)
+    if likelihood is not None:
+        enough = min(N_DRAWS, drawn.theta.shape[1])
+        for kept in np.unique(np.minimum(drawn.kept, enough)):  # nearly always all have enough
+            rows = np.minimum(drawn.kept, enough) == kept
+            if kept > 0:
+                found = predict(likelihood, drawn.theta[rows, :kept], flux[rows], ivar[rows])
+                chi2[rows], p[rows] = found
+    return {"chi2": chi2, "predictive_p": p}
 
 
 def posterior_flags(

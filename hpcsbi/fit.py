@@ -105,8 +105,8 @@ def fit(
         posterior.grid.settings(),
         "Ingest the spectra on the flow's grid (asked), or name another fit.flow.",
     )
-    merged = _catalogue(catalogue, objects, posterior, source)
-    rows = _chosen(objects, source, merged)
+    target = _catalogue(catalogue, objects, posterior, source)
+    rows = _chosen(objects, source, target)
     if not len(rows):
         print("fit: no spectrum is asked for (fit.objects), and none has weak weights.")
         return
@@ -128,8 +128,8 @@ def fit(
     store = create(out, arrays, settings, shard, {"notice": notice})
     _take_up(store, steps, cluster.part())
     run_shards(partial(_fit_shard, _Run(out, flow, spectra, chain)), store, cluster, "fit")
-    if merged is not None:
-        _merge(merged, store, posterior.names, notice)
+    if target is not None:
+        _merge(target, store, posterior.names, notice)
     _tell(store, notice)
 
 

@@ -178,8 +178,6 @@ def _measure(
     columns |= _by_level(posterior.names, quantiles) | predicted(
         posterior.likelihood, best, flux, ivar
     )
-    if certificate is not None:
-        columns["predictive_p"] = certificate.predictive_p
     if settings["keep_draws"]:
         columns["samples"] = best.theta[:, : settings["keep_draws"]]
     columns["new_flags"] = _flags(posterior, drawn, best, columns, zred)

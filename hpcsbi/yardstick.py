@@ -25,7 +25,6 @@ __all__ = [
     "clock",
     "compared",
     "measured",
-    "weighted",
 ]
 
 PARTS = ("chain", "flow", "weights")  # of an object, whose CPU seconds are told
@@ -71,16 +70,18 @@ def measured(
         proposals: draws of the flow that are looked at.
         seconds: CPU seconds of PARTS; what this takes is added.
     """
-    drawn, certificates = None, None
+    found = None
     if by_flow:
-        flux, ivar, zred = seen.batch
+        (flux, ivar, zred), seeds = seen.batch, np.array([seen.seed])
         with clock(seconds, "flow"):
-            drawn = posterior.sample(flux, ivar, proposals, np.array([seen.seed]), zred, CAP)
+            drawn = posterior.sample(flux, ivar, proposals, seeds, zred, CAP)
         with clock(seconds, "weights"):
-            certificates = weighted(posterior, likelihood, drawn, seen)
+            levels = list(QUANTILES.values())
+            certificate = certify(posterior, likelihood, drawn, flux, ivar, zred, seeds, levels)
+        found = drawn, certificate
     columns = of_chain(chain, posterior.prior, draws)
     columns |= checked(columns["samples"], posterior, likelihood, seen)
-    return columns | compared(chain, posterior.prior, drawn, certificates, draws)
+    return columns | compared(chain, posterior.prior, found, draws)
 
 
 @contextmanager
@@ -116,29 +117,10 @@ def checked(
     return {name: values[0] for name, values in (columns | {"flags": flags}).items()}
 
 
-def weighted(
-    posterior: Posterior, likelihood: Likelihood, drawn: Draws, seen: Object
-) -> tuple[Certificate, Certificate]:
-    """Certificates of the flow's own draws, and after the rescue where these are weak.
-
-    Arguments:
-        posterior: the flow.
-        likelihood: that of the chain.
-        drawn: `posterior.sample` of the object.
-        seen: the object.
-    """
-    flux, ivar, zred = seen.batch
-    arguments = (posterior, likelihood, drawn, flux, ivar, zred, np.array([seen.seed]))
-    levels = list(QUANTILES.values())
-    own = certify(*arguments, levels, rescue=())
-    return own, own if own.reweighted[0] else certify(*arguments, levels)
-
-
 def compared(
     chain: Chain,
     prior: Prior,
-    drawn: Draws | None,
-    certificates: tuple[Certificate, Certificate] | None,
+    by_flow: tuple[Draws, Certificate] | None,
     draws: int,
 ) -> dict[str, np.ndarray]:
     """Columns of one object that compare the flow with the chain.
@@ -146,8 +128,7 @@ def compared(
     Arguments:
         chain: at its end.
         prior: gives the coordinates.
-        drawn: draws of the flow; None where it cannot be used.
-        certificates: of these draws, see `weighted`; None where there are none.
+        by_flow: draws of the flow and their certificate; None where it cannot be used.
         draws: number of draws kept.
     """
     past = chain.past.reshape(-1, chain.past.shape[-1])
@@ -155,19 +136,19 @@ def compared(
     half = len(ruler) // 2
     sets = {"halves": (ruler[:half], ruler[half:], None, ruler[half:])}
     columns = {}
-    if drawn is not None and drawn.kept[0] > 1 and certificates is not None:
-        own, best = certificates
+    if by_flow is not None and by_flow[0].kept[0] > 1:
+        drawn, certificate = by_flow
         theta = drawn.theta[0, : drawn.kept[0]]
         columns["flow_samples"] = _first(theta, draws)
         flow = prior.coordinates(theta)
         sets["flow"] = (ruler, flow, None, flow)
-        if best.reweighted[0]:
-            equal = best.draws.theta[0]
+        if certificate.reweighted[0]:
+            equal = certificate.draws.theta[0]
             columns["reweighted_samples"] = _first(equal, draws)
-            proposals, weights = best.weighted[0]
+            proposals, weights = certificate.weighted[0]
             proposals = prior.coordinates(np.nan_to_num(proposals, nan=1.0))
             sets["reweighted"] = (ruler, proposals, weights, prior.coordinates(equal))
-        columns |= _numbers(own, best)
+        columns |= _numbers(certificate)
     far = np.full((2, len(METHODS), past.shape[1]), np.nan)
     seen = np.full(len(METHODS), np.nan)
     for name, (ours, others, weights, equal) in sets.items():
@@ -177,12 +158,13 @@ def compared(
     return columns | {"wasserstein": far[0], "width_ratio": far[1], "c2st": seen}
 
 
-def _numbers(own: Certificate, best: Certificate) -> dict[str, np.ndarray]:
+def _numbers(certificate: Certificate) -> dict[str, np.ndarray]:
     """Tail, effective number and number of the weights, for each of METHODS."""
     columns = {"pareto_k": "pareto_k", "weights_ess": "ess", "n_weights": "n_weights"}
     empty = {"pareto_k": np.nan, "weights_ess": np.nan, "n_weights": 0}
+    kinds = certificate.before, certificate.numbers
     return {
-        column: np.array([own.numbers[name][0], best.numbers[name][0], empty[column]])
+        column: np.array([*(kind[name][0] for kind in kinds), empty[column]])
         for column, name in columns.items()
     }
 

@@ -37,9 +37,9 @@ def against_chain(width, rescued=True):
     numbers = {"pareto_k": np.array([0.3]), "ess": np.array([900.0]), "n_weights": np.array([N])}
     best = Certificate(
         Draws(equal[None], np.zeros((1, N)), np.array([N]), np.ones(1)),
-        np.array([rescued]), np.zeros(1), np.ones(1), numbers, ((theta, weights),),
+        np.array([rescued]), np.zeros(1), numbers, numbers, ((theta, weights),),
     )  # fmt: skip
-    return compared(chain, PRIOR, drawn, (best, best), 2000)
+    return compared(chain, PRIOR, (drawn, best), 2000)
 
 
 def of(columns, name, method):
@@ -85,7 +85,7 @@ def test_without_a_flow_the_halves_remain():
     """No draws of the flow: the chain's own numbers, nothing else, no error."""
     z, past = np.empty((0, 5)), normal(0, 100, 32)
     chain = Chain(z, z, z, z, z, z, z, past, np.zeros(past.shape[:2]), steps=100)
-    columns = compared(chain, PRIOR, None, None, 50)
+    columns = compared(chain, PRIOR, None, 50)
 
     assert set(columns) == {"wasserstein", "width_ratio", "c2st"}
     assert np.isfinite(of(columns, "wasserstein", "halves")).all()
