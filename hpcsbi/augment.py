@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.cluster import Cluster, run_shards
+from hpcsbi.cluster import Cluster
 from hpcsbi.noise import Noise, make_noise
 from hpcsbi.pairs import SPLITS, Plan
 from hpcsbi.seeds import generator
+from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["augment"]

@@ -9,12 +9,13 @@ import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_model
 from hpcsbi.checks import predicted
-from hpcsbi.cluster import Cluster, run_shards
+from hpcsbi.cluster import Cluster
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.files import write_atomically
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.pairs import split_of
 from hpcsbi.seeds import generator, object_seed
+from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["calibrate"]

@@ -16,7 +16,7 @@ import torch
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.certificate import QUANTILES
 from hpcsbi.chain import Chain, Settings, advance, finished
-from hpcsbi.cluster import Cluster, Costs, run_shards
+from hpcsbi.cluster import Cluster
 from hpcsbi.columns import ARRAYS, METHODS, merged, nothing
 from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.engines import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
@@ -24,6 +24,7 @@ from hpcsbi.files import load_weights, save_weights, write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
 from hpcsbi.flow import Posterior
 from hpcsbi.seeds import generator, object_seed
+from hpcsbi.shards import Costs, run_shards
 from hpcsbi.starts import STARTS, started
 from hpcsbi.store import Array, Store, create, open_complete, open_store
 from hpcsbi.yardstick import PARTS, Object, clock, measured

@@ -9,12 +9,13 @@ import torch
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
 from hpcsbi.checks import posterior_flags, predicted
-from hpcsbi.cluster import Cluster, run_shards
+from hpcsbi.cluster import Cluster
 from hpcsbi.files import write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
 from hpcsbi.flow import Draws, Posterior
 from hpcsbi.prior import age_of_universe
 from hpcsbi.seeds import object_seed
+from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store
 
 __all__ = ["infer"]

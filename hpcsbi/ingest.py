@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcsbi.cluster import Cluster, Failure, Serial, run_shards
+from hpcsbi.cluster import Cluster, Failure, Serial
 from hpcsbi.files import write_atomically
 from hpcsbi.flags import Flag, counts, legend
 from hpcsbi.grid import Grid
@@ -23,6 +23,7 @@ from hpcsbi.rest_frame import (
     luminosity_distance_cm,
     to_rest_frame,
 )
+from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_store
 from hpcsbi.survey import Source, Spectra, Survey, UnreadableError
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpcsbi.cluster import Cluster, run_shards
+from hpcsbi.cluster import Cluster
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.seeds import generator
+from hpcsbi.shards import run_shards
 from hpcsbi.sps import NOT_FINITE, OK, STATUSES, Physics, check_names, direct_spectra, preflight
 from hpcsbi.ssp import ARRAYS, Ssp, check_accuracy
 from hpcsbi.store import Array, Mismatch, Store, create, differences, open_complete, open_store

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.cluster import Cluster, Serial, run_shards
+from hpcsbi.cluster import Cluster, Serial
 from hpcsbi.dust import dust_curve
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.seeds import generator
+from hpcsbi.shards import run_shards
 from hpcsbi.sps import OK, Physics, direct_spectra, direct_ssps, preflight, versions
 from hpcsbi.ssp import ARRAYS, NOTICE, Ssp, check_accuracy
 from hpcsbi.store import Array, Mismatch, Store, create, differences, open_complete, open_store

@@ -19,8 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcsbi import deadline
-from hpcsbi.cluster import FULL, Elsewhere
+from hpcsbi.cluster import FULL
 from hpcsbi.progress import worker_seconds
+from hpcsbi.shards import Elsewhere
 from hpcsbi.site import make_site
 
 # Jobs are named after stages, and one of them like a library that torch imports (tabulate): this

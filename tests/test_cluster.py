@@ -1,7 +1,5 @@
 import os
-import signal
 import time
-from functools import partial
 from types import SimpleNamespace
 
 import psutil
@@ -9,11 +7,9 @@ import pytest
 
 from hpcsbi import cluster as clusters
 from hpcsbi import deadline
-from hpcsbi.cluster import Array, Elsewhere, Failure, Finished, Serial, run_shards
+from hpcsbi.cluster import Failure, Finished, Serial
 from hpcsbi.dask_cluster import Local
 from hpcsbi.deadline import OutOfTime
-from hpcsbi.store import Array as Column
-from hpcsbi.store import create
 
 
 def square(x: int) -> int:
@@ -118,94 +114,6 @@ def test_nothing_listens_beyond_this_machine(tmp_path):
     list(pieces)
 
     assert set(listening) == {"127.0.0.1"}
-
-
-def empty(folder, rows: int = 4):
-    """A store of one row in each shard."""
-    return create(folder / "simulations.zarr", {"x": Column({"row": rows}, "float32")}, {}, 1)
-
-
-def make(store, lucky: bool, shard: int) -> int:
-    if shard == 2 and not lucky:
-        raise ValueError("out of luck")
-    store.write(shard, x=[shard])
-    return shard
-
-
-def test_only_what_is_missing_is_made(tmp_path):
-    """A failed shard ends the stage with its reason and the mend; the next run makes only it."""
-    store = empty(tmp_path)
-
-    with pytest.raises(RuntimeError, match=r"1 of 4 shards failed(.|\n)*out of luck(.|\n)*again"):
-        run_shards(partial(make, store, False), store, Serial(), "simulate")
-    assert "out of luck" in store.failure(2)
-    assert run_shards(partial(make, store, True), store, Serial(), "simulate") == {2: 2}
-    assert run_shards(partial(make, store, True), store, Serial(), "simulate") == {}
-    assert not (store.path / ".lock").exists()
-
-
-def test_parts_of_an_array_make_the_whole(tmp_path):
-    """Each part makes every third shard and says so; together they have made all, once."""
-    store, made = empty(tmp_path, 8), []
-    for index in (2, 0):
-        with pytest.raises(Elsewhere, match=f"part {index} of 3"):
-            run_shards(partial(make, store, True), store, Array(index, 3), "simulate")
-        made.append([shard for shard, state in store.states().items() if state == "done"])
-    last = run_shards(partial(make, store, True), store, Array(1, 3), "simulate")
-
-    assert made == [[2, 5], [0, 2, 3, 5, 6]]
-    assert set(last) == {1, 4, 7}
-    with pytest.raises(ValueError, match=r"--array=0-99"):
-        Array(3, 3)
-
-
-def unwind(store, shard: int) -> None:
-    """A worker that was taken for lost removes what another one has made."""
-    store.write(shard, x=[shard])
-    if shard == 3 and not (store.path / "once").exists():
-        (store.path / "once").touch()
-        (store.path / ".marks" / "000000.done").unlink()
-
-
-def test_a_shard_that_goes_again_is_made_again(tmp_path):
-    """The stage ends only when every mark is there."""
-    store = empty(tmp_path)
-    run_shards(partial(unwind, store), store, Serial(), "simulate")
-
-    assert set(store.states(verify=True).values()) == {"done"}
-
-
-def die_while_writing(store, shard: int) -> None:
-    """A worker that SIGKILL ends in the middle of a file, at its first try of shard 1."""
-    half = store.path / "x" / "c" / "1.0123.partial"
-    if shard == 1 and not half.exists():
-        half.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(b"half")
-        os.kill(os.getpid(), signal.SIGKILL)
-    store.write(shard, x=[shard])
-
-
-def test_a_worker_killed_in_the_middle_of_a_file_leaves_nothing(tmp_path):
-    """The shard is made again in the same run, and the half file is gone at its end."""
-    store = empty(tmp_path)
-    workers = Local(2, str(tmp_path / "dask"))
-    run_shards(partial(die_while_writing, store), store, workers, "simulate")
-
-    assert set(store.states(verify=True).values()) == {"done"}
-    assert not list(store.path.rglob("*.partial"))
-
-
-def fill(store, shard: int) -> None:
-    raise OSError(28, "No space left on device", "flux/c/0")
-
-
-def test_a_full_disk_ends_the_stage_at_once(tmp_path):
-    """One piece is enough to know; nothing is marked as failed for it."""
-    store = empty(tmp_path)
-
-    with pytest.raises(OSError, match="No space left on device"):
-        run_shards(partial(fill, store), store, Serial(), "simulate")
-    assert set(store.states().values()) == {"missing"}
 
 
 def nap(seconds: float) -> float:

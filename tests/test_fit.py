@@ -18,7 +18,7 @@ from scipy import stats
 from hpcsbi.artifacts import load_posterior, to_inference_data
 from hpcsbi.certificate import FEWEST, QUANTILES
 from hpcsbi.checks import OF_DRAWS
-from hpcsbi.cluster import Array, Elsewhere, Serial
+from hpcsbi.cluster import Array, Serial
 from hpcsbi.columns import ARRAYS
 from hpcsbi.deadline import OutOfTime
 from hpcsbi.diagnostics import sbc_ranks
@@ -26,6 +26,7 @@ from hpcsbi.fit import fit
 from hpcsbi.flags import Flag
 from hpcsbi.infer import infer
 from hpcsbi.pairs import split_of
+from hpcsbi.shards import Elsewhere
 from hpcsbi.store import Array as StoreArray
 from hpcsbi.store import Mismatch, create, open_complete, open_store
 

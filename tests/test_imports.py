@@ -24,6 +24,7 @@ EDGES = {
     "submissions": {"files", "slurm"},
     "progress": {"files", "layout", "locks", "store"},
     "cluster": {"deadline"},
+    "shards": {"cluster"},
     "dask_cluster": {"cluster"},
     "allocation": {"cluster", "dask_cluster", "site", "slurm"},
     "elastic": {"cluster", "dask_cluster", "site", "slurm"},

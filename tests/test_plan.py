@@ -12,9 +12,10 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsbi.cluster import Enough, Probe, run_shards
+from hpcsbi.cluster import Enough, Probe
 from hpcsbi.deadline import MARGIN
 from hpcsbi.plan import Work, _reckoned, plan, works
+from hpcsbi.shards import run_shards
 from hpcsbi.site import seconds_of
 from hpcsbi.store import Array, create
 

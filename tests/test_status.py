@@ -10,8 +10,9 @@ import pytest
 import tiny
 
 from hpcsbi import slurm, submissions
-from hpcsbi.cluster import Serial, run_shards
+from hpcsbi.cluster import Serial
 from hpcsbi.files import save_weights
+from hpcsbi.shards import run_shards
 from hpcsbi.status import status
 from hpcsbi.store import Array, Damaged, create, open_store
 
