@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcsbi.files import load_weights
-from hpcsbi.flow import Posterior
+from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import ARRAYS, Ssp
 from hpcsbi.store import Mismatch, Store, differences, open_complete

@@ -12,8 +12,8 @@ from hpcsbi.checks import predicted
 from hpcsbi.cluster import Cluster
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.files import write_atomically
-from hpcsbi.flow import Draws, Posterior
 from hpcsbi.pairs import split_of
+from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store

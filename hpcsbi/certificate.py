@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import Likelihood
 from hpcsbi.mixture import Mixture, adapted
+from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.prior import Prior
 from hpcsbi.weights import (
     effective_sample_size,

@@ -6,8 +6,8 @@ One way for the draws of a flow and for those of a chain, so that both may stand
 import numpy as np
 
 from hpcsbi.flags import Flag
-from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import Likelihood
+from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.predictive import N_DRAWS, predict
 
 __all__ = ["OF_DRAWS", "posterior_flags", "predicted"]

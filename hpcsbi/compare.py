@@ -15,8 +15,8 @@ from hpcsbi import __version__, page, plots
 from hpcsbi.artifacts import load_posterior, refuse_other_model
 from hpcsbi.comparison import CONFIDENCE, cells, standings
 from hpcsbi.files import Damaged, write_atomically
-from hpcsbi.flow import Posterior
 from hpcsbi.pairs import split_of
+from hpcsbi.posterior import Posterior
 from hpcsbi.seeds import object_seed
 from hpcsbi.store import Incomplete, Mismatch, Store, open_complete, open_store
 from hpcsbi.trainings import Training, trainings

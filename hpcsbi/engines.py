@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from hpcsbi.flow import Posterior
 from hpcsbi.grid import Grid
 from hpcsbi.likelihood import Likelihood
+from hpcsbi.posterior import Posterior
 from hpcsbi.sps import Physics, direct_spectra
 
 __all__ = ["ENGINES", "LIKELIHOODS", "likelihood_of", "log_likelihoods"]

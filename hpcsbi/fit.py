@@ -22,7 +22,7 @@ from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.engines import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.files import load_weights, save_weights, write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
-from hpcsbi.flow import Posterior
+from hpcsbi.posterior import Posterior
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.shards import Costs, run_shards
 from hpcsbi.starts import STARTS, started

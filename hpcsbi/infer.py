@@ -12,7 +12,7 @@ from hpcsbi.checks import posterior_flags, predicted
 from hpcsbi.cluster import Cluster
 from hpcsbi.files import write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
-from hpcsbi.flow import Draws, Posterior
+from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.prior import age_of_universe
 from hpcsbi.seeds import object_seed
 from hpcsbi.shards import run_shards

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from hpcsbi.flow import Posterior
+from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
 
 __all__ = ["Base", "Box", "Probit", "Space"]

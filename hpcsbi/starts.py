@@ -9,8 +9,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from hpcsbi.chain import Chain, Target, begin, explore
-from hpcsbi.flow import Posterior
 from hpcsbi.mixture import Mixture
+from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
 from hpcsbi.spaces import Base, Box, Probit, Space
 

@@ -13,8 +13,8 @@ from hpcsbi.chain import Chain
 from hpcsbi.checks import posterior_flags, predicted
 from hpcsbi.columns import METHODS, of_chain, spread
 from hpcsbi.distances import c2st, wasserstein, width_ratio
-from hpcsbi.flow import Draws, Posterior
 from hpcsbi.likelihood import Likelihood
+from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.predictive import N_DRAWS
 from hpcsbi.prior import Prior
 

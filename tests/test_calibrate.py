@@ -8,7 +8,7 @@ from hpcsbi import calibrate as stage
 from hpcsbi.calibrate import calibrate
 from hpcsbi.cluster import Serial
 from hpcsbi.dask_cluster import Local
-from hpcsbi.flow import Posterior
+from hpcsbi.posterior import Posterior
 from hpcsbi.store import Mismatch, open_complete
 
 

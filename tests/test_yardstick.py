@@ -9,7 +9,7 @@ from hpcsbi.certificate import QUANTILES, Certificate
 from hpcsbi.chain import Chain
 from hpcsbi.columns import ARRAYS, METHODS, merged, nothing
 from hpcsbi.flags import Flag
-from hpcsbi.flow import Draws
+from hpcsbi.posterior import Draws
 from hpcsbi.yardstick import compared
 
 PRIOR = tiny.prior()
