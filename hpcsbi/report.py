@@ -1,24 +1,30 @@
 """The page of a run: every store that is there, as one HTML file that needs nothing else."""
 
-import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from hpcsbi import __version__, fitted, page, plots, tables
 from hpcsbi.artifacts import load_engine
-from hpcsbi.files import load_weights, read_notes, write_atomically
+from hpcsbi.files import read_notes, write_atomically
 from hpcsbi.prior import Prior
+from hpcsbi.sources import (
+    draws_of,
+    finished_rows,
+    label,
+    opened,
+    prior_of,
+    read_json,
+    read_some,
+    weights_of,
+)
 from hpcsbi.ssp import Ssp
-from hpcsbi.store import Damaged, Incomplete, Store, open_store
+from hpcsbi.store import Damaged, Incomplete, Store
 
 __all__ = ["report"]
 
-ROWS = 1_000_000  # rows looked at; more change no figure
 TABLE, OBJECTS, DRAWS = 20, 6, 200  # rows of the table, objects drawn, draws of each
 PERCENTILES = ("p16", "p50", "p84")
 RATE, COST = ("stage", "rows", "worker_seconds"), ("stage", "cpu_seconds", "wall_seconds")
@@ -48,10 +54,10 @@ def report(
     torch.set_num_threads(1)
     paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
     paths |= {"ingest": spectra, "infer": catalogue}
-    stores = {job: _opened(path, job) for job, path in paths.items()}
-    stores["fit"] = _opened(fits, "fit", " fit.objects=20")
-    stores["beside"] = _opened(beside, "infer") if beside and Path(beside).exists() else (None, [])
-    weights, untrained = _weights(Path(flow))
+    stores = {job: opened(path, job) for job, path in paths.items()}
+    stores["fit"] = opened(fits, "fit", " fit.objects=20")
+    stores["beside"] = opened(beside, "infer") if beside and Path(beside).exists() else (None, [])
+    weights, untrained = weights_of(Path(flow))
     content = {
         "title": f"hpcsbi: {Path(out).resolve().parent.name}",
         "version": __version__,
@@ -70,92 +76,23 @@ def report(
     print(f"{out}: {len(html) / 1e6:.1f} MB.")
 
 
-def _opened(path: str, job: str, option: str = "") -> tuple[Store | None, list[str]]:
-    """A store with at least one finished shard, and what is to be said about it."""
-    name = Path(path).name
-    try:
-        store = open_store(path)
-    except FileNotFoundError:
-        return None, [f"There is no {name} yet: run jobs/{job}.py{option}."]
-    except Damaged as error:
-        return None, [str(error)]
-    states = list(store.states().values())
-    done = states.count("done")
-    if not done:
-        return None, [f"{name} has no finished shard yet: run jobs/{job}.py{option}."]
-    if done < len(states):
-        note = (
-            f"{name}: only {done} of {len(states)} shards are there; jobs/{job}.py makes the rest."
-        )
-        return store, [note]
-    return store, []
-
-
-def _label(store: Store) -> str:
-    return f"{store.path.parent.name}/{store.path.name}"
-
-
-def _rows(store: Store, most: int = ROWS) -> np.ndarray:
-    """The first rows of finished shards, at most `most`."""
-    rows, found = [], 0
-    for shard in store.shards:
-        if found < most and store.state(shard) == "done":
-            span = store.rows_of(shard)
-            rows.append(np.arange(span.start, span.stop))
-            found += len(rows[-1])
-    return np.concatenate(rows)[:most]
-
-
-def _read(store: Store, names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Arrays of a store that it has."""
-    return {name: store.read(name, rows) for name in names if name in store.group}
-
-
-def _json(path: Path) -> tuple[Any, list[str]]:
-    try:
-        return json.loads(path.read_text()), []
-    except FileNotFoundError:
-        return None, []
-    except ValueError as error:
-        return None, [f"{path.name} cannot be read ({error}): remove it and run its job again."]
-
-
-def _weights(folder: Path) -> tuple[dict, list[str]]:
-    """Settings and notice of the flow."""
-    try:
-        return load_weights(folder / "flow.safetensors")[1], []
-    except FileNotFoundError:
-        return {}, [f"There is no trained flow {folder.name} yet: run jobs/train.py."]
-    except Damaged as error:
-        return {}, [str(error)]
-
-
 def _notices(stores: dict, weights: dict) -> list[str]:
     found = [store.attributes.get("notice", "") for store, _ in stores.values() if store]
     return list(dict.fromkeys(text for text in [*found, weights.get("notice", "")] if text))
 
 
 def _settings(stores: dict, weights: dict) -> dict:
-    products = {_label(store): store.settings for store, _ in stores.values() if store}
+    products = {label(store): store.settings for store, _ in stores.values() if store}
     if "settings" in weights:
         products["flow"] = weights["settings"]
     return {"products": products, "notes": [] if products else ["This run has nothing yet."]}
-
-
-def _ordered(store: Store) -> Prior | None:
-    """The prior with its columns in the order of the store's own coordinate, if it has one."""
-    prior = page.prior_among(store.settings)
-    if prior is None or "parameter" not in store.group:
-        return prior
-    names = [str(name) for name in store.read("parameter")]
-    return Prior({name: prior.columns[name] for name in names}, prior.bound_age)
 
 
 def _seds(store: Store | None, notes: list[str]) -> dict:
     section = {"notes": notes, "image": None}
     if store is None:
         return section
-    rows = _rows(store)
+    rows = finished_rows(store)
     good = rows[store.read("status", rows) == 0]
     if not len(good):
         return section | {"notes": [*notes, "No simulation succeeded: see the array status."]}
@@ -170,11 +107,11 @@ def _seds(store: Store | None, notes: list[str]) -> dict:
 def _training(store: Store | None, notes: list[str], history: Path, untrained: list[str]) -> dict:
     section = {"pairs": [], "shared": 0, "fresh": False, "image": None, "caption": ""}
     if store is not None:
-        rows = _rows(store)
+        rows = finished_rows(store)
         pairs, shared = tables.pair_rows(store.read("split", rows), store.read("base", rows))
         fresh = "training" not in {name for name, *_ in pairs}
         section |= {"pairs": pairs, "shared": shared, "fresh": fresh}
-    entries, damaged = _json(history)
+    entries, damaged = read_json(history)
     section["notes"] = [*notes, *untrained, *damaged]
     scored = [entry for entry in entries or [] if "validation_log_prob" in entry]
     if scored:
@@ -186,16 +123,16 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
 
 
 def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
-    found, damaged = _json(verdict)
+    found, damaged = read_json(verdict)
     section = {
         "verdict": tables.verdict_rows(found) if found else None,
         "notes": [*notes, *damaged],
     }
     section |= {"numbers": [], "images": None}
-    prior = _ordered(store) if store else None
+    prior = prior_of(store) if store else None
     if prior is None:
         return section
-    columns = _read(
+    columns = read_some(
         store,
         (
             "theta",
@@ -207,7 +144,7 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
             "predictive_p",
             "acceptance",
         ),
-        _rows(store, 100_000),
+        finished_rows(store, 100_000),
     )
     drawn = columns["n_draws"] > 0
     if drawn.sum() < 5:
@@ -221,18 +158,18 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
 def _catalogue(stores: dict, table: Path) -> dict:
     (store, notes), (other, other_notes) = stores["infer"], stores["beside"]
     section = {"rows": 0, "notes": [*notes, *other_notes]}
-    prior = _ordered(store) if store else None
+    prior = prior_of(store) if store else None
     if prior is None:
         return section
-    rows = _rows(store)
+    rows = finished_rows(store)
     n_draws, values = store.read("n_draws", rows), store.read("flags", rows)
     listed = rows[:TABLE]
     columns, second = _listed(store, prior, listed), None
     if other is not None:
-        theirs = _ordered(other) or prior
+        theirs = prior_of(other) or prior
         second = _listed(other, theirs, listed)
         if not set(second["id"]) <= {*columns["id"], ""}:
-            section["notes"].append(f"{_label(other)} is not of the same spectra: left out.")
+            section["notes"].append(f"{label(other)} is not of the same spectra: left out.")
             other = second = None
     section |= {
         "rows": len(rows),
@@ -254,23 +191,23 @@ def _listed(store: Store, prior: Prior, rows: np.ndarray) -> dict[str, np.ndarra
     """Columns of the table; what an unfinished catalogue lacks is NaN."""
     quantiles = [f"{name}_{p}" for name in prior.names for p in PERCENTILES]
     rows = rows[rows < store.rows]
-    return _read(store, ["id", "zred", "flags", "chi2", *quantiles], rows)
+    return read_some(store, ["id", "zred", "flags", "chi2", *quantiles], rows)
 
 
 def _objects(
     store: Store, spectra: Store, other: Store | None, table: Path, rows: np.ndarray
 ) -> list[dict]:
     """Figures of the first objects that have draws."""
-    prior = _ordered(store)
+    prior = prior_of(store)
     engine = _engine(table, prior)
     objects = []
     for row in rows[:OBJECTS]:
-        draws = _draws(store, row)
-        second = _draws(other, row) if other is not None and "samples" in other.group else None
+        draws = draws_of(store, row)
+        second = draws_of(other, row) if other is not None and "samples" in other.group else None
         one = {"title": _title(store, row), "spectrum": "", "floor": "", "legend": ""}
         one["certificate"] = _certificate(store, row)
         if second is not None and len(second):
-            theirs = _ordered(other)
+            theirs = prior_of(other)
             difference = tables.prior_difference(prior, theirs)
             one["legend"] = f" Solid: this run; dashed: {difference}."
             one["corner"] = page.corner_picture(prior, draws, (theirs, second))
@@ -284,12 +221,6 @@ def _objects(
             one["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
         objects.append(one)
     return objects
-
-
-def _draws(store: Store, row: int, name: str = "samples") -> np.ndarray:
-    """Draws of one object, shape (n, n_theta)."""
-    samples = store.read(name, np.array([row]))[0]
-    return samples[np.isfinite(samples).all(-1)]
 
 
 def _title(store: Store, row: int) -> str:
@@ -325,18 +256,18 @@ def _fits(store: Store | None, notes: list[str], weights: dict, flow: Path, cost
     if "method" not in store.group:
         note = f"{store.path.name} compares nothing: remove it and run jobs/fit.py again."
         return {**fitted.NOTHING, "notes": [*notes, note]}
-    rows = _rows(store)
+    rows = finished_rows(store)
     rows = rows[store.read("n_steps", rows) > 0]
     if not len(rows):
         return {**fitted.NOTHING, "notes": [*notes, "No spectrum could be fitted."]}
     if "settings" in weights and store.settings["flow"] != weights["settings"]:
-        notes = [*notes, f"{_label(store)} is of another flow than {flow.name}."]
-    columns = _read(store, fitted.COLUMNS, rows) | {"method": store.read("method")}
-    draws = [[_draws(store, row, name) for name in fitted.DRAWS] for row in rows[:OBJECTS]]
+        notes = [*notes, f"{label(store)} is of another flow than {flow.name}."]
+    columns = read_some(store, fitted.COLUMNS, rows) | {"method": store.read("method")}
+    draws = [[draws_of(store, row, name) for name in fitted.DRAWS] for row in rows[:OBJECTS]]
     rates, _ = read_notes(store.path.parent / "rates.jsonl", RATE)
     spent, _ = read_notes(costs, COST)
     name = os.path.relpath(flow, costs.parent)
-    section = fitted.section(columns, draws, _ordered(store), store.settings, rates, spent, name)
+    section = fitted.section(columns, draws, prior_of(store), store.settings, rates, spent, name)
     return section | {"notes": notes}
 
 

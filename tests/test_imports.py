@@ -30,7 +30,7 @@ EDGES = {
     "elastic": {"cluster", "dask_cluster", "site", "slurm"},
     "trainings": {"files", "locks", "slurm", "submissions"},
 }
-JOINTS = {"artifacts"}  # from what lies on disk to parts
+JOINTS = {"artifacts", "sources"}  # from what lies on disk to parts
 PARTS = MODULES - STAGES - set(EDGES) - JOINTS
 ALLOWED = (
     dict.fromkeys(STAGES, PARTS | set(EDGES) | JOINTS)
