@@ -12,9 +12,8 @@ import emcee
 import numpy as np
 
 from hpcsbi.convergence import Diagnostics, judged
-from hpcsbi.mixture import Care, Mixture, adapted
+from hpcsbi.mixture import Mixture
 from hpcsbi.spaces import Space
-from hpcsbi.weights import effective_sample_size, normalised, systematic
 
 __all__ = [
     "MOVES",
@@ -24,15 +23,11 @@ __all__ = [
     "advance",
     "begin",
     "diagnose",
-    "explore",
     "finished",
 ]
 
 MOVES = ("mixed", "stretch")
 KEPT = 4096  # steps kept at most; of longer chains every 2nd, 4th, ... is kept
-COMPONENTS = 12  # normals of the independent proposal
-CARE = Care(points=4000, rounds=30, fewest=400, inflated=1.15, defence=0.05)
-ROUNDS, DRAWS, GOOD = 30, 8000, 0.5  # of explore; it ends when so large a share of draws counts
 
 
 @dataclass(frozen=True)
@@ -164,41 +159,6 @@ def begin(
     return Chain(z, log_prob, *_packed(random), *normals, *none)
 
 
-def explore(
-    target: Target, first: Mixture, walkers: int, rng: np.random.Generator
-) -> tuple[np.ndarray, Mixture]:
-    """Walkers near the posterior, and a proposal fitted to it: importance sampling in rounds.
-
-    Each round fits normals to the weighted draws of the one before, flattened while they are few,
-    and so comes down from the prior to a posterior that is e^20 times smaller in some ten rounds.
-    What is still wrong here costs the chain time, not truth.
-
-    Arguments:
-        target: what is sampled.
-        first: proposal of the first round.
-        walkers: number of them.
-        rng: makes the draws.
-
-    Returns:
-        z, shape (walkers, n_theta), and the proposal.
-
-    References:
-        Cappe et al. 2008, Stat. Comput. 18, 447 (population Monte Carlo).
-    """
-    proposal = first
-    for _ in range(ROUNDS):
-        z = proposal.sample(DRAWS, rng)
-        log_weights = target(z) - proposal.log_prob(z)
-        proposal = adapted(z, log_weights, COMPONENTS, rng, CARE)
-        if effective_sample_size(log_weights) > GOOD * DRAWS:
-            break
-    some = np.isfinite(log_weights)
-    if not some.any():
-        raise ValueError("no draw has a posterior density above zero: is the flux finite?")
-    weights = _flattened(log_weights, walkers)
-    return z[rng.permutation(systematic(weights, walkers, rng.random()))], proposal
-
-
 def advance(chain: Chain, target: Target, settings: Settings) -> Chain:
     """The chain one block later; burn-in moves on to its next round when one is done."""
     burning = chain.round < len(settings.burn_in)
@@ -217,13 +177,6 @@ def finished(chain: Chain, settings: Settings) -> bool:
 def diagnose(chain: Chain) -> Diagnostics:
     """Judge the chain that counts."""
     return judged(chain.past, chain.steps, chain.every, chain.accepted)
-
-
-def _flattened(log_weights: np.ndarray, least: int) -> np.ndarray:
-    """Weights, flattened until so many draws count that walkers differ from each other."""
-    powers = 0.7 ** np.arange(30)
-    some = (power * log_weights for power in powers)
-    return normalised(next((w for w in some if effective_sample_size(w) >= least), log_weights))
 
 
 def _block(chain: Chain, settings: Settings) -> int:

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import logsumexp
 
-from hpcsbi.weights import effective_sample_size, normalised, systematic
+from hpcsbi.weights import flattened, normalised, systematic
 
 __all__ = ["Care", "Mixture", "adapted"]
 
@@ -108,11 +108,7 @@ def adapted(
     wide = Mixture.normal(x.shape[1], WIDE)
     if np.isfinite(log_weights).sum() < 2 * care.fewest:
         return wide
-    powers = 0.7 ** np.arange(30)
-    flatter = (power * log_weights for power in powers)
-    flat = next(
-        (w for w in flatter if effective_sample_size(w) >= care.fewest), 0.7**30 * log_weights
-    )
+    flat = flattened(log_weights, care.fewest)
     fitted = _fit(
         x[systematic(normalised(flat), care.points, rng.random())], components, care.rounds, rng
     )

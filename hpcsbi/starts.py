@@ -8,18 +8,22 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import minimize
 
-from hpcsbi.chain import Chain, Target, begin, explore
-from hpcsbi.mixture import Mixture
+from hpcsbi.chain import Chain, Target, begin
+from hpcsbi.mixture import Care, Mixture, adapted
 from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
 from hpcsbi.spaces import Base, Box, Probit, Space
+from hpcsbi.weights import effective_sample_size, flattened, normalised, systematic
 
-__all__ = ["STARTS", "started"]
+__all__ = ["STARTS", "explore", "started"]
 
 STARTS = ("flow", "prior", "optimiser")
 TRIED = 4000  # prior draws, the best of which is where the optimiser starts
 NEAR = 0.05  # width in probits of the walkers around the best fit
 WIDE = 0.3  # of what is tried first around it: a narrow look takes the peak for the posterior
+COMPONENTS = 12  # normals of the independent proposal
+CARE = Care(points=4000, rounds=30, fewest=400, inflated=1.15, defence=0.05)
+ROUNDS, DRAWS, GOOD = 30, 8000, 0.5  # of explore; it ends when so large a share of draws counts
 
 LogLikelihood = Callable[[np.ndarray], np.ndarray]
 
@@ -69,6 +73,41 @@ def started(
         return begin(target, z, rng, proposal)
 
     return target, first
+
+
+def explore(
+    target: Target, first: Mixture, walkers: int, rng: np.random.Generator
+) -> tuple[np.ndarray, Mixture]:
+    """Walkers near the posterior, and a proposal fitted to it: importance sampling in rounds.
+
+    Each round fits normals to the weighted draws of the one before, flattened while they are few,
+    and so comes down from the prior to a posterior that is e^20 times smaller in some ten rounds.
+    What is still wrong here costs the chain time, not truth.
+
+    Arguments:
+        target: what is sampled.
+        first: proposal of the first round.
+        walkers: number of them.
+        rng: makes the draws.
+
+    Returns:
+        z, shape (walkers, n_theta), and the proposal.
+
+    References:
+        Cappe et al. 2008, Stat. Comput. 18, 447 (population Monte Carlo).
+    """
+    proposal = first
+    for _ in range(ROUNDS):
+        z = proposal.sample(DRAWS, rng)
+        log_weights = target(z) - proposal.log_prob(z)
+        proposal = adapted(z, log_weights, COMPONENTS, rng, CARE)
+        if effective_sample_size(log_weights) > GOOD * DRAWS:
+            break
+    some = np.isfinite(log_weights)
+    if not some.any():
+        raise ValueError("no draw has a posterior density above zero: is the flux finite?")
+    weights = normalised(flattened(log_weights, walkers))
+    return z[rng.permutation(systematic(weights, walkers, rng.random()))], proposal
 
 
 def best_fit(

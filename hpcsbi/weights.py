@@ -5,6 +5,7 @@ from scipy.special import logsumexp
 
 __all__ = [
     "effective_sample_size",
+    "flattened",
     "log_evidence",
     "normalised",
     "pareto_k",
@@ -38,6 +39,19 @@ def normalised(log_weights: np.ndarray) -> np.ndarray:
     weights = np.exp(log_weights - np.where(np.isfinite(top), top, 0.0))
     total = weights.sum(-1, keepdims=True)
     return weights / np.where(total > 0, total, 1.0)
+
+
+def flattened(log_weights: np.ndarray, least: int) -> np.ndarray:
+    """Log weights times the largest power of 0.7 that leaves so many effective draws, shape (n,).
+
+    Arguments:
+        log_weights: unnormalised, shape (n,).
+        least: effective draws; where even the flattest weights have fewer, these are returned.
+    """
+    powers = 0.7 ** np.arange(31)
+    flatter = (power * log_weights for power in powers)
+    enough = (w for w in flatter if effective_sample_size(w) >= least)
+    return next(enough, powers[-1] * log_weights)
 
 
 def log_evidence(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

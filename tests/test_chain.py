@@ -5,19 +5,11 @@ import pytest
 import tiny
 
 from hpcsbi import chain as chains
-from hpcsbi.chain import (
-    Chain,
-    Settings,
-    Target,
-    advance,
-    begin,
-    diagnose,
-    explore,
-    finished,
-)
+from hpcsbi.chain import Chain, Settings, Target, advance, begin, diagnose, finished
 from hpcsbi.convergence import split_rhat
 from hpcsbi.mixture import Mixture
 from hpcsbi.spaces import Box, Probit
+from hpcsbi.starts import explore
 
 MEAN = np.array([10.5, -0.9, 2.0, 6.5, 0.0])
 SD = np.array([0.1, 0.1, 0.2, 0.5, 0.1])

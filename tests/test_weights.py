@@ -149,3 +149,14 @@ def test_weights_that_are_all_zero_give_no_warning():
         assert (evidence == -np.inf).all() and (error == np.inf).all()
         found = weights.weighted_quantiles(values, weights.normalised(rows[0]), [0.5])
         assert np.isnan(found).all()
+
+
+def test_flattened_weights_have_as_many_effective_draws_as_asked():
+    """Good weights stay as they are; steep ones are flattened, but no more than needed."""
+    rng = np.random.default_rng(3)
+    gentle, steep = 0.1 * rng.normal(size=500), 20 * rng.normal(size=500)
+    flat = weights.flattened(steep, 200)
+
+    assert np.array_equal(weights.flattened(gentle, 200), gentle)
+    assert weights.effective_sample_size(flat) >= 200 > weights.effective_sample_size(flat / 0.7)
+    assert weights.effective_sample_size(weights.flattened(np.r_[0.0, [-np.inf] * 9], 5)) == 1
