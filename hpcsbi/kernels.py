@@ -19,7 +19,7 @@ summed = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract",
 
 @compiled
 def _cubic(f: float, weights: np.ndarray) -> None:
-    """Catmull-Rom weights, as `ssp._cubic`."""
+    """Catmull-Rom weights, as `basis._cubic`."""
     f2, f3 = f * f, f * f * f
     weights[0] = 0.5 * (2 * f2 - f - f3)
     weights[1] = 0.5 * (2 - 5 * f2 + 3 * f3)

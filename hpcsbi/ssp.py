@@ -5,29 +5,19 @@ engine keeps a small basis of composite spectra and the coefficients of the sum 
 (logzsol, log tage, log tau), so that a batch is one gather and one matrix product.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hpcsbi import kernels
-from hpcsbi.dust import dust_curve
+from hpcsbi.basis import RANKS, SOFTENING, STEP_AGE, STEP_TAU, axis_over, composites
 from hpcsbi.prior import Prior
 from hpcsbi.sfh import TAGE_MIN, delayed_tau_weights
 from hpcsbi.sps import check_names
 
-__all__ = [
-    "ACCURACY",
-    "ARRAYS",
-    "NOTICE",
-    "Ssp",
-    "check_accuracy",
-    "delayed_tau_weights",
-    "dust_curve",
-]
+__all__ = ["ACCURACY", "ARRAYS", "NOTICE", "Ssp", "check_accuracy"]
 
 NOTICE = (
     "Made with a demonstration table of stellar populations that is not the FSPS data release: "
@@ -36,34 +26,6 @@ NOTICE = (
 ARRAYS = ("continuum", "lines", "logzsol", "log_age", "wave", "dust_curve")
 ACCURACY = {"median": 1e-4, "p99": 5e-3}  # largest |d ln flux| against direct predictions
 CHUNK = 4096  # larger batches fall out of the cache
-SOFTENING = 3e-4  # Gyr; spectra do not change below it
-STEP_AGE, STEP_TAU = 0.027, 0.155  # of ln(tage + softening) and of ln tau
-RANKS = {"continuum": (32, 12, 6), "lines": (12, 6, 4)}  # of dust moments 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Equally spaced nodes from `low` to at least `high`, one more at each end for the cubic."""
-
-    low: float
-    high: float
-    step: float
-
-    @property
-    def cells(self) -> int:
-        """Number of intervals between low and high."""
-        return max(1, math.ceil((self.high - self.low) / self.step - 1e-9))
-
-    @property
-    def nodes(self) -> np.ndarray:
-        """All nodes, shape (cells + 3,)."""
-        return self.low + self.step * np.arange(-1, self.cells + 2)
-
-    def locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """First of four nodes and their weights, shapes (n,) and (n, 4)."""
-        x = ((x - self.low) / self.step).clamp(0, self.cells)
-        cell = x.detach().floor().clamp(0, self.cells - 1)
-        return cell.long(), _cubic(x - cell)
 
 
 class Ssp(torch.nn.Module):
@@ -106,11 +68,13 @@ class Ssp(torch.nn.Module):
         self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
         self.wave, self.pixels = np.asarray(wave, float), len(wave)
         self.tables = {"continuum": continuum[inside], "lines": lines[inside]}
-        self.age = _axis(prior, "tage", STEP_AGE, SOFTENING)
-        self.tau = _axis(prior, "tau", STEP_TAU, 0.0)
+        self.age = axis_over(prior.columns["tage"], STEP_AGE, SOFTENING)
+        self.tau = axis_over(prior.columns["tau"], STEP_TAU, 0.0)
         self._keep("k", dust_curve)
         self._keep("metallicity", self.logzsol)
-        self._build()
+        basis, coefficients = composites(self.log_age, self.age, self.tau, self.tables)
+        self._keep("basis", basis)
+        self._keep("coefficients", coefficients)
 
     def flux(self, theta: Tensor, names: Sequence[str]) -> Tensor:
         """Spectra of a batch; differentiable.
@@ -233,22 +197,6 @@ class Ssp(torch.nn.Module):
         weights = [patch * (1 - right[:, None]), patch * right[:, None]]
         return torch.cat([bags, bags + n_patch], 1), torch.cat(weights, 1)
 
-    def _build(self) -> None:
-        """Basis and coefficients of continuum and lines, side by side."""
-        tage = np.maximum(np.exp(self.age.nodes) - SOFTENING, TAGE_MIN)
-        tage, tau = np.meshgrid(tage, np.exp(self.tau.nodes), indexing="ij")
-        weights = _aligned(delayed_tau_weights(self.log_age, tage.ravel(), tau.ravel()))
-        scale = _typical(weights, self.tables)
-        bases, coefficients = [], []
-        for name, ranks in RANKS.items():
-            table = _aligned(self.tables[name])
-            basis, projection = _basis(weights, table, scale, ranks)
-            bases.append(basis)
-            ssps = table[:, :, 0] @ projection
-            coefficients.append(torch.cat([weights @ one for one in ssps]))
-        self._keep("basis", torch.cat(bases))
-        self._keep("coefficients", torch.cat(coefficients, 1))
-
     def _keep(self, name: str, values: np.ndarray | Tensor) -> None:
         self.register_buffer(name, torch.as_tensor(values).float(), persistent=False)
 
@@ -270,50 +218,6 @@ def check_accuracy(path: str, accuracy: Mapping[str, float]) -> None:
                 f"{accuracy.get(name, 'not measured')}, allowed is {largest:.0e}: run "
                 "jobs/tabulate.py to the end, with the prior that the table is for."
             )
-
-
-def _aligned(array: np.ndarray) -> Tensor:
-    """A float64 copy in torch's own memory, where products give the same bits every time."""
-    return torch.tensor(array, dtype=torch.float64)
-
-
-def _typical(weights: Tensor, tables: dict[str, np.ndarray]) -> Tensor:
-    """Flux of each composite in each pixel (thinned), against which an error counts."""
-    full = _aligned(tables["continuum"][::3, :, 0] + tables["lines"][::3, :, 0])
-    return torch.stack([weights[::7] @ one for one in full])
-
-
-def _basis(
-    weights: Tensor, table: Tensor, full: Tensor, ranks: tuple[int, int, int]
-) -> tuple[Tensor, Tensor]:
-    """Leading directions of composites, each pixel counted against the whole composite's flux.
-
-    Returns:
-        Basis of the three moments, shape (sum of ranks, pixels), and the projection that turns
-        moment 0 into coefficients, shape (pixels, ranks[0]).
-    """
-    moments = [
-        torch.stack([weights[::7] @ one for one in table[::3, :, m]]).flatten(0, 1)
-        for m in range(3)
-    ]
-    full = full.flatten(0, 1)
-    level = full.mean(1, keepdim=True)
-    pixel = (full / level).median(0).values
-    scaled = moments[0] / level / pixel
-    vectors = torch.linalg.eigh(scaled.T @ scaled).eigenvectors.flip(1)[:, : ranks[0]]
-    projection = vectors / pixel[:, None]
-    leading = moments[0] @ projection / level
-    rows = [vectors.T * pixel]
-    for moment, rank in zip(moments[1:], ranks[1:], strict=True):
-        rows.append(torch.linalg.lstsq(leading[:, :rank], moment / level, driver="gelsd").solution)
-    return torch.cat(rows), projection
-
-
-def _axis(prior: Prior, name: str, step: float, softening: float) -> Axis:
-    """Nodes in ln(value + softening) over the prior's range of a column."""
-    column = prior.columns[name]
-    low = max(column.low, TAGE_MIN) + softening
-    return Axis(math.log(low), math.log(column.high + softening), step)
 
 
 def _nodes_inside(logzsol: np.ndarray, prior: Prior) -> np.ndarray:
@@ -341,11 +245,3 @@ def _screen_exact(
     t = dust2[:, None]
     total = moments[:, 0] + t * (moments[:, 1] + t * moments[:, 2])
     return total * np.exp(-t * k) * 10 ** logmass[:, None]
-
-
-def _cubic(f: Tensor) -> Tensor:
-    """Weights of four equally spaced nodes at f in [0, 1] between the middle two (Catmull-Rom)."""
-    f2, f3 = f * f, f * f * f
-    return 0.5 * torch.stack(
-        [2 * f2 - f - f3, 2 - 5 * f2 + 3 * f3, f + 4 * f2 - 3 * f3, f3 - f2], -1
-    )

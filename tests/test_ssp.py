@@ -4,8 +4,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpcsbi.dust import dust_curve
 from hpcsbi.prior import Prior
-from hpcsbi.ssp import ARRAYS, Ssp, check_accuracy, delayed_tau_weights, dust_curve
+from hpcsbi.sfh import delayed_tau_weights
+from hpcsbi.ssp import ARRAYS, Ssp, check_accuracy
 from hpcsbi.store import open_complete
 from hpcsbi.tabulate import SHIPPED
 
