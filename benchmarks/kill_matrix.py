@@ -33,6 +33,7 @@ INPUTS = {
     "calibrate": ["flows", "training.zarr"],
     "ingest": [],
     "infer": ["flows", "spectra.zarr"],
+    "fit": ["flows", "spectra.zarr"],
 }
 PRODUCT = {
     "tabulate": "ssp.zarr",
@@ -42,6 +43,7 @@ PRODUCT = {
     "calibrate": "calibration.zarr",
     "ingest": "spectra.zarr",
     "infer": "catalogue.zarr",
+    "fit": "fits.zarr",
 }
 # Many small shards, so that there is a middle.
 SIZES = [
@@ -49,7 +51,8 @@ SIZES = [
     "augment.copies=20", "augment.validation=500", "augment.test=400", "augment.shard=4096",
     "train.steps=1500", "train.batch=128", "train.checkpoint=200", "flow.hidden=32",
     "flow.transforms=2", "calibrate.draws=1000", "calibrate.shard=10", "infer.draws=2000",
-    "infer.shard=10", "ingest.shard=10", "site.requeues=3",
+    "infer.shard=10", "ingest.shard=10", "fit.objects=8", "fit.catalogue=null", "fit.steps=400",
+    "fit.proposals=2000", "site.requeues=3",
 ]  # fmt: skip
 PATIENCE = 300
 

@@ -1,12 +1,12 @@
 """The certificate on a short flow, on flows spoiled on purpose, and on data no model can make."""
 
-import copy
 import warnings
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from negative_controls import spoiled
 from scipy import stats
 
 from hpcsbi.artifacts import load_posterior
@@ -60,18 +60,6 @@ def plain(flow):
 def rescued(flow):
     posterior, _, flux, ivar = flow
     return certified(posterior, flux, ivar)
-
-
-def spoiled(posterior, width=1.0, shift=0.0):
-    """The same flow with its base space squeezed or moved: a density of its own, and wrong."""
-    other = copy.copy(posterior)
-
-    def invert(z, context):
-        u, log_det = posterior.invert(width * z + shift, context)
-        return u, log_det + z.shape[-1] * np.log(width)
-
-    other.invert = invert
-    return other
 
 
 def test_rescue_saves_a_short_flow(plain, rescued):
