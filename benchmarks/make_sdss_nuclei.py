@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from hpcsbi.survey import Source, Spectra, Survey
+from hpcsbi.records import Spectra
+from hpcsbi.survey import Source, Survey
 
 OUT = Path(__file__).parents[1] / "hpcsbi" / "data" / "sdss_nuclei.fits.gz"
 BAD_BITS = (22, 23, 24, 25, 26)

@@ -15,6 +15,7 @@ from hpcsbi.cluster import Cluster, Failure, Serial
 from hpcsbi.files import write_atomically
 from hpcsbi.flags import Flag, counts, legend
 from hpcsbi.grid import Grid
+from hpcsbi.records import Spectra
 from hpcsbi.rest_frame import (
     CM_PER_MPC,
     LINE_GAP,
@@ -25,7 +26,7 @@ from hpcsbi.rest_frame import (
 )
 from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_store
-from hpcsbi.survey import Source, Spectra, Survey, UnreadableError
+from hpcsbi.survey import Source, Survey, UnreadableError
 
 __all__ = ["find_files", "ingest", "quality"]
 

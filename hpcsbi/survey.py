@@ -16,14 +16,14 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import pyarrow.parquet as parquet
 from astropy import units
 from astropy.io import fits
 
-__all__ = ["Source", "Spectra", "Survey", "UnreadableError"]
+from hpcsbi.column_files import COLUMN_FILES, COLUMNS, from_columns
+from hpcsbi.records import PER_ANGSTROM, USUAL, Spectra, factor, per_angstrom
 
-PER_ANGSTROM = units.erg / units.s / units.cm**2 / units.AA
-USUAL = "1e-17 erg/s/cm2/Angstrom"
+__all__ = ["Source", "Survey", "UnreadableError"]
+
 BLOCK = 64  # rows read at once: larger blocks leave the processor's caches
 TABLE = ("ID", "Z", "WAVE", "FLUX", "IVAR")
 # HDUs by which a file is known, and the one with a row for each spectrum.
@@ -62,45 +62,6 @@ class Source:
     def stem(self) -> str:
         """File name without its endings."""
         return Path(self.path).name.split(".fits")[0].removesuffix(".gz")
-
-
-@dataclass(frozen=True)
-class Spectra:
-    """Spectra as observed.
-
-    Arguments:
-        wave: pixel centres, Angstrom, shape (pixel,) or (rows, pixel).
-        flux, ivar: shape (rows, pixel), in `unit` and `unit`^-2; ivar 0 is the mask.
-        zred: redshift, NaN where there is none, shape (rows,).
-        id: name of each object.
-        unit: erg/s/cm2/A of one unit of flux.
-        ebv: Galactic E(B-V) as it is to be used, NaN where unknown, shape (rows,).
-        distance: luminosity distance, Mpc, NaN where not given, shape (rows,).
-        zwarn, other_class, bad_fiber: what the survey says against a row, bool, shape (rows,).
-    """
-
-    wave: np.ndarray
-    flux: np.ndarray
-    ivar: np.ndarray
-    zred: np.ndarray
-    id: Sequence[str]
-    unit: float
-    ebv: np.ndarray | None = None
-    distance: np.ndarray | None = None
-    zwarn: np.ndarray | None = None
-    other_class: np.ndarray | None = None
-    bad_fiber: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        fills = {"ebv": np.nan, "distance": np.nan}
-        for name in ("ebv", "distance", "zwarn", "other_class", "bad_fiber"):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, np.full(len(self.id), fills.get(name, False)))
-
-    def row(self, row: int) -> "Spectra":
-        """One row, as a record of its own."""
-        one = slice(row, row + 1)
-        return Spectra(**{k: v if k == "unit" else v[one] for k, v in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -187,7 +148,7 @@ class Survey:
         path = Path(source.path)
         if self.name == "table" and path.suffix in COLUMN_FILES:
             columns, unit = COLUMN_FILES[path.suffix](path, self.flux_unit)
-            yield lambda rows: _from_columns({k: v[rows] for k, v in columns.items()}, unit)
+            yield lambda rows: from_columns({k: v[rows] for k, v in columns.items()}, unit)
             return
         beside = _opened(Path(source.beside)) if source.beside else nullcontext()
         with _opened(path) as hdus, beside as redshifts:
@@ -206,32 +167,6 @@ class Survey:
             if isinstance(error, CUT):
                 text = f"not a whole file ({text}): fetch it again, or choose another survey"
             raise ValueError(f"{path}: survey={self.name}: {text}.") from error
-
-
-def per_angstrom(text: str, where: str) -> float:
-    """Erg/s/cm2/A of one unit, e.g. 1e-17 for "1e-17 erg/s/cm2/Angstrom".
-
-    Raises:
-        ValueError: no unit, or not a flux density per wavelength.
-    """
-    mend = f'write it as "{USUAL}" (Angstrom, not A, which is ampere)'
-    try:
-        return _unit(text).to(PER_ANGSTROM)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{where} is {text!r}, not a flux density per Angstrom: {mend}; F_nu must be "
-            "multiplied by c / wave^2 first"
-        ) from error
-
-
-def _unit(text: str) -> units.UnitBase:
-    if not str(text or "").strip():
-        raise ValueError("no unit")
-    with warnings.catch_warnings():  # several slashes are discouraged, and common
-        warnings.simplefilter("ignore", units.UnitsWarning)
-        return units.Unit(
-            str(text).strip().replace("/Ang", "/Angstrom").replace("stromstrom", "strom")
-        )
 
 
 def _opened(path: Path) -> fits.HDUList:
@@ -284,15 +219,9 @@ def _table_unit(table: fits.BinTableHDU) -> float:
     per_unit = units.Unit(1 / (unit * PER_ANGSTROM) ** 2)
     for name, right in {"WAVE": units.AA, "DISTANCE": units.Mpc, "IVAR": per_unit}.items():
         text = said.get(name)
-        if text and not np.isclose(_factor(text, right), 1, rtol=1e-6):
+        if text and not np.isclose(factor(text, right), 1, rtol=1e-6):
             raise ValueError(f"TUNIT of {name} is {text!r}: write it in {right}")
     return unit
-
-
-def _factor(text: str, unit: units.UnitBase) -> float:
-    """How many `unit` one of the named unit is, NaN where it is something else."""
-    named = _unit(text)
-    return named.to(unit) if named.is_equivalent(unit) else np.nan
 
 
 def _redrock_of(coadd: Path, redrocks: Mapping[str, Path]) -> str:
@@ -407,69 +336,12 @@ def _read_table(
     names = {name.lower(): name for name in table.names}
     columns = {key: table[name] for key, name in names.items() if key in COLUMNS}
     columns["zred"] = table[names["z"]]
-    return _from_columns(columns, _unit_of("table", hdus))
+    return from_columns(columns, _unit_of("table", hdus))
 
 
 READERS = {"sdss": _read_sdss, "desi": _read_desi, "manga": _read_manga, "table": _read_table}
-COLUMNS = ("id", "zred", "wave", "flux", "ivar", "ebv", "distance")
 
 
 def _column(table: Any, name: str, fill: Any) -> np.ndarray:
     """A column, or a constant where the table has none."""
     return np.asarray(table[name]) if name in table.names else np.full(len(table), fill)
-
-
-def _from_columns(columns: Mapping[str, np.ndarray], unit: float) -> Spectra:
-    flux = np.asarray(columns["flux"], dtype=float)
-    if flux.ndim != 2:
-        raise ValueError("FLUX is not one vector of equal length in each row: pad with ivar 0")
-    rest = {name: np.asarray(columns[name], dtype=float) for name in COLUMNS[1:] if name in columns}
-    names = [_text(value) for value in columns["id"]]
-    return Spectra(**{**rest, "flux": flux}, id=names, unit=unit)
-
-
-def _text(value: Any) -> str:
-    return (value.decode() if isinstance(value, bytes) else str(value)).strip()
-
-
-def _from_npz(path: Path, usual: str, count: bool = False) -> Any:
-    """Number of rows, or columns and unit, of arrays written by numpy.savez."""
-    with np.load(path, allow_pickle=False) as file:
-        _check_columns(file.files)
-        unit = per_angstrom(str(file["flux_unit"]) if "flux_unit" in file else usual, "flux_unit")
-        rows = len(file["zred"])
-        if count:
-            return rows
-        columns = {name: file[name] for name in COLUMNS if name in file}
-    if columns["wave"].ndim == 1:
-        columns["wave"] = np.broadcast_to(columns["wave"], columns["flux"].shape)
-    return columns, unit
-
-
-def _from_parquet(path: Path, usual: str, count: bool = False) -> Any:
-    """Number of rows, or columns and unit, of a Parquet table with lists in its rows."""
-    schema = parquet.read_schema(path)
-    _check_columns(schema.names)
-    unit = per_angstrom(
-        (schema.metadata or {}).get(b"flux_unit", usual.encode()).decode(), "flux_unit"
-    )
-    if count:
-        return parquet.read_metadata(path).num_rows
-    table = parquet.read_table(path, columns=[name for name in COLUMNS if name in schema.names])
-    vectors = {"wave", "flux", "ivar"}
-    columns = {
-        name: np.array(table[name].to_pylist(), dtype=float)
-        if name in vectors
-        else np.array(table[name].to_pylist())
-        for name in table.column_names
-    }
-    return columns, unit
-
-
-def _check_columns(names: Sequence[str]) -> None:
-    missing = [name for name in COLUMNS[:5] if name not in names]
-    if missing:
-        raise ValueError(f"holds {', '.join(names)}, but lacks {', '.join(missing)}")
-
-
-COLUMN_FILES = {".npz": _from_npz, ".parquet": _from_parquet}

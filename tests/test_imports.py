@@ -14,7 +14,9 @@ STAGES = {
 # What each edge may know of the others.
 EDGES = {
     "files": set(),
-    "survey": {"files"},
+    "records": set(),
+    "column_files": {"records"},
+    "survey": {"column_files", "records"},
     "site": set(),
     "slurm": set(),
     "deadline": {"slurm"},

@@ -12,7 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from survey_files import UNIT, continuum
 
-from hpcsbi.survey import Source, Survey, UnreadableError, per_angstrom
+from hpcsbi.records import per_angstrom
+from hpcsbi.survey import Source, Survey, UnreadableError
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
