@@ -4,7 +4,7 @@ from enum import IntFlag
 
 import numpy as np
 
-__all__ = ["MEANINGS", "NOT_INFERRED", "Flag", "counts", "legend", "names"]
+__all__ = ["MEANINGS", "NOT_INFERRED", "Flag", "bits", "counts", "legend", "names"]
 
 
 class Flag(IntFlag):
@@ -81,6 +81,11 @@ def names(value: int) -> list[str]:
         ['LOW_SN', 'NO_EBV']
     """
     return [flag.name for flag in MEANINGS if int(value) & flag]
+
+
+def bits(**marks: np.ndarray) -> np.ndarray:
+    """Flags from one bool array for each name, int32."""
+    return sum(mark.astype(np.int32) * int(Flag[name]) for name, mark in marks.items())
 
 
 def counts(flags: np.ndarray) -> dict[str, int]:

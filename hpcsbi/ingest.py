@@ -13,8 +13,9 @@ import numpy as np
 
 from hpcsbi.cluster import Cluster, Failure, Serial
 from hpcsbi.files import write_atomically
-from hpcsbi.flags import Flag, counts, legend
+from hpcsbi.flags import Flag, bits, counts, legend
 from hpcsbi.grid import Grid
+from hpcsbi.quality import quality
 from hpcsbi.records import Spectra
 from hpcsbi.rest_frame import (
     CM_PER_MPC,
@@ -28,11 +29,10 @@ from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_store
 from hpcsbi.survey import Source, Survey, UnreadableError
 
-__all__ = ["find_files", "ingest", "quality"]
+__all__ = ["find_files", "ingest"]
 
 LISTED = 1000  # more files than this are one checksum in the settings, not one each
 SCANNED = 64  # files in one piece of the header scan
-BREAK = ((3850.0, 4000.0), (4000.0, 4150.0))  # Angstrom: both sides of the 4000 Angstrom break
 FIRST_ZRED, LAST_ZRED, LOCAL_ZRED = 0.0, 20.0, 0.01
 
 
@@ -108,41 +108,6 @@ def find_files(files: str | Sequence[str]) -> list[Path]:
     if not plain and not found:
         raise ValueError("ingest.files is empty: name the survey's files, or a pattern.")
     return list(dict.fromkeys([*plain, *found]))
-
-
-def quality(
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    edges: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Valid pixels, signal to noise and flags of spectra on the grid.
-
-    Arguments:
-        flux, ivar: shape (rows, pixel); ivar 0 is the mask.
-        edges: pixel edges, Angstrom, shape (pixel + 1,).
-
-    Returns:
-        n_pixels int32, snr float32 (median over valid pixels, 0 where there are none), flags int32.
-    """
-    valid = ivar > 0
-    n_pixels = valid.sum(1)
-    ratio = np.where(valid, flux * np.sqrt(ivar), np.nan)
-    ratio[n_pixels == 0] = 0.0
-    snr = np.nanmedian(ratio, axis=1)
-    covered = [valid[:, (edges[1:] > low) & (edges[:-1] < high)].any(1) for low, high in BREAK]
-    flags = _bits(
-        NO_DATA=n_pixels < 20,
-        FEW_PIXELS=(n_pixels < 40) | (n_pixels < 0.25 * valid.shape[1]),
-        NEGATIVE_FLUX=(n_pixels > 0) & (snr <= 0),
-        LOW_SN=snr < 5,
-        COVERAGE=~(covered[0] & covered[1]),
-    )
-    return n_pixels.astype(np.int32), snr.astype(np.float32), flags
-
-
-def _bits(**marks: np.ndarray) -> np.ndarray:
-    """Flags from one bool array for each name, int32."""
-    return sum(mark.astype(np.int32) * int(Flag[name]) for name, mark in marks.items())
 
 
 def _scan(
@@ -328,7 +293,7 @@ def _survey_flags(spectra: Spectra) -> np.ndarray:
     """Flags that are seen before regridding only."""
     finite = np.isfinite(spectra.flux).any(1)
     near = (spectra.zred < LOCAL_ZRED) & ~(spectra.distance > 0)
-    return _bits(
+    return bits(
         ALL_MASKED=~(spectra.ivar > 0).any(1),
         NOT_FINITE=~finite,
         ZWARN=spectra.zwarn,

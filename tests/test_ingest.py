@@ -19,7 +19,7 @@ from hpcsbi.cluster import Serial
 from hpcsbi.dask_cluster import Local
 from hpcsbi.flags import Flag, names
 from hpcsbi.grid import Grid
-from hpcsbi.ingest import find_files, ingest, quality
+from hpcsbi.ingest import find_files, ingest
 from hpcsbi.rest_frame import CM_PER_MPC, LSUN, luminosity_distance_cm
 from hpcsbi.store import Mismatch, open_complete, open_store
 
@@ -347,18 +347,6 @@ def test_air_wavelengths_are_moved(tmp_path):
     ratio = air.read("flux")[0, good] / vacuum.read("flux")[0, good]
     shift = (1 - ratio) * (GRID.wave[good] * 1.05 - 3900)
     assert (shift > 1.0).all() and (shift < 2.9).all()
-
-
-def test_quality_of_a_half_masked_spectrum():
-    """Valid pixels and the median S/N are counted on what is not masked."""
-    ivar = np.ones((2, 138))
-    ivar[0, 69:], ivar[1, :] = 0, 4
-    flux = np.full((2, 138), 10.0)
-
-    n_pixels, snr, flags = quality(flux, ivar, GRID.edges)
-
-    assert n_pixels.tolist() == [69, 138] and snr.tolist() == [10, 20]
-    assert flags.tolist() == [0, 0]
 
 
 def test_shipped_nuclei_are_clean(tmp_path):
