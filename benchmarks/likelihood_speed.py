@@ -59,11 +59,12 @@ def main():
     generator = torch.Generator().manual_seed(0)
     flux, ivar, _ = FractionalNoise(FRACTION)(model, wave, None, generator)
 
-    kinds = {"fractional": FRACTION, "given": None}
+    kinds = {"fractional": {"fraction": FRACTION}, "given": {}}
     if "noise_floor" in prior.names:
-        kinds["survey"] = None
-    for kind, fraction in kinds.items():
-        likelihood = Likelihood(engine, prior.names, kind, fraction)
+        kinds |= {"survey": {}, "calibrated": {"calibration": 0.04}}
+    for name, options in kinds.items():
+        kind = "survey" if name == "calibrated" else name
+        likelihood = Likelihood(engine, prior.names, kind, **options)
         for where, batch in (("prior", 4096), ("near", 1), ("near", 1024), ("near", 4096)):
             rows = (theta if where == "prior" else near(theta[0], prior))[None, :batch]
 
@@ -77,7 +78,7 @@ def main():
 
             rates = [batch / cpu_seconds(function) for function in (value, gradient)]
             print(
-                f"{kind:10} {where:5} {batch:5}: {rates[0]:9.0f} values, {rates[1]:9.0f} "
+                f"{name:10} {where:5} {batch:5}: {rates[0]:9.0f} values, {rates[1]:9.0f} "
                 "gradients / s"
             )
     if "SPS_HOME" in os.environ:

@@ -89,6 +89,46 @@ def look_up(
             at += ranks[part]
 
 
+@compiled
+def _log_product(ratio: np.ndarray, product: np.ndarray) -> float:
+    """Sum of logarithms of a multiple of LANES numbers; `product` is room for LANES."""
+    product[:] = 1
+    for p in range(0, len(ratio), LANES):
+        for j in range(LANES):
+            product[j] *= ratio[p + j]
+    logs = 0.0
+    for j in range(LANES):
+        logs += math.log(product[j])
+    return logs
+
+
+@summed
+def _calibrated(design: np.ndarray, pull: np.ndarray, curves: np.ndarray) -> tuple[float, float]:
+    """What the amplitudes of the curves take from chi squared, and ln det of 1 + D D^T."""
+    orders = len(curves)
+    factor, solved = np.zeros((orders, orders)), np.empty(orders)
+    gain, log_det = 0.0, 0.0
+    for i in range(orders):
+        projected = np.float32(0)
+        for p in range(len(pull)):
+            projected += pull[p] * design[p] * curves[i, p]
+        rest = float(projected)
+        for j in range(i + 1):
+            product = np.float32(0)
+            for p in range(len(pull)):
+                product += design[p] * design[p] * curves[i, p] * curves[j, p]
+            left = float(product) + (1.0 if i == j else 0.0)
+            for k in range(j):
+                left -= factor[i, k] * factor[j, k]
+            factor[i, j] = math.sqrt(left) if i == j else left / factor[j, j]
+        for j in range(i):
+            rest -= factor[i, j] * solved[j]
+        solved[i] = rest / factor[i, i]
+        gain += solved[i] * solved[i]
+        log_det += 2 * math.log(factor[i, i])
+    return gain, log_det
+
+
 @summed
 def pulls(
     bare: np.ndarray,
@@ -99,6 +139,7 @@ def pulls(
     weight: np.ndarray,
     fraction: float,
     floor: np.ndarray,
+    curves: np.ndarray,
     chi2: np.ndarray,
     log_ratio: np.ndarray,
 ) -> None:
@@ -112,12 +153,15 @@ def pulls(
         seen, weight: observed flux over sigma and 1 / sigma, both 0 where masked, (pixels,).
         fraction: sigma over model flux; 0 for the quoted sigma.
         floor: noise floor as a fraction of the model flux, float32, shape (n,).
+        curves: by which the model may be off, times their standard deviations, float32, shape
+            (orders, pixels); their amplitudes are integrated out, see `Likelihood._calibrated`.
         chi2, log_ratio: filled, float32 and float64, shape (n,).
     """
     pixels = len(k)
     power, part = np.empty(pixels, np.int32), np.empty(pixels, np.float32)
     two, ratio = power.view(np.float32), np.empty(-(-pixels // LANES) * LANES, np.float32)
-    product = np.empty(LANES)
+    product, orders = np.empty(LANES), len(curves)
+    design, pull = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
     ratio[pixels:] = 1
     for i in range(len(mass)):
         scale, t, own = np.float32(mass[i]), dust2[i], floor[i]
@@ -135,21 +179,23 @@ def pulls(
             e = e * u + np.float32(0.5)
             e = (e * u + np.float32(1)) * u + np.float32(1)
             scaled = bare[i, p] * (scale * weight[p]) * (e * two[p])
-            pull = seen[p] - scaled
+            difference = seen[p] - scaled
             if fraction > 0:
                 wide = np.float32(fraction) * scaled
                 wide = wide * wide if weight[p] > 0 else np.float32(1)
             else:
                 wide = np.float32(1) + (own * scaled) * (own * scaled)
             ratio[p] = wide
-            total += pull * pull / wide
+            total += difference * difference / wide
+            if orders:
+                design[p], pull[p] = scaled, difference
         chi2[i] = total
-        for j in range(LANES):
-            product[j] = 1
-        for p in range(0, len(ratio), LANES):
-            for j in range(LANES):
-                product[j] *= ratio[p + j]
-        logs = 0.0
-        for j in range(LANES):
-            logs += math.log(product[j])
-        log_ratio[i] = logs
+        log_ratio[i] = _log_product(ratio, product)
+        if orders:
+            for p in range(pixels):
+                root = np.float32(1) / np.sqrt(ratio[p])
+                design[p] *= root
+                pull[p] *= root
+            gain, log_det = _calibrated(design, pull, curves)
+            chi2[i] -= gain
+            log_ratio[i] += log_det

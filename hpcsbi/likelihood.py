@@ -122,7 +122,7 @@ class Likelihood:
         objects, draws, n_theta = theta.shape
         known = torch.isfinite(theta).all(-1)
         theta = torch.where(known[..., None], theta, 1.0)  # the table cannot look up NaN
-        if self.curves is None and self.ssp.is_compiled(theta):
+        if self.ssp.is_compiled(theta):
             log_likelihood, chi2 = self._compiled(flux, ivar, theta)
         else:
             model = self.ssp.flux(theta.reshape(-1, n_theta), self.names)
@@ -140,13 +140,14 @@ class Likelihood:
         floor = self.floor(theta) if self.kind == "survey" else torch.zeros(objects, draws)
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt().float()
         seen = torch.where(ivar > 0, flux.float() * weight, 0.0)
+        curves = torch.empty(0, bare.shape[-1]) if self.curves is None else self.curves.float()
         chi2, log_ratio = torch.empty(objects, draws), torch.empty(objects, draws).double()
         for i in range(objects):
             rows = (bare, mass, column["dust2"], seen, weight, floor, chi2, log_ratio)
             bare_i, mass_i, dust2_i, seen_i, weight_i, floor_i, *out = (a[i].numpy() for a in rows)
             kernels.pulls(
                 bare_i, mass_i, dust2_i, self.ssp.k.numpy(), seen_i, weight_i,
-                self.fraction or 0.0, floor_i, *out,
+                self.fraction or 0.0, floor_i, curves.numpy(), *out,
             )  # fmt: skip
         return _log_likelihood(ivar, log_ratio, chi2), chi2
 

@@ -124,14 +124,16 @@ class Representation:
         """
         if self.ssp is None or not self.column:
             return torch.zeros_like(coordinates)
-        flat = coordinates.reshape(-1, len(self.names))
+        # Draws of one object together: neighbours on the table's grid are in the cache.
+        grouped = coordinates.transpose(0, -2)
+        flat = grouped.reshape(-1, len(self.names))
         theta = torch.where(self.tensors["log"] > 0, 10**flat, flat)
         theta = torch.where(self.free, 0.0, theta)
         y = self.ssp.bare(theta, self.names).clamp_min(1e-30).log()  # no dust, one solar mass
         design = self._symmetries()
         found = y @ torch.linalg.pinv(design).T
         anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), found.T, strict=False)))
-        return anchor.reshape(coordinates.shape)
+        return anchor.reshape(grouped.shape).transpose(0, -2)
 
     def _symmetries(self) -> torch.Tensor:
         """d ln flux / d (logmass, dust2), shape (pixels, number of shifted columns)."""

@@ -94,12 +94,15 @@ def test_agrees_with_prospector_on_the_same_spectra(engine, kind):
         assert found[i] == pytest.approx(lnlike_spec(model, observation), abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "calibrated"])
 def test_the_compiled_loop_is_the_written_one(engine, kind):
     """Without gradients a compiled loop does it: ln L and chi squared to 2e-3."""
     theta, flux, ivar = spectra(engine, SurveyNoise(snr=(3, 50)), 20, 11)
     theta[..., 0] -= torch.tensor([0.0, 1e-3, -1e-3, 3e-3, -3e-3])
-    one = likelihood(engine, kind)
+    if kind == "calibrated":
+        one = Likelihood(engine, SURVEY, "survey", calibration=0.04)
+    else:
+        one = likelihood(engine, kind)
     compiled, written = (one.evaluate(flux, ivar, rows) for rows in (theta, moving(theta)))
 
     near = written[0].detach() > written[0].detach()[:, :1] - 30
