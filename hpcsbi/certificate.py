@@ -6,6 +6,7 @@ weak, wider and then fitted proposals in the flow's base space are tried, until 
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -107,7 +108,7 @@ class _Weighted:
     def strong(self) -> bool:
         return bool(strong(self.ess, self.pareto_k))
 
-    @property
+    @cached_property
     def numbers(self) -> dict[str, float]:
         """Values of COLUMNS."""
         evidence, error = log_evidence(self.smoothed)
