@@ -31,6 +31,7 @@ from hpcsbi.store import Array as StoreArray
 from hpcsbi.store import Mismatch, create, open_complete, open_store
 
 GOOD = 12
+SMOOTH = "object 5"
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +88,19 @@ def yardstick(run):
     return fitted(run, "fits.zarr")
 
 
+@pytest.fixture(scope="module")
+def smooth(run):
+    """Draws of a spectrum with one broad mode, on which any sound sampler ends soon."""
+    store = fitted(run, "smooth.zarr", objects=[SMOOTH])
+    assert store.read("converged").all()
+    return store.read("samples")[0]
+
+
 def distance(a, b, prior):
     """Wasserstein distance of two sets of draws in sd of the first, each coordinate."""
     a, b = (prior.coordinates(one.astype(float)) for one in (a, b))
-    levels = np.linspace(0.005, 0.995, 199)
-    gap = abs(np.quantile(a, levels, axis=0) - np.quantile(b, levels, axis=0)).mean(0)
-    return gap / a.std(0)
+    far = [stats.wasserstein_distance(*pair) for pair in zip(a.T, b.T, strict=True)]
+    return np.array(far) / a.std(0)
 
 
 def test_chains_converge(yardstick):
@@ -102,10 +110,8 @@ def test_chains_converge(yardstick):
     assert (steps[:, None] >= 50 * tau).all() and (yardstick.read("rhat") < 1.01).all()
     assert yardstick.read("ess") == pytest.approx(64 * steps[:, None] / tau, rel=1e-5)
     samples, quantiles = yardstick.read("samples"), yardstick.read("quantiles")
-    sd = samples.std(1)
-    own = np.quantile(samples, list(QUANTILES.values()), axis=1)
-    near = abs(own.swapaxes(0, 1) - quantiles) < 0.25 * sd[:, None]
-    assert near[:, 1:4].all()  # the outer two lie in tails that few of the kept draws reach
+    below = (samples[:, None] < quantiles[:, :, None]).mean(2)
+    assert abs(below - np.array(list(QUANTILES.values()))[:, None]).max() < 0.06
     assert np.isfinite(yardstick.read("log_prob")).all()
 
 
@@ -119,7 +125,7 @@ def test_flow_is_compared_with_the_chain(run, yardstick):
     assert reweighted.mean() < flow.mean()
     prior = load_posterior(run[0] / "flow").prior
     own = [distance(read["samples"][i], read["flow_samples"][i], prior) for i in range(2)]
-    assert flow == pytest.approx(np.array(own), abs=0.08)
+    np.testing.assert_allclose(flow, own, rtol=0.1, atol=0.1)  # of fewer draws than fit's
     assert (read["weights_ess"][:, 1] >= FEWEST).all() and np.isnan(read["pareto_k"][:, 2]).all()
     assert (read["n_weights"][:, 0] == 2000).all()
 
@@ -149,13 +155,13 @@ def test_costs_are_told_apart(run, yardstick):
 
 
 @pytest.mark.parametrize("start", ["prior", "optimiser"])
-def test_flow_does_not_decide(run, yardstick, start):
+def test_flow_does_not_decide(run, smooth, start):
     """A chain that never saw the flow gives the same posterior."""
-    other = fitted(run, f"{start}.zarr", start=start, objects=1, steps=6000)
+    other = fitted(run, f"{start}.zarr", start=start, objects=[SMOOTH], steps=6000)
     prior = load_posterior(run[0] / "flow").prior
 
-    assert other.read("rhat").max() < 1.1 and other.read("ess").min() > 1000
-    assert distance(yardstick.read("samples")[0], other.read("samples")[0], prior).max() < 0.15
+    assert other.read("converged").all()
+    assert distance(smooth, other.read("samples")[0], prior).max() < 0.15
 
 
 def test_ranks_of_truths_are_uniform(run):
@@ -317,11 +323,13 @@ def test_wrong_input_is_named(run, yardstick):
         fitted(run, "wrong.zarr", proposals=10)
 
 
-def test_independent_sampler_agrees(run, yardstick):
+def test_independent_sampler_agrees(run, smooth):
     """Nested sampling by nautilus, on the same likelihood, gives the same quantiles."""
     posterior = load_posterior(run[0] / "flow")
     spectra = open_complete(run[0] / "spectra.zarr", "ingest")
-    flux, ivar = (torch.from_numpy(spectra.read(name, slice(0, 1))) for name in ("flux", "ivar"))
+    row = int(SMOOTH.split()[1])
+    rows = slice(row, row + 1)
+    flux, ivar = (torch.from_numpy(spectra.read(name, rows)) for name in ("flux", "ivar"))
     likelihood = posterior.likelihood
     prior = posterior.prior
 
@@ -338,4 +346,4 @@ def test_independent_sampler_agrees(run, yardstick):
     u = sampler.posterior(equal_weight=True)[0]
     theta = prior.theta(prior.low + (prior.high - prior.low) * u)
 
-    assert distance(yardstick.read("samples")[0], theta, prior).max() < 0.15
+    assert distance(smooth, theta, prior).max() < 0.15
