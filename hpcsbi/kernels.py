@@ -154,7 +154,7 @@ def pulls(
         fraction: sigma over model flux; 0 for the quoted sigma.
         floor: noise floor as a fraction of the model flux, float32, shape (n,).
         curves: by which the model may be off, times their standard deviations, float32, shape
-            (orders, pixels); their amplitudes are integrated out, see `Likelihood._calibrated`.
+            (orders, pixels); their amplitudes are integrated out, see `Likelihood.of_model`.
         chi2, log_ratio: filled, float32 and float64, shape (n,).
     """
     pixels = len(k)

@@ -95,22 +95,29 @@ class Likelihood:
             model: model flux, shape (objects, draws, pixels).
             floor: noise floor as a fraction of the model flux, shape (objects, draws).
         """
-        valid = (ivar > 0)[:, None]
-        weight = torch.where(ivar > 0, ivar, 0.0).sqrt()[:, None].to(model.dtype)
-        seen = torch.where(valid, flux[:, None].to(model.dtype) * weight, 0.0)
-        scaled = model * weight
-        pull = seen - scaled
-        if self.kind == "given":
-            log_ratio = 0.0
-        else:
-            ratio = self._variance_ratio(scaled, valid, floor)
-            log_ratio = ratio.log().sum(-1).double()
-            pull, scaled = pull * ratio.rsqrt(), scaled * ratio.rsqrt()
+        pull, scaled, log_ratio = self._over_sigma(flux, ivar, model, floor)
         chi2 = (pull**2).sum(-1)
         if self.curves is not None:
-            gain, log_det = self._calibrated(pull, scaled)
-            chi2, log_ratio = chi2 - gain.to(chi2.dtype), log_ratio + log_det
+            projected, factor = self._normal_equations(pull, scaled)
+            # Woodbury's identity with the covariance 1 + D^T D of the pulls, D = curves * scaled.
+            solved = torch.linalg.solve_triangular(factor, projected[..., None], upper=False)
+            chi2 = chi2 - (solved[..., 0] ** 2).sum(-1).to(chi2.dtype)
+            log_ratio = log_ratio + 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return _log_likelihood(ivar, log_ratio, chi2), chi2
+
+    def expected(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
+        """Model spectra, each times its most probable calibration error, (objects, draws, pixels).
+
+        Arguments:
+            flux, ivar, theta: see `__call__`; theta finite.
+        """
+        model = self.ssp.flux(theta.flatten(0, 1), self.names).unflatten(0, theta.shape[:2])
+        if self.curves is None:
+            return model
+        pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        projected, factor = self._normal_equations(pull, scaled)
+        amplitudes = torch.cholesky_solve(projected[..., None], factor)[..., 0].to(model.dtype)
+        return model * (1 + amplitudes @ self.curves.to(model.dtype))
 
     def floor(self, theta: Tensor) -> Tensor:
         """Noise floor of draws, zero where theta has none, shape (...)."""
@@ -151,10 +158,22 @@ class Likelihood:
             )  # fmt: skip
         return _log_likelihood(ivar, log_ratio, chi2), chi2
 
-    def _calibrated(self, pull: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
-        """What integrating over the amplitudes takes from chi squared and adds to ln det C.
+    def _over_sigma(
+        self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Residual and model over sigma, 0 where masked, and the sum of ln(variance / quoted)."""
+        valid = (ivar > 0)[:, None]
+        weight = torch.where(ivar > 0, ivar, 0.0).sqrt()[:, None].to(model.dtype)
+        seen = torch.where(valid, flux[:, None].to(model.dtype) * weight, 0.0)
+        scaled = model * weight
+        pull = seen - scaled
+        if self.kind == "given":
+            return pull, scaled, 0.0
+        ratio = self._variance_ratio(scaled, valid, floor)
+        return pull * ratio.rsqrt(), scaled * ratio.rsqrt(), ratio.log().sum(-1).double()
 
-        Woodbury's identity with the covariance 1 + D^T D of the pulls, D = curves * model / sigma.
+    def _normal_equations(self, pull: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the amplitudes, in their standard deviations: right side and Cholesky factor, float64.
 
         Arguments:
             pull, scaled: residual and model over sigma, shape (objects, draws, pixels).
@@ -165,10 +184,7 @@ class Likelihood:
         projected = ((pull * scaled) @ curves.T).double()
         precision = ((scaled**2) @ pairs.T).double().unflatten(-1, (orders, orders))
         precision = precision + torch.eye(orders, dtype=torch.float64, device=pull.device)
-        factor = torch.linalg.cholesky_ex(precision).L
-        solved = torch.linalg.solve_triangular(factor, projected[..., None], upper=False)
-        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return (solved[..., 0] ** 2).sum(-1), log_det
+        return projected, torch.linalg.cholesky_ex(precision).L
 
     def _variance_ratio(self, scaled: Tensor, valid: Tensor, floor: Tensor) -> Tensor:
         """Variance over the quoted variance, 1 where masked; `scaled` is model / quoted sigma."""

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from hpcsbi import plots, portraits
 from hpcsbi.diagnostics import rank_fractions
+from hpcsbi.likelihood import Likelihood
 from hpcsbi.prior import Prior
-from hpcsbi.ssp import Ssp
 
 __all__ = [
     "calibration_pictures",
@@ -105,25 +105,23 @@ def corner_picture(
 
 
 def fit_picture(
-    engine: Ssp, prior: Prior, draws: np.ndarray, wave: np.ndarray, *observed: np.ndarray
+    likelihood: Likelihood, draws: np.ndarray, flux: np.ndarray, ivar: np.ndarray
 ) -> tuple[str, float]:
-    """The observed spectrum under the spectra of posterior draws.
+    """The observed spectrum under what posterior draws expect of it, calibration error included.
 
     Arguments:
-        engine: makes spectra of draws.
-        prior, draws: the posterior, own units, shape (n, n_theta).
-        wave: Angstrom, shape (pixel,).
-        observed: flux and ivar, shape (pixel,).
+        likelihood: makes spectra of draws.
+        draws: the posterior, own units, shape (n, n_theta).
+        flux, ivar: the spectrum, shape (pixel,).
 
     Returns:
         The picture, and the median noise floor that its residuals include.
     """
+    theta, *observed = (torch.as_tensor(array[None]) for array in (draws, flux, ivar))
     with torch.no_grad():
-        model = engine.flux(torch.as_tensor(draws), prior.names).numpy()
-    floor = 0.0
-    if "noise_floor" in prior.names:
-        floor = float(np.median(draws[:, prior.names.index("noise_floor")]))
-    return picture(portraits.spectrum_fit(wave, *observed, model, floor)), floor
+        model = likelihood.expected(*observed, theta)[0].numpy()
+    floor = float(likelihood.floor(theta).median())
+    return picture(portraits.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)), floor
 
 
 def prior_among(settings: Mapping) -> Prior | None:

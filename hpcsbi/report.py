@@ -9,6 +9,7 @@ import torch
 from hpcsbi import __version__, fitted, page, plots, tables
 from hpcsbi.artifacts import load_engine
 from hpcsbi.files import read_notes, write_atomically
+from hpcsbi.likelihood import Likelihood, of_simulator
 from hpcsbi.prior import Prior
 from hpcsbi.sources import (
     draws_of,
@@ -20,12 +21,12 @@ from hpcsbi.sources import (
     read_some,
     weights_of,
 )
-from hpcsbi.ssp import Ssp
 from hpcsbi.store import Damaged, Incomplete, Store
 
 __all__ = ["report"]
 
 TABLE, OBJECTS, DRAWS = 20, 6, 200  # rows of the table, objects drawn, draws of each
+CALIBRATED = ", each times the smooth calibration error that suits it best"
 PERCENTILES = ("p16", "p50", "p84")
 RATE, COST = ("stage", "rows", "worker_seconds"), ("stage", "cpu_seconds", "wall_seconds")
 
@@ -199,13 +200,13 @@ def _objects(
 ) -> list[dict]:
     """Figures of the first objects that have draws."""
     prior = prior_of(store)
-    engine = _engine(table, prior)
+    likelihood = _likelihood(store, table, prior)
     objects = []
     for row in rows[:OBJECTS]:
         draws = draws_of(store, row)
         second = draws_of(other, row) if other is not None and "samples" in other.group else None
-        one = {"title": _title(store, row), "spectrum": "", "floor": "", "legend": ""}
-        one["certificate"] = _certificate(store, row)
+        one = dict.fromkeys(("spectrum", "calibration", "floor", "legend"), "")
+        one |= {"title": _title(store, row), "certificate": _certificate(store, row)}
         if second is not None and len(second):
             theirs = prior_of(other)
             difference = tables.prior_difference(prior, theirs)
@@ -213,12 +214,12 @@ def _objects(
             one["corner"] = page.corner_picture(prior, draws, (theirs, second))
         else:
             one["corner"] = page.corner_picture(prior, draws)
-        if engine is not None:
+        if likelihood is not None:
             observed = (spectra.read(name, np.array([row]))[0] for name in ("flux", "ivar"))
-            one["spectrum"], floor = page.fit_picture(
-                engine, prior, draws[:DRAWS], spectra.read("wave"), *observed
-            )
+            one["spectrum"], floor = page.fit_picture(likelihood, draws[:DRAWS], *observed)
             one["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
+            if likelihood.curves is not None:
+                one["calibration"] = CALIBRATED
         objects.append(one)
     return objects
 
@@ -243,11 +244,13 @@ def _certificate(store: Store, row: int) -> str:
     )
 
 
-def _engine(table: Path, prior: Prior) -> Ssp | None:
+def _likelihood(store: Store, table: Path, prior: Prior) -> Likelihood | None:
+    """That of a catalogue's flow; None without its table."""
     try:
-        return load_engine(table, prior)
+        engine = load_engine(table, prior)
     except (FileNotFoundError, Damaged, Incomplete):
         return None
+    return of_simulator(engine, prior.names, store.settings["flow"]["training"]["noise"])
 
 
 def _fits(store: Store | None, notes: list[str], weights: dict, flow: Path, costs: Path) -> dict:

@@ -203,6 +203,26 @@ def test_the_truth_fits_only_with_its_calibration(engine):
     assert share[0.0] > 2
 
 
+def test_expected_spectra_follow_the_calibration(engine):
+    """Where noise is low they are the tilted spectrum, however masked; else the model itself."""
+    theta = torch.from_numpy(tiny.prior(survey=True).sample(20, np.random.default_rng(3))).float()
+    theta[:, SURVEY.index("noise_floor")] = 1e-4
+    model = engine.flux(theta, SURVEY)
+    amplitudes = 0.05 * torch.randn(20, 3, generator=torch.Generator().manual_seed(3))
+    flux = model * (1 + amplitudes @ response_curves(WAVE))
+    ivar = (1000 / model) ** 2
+    ivar[:, 40:60] = 0
+
+    def off(likelihood, ivar):
+        expected = likelihood.expected(flux, ivar, theta[:, None])[:, 0]
+        return abs(expected / flux - 1).amax(1)
+
+    tilted = Likelihood(engine, SURVEY, "survey", calibration=0.05)
+    assert off(tilted, ivar).max() < 1e-3
+    assert torch.equal(off(tilted, 0 * ivar), abs(model / flux - 1).amax(1))
+    assert off(Likelihood(engine, SURVEY, "survey"), ivar).median() > 0.05
+
+
 def test_masked_pixels_do_not_count(engine):
     """Not a number under ivar = 0 changes nothing, and an empty spectrum has ln L = 0."""
     theta, flux, ivar = spectra(engine, SurveyNoise(snr=(20, 60)), 6, 5)

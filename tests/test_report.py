@@ -13,6 +13,7 @@ from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
 from hpcsbi.files import save_weights
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
+from hpcsbi.noise import SurveyNoise
 from hpcsbi.prior import Prior
 from hpcsbi.report import report
 from hpcsbi.store import Array, create
@@ -124,7 +125,9 @@ def catalogue(path, prior, rng, ids=IDS):
         quantiles = np.nanquantile(draws[:-1, :, i], [0.16, 0.5, 0.84], axis=1)
         for suffix, values in zip(("p16", "p50", "p84"), quantiles, strict=True):
             arrays[f"{name}_{suffix}"] = np.append(values, np.nan).astype("float32")
-    settings = {"flow": {"training": {"simulations": {"prior": prior.settings()}}}}
+    noise = SurveyNoise(calibration=0.04).settings()
+    simulated = {"prior": prior.settings()}
+    settings = {"flow": {"training": {"simulations": simulated, "noise": noise}}}
     filled(path, arrays, settings, notice="")
 
 
@@ -210,6 +213,7 @@ def test_everything_is_on_the_page(run):
     for text in ("NOT FOR SCIENCE", "PASSED", "ZWARN", "NO_POSTERIOR", "1.5 min", "spec-2"):
         assert text in page, text
     assert "1 of 60 rows failed" in page
+    assert "smooth calibration error that suits it best. Residuals" in page
     assert "tage from 0.01 to 13 (here 0.01 to 4), without noise_floor" in page
     assert "1 lines of costs.jsonl are cut short" in page
     assert len(page) < 5e6
