@@ -56,7 +56,7 @@ SIZES = [
     "augment.copies=20", "augment.validation=500", "augment.test=400", "augment.shard=4096",
     "train.steps=1500", "train.batch=128", "train.checkpoint=200", "flow.hidden=32",
     "flow.transforms=2", "calibrate.draws=1000", "calibrate.shard=10", "infer.draws=2000",
-    "infer.shard=10", "ingest.shard=10", "fit.objects=8", "fit.catalogue=null", "fit.steps=400",
+    "infer.shard=10", "ingest.shard=10", "fit.objects=20", "fit.catalogue=null", "fit.steps=100",
     "fit.proposals=2000", "site.requeues=3",
 ]  # fmt: skip
 PATIENCE = 300
