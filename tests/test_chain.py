@@ -50,7 +50,7 @@ def run(target, settings, walkers=64, seed=0):
 def test_moments_of_a_normal_posterior(moves, covariance):
     """Means, widths and correlation within four standard errors, from the prior or beside it."""
     space = Probit(tiny.prior()) if moves == "mixed" else Box(tiny.prior())
-    chain = run(gaussian(space, covariance), Settings(moves, [50, 100], 6000, True, 100))
+    chain = run(gaussian(space, covariance), Settings(moves, [50, 100], 20000, True, 100))
     found = diagnose(chain)
     draws = chain.past.reshape(-1, 5)
 
