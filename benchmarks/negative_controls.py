@@ -44,9 +44,14 @@ def spoiled(posterior, width=1.0, shift=0.0):
     """The same flow with its base space squeezed or moved: a density of its own, and wrong."""
     other = copy.copy(posterior)
 
-    def invert(z, context):
-        u, log_det = posterior.invert(width * z + shift, context)
-        return u, log_det + z.shape[-1] * np.log(width)
+    def invert(context):
+        to_flow = posterior.invert(context)
+
+        def mapped(z):
+            u, log_det = to_flow(width * z + shift)
+            return u, log_det + z.shape[-1] * np.log(width)
+
+        return mapped
 
     other.invert = invert
     return other

@@ -31,7 +31,7 @@ def main() -> None:
         z, context = torch.randn(DRAWS, OBJECTS, n_theta), torch.randn(OBJECTS, n_context)
         inverse = network.inverse()
         with torch.no_grad():
-            ours = cpu_milliseconds(lambda z=z, c=context, f=inverse: f(z, c))
+            ours = cpu_milliseconds(lambda z=z, c=context, f=inverse: f(c)(z))
             library = cpu_milliseconds(
                 lambda z=z, c=context, n=network: n.maf(c).transform.inv.call_and_ladj(z)
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hpcsbi.sampler import Inverse
+from hpcsbi.sampler import Inverse, Map
 
 __all__ = ["Flow", "build_network"]
 
@@ -59,7 +59,7 @@ class _ZukoMaf(torch.nn.Module):
         return self.maf(context).log_prob(u)
 
     def inverse(self) -> Inverse:
-        """The map from base draws and context to u and log |du / dz|, with the weights of now."""
+        """Gives, for a context, the map from base draws, with the weights of now: see `Inverse`."""
         return Inverse(self.maf)
 
 
@@ -80,8 +80,9 @@ class _SbiMaf(torch.nn.Module):
     def log_prob(self, u: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         return self.maf.log_prob(u, context)
 
-    def inverse(self) -> Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        return self._invert
+    def inverse(self) -> Callable[[torch.Tensor], Map]:
+        """See `_ZukoMaf.inverse`."""
+        return lambda context: lambda z: self._invert(z, context)
 
     def _invert(self, z: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         shape = z.shape

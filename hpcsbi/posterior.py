@@ -13,6 +13,7 @@ from hpcsbi.flow import Flow, build_network
 from hpcsbi.grid import Grid
 from hpcsbi.likelihood import Likelihood, of_simulator
 from hpcsbi.prior import Prior
+from hpcsbi.sampler import Map
 from hpcsbi.ssp import Ssp
 
 __all__ = ["Draws", "Posterior"]
@@ -146,7 +147,7 @@ class Posterior:
             if not len(todo):
                 break
             z = torch.stack([torch.randn(n, n_theta, generator=generators[i]) for i in todo], 1)
-            new, log_jacobian = self._transform(z, context[todo], shift[todo])
+            new, log_jacobian = self._transform(z, self.invert(context[todo]), shift[todo])
             log_q = (_log_normal(z) - log_jacobian).T.numpy()
             limit = None if zred is None else zred[todo, None]
             inside = self.prior.support(new, limit) & np.isfinite(log_q)
@@ -181,20 +182,21 @@ class Posterior:
     ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """`transform` of some spectra as a function of z, which looks at the spectra once."""
         context, shift = self._context(flux, ivar)
+        to_flow = self.invert(context)
 
         @torch.no_grad()
         def mapped(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
-            theta, log_jacobian = self._transform(base, context, shift)
+            theta, log_jacobian = self._transform(base, to_flow, shift)
             return theta, log_jacobian.T.numpy()
 
         return mapped
 
     def _transform(
-        self, z: torch.Tensor, context: torch.Tensor, shift: torch.Tensor
+        self, z: torch.Tensor, to_flow: Map, shift: torch.Tensor
     ) -> tuple[np.ndarray, torch.Tensor]:
         """Theta, object first, and log |d coordinates / d z| of base draws z, its shape."""
-        u, log_det = self.invert(z, context)
+        u, log_det = to_flow(z)
         coordinates, log_det_box = self.representation.from_flow(u, shift)
         theta = self.prior.theta(coordinates.movedim(0, 1).numpy()).astype(np.float32)
         # Columns that cannot leave the box may round out of it: 0.4 is above 0.4 in float32.

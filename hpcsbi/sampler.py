@@ -6,17 +6,23 @@ every dimension. The context enters once for each spectrum, not once for each dr
 """
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import torch
 
-__all__ = ["Inverse"]
+from hpcsbi.flow_kernel import ROWS, invert
 
-ROWS = 4096  # draws worked on at once: they stay in the cache
-LOG_SLOPE = math.log(1e-3)  # of zuko's MonotonicAffineTransform
+__all__ = ["Inverse", "Map"]
+
+Map = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+LOG_SLOPE = np.float32(math.log(1e-3))  # of zuko's MonotonicAffineTransform
 
 
 class Inverse:
     """Inverse of a trained `zuko.flows.MAF` with two hidden layers; the same numbers.
+
+    A spectrum's numbers have the same bits alone and among others.
 
     Arguments:
         maf: the flow; its weights are copied.
@@ -24,33 +30,38 @@ class Inverse:
 
     def __init__(self, maf: torch.nn.Module) -> None:
         self.steps = [_Step(transform) for transform in reversed(list(maf.transform.transforms))]
+        self.order = np.stack([step.order for step in self.steps])
+        weights, ends = (
+            zip(*(getattr(step, name) for step in self.steps), strict=True)
+            for name in ("weights", "ends")
+        )
+        self.weights, self.ends = tuple(map(np.stack, weights)), tuple(map(np.stack, ends))
 
-    def __call__(self, z: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map base draws to the flow's space.
+    def __call__(self, context: torch.Tensor) -> Map:
+        """The map of some spectra from base draws to the flow's space.
 
         Arguments:
-            z: base draws, shape (n, objects, n_theta).
             context: shape (objects, n_context).
 
         Returns:
-            u and log |du / dz|, shapes of z and z[..., 0].
+            function of base draws z, shape (n, objects, n_theta), to u and log |du / dz|, shapes
+            of z and z[..., 0].
         """
-        objects = max(ROWS // len(z), 1)
-        parts = [
-            self._invert(some, seen)
-            for some, seen in zip(z.split(objects, 1), context.split(objects), strict=True)
-        ]
-        u, log_det = zip(*parts, strict=True)
-        return torch.cat(u, 1), torch.cat(log_det, 1)
+        given = zip(*(step.given(context.numpy()) for step in self.steps), strict=True)
+        given = [np.stack(layer, 1) for layer in given]
 
-    def _invert(self, z: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        n, objects, n_theta = z.shape
-        # A row for each dimension, objects one after the other: every slice below is compact.
-        x = z.permute(2, 1, 0).reshape(n_theta, -1)
-        log_det = x.new_zeros(x.shape[1])
-        for step in self.steps:
-            x = step.invert(x, context, log_det)
-        return x.view(n_theta, objects, n).permute(2, 1, 0), log_det.view(objects, n).T
+        def mapped(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            base = z.numpy()
+            u, log_det = np.empty_like(base), np.empty(base.shape[:2], np.float32)
+            for i in range(len(context)):
+                own = tuple(layer[i] for layer in given)
+                invert(
+                    base[:, i], self.order, self.weights, own, self.ends, LOG_SLOPE, u[:, i],
+                    log_det[:, i],
+                )  # fmt: skip
+            return torch.from_numpy(u), torch.from_numpy(log_det)
+
+        return mapped
 
 
 class _Step:
@@ -58,54 +69,57 @@ class _Step:
 
     def __init__(self, transform: torch.nn.Module) -> None:
         first, _, second, _, last = transform.hyper
-        self.order = transform.order.argsort().tolist()
+        mask = [layer.mask.numpy() for layer in (first, second)]
+        self.order = transform.order.argsort().numpy()
         n_theta = len(self.order)
-        seen = first.mask[:, :n_theta] * (transform.order + 1)
-        level_1 = seen.amax(1)
-        level_2 = (second.mask * level_1).amax(1)
-        by_1, by_2 = level_1.argsort(stable=True), level_2.argsort(stable=True)
-        weight = (first.mask * first.weight)[by_1].detach()
-        self.inner = weight[:, :n_theta][:, self.order].contiguous()
-        self.outer = weight[:, n_theta:].T.contiguous()
-        self.bias_1, self.bias_2 = first.bias[by_1].detach(), second.bias[by_2, None].detach()
-        self.weight_2 = (second.mask * second.weight)[by_2][:, by_1].detach()
-        self.weight_3 = (last.mask * last.weight)[:, by_2].detach()
-        self.bias_3 = last.bias[:, None].detach()
-        levels = torch.arange(n_theta + 1)
-        self.ends_1 = torch.searchsorted(level_1[by_1].contiguous(), levels).tolist()
-        self.ends_2 = torch.searchsorted(level_2[by_2].contiguous(), levels).tolist()
+        # Level of a unit: how many dimensions must be known before it is.
+        level_1 = (mask[0][:, :n_theta] * (transform.order.numpy() + 1)).max(1)
+        level_2 = (mask[1] * level_1).max(1)
+        (by_1, ends_1), (by_2, ends_2) = (_grouped(one, n_theta) for one in (level_1, level_2))
+        self.ends = ends_1, ends_2
+        weight_1, bias_1 = _rows(_weight(first), by_1), _rows(_numpy(first.bias), by_1)
+        weight_2, bias_2 = _rows(_weight(second), by_2), _rows(_numpy(second.bias), by_2)
+        weight_2, weight_3 = _rows(weight_2.T, by_1).T, _rows(_weight(last).T, by_2).T
+        inner = weight_1[:, self.order]
+        self.weights = _tiled(inner, ROWS), _tiled(weight_2, ROWS), _tiled(weight_3, 2)
+        # In float64: in float32 the last bits would depend on the number of objects.
+        outer = weight_1[:, n_theta:], weight_2[:, : ends_1[0]], weight_3[:, : ends_2[0]]
+        self.outer = [weight.T.astype(np.float64) for weight in outer]
+        self.biases = bias_1, bias_2, _numpy(last.bias)
 
-    def invert(self, z: torch.Tensor, context: torch.Tensor, log_det: torch.Tensor) -> torch.Tensor:
-        """Invert (n_theta, objects * n) points; adds to `log_det` in place."""
-        columns, objects = z.shape[1], len(context)
-        draws = columns // objects
-        x, known = torch.empty_like(z), z.new_empty(len(self.order), columns)
-        # What the context alone decides is the same for all draws of an object.
-        own_1, own_2 = self.ends_1[1], self.ends_2[1]
-        given_1 = (context @ self.outer + self.bias_1).T
-        first_1 = given_1[:own_1].relu()
-        given_2 = self.weight_2[:, :own_1] @ first_1 + self.bias_2
-        first_2 = given_2[:own_2].relu()
-        given_3 = self.weight_3[:, :own_2] @ first_2 + self.bias_3
-        hidden_1 = z.new_empty(len(self.bias_1) - own_1, columns)
-        hidden_2 = z.new_empty(len(self.bias_2) - own_2, columns)
-        for place, column in enumerate(self.order):
-            phi = given_3[2 * column : 2 * column + 2, :, None]
-            if place:
-                old, new = self.ends_1[place], self.ends_1[place + 1]
-                fresh = hidden_1[old - own_1 : new - own_1]
-                torch.mm(self.inner[old:new, :place], known[:place], out=fresh)
-                fresh.view(new - old, objects, draws).add_(given_1[old:new, :, None]).relu_()
-                start, stop = self.ends_2[place], self.ends_2[place + 1]
-                second = hidden_2[start - own_2 : stop - own_2]
-                weight = self.weight_2[start:stop, own_1:new]
-                torch.mm(weight, hidden_1[: new - own_1], out=second)
-                second.view(stop - start, objects, draws).add_(given_2[start:stop, :, None]).relu_()
-                weight = self.weight_3[2 * column : 2 * column + 2, own_2:stop]
-                phi = phi + (weight @ hidden_2[: stop - own_2]).view(2, objects, draws)
-            mean, slope = phi
-            log_scale = slope / (1 + (slope / LOG_SLOPE).abs())
-            moved = (z[column].view(objects, draws) - mean) * (-log_scale).exp()
-            x[column] = known[place] = moved.flatten()
-            log_det.view(objects, draws).sub_(log_scale)
-        return x
+    def given(self, context: np.ndarray) -> list[np.ndarray]:
+        """What context and biases add to each layer, shapes (objects, units)."""
+        found, seen = [], context.astype(np.float64)
+        for weight, bias in zip(self.outer, self.biases, strict=True):
+            found.append(seen[:, : len(weight)] @ weight + bias)
+            seen = found[-1].clip(0)
+        return [layer.astype(np.float32) for layer in found]
+
+
+def _grouped(level: np.ndarray, n_theta: int) -> tuple[np.ndarray, np.ndarray]:
+    """Units of each level in turn, -1 for those that fill a group up, and where groups end."""
+    groups = []
+    for i in range(n_theta):
+        units = np.flatnonzero(level == i)
+        groups.append(np.pad(units, (0, -len(units) % ROWS), constant_values=-1))
+    return np.concatenate(groups), np.cumsum([len(group) for group in groups])
+
+
+def _rows(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Rows of an array, zeros for -1."""
+    rows = np.take(values, chosen, axis=0)
+    rows[chosen < 0] = 0
+    return rows
+
+
+def _tiled(weight: np.ndarray, rows: int) -> np.ndarray:
+    """Weights of some units at a time, shape (units / rows, inputs, rows)."""
+    return np.ascontiguousarray(weight.reshape(-1, rows, weight.shape[1]).swapaxes(1, 2))
+
+
+def _weight(layer: torch.nn.Module) -> np.ndarray:
+    return _numpy(layer.mask * layer.weight)
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().numpy()

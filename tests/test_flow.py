@@ -25,7 +25,7 @@ def test_inverse_agrees_with_the_density(network):
     generator = torch.Generator().manual_seed(0)
     z, context = (torch.randn(*s, generator=generator) for s in ((6, 5, 4), (5, 3)))
     with torch.no_grad():
-        u, log_det = built.inverse()(z, context)
+        u, log_det = built.inverse()(context)(z)
         base = torch.distributions.Normal(0, 1).log_prob(z).sum(-1)
         log_q = torch.stack([built.log_prob(draw, context) for draw in u])
 

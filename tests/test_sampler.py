@@ -19,12 +19,38 @@ def test_inverse_is_that_of_the_library(n_theta, hidden):
     context = torch.randn(3, 4, generator=generator)
 
     with torch.no_grad():
-        u, log_det = Inverse(network.maf)(z, context)
+        u, log_det = Inverse(network.maf)(context)(z)
         expected, expected_log_det = network.maf(context).transform.inv.call_and_ladj(z)
 
     scale = expected.abs().clamp_min(1)
     assert ((u - expected).abs() / scale).max() < 1e-5
     assert (log_det - expected_log_det).abs().max() < 1e-4
+
+
+def test_a_spectrum_keeps_its_bits():
+    """Alone or among others, with more draws or fewer, a draw is the same to the last bit."""
+    network = build_network(Flow(), 5, 28, seed=2)
+    generator = torch.Generator().manual_seed(2)
+    z, context = (torch.randn(*s, generator=generator) for s in ((150, 7, 5), (7, 28)))
+    inverse = network.inverse()
+    u, log_det = inverse(context)(z)
+
+    for some in (slice(0, 150), slice(30, 131)):
+        one = slice(4, 5)
+        alone, log_det_alone = inverse(context[one])(z[some, one])
+        assert torch.equal(alone, u[some, one])
+        assert torch.equal(log_det_alone, log_det[some, one])
+
+
+def test_what_is_not_finite_stays_with_its_draw():
+    """A base draw of NaN spoils its own row and no other."""
+    network = build_network(Flow(hidden=16), 5, 3, seed=3)
+    z, context = torch.zeros(70, 2, 5), torch.ones(2, 3)
+    z[66, 1, 0] = torch.nan
+    u, log_det = network.inverse()(context)(z)
+
+    spoiled = u.isnan().any(-1) | log_det.isnan()
+    assert spoiled[66, 1] and spoiled.sum() == 1
 
 
 def test_inverse_undoes_the_flow():
@@ -34,7 +60,7 @@ def test_inverse_undoes_the_flow():
     z, context = (torch.randn(*s, generator=generator) for s in ((20, 2, 5), (2, 3)))
 
     with torch.no_grad():
-        u, _ = Inverse(network.maf)(z, context)
+        u, _ = Inverse(network.maf)(context)(z)
         back = network.maf(context).transform(u)
 
     assert (back - z).abs().max() < 1e-4
