@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["look_up", "pulls"]
+__all__ = ["look_up", "project_log", "pulls"]
 
 LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
 LANES = 8  # products side by side: few logarithms, and none overflows
@@ -87,6 +87,39 @@ def look_up(
             for j in range(ranks[part]):
                 out[i, at + j] = factor * own[start + j]
             at += ranks[part]
+
+
+@summed
+def project_log(flux: np.ndarray, onto: np.ndarray, out: np.ndarray) -> None:
+    """ln of spectra projected on curves, `out = ln(flux) @ onto.T`.
+
+    Arguments:
+        flux: taken for 1e-30 where it is less, float32, shape (n, pixels).
+        onto: float32, shape (curves, pixels).
+        out: filled, float32, shape (n, curves).
+    """
+    half, mantissa = np.int32(0x3F3504F3), np.int32(0x7FFFFF)  # bits of sqrt(1/2); their place
+    logs = np.empty(flux.shape[1], np.float32)
+    positive = np.empty(flux.shape[1], np.float32)
+    bits = positive.view(np.int32)
+    for i in range(len(flux)):
+        for p in range(len(logs)):
+            positive[p] = max(flux[i, p], np.float32(1e-30))
+        for p in range(len(logs)):  # flux = 2^power m, m between sqrt(1/2) and sqrt(2)
+            place = bits[p] - half
+            m = np.int32((place & mantissa) + half).view(np.float32)
+            t = (m - np.float32(1)) / (m + np.float32(1))
+            q = t * t
+            series = q * np.float32(2 / 9) + np.float32(2 / 7)
+            series = q * series + np.float32(2 / 5)
+            series = q * series + np.float32(2 / 3)
+            power = np.float32(place >> np.int32(23))
+            logs[p] = power * np.float32(LN2) + (t + t + t * (q * series))
+        for c in range(len(onto)):
+            total = np.float32(0)
+            for p in range(len(logs)):
+                total += logs[p] * onto[c, p]
+            out[i, c] = total
 
 
 @compiled

@@ -15,8 +15,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 
+from hpcsbi import kernels
 from hpcsbi.prior import Prior
 from hpcsbi.projection import fit_reference, floor_estimate, project, reference_spectrum
 from hpcsbi.ssp import Ssp
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 LN10 = math.log(10)
+PART = 1024  # spectra whose anchor is worked on at once: they stay in the cache
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
 
 
@@ -129,11 +132,19 @@ class Representation:
         flat = grouped.reshape(-1, len(self.names))
         theta = torch.where(self.tensors["log"] > 0, 10**flat, flat)
         theta = torch.where(self.free, 0.0, theta)
-        y = self.ssp.bare(theta, self.names).clamp_min(1e-30).log()  # no dust, one solar mass
-        design = self._symmetries()
-        found = y @ torch.linalg.pinv(design).T
+        found = torch.cat([self._split_of_bare(part) for part in theta.split(PART)])
         anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), found.T, strict=False)))
         return anchor.reshape(grouped.shape).transpose(0, -2)
+
+    def _split_of_bare(self, theta: torch.Tensor) -> torch.Tensor:
+        """Amplitude and dust of dustless spectra of one solar mass, (n, shifted columns)."""
+        flux = self.ssp.dustless(theta, self.names)
+        inverse = torch.linalg.pinv(self._symmetries())
+        if not self.ssp.is_compiled(theta):
+            return flux.clamp_min(1e-30).log() @ inverse.T
+        found = np.empty((len(flux), len(inverse)), np.float32)
+        kernels.project_log(flux.numpy(), inverse.numpy(), found)
+        return torch.from_numpy(found)
 
     def _symmetries(self) -> torch.Tensor:
         """d ln flux / d (logmass, dust2), shape (pixels, number of shifted columns)."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from hpcsbi import kernels
 from hpcsbi.artifacts import load_engine
 from hpcsbi.noise import FractionalNoise, SurveyNoise
 from hpcsbi.pairs import fresh_pairs
@@ -187,6 +188,32 @@ def test_anchor_takes_the_width_out_of_mass(benches, kind):
     spreads = [(r.to_flow(coordinates, shift)[0][:, 0]).std() for r in (fixed, bare)]
 
     assert spreads[0] < 0.5 * spreads[1]
+
+
+@pytest.mark.parametrize("kind", ["equivariant", "projection"])
+def test_compiled_anchor_is_the_written_one(benches, kind):
+    """With gradients wanted it is made by torch: the same to float32."""
+    bench = benches(kind)
+    coordinates = bench.draw(3000, 10)[0]
+    compiled = bench.representation._anchor(coordinates)
+    written = bench.representation._anchor(coordinates.clone().requires_grad_())
+
+    assert written.requires_grad and not compiled.requires_grad
+    assert (compiled - written.detach()).abs().max() < 2e-5
+    assert compiled.std(0).max() > 0.1
+
+
+def test_compiled_logarithm():
+    """That of float64 to the rounding of float32, from the smallest to the largest numbers."""
+    flux = np.random.default_rng(0).uniform(-29, 30, (50, 40))
+    onto = np.eye(40, dtype=np.float32)
+    found = np.empty((50, 40), np.float32)
+    kernels.project_log((10.0**flux).astype(np.float32), onto, found)
+    assert abs(found - np.log(10) * flux).max() < 1e-5
+
+    dark = np.array([[0, -1, 1e-38, 1]], np.float32)
+    kernels.project_log(dark, np.eye(4, dtype=np.float32), found[:1, :4])
+    assert found[0, :4] == pytest.approx([np.log(1e-30)] * 3 + [0])
 
 
 def test_which_spectra_can_be_read(benches):

@@ -141,6 +141,19 @@ def test_dust_is_a_screen_and_mass_a_factor(engines):
     assert np.allclose(flux[2], 100 * flux[0])
 
 
+@pytest.mark.parametrize("slopes", [False, True])
+def test_dustless_is_bare_without_dust(engines, slopes):
+    """Whatever dust2 says, compiled and differentiable alike; with dust it is another spectrum."""
+    engine, names = engines["survey"], SURVEY.names
+    theta = torch.from_numpy(SURVEY.sample(100, np.random.default_rng(4))).float()
+    clear = theta.clone()
+    clear[:, names.index("dust2")] = 0
+    theta.requires_grad_(slopes)
+
+    assert torch.allclose(engine.dustless(theta, names), engine.bare(clear, names), rtol=2e-5)
+    assert not torch.allclose(engine.dustless(theta, names), engine.bare(theta, names), rtol=1e-3)
+
+
 def test_gradient_equals_finite_differences(arrays):
     """All parameters can be followed uphill: automatic and numerical slopes agree."""
     names = SURVEY.names
