@@ -50,14 +50,13 @@ def product(rows: int, rectified: bool) -> Callable:
         weights, x, bias, out = (array.data for array in arrays)
         terms = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
         sums = [cgutils.alloca_once(builder, VECTOR) for _ in range(rows)]
-        for column in range(0, DRAWS, LANES):
+        ends = (terms.type(n) for n in (0, DRAWS, LANES))
+        with cgutils.for_range_slice(builder, *ends, terms.type) as (column, _):
             for u in range(rows):
                 builder.store(_spread(builder, bias, terms.type(u)), sums[u])
             with cgutils.for_range(builder, terms) as loop:
                 own, line = (builder.mul(loop.index, terms.type(n)) for n in (rows, DRAWS))
-                seen = builder.load(
-                    _vector(builder, x, builder.add(line, terms.type(column))), align=4
-                )
+                seen = builder.load(_vector(builder, x, builder.add(line, column)), align=4)
                 for u in range(rows):
                     weight = _spread(builder, weights, builder.add(own, terms.type(u)))
                     term = builder.fmul(weight, seen, flags=("contract",))
@@ -67,8 +66,8 @@ def product(rows: int, rectified: bool) -> Callable:
                 found = builder.load(sums[u])
                 if rectified:
                     zero = ir.Constant(VECTOR, [0.0] * LANES)
-                    found = builder.select(builder.fcmp_unordered("<", found, zero), zero, found)
-                place = terms.type(u * DRAWS + column)
+                    found = builder.select(builder.fcmp_ordered("<", found, zero), zero, found)
+                place = builder.add(terms.type(u * DRAWS), column)
                 builder.store(found, _vector(builder, out, place), align=4)
         return context.get_dummy_value()
 

@@ -42,8 +42,8 @@ def test_a_spectrum_keeps_its_bits():
         assert torch.equal(log_det_alone, log_det[some, one])
 
 
-def test_what_is_not_finite_stays_with_its_draw():
-    """A base draw of NaN spoils its own row and no other."""
+def test_what_is_not_finite_stays_where_it_is():
+    """A base draw of NaN spoils its own row, a context of NaN its own spectrum, and no other."""
     network = build_network(Flow(hidden=16), 5, 3, seed=3)
     z, context = torch.zeros(70, 2, 5), torch.ones(2, 3)
     z[66, 1, 0] = torch.nan
@@ -51,6 +51,11 @@ def test_what_is_not_finite_stays_with_its_draw():
 
     spoiled = u.isnan().any(-1) | log_det.isnan()
     assert spoiled[66, 1] and spoiled.sum() == 1
+
+    context[0, 1] = torch.nan
+    u, log_det = network.inverse()(context)(z[:60])
+    assert u[:, 0].isnan().all() and log_det[:, 0].isnan().all()
+    assert u[:, 1].isfinite().all() and log_det[:, 1].isfinite().all()
 
 
 def test_inverse_undoes_the_flow():
