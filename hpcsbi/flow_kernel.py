@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.base import BaseContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from hpcsbi.kernels import LN2, LOG2E
+from hpcsbi.kernels import LN2, LOG2E, compiled, small_exp
 
 __all__ = ["DRAWS", "ROWS", "invert", "product"]
 
@@ -25,7 +25,6 @@ DRAWS = 64  # worked on at once: all units of a transform stay in the second cac
 ROWS = 4  # units worked on at once: with LANES they fill the registers of AVX2
 LANES = 16
 VECTOR, INDEX = ir.VectorType(ir.FloatType(), LANES), ir.IntType(32)
-compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 
 def product(rows: int, rectified: bool) -> Callable:
@@ -105,15 +104,9 @@ def _moved(
         log_scale = slope / (np.float32(1) + abs(slope / log_slope))
         v = -log_scale * np.float32(LOG2E)
         whole = np.floor(v + np.float32(0.5))
-        u = (v - whole) * np.float32(LN2)
-        e = np.float32(1 / 5040) * u + np.float32(1 / 720)
-        e = e * u + np.float32(1 / 120)
-        e = e * u + np.float32(1 / 24)
-        e = e * u + np.float32(1 / 6)
-        e = e * u + np.float32(0.5)
-        e = (e * u + np.float32(1)) * u + np.float32(1)
+        part = small_exp((v - whole) * np.float32(LN2))
         power = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
-        x[s] = (z[s] - phi[0, s]) * (e * power)
+        x[s] = (z[s] - phi[0, s]) * (part * power)
         log_det[s] -= log_scale
 
 

@@ -9,12 +9,22 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["look_up", "project_log", "pulls"]
+__all__ = ["LN2", "LOG2E", "compiled", "look_up", "project_log", "pulls", "small_exp"]
 
 LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
 LANES = 8  # products side by side: few logarithms, and none overflows
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 summed = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+
+
+@compiled
+def small_exp(u: np.float32) -> np.float32:
+    """exp(u) to float32 for |u| of at most ln(2) / 2."""
+    e = np.float32(1 / 720) * u + np.float32(1 / 120)
+    e = e * u + np.float32(1 / 24)
+    e = e * u + np.float32(1 / 6)
+    e = e * u + np.float32(0.5)
+    return (e * u + np.float32(1)) * u + np.float32(1)
 
 
 @compiled
@@ -205,13 +215,7 @@ def pulls(
             part[p] = (x - whole) * np.float32(LN2)
         total = np.float32(0)
         for p in range(pixels):
-            u = part[p]
-            e = np.float32(1 / 720) * u + np.float32(1 / 120)
-            e = e * u + np.float32(1 / 24)
-            e = e * u + np.float32(1 / 6)
-            e = e * u + np.float32(0.5)
-            e = (e * u + np.float32(1)) * u + np.float32(1)
-            scaled = bare[i, p] * (scale * weight[p]) * (e * two[p])
+            scaled = bare[i, p] * (scale * weight[p]) * (small_exp(part[p]) * two[p])
             difference = seen[p] - scaled
             if fraction > 0:
                 wide = np.float32(fraction) * scaled
