@@ -139,17 +139,22 @@ class Representation:
     def _split_of_bare(self, theta: torch.Tensor) -> torch.Tensor:
         """Amplitude and dust of dustless spectra of one solar mass, (n, shifted columns)."""
         flux = self.ssp.dustless(theta, self.names)
-        inverse = torch.linalg.pinv(self._symmetries())
         if not self.ssp.is_compiled(theta):
-            return flux.clamp_min(1e-30).log() @ inverse.T
-        found = np.empty((len(flux), len(inverse)), np.float32)
-        kernels.project_log(flux.numpy(), inverse.numpy(), found)
+            return flux.clamp_min(1e-30).log() @ self._onto_symmetries.T
+        found = np.empty((len(flux), len(self._onto_symmetries)), np.float32)
+        kernels.project_log(flux.numpy(), self._onto_symmetries.numpy(), found)
         return torch.from_numpy(found)
 
+    @cached_property
     def _symmetries(self) -> torch.Tensor:
         """d ln flux / d (logmass, dust2), shape (pixels, number of shifted columns)."""
         curve = self.tensors["dust_curve"]
         return torch.stack([torch.full_like(curve, LN10), -curve], 1)[:, : len(self.shifted)]
+
+    @cached_property
+    def _onto_symmetries(self) -> torch.Tensor:
+        """What turns ln flux into the shifted columns by least squares, shape (columns, pixels)."""
+        return torch.linalg.pinv(self._symmetries)
 
     def standardise(
         self, coordinates: torch.Tensor, flux: torch.Tensor, ivar: torch.Tensor
@@ -235,8 +240,8 @@ class Equivariant(Representation):
 
     def _split(self, flux: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
         y = flux.clamp_min(1e-30).log()
-        design = self._symmetries()
-        found = y @ torch.linalg.pinv(design).T
+        design = self._symmetries
+        found = y @ self._onto_symmetries.T
         return (found[:, 0], found[:, 1]), y - found @ design.T
 
 
@@ -308,8 +313,8 @@ class Projection(Representation):
         """Find the mean dust-free shape and the components in noise-free spectra (n, pixels)."""
         curve = self.tensors["dust_curve"]
         y = signal.clamp_min(1e-30).log()
-        design = self._symmetries()
-        mean = (y - y @ torch.linalg.pinv(design).T @ design.T).mean(0)
+        design = self._symmetries
+        mean = (y - y @ self._onto_symmetries.T @ design.T).mean(0)
         log_level, dust = fit_reference(signal, (0.01 * signal) ** -2, mean, curve)
         residual = (signal / reference_spectrum(log_level, dust, mean, curve) - 1).double()
         variance, vectors = torch.linalg.eigh(residual.T @ residual / len(residual))
