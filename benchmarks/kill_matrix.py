@@ -59,6 +59,7 @@ SIZES = [
     "infer.shard=10", "ingest.shard=10", "fit.objects=20", "fit.catalogue=null", "fit.steps=100",
     "fit.proposals=2000", "site.requeues=3",
 ]  # fmt: skip
+SPECTRA = 160
 PATIENCE = 300
 
 
@@ -85,7 +86,7 @@ def main() -> None:
 
 
 def spectra(folder: Path) -> Path:
-    """A file of 400 spectra, made of the three that ship with the package."""
+    """A file of many spectra, made of the three that ship with the package."""
     import numpy as np
     from astropy.table import Table, vstack
 
@@ -95,7 +96,7 @@ def spectra(folder: Path) -> Path:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             three = Table.read(ROOT / "hpcsbi/data/sdss_nuclei.fits.gz")
-        many = vstack([three] * 134)[:400]
+        many = vstack([three] * (SPECTRA // 3 + 1))[:SPECTRA]
         many["ID"] = [f"galaxy {i:03d}" for i in range(len(many))]
         noise = np.random.default_rng(0).normal(size=np.shape(many["FLUX"]))
         many["FLUX"] = many["FLUX"] * (1 + 0.02 * noise)
