@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from hpcsbi.flow import Flow, build_network
-from hpcsbi.representation import Representation
 from hpcsbi.supply import CHUNK, Pairs
+from hpcsbi.target import Representation
 
 __all__ = ["Fit", "seen_by"]
 

@@ -14,9 +14,9 @@ import torch
 from hpcsbi.noise import Noise
 from hpcsbi.pairs import fresh_pairs
 from hpcsbi.prior import Prior
-from hpcsbi.representation import Representation
 from hpcsbi.seeds import generator
 from hpcsbi.ssp import Ssp
+from hpcsbi.target import Representation
 
 __all__ = ["CHUNK", "FreshPairs", "Pairs", "StoredPairs", "Supply", "batches", "read_pairs"]
 

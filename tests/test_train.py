@@ -19,8 +19,9 @@ from hpcsbi.flow import Flow
 from hpcsbi.optimisation import Fit
 from hpcsbi.pairs import split_of
 from hpcsbi.progress import left
-from hpcsbi.representation import Representation, build
+from hpcsbi.representation import build
 from hpcsbi.store import Mismatch, open_complete
+from hpcsbi.target import Representation
 from hpcsbi.train import speed
 
 TESTS = Path(__file__).parent
