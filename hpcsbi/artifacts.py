@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpcsbi.errors import BadInput
 from hpcsbi.files import load_weights
 from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
@@ -109,7 +110,7 @@ def to_inference_data(path: str | Path, name: str) -> "xarray.DataTree":
     ids = [str(one) for one in store.read("id")]
     row = ids.index(name) if name in ids else None
     if row is None or not store.read("n_steps")[row]:
-        raise ValueError(f"{path} holds no chain of {name!r}: its objects are {', '.join(ids[:5])}")
+        raise BadInput(f"{path} holds no chain of {name!r}: its objects are {', '.join(ids[:5])}")
     dims = ("chain", "draw")
     draws = store.read("samples", slice(row, row + 1))
     posterior = {str(one): (dims, draws[..., i]) for i, one in enumerate(store.read("parameter"))}

@@ -11,6 +11,7 @@ from hpcsbi.artifacts import load_posterior, refuse_other_model
 from hpcsbi.checks import predicted
 from hpcsbi.cluster import Cluster
 from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
+from hpcsbi.errors import BadInput
 from hpcsbi.files import write_atomically
 from hpcsbi.pairs import split_of
 from hpcsbi.posterior import Draws, Posterior
@@ -58,7 +59,7 @@ def calibrate(
     refuse_other_model(posterior, source)
     rows = split_of(source.settings, source.rows, "test")
     if rows.start == rows.stop:
-        raise ValueError(f"{pairs} holds no test pairs: run jobs/augment.py with augment.test > 0.")
+        raise BadInput(f"{pairs} holds no test pairs: run jobs/augment.py with augment.test > 0.")
     settings = {
         "flow": posterior.settings,
         "pairs": source.settings,

@@ -12,6 +12,7 @@ import emcee
 import numpy as np
 
 from hpcsbi.convergence import Diagnostics, judged
+from hpcsbi.errors import BadInput
 from hpcsbi.mixture import Mixture
 from hpcsbi.spaces import Space
 
@@ -75,9 +76,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.moves not in MOVES:
-            raise ValueError(f"fit.moves is {self.moves!r}: choose from {', '.join(MOVES)}.")
+            raise BadInput(f"fit.moves is {self.moves!r}: choose from {', '.join(MOVES)}.")
         if min(self.steps, self.block, *self.burn_in) < 1:
-            raise ValueError(
+            raise BadInput(
                 f"fit.steps={self.steps}, fit.block={self.block}, fit.burn_in={self.burn_in}: "
                 "at least 1 each."
             )
@@ -148,7 +149,7 @@ def begin(
     """
     log_prob = target(z)
     if not np.isfinite(log_prob).all():
-        raise ValueError(
+        raise BadInput(
             f"{(~np.isfinite(log_prob)).sum()} of {len(z)} walkers start where the posterior is "
             "zero: start them elsewhere (fit.start)."
         )

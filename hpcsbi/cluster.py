@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from hpcsbi.deadline import OutOfTime, is_stopped, leaves, time_left
+from hpcsbi.errors import BadInput, Unfinished
 
 __all__ = [
     "FULL",
@@ -120,7 +121,7 @@ class Array:
 
     def __post_init__(self) -> None:
         if not 0 <= self.index < self.count:
-            raise ValueError(
+            raise BadInput(
                 f"cluster.index is {self.index} of cluster.count={self.count}: an array counts "
                 "from 0, as in sbatch --array=0-99 slurm/array.sbatch infer."
             )
@@ -160,7 +161,7 @@ class Probe:
         """
         for piece, outcome in Serial().map(function, islice(pieces, self.pieces)):
             if isinstance(outcome, Failure):
-                raise RuntimeError(outcome.reason)
+                raise Unfinished(outcome.reason)
             last = Enough(piece, outcome.seconds)
         raise last
         yield

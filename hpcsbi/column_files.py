@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as parquet
 
+from hpcsbi.errors import BadInput
 from hpcsbi.records import Spectra, per_angstrom
 
 __all__ = ["COLUMNS", "COLUMN_FILES", "from_columns"]
@@ -22,7 +23,7 @@ def from_columns(columns: Mapping[str, np.ndarray], unit: float) -> Spectra:
     """
     flux = np.asarray(columns["flux"], dtype=float)
     if flux.ndim != 2:
-        raise ValueError("FLUX is not one vector of equal length in each row: pad with ivar 0")
+        raise BadInput("FLUX is not one vector of equal length in each row: pad with ivar 0")
     rest = {name: np.asarray(columns[name], dtype=float) for name in COLUMNS[1:] if name in columns}
     names = [_text(value) for value in columns["id"]]
     return Spectra(**{**rest, "flux": flux}, id=names, unit=unit)
@@ -69,7 +70,7 @@ def _from_parquet(path: Path, usual: str, count: bool = False) -> Any:
 def _check_columns(names: Sequence[str]) -> None:
     missing = [name for name in COLUMNS[:5] if name not in names]
     if missing:
-        raise ValueError(f"holds {', '.join(names)}, but lacks {', '.join(missing)}")
+        raise BadInput(f"holds {', '.join(names)}, but lacks {', '.join(missing)}")
 
 
 COLUMN_FILES = {".npz": _from_npz, ".parquet": _from_parquet}

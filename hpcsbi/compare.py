@@ -14,6 +14,7 @@ import torch
 from hpcsbi import __version__, page, plots
 from hpcsbi.artifacts import load_posterior, refuse_other_model
 from hpcsbi.comparison import CONFIDENCE, cells, standings
+from hpcsbi.errors import BadInput
 from hpcsbi.files import Damaged, write_atomically
 from hpcsbi.pairs import split_of
 from hpcsbi.posterior import Posterior
@@ -89,7 +90,7 @@ def compare(out: str, run: str, pairs: str, spectra: int, draws: int, seed: int)
 def _test_pairs(source: Store) -> dict[str, np.ndarray]:
     rows = split_of(source.settings, source.rows, "test")
     if rows.start == rows.stop:
-        raise ValueError(
+        raise BadInput(
             f"{source.path} holds no test pairs: run jobs/augment.py with augment.test > 0."
         )
     return {name: source.read(name, rows) for name in ("theta", "flux", "ivar")}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from hpcsbi.errors import BadInput
 from hpcsbi.tables import duration, number
 
 __all__ = ["CONFIDENCE", "Standing", "cells", "standings"]
@@ -58,7 +59,7 @@ def standings(log_prob: np.ndarray) -> list[Standing]:
     log_prob = np.asarray(log_prob, dtype=float)
     flows, spectra = log_prob.shape
     if spectra < 2 or not np.isfinite(log_prob).all():
-        raise ValueError(
+        raise BadInput(
             f"{flows} flows cannot be compared on {spectra} spectra: at least two are needed, and "
             "a finite log density of each."
         )

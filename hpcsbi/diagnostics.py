@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from hpcsbi.errors import BadInput
+
 __all__ = [
     "LEVELS",
     "central_coverage",
@@ -77,7 +79,7 @@ def rank_fractions(ranks: np.ndarray, n_samples: np.ndarray | int, seed: int = 0
     bad = (ranks < 0) | (ranks > n)
     if bad.any():
         row = np.argwhere(bad)[0][0]
-        raise ValueError(
+        raise BadInput(
             f"rank {ranks[row]} of row {row} is not between 0 and its "
             f"{np.ravel(n[row])[0]} draws: were ranks and n_samples made together?"
         )
@@ -207,7 +209,7 @@ def verdict(
     n = np.broadcast_to(np.asarray(n_samples), len(ranks))
     drawn = n > 0
     if not drawn.any():
-        raise ValueError(f"none of {len(ranks)} spectra has a posterior draw: nothing to judge.")
+        raise BadInput(f"none of {len(ranks)} spectra has a posterior draw: nothing to judge.")
     ranks, n, tarp = ranks[drawn], n[drawn], tarp[drawn]
     columns = np.column_stack([ranks, np.rint(np.asarray(tarp, dtype=float) * n)])
     p = dict(zip([*names, "tarp"], ks_p_values(columns, n).tolist(), strict=True))
@@ -240,7 +242,7 @@ def verdict(
 def _counted(theta: np.ndarray, samples: np.ndarray, n_samples: np.ndarray | None) -> np.ndarray:
     """True for the draws that count, shape (n_spectra, n), after checking them."""
     if np.ndim(samples) != 3 or np.shape(samples)[::2] != np.shape(theta):
-        raise ValueError(
+        raise BadInput(
             f"samples of shape {np.shape(samples)} do not fit theta of shape {np.shape(theta)}: "
             "expected (n_spectra, n, n_theta) and (n_spectra, n_theta)."
         )
@@ -249,7 +251,7 @@ def _counted(theta: np.ndarray, samples: np.ndarray, n_samples: np.ndarray | Non
     counts = np.arange(n) < last[:, None]
     bad = (~np.isfinite(samples).all(-1) & counts).any(-1)
     if bad.any():
-        raise ValueError(
+        raise BadInput(
             f"{bad.sum()} of {len(bad)} spectra have draws that are not finite (first: row "
             f"{bad.argmax()}): give the number of draws kept as n_samples, or drop these rows."
         )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from hpcsbi.errors import BadInput
+
 __all__ = ["dust_curve"]
 
 
@@ -22,7 +24,7 @@ def dust_curve(wave: np.ndarray, dust_type: int) -> np.ndarray:
     if dust_type == 0:
         return (wave / 5500.0) ** -0.7
     if dust_type != 2:
-        raise ValueError(f"dust_type {dust_type} has no closed form here: choose 0 or 2.")
+        raise BadInput(f"dust_type {dust_type} has no closed form here: choose 0 or 2.")
     x = 1e4 / np.asarray(wave, dtype=float)
     red = 1.17 * (-1.857 + 1.04 * x) + 1.78
     blue = 1.17 * (-2.156 + x * (1.509 + x * (-0.198 + x * 0.011))) + 1.78

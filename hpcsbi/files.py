@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from hpcsbi.errors import BadInput
+
 __all__ = [
     "Damaged",
     "load_weights",
@@ -21,7 +23,7 @@ __all__ = [
 ]
 
 
-class Damaged(ValueError):
+class Damaged(BadInput):
     """Something is in the place of a product that is not one of ours, or not whole."""
 
 
@@ -45,7 +47,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
         settings = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["settings"])
         tensors = load_tensors(raw)
         if settings.pop("checksum") != _checksum(tensors, settings):
-            raise ValueError("its checksum differs")
+            raise BadInput("its checksum differs")
         return tensors, settings
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} is damaged ({error}): remove it and run again.") from error

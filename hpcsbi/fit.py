@@ -20,6 +20,7 @@ from hpcsbi.cluster import Cluster
 from hpcsbi.columns import ARRAYS, METHODS, merged, nothing
 from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.engines import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
+from hpcsbi.errors import BadInput
 from hpcsbi.files import load_weights, save_weights, write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
 from hpcsbi.posterior import Posterior
@@ -95,11 +96,11 @@ def fit(
     """
     _check(engine, start, likelihood, walkers)
     if not 1 <= draws <= proposals:
-        raise ValueError(f"fit.draws={draws} of fit.proposals={proposals}: 1 to all of them.")
+        raise BadInput(f"fit.draws={draws} of fit.proposals={proposals}: 1 to all of them.")
     chain = Settings(moves, burn_in, steps, converge, block)
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest")
     if posterior.ssp is None:
-        raise ValueError(f"{flow} has no ssp.zarr: run jobs/tabulate.py and train again.")
+        raise BadInput(f"{flow} has no ssp.zarr: run jobs/tabulate.py and train again.")
     refuse_other_settings(
         spectra,
         source.settings["grid"],
@@ -151,9 +152,9 @@ def _check(engine: str, start: str, likelihood: str, walkers: int) -> None:
         ("likelihood", likelihood, LIKELIHOODS),
     ):
         if value not in choices:
-            raise ValueError(f"fit.{name} is {value!r}: choose from {', '.join(choices)}.")
+            raise BadInput(f"fit.{name} is {value!r}: choose from {', '.join(choices)}.")
     if walkers < 16 or walkers % 2:
-        raise ValueError(f"fit.walkers={walkers}: an even number from 16.")
+        raise BadInput(f"fit.walkers={walkers}: an even number from 16.")
 
 
 def _catalogue(
@@ -162,7 +163,7 @@ def _catalogue(
     """The catalogue to merge into; none where none is asked for, or there yet."""
     if catalogue is None or (objects is not None and not Path(catalogue).exists()):
         if objects is None:
-            raise ValueError("fit.objects and fit.catalogue are both null: what is to be fitted?")
+            raise BadInput("fit.objects and fit.catalogue are both null: what is to be fitted?")
         return None
     store = open_complete(catalogue, "infer")
     refuse_other_settings(
@@ -185,7 +186,7 @@ def _chosen(
     known = {str(name): row for row, name in enumerate(source.read("id"))}
     unknown = [name for name in map(str, objects) if name not in known]
     if unknown:
-        raise ValueError(f"fit.objects: {source.path} has no spectrum {unknown[0]!r}.")
+        raise BadInput(f"fit.objects: {source.path} has no spectrum {unknown[0]!r}.")
     return np.array([known[str(name)] for name in objects], dtype=int)
 
 

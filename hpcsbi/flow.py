@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hpcsbi.errors import BadInput
 from hpcsbi.sampler import Inverse, Map
 
 __all__ = ["Flow", "build_network"]
@@ -33,11 +34,9 @@ class Flow:
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
-            raise ValueError(
-                f"flow.network is {self.network!r}: choose from {', '.join(NETWORKS)}."
-            )
+            raise BadInput(f"flow.network is {self.network!r}: choose from {', '.join(NETWORKS)}.")
         if self.hidden < 2 or self.transforms < 1:
-            raise ValueError(
+            raise BadInput(
                 f"flow.hidden={self.hidden}, flow.transforms={self.transforms}: at least 2 and 1."
             )
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from hpcsbi.errors import BadInput
+
 __all__ = ["Grid"]
 
 
@@ -36,9 +38,9 @@ class Grid:
 
     def __post_init__(self) -> None:
         if self.sampling not in ("mean", "point"):
-            raise ValueError(f"grid.sampling is {self.sampling!r}: choose 'mean' or 'point'.")
+            raise BadInput(f"grid.sampling is {self.sampling!r}: choose 'mean' or 'point'.")
         if self.pixels < 20 or not 1000 <= self.first < self.last <= 25_000:
-            raise ValueError(
+            raise BadInput(
                 f"grid of {self.pixels} pixels from {self.first} to {self.last} Angstrom: it takes "
                 "at least 20 pixels between 1000 and 25000 Angstrom."
             )

@@ -10,6 +10,7 @@ from hpcsbi.artifacts import load_posterior, refuse_other_settings
 from hpcsbi.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
 from hpcsbi.checks import posterior_flags, predicted
 from hpcsbi.cluster import Cluster
+from hpcsbi.errors import BadInput
 from hpcsbi.files import write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
 from hpcsbi.posterior import Draws, Posterior
@@ -58,10 +59,10 @@ def infer(
         ValueError: more draws to keep than drawn, or a certificate without a table.
     """
     if not 0 <= keep_draws <= draws:
-        raise ValueError(f"infer.keep_draws={keep_draws} of infer.draws={draws}: keep 0 to all.")
+        raise BadInput(f"infer.keep_draws={keep_draws} of infer.draws={draws}: keep 0 to all.")
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest")
     if certificate and posterior.ssp is None:
-        raise ValueError(
+        raise BadInput(
             f"infer.certificate=true takes the table, and {flow} has no ssp.zarr: run "
             "jobs/tabulate.py and train again, or set infer.certificate=false."
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hpcsbi.cluster import Cluster, Failure, Serial
+from hpcsbi.errors import BadInput, Unfinished
 from hpcsbi.files import write_atomically
 from hpcsbi.flags import Flag, bits, counts, legend
 from hpcsbi.grid import Grid
@@ -103,10 +104,10 @@ def find_files(files: str | Sequence[str]) -> list[Path]:
             f"{', '.join(lost)}. Give files or patterns such as 'folder/*.fits'."
         )
     if twice := sorted({str(path) for path in plain if plain.count(path) > 1}):
-        raise ValueError(f"listed twice in ingest.files: {', '.join(twice)}; name each file once.")
+        raise BadInput(f"listed twice in ingest.files: {', '.join(twice)}; name each file once.")
     found = {Path(path).absolute(): None for paths in globs.values() for path in paths}
     if not plain and not found:
-        raise ValueError("ingest.files is empty: name the survey's files, or a pattern.")
+        raise BadInput("ingest.files is empty: name the survey's files, or a pattern.")
     return list(dict.fromkeys([*plain, *found]))
 
 
@@ -119,12 +120,12 @@ def _scan(
     found, wrong = [], []
     for _, outcome in where.map(partial(_scan_files, survey), pieces):
         if isinstance(outcome, Failure):
-            raise RuntimeError(f"the header scan failed:\n{outcome.reason}")
+            raise Unfinished(f"the header scan failed:\n{outcome.reason}")
         found += outcome.receipt[0]
         wrong += outcome.receipt[1]
     if wrong:
         more = f"\n... and {len(wrong) - 10} more" if len(wrong) > 10 else ""
-        raise ValueError("\n".join(sorted(wrong)[:10]) + more)
+        raise BadInput("\n".join(sorted(wrong)[:10]) + more)
     found.sort(key=lambda item: item[1])
     contents = [content for _, each in found for content in each]
     _refuse_repeats(contents)
@@ -154,7 +155,7 @@ def _refuse_repeats(contents: list[tuple[str, int, str]]) -> None:
     first: dict[str, str] = {}
     for name, _, checksum in contents:
         if checksum in first:
-            raise ValueError(
+            raise BadInput(
                 f"{first[checksum]} and {name} of ingest.files have the same contents: list each "
                 "file once."
             )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from hpcsbi import kernels
+from hpcsbi.errors import BadInput
 from hpcsbi.noise import response_curves
 from hpcsbi.ssp import CHUNK, Ssp
 
@@ -54,13 +55,13 @@ class Likelihood:
         calibration: float = 0.0,
     ) -> None:
         if kind not in KINDS:
-            raise ValueError(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
+            raise BadInput(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
         if (kind == "fractional") != (fraction is not None):
-            raise ValueError(
+            raise BadInput(
                 f"likelihood {kind!r} with fraction={fraction}: only 'fractional' has one."
             )
         if calibration and kind == "fractional":
-            raise ValueError("likelihood 'fractional' has no calibration error.")
+            raise BadInput("likelihood 'fractional' has no calibration error.")
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
         self.curves = None
         if calibration:

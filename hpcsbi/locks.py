@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from hpcsbi import slurm
+from hpcsbi.errors import Unfinished
 from hpcsbi.files import write_atomically
 
 __all__ = ["LOCKS", "Held", "Lock", "holders", "locked"]
@@ -22,7 +23,7 @@ LOCKS = ".lock"
 SETTLED = 1.0  # seconds: two drivers that find the same dead lock do not both win
 
 
-class Held(RuntimeError):
+class Held(Unfinished):
     """Another driver is at work on the folder."""
 
 

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from hpcsbi.errors import BadInput
+
 __all__ = [
     "FractionalNoise",
     "Noise",
@@ -60,7 +62,7 @@ class FractionalNoise:
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 0.25:
-            raise ValueError(f"noise.fraction is {self.fraction}: it must lie between 0 and 0.25.")
+            raise BadInput(f"noise.fraction is {self.fraction}: it must lie between 0 and 0.25.")
 
     def __call__(
         self,
@@ -108,11 +110,11 @@ class SurveyNoise:
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr", tuple(self.snr))
         if not 0 <= self.calibration < 0.2:
-            raise ValueError(
+            raise BadInput(
                 f"noise.calibration is {self.calibration}: it must lie between 0 and 0.2."
             )
         if not 0 < self.snr[0] < self.snr[1]:
-            raise ValueError(f"noise.snr is {self.snr}: it must be two rising positive numbers.")
+            raise BadInput(f"noise.snr is {self.snr}: it must be two rising positive numbers.")
 
     def __call__(
         self,
@@ -187,7 +189,7 @@ def make_noise(kind: str, **settings: float) -> Noise:
     """Noise model of the settings that `settings()` gave, or of conf/noise."""
     kinds = {"fractional": FractionalNoise, "survey": SurveyNoise}
     if kind not in kinds:
-        raise ValueError(f"noise.kind is {kind!r}: choose from {', '.join(kinds)}.")
+        raise BadInput(f"noise.kind is {kind!r}: choose from {', '.join(kinds)}.")
     return kinds[kind](**settings)
 
 

@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+from hpcsbi.errors import Unfinished
+
 __all__ = ["DIED", "OK", "REFUSED", "Nursery", "NurseryError"]
 
 OK, DIED, REFUSED = 0, 1, 2
@@ -28,7 +30,7 @@ TRIES = 2
 PATIENCE = 600  # seconds for one answer
 
 
-class NurseryError(RuntimeError):
+class NurseryError(Unfinished):
     """The process that all children come from is not there; says what it printed last."""
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from hpcsbi.errors import BadInput
 from hpcsbi.noise import Noise
 from hpcsbi.prior import Prior
 from hpcsbi.seeds import generator
@@ -42,12 +43,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.validation + self.test > len(self.usable):
-            raise ValueError(
+            raise BadInput(
                 f"augment holds out validation={self.validation} + test={self.test} of "
                 f"{len(self.usable)} usable spectra: simulate more, or hold out fewer."
             )
         if not len(self):
-            raise ValueError(
+            raise BadInput(
                 f"augment has nothing to do: copies={self.copies}, validation=0, test=0 of "
                 f"{len(self.usable)} usable spectra."
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsbi.deadline import MARGIN
+from hpcsbi.errors import BadInput
 from hpcsbi.progress import core_rates, flow_progress, store_progress
 from hpcsbi.site import seconds_of
 from hpcsbi.submissions import printable
@@ -82,7 +83,7 @@ def plan(
     """
     limit = seconds_of(time)
     if tasks < 1:
-        raise ValueError(f"plan.tasks is {tasks}: at least one core.")
+        raise BadInput(f"plan.tasks is {tasks}: at least one core.")
     stages = [
         _reckoned(work, tasks, limit, requeues) | {"waits": missing_inputs(work.stage, outs)}
         for work in works(run, outs, rows, shards, rates)

@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import exp10
 
+from hpcsbi.errors import BadInput
+
 __all__ = ["LIMITS", "Column", "Prior", "age_of_universe"]
 
 # What FSPS and the table can make; a prior that reaches further is refused.
@@ -186,20 +188,18 @@ def age_of_universe(zred: np.ndarray | float) -> np.ndarray:
 
 def _check_column(name: str, column: Column) -> None:
     if name not in LIMITS:
-        raise ValueError(f"prior column {name!r} is unknown: choose from {', '.join(LIMITS)}.")
+        raise BadInput(f"prior column {name!r} is unknown: choose from {', '.join(LIMITS)}.")
     low, high = LIMITS[name]
     if not all(isinstance(bound, int | float) for bound in (column.low, column.high)):
-        raise ValueError(
+        raise BadInput(
             f"prior of {name}: low {column.low!r} and high {column.high!r} must be numbers."
         )
     if not column.low < column.high:
-        raise ValueError(f"prior of {name}: low {column.low} is not below high {column.high}.")
+        raise BadInput(f"prior of {name}: low {column.low} is not below high {column.high}.")
     if column.low < low or column.high > high:
-        raise ValueError(
+        raise BadInput(
             f"prior of {name} spans {column.low} to {column.high} ({UNITS[name]}); "
             f"FSPS makes spectra for {low} to {high}: narrow it in conf/prior."
         )
     if column.log and column.low <= 0:
-        raise ValueError(
-            f"prior of {name} is flat in log, but low is {column.low}: it must be > 0."
-        )
+        raise BadInput(f"prior of {name} is flat in log, but low is {column.low}: it must be > 0.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from astropy import units
 
+from hpcsbi.errors import BadInput
+
 __all__ = ["PER_ANGSTROM", "USUAL", "Spectra", "factor", "per_angstrom"]
 
 PER_ANGSTROM = units.erg / units.s / units.cm**2 / units.AA
@@ -62,7 +64,7 @@ def per_angstrom(text: str, where: str) -> float:
     try:
         return _unit(text).to(PER_ANGSTROM)
     except (ValueError, TypeError) as error:
-        raise ValueError(
+        raise BadInput(
             f"{where} is {text!r}, not a flux density per Angstrom: {mend}; F_nu must be "
             "multiplied by c / wave^2 first"
         ) from error
@@ -76,7 +78,7 @@ def factor(text: str, unit: units.UnitBase) -> float:
 
 def _unit(text: str) -> units.UnitBase:
     if not str(text or "").strip():
-        raise ValueError("no unit")
+        raise BadInput("no unit")
     with warnings.catch_warnings():  # several slashes are discouraged, and common
         warnings.simplefilter("ignore", units.UnitsWarning)
         return units.Unit(

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import torch
 
+from hpcsbi.errors import BadInput
 from hpcsbi.prior import Prior
 from hpcsbi.projection import fit_reference, floor_estimate, project, reference_spectrum
 from hpcsbi.ssp import Ssp
@@ -200,7 +201,7 @@ def build(
         ValueError: the kind is unknown.
     """
     if kind not in KINDS:
-        raise ValueError(f"representation is {kind!r}: choose from {', '.join(KINDS)}.")
+        raise BadInput(f"representation is {kind!r}: choose from {', '.join(KINDS)}.")
     return KINDS[kind](names, dict(tensors), ssp)
 
 

@@ -6,6 +6,8 @@ A pixel's value is the mean of F_lambda over its valid part, also on grids whose
 
 import numpy as np
 
+from hpcsbi.errors import BadInput
+
 __all__ = [
     "CM_PER_MPC",
     "LINES",
@@ -46,9 +48,9 @@ def edges_of(wave: np.ndarray) -> np.ndarray:
     """
     wave = np.asarray(wave, dtype=float)
     if wave.ndim != 1 or len(wave) < 2:
-        raise ValueError(f"wavelengths of shape {wave.shape}: it takes one axis of two or more.")
+        raise BadInput(f"wavelengths of shape {wave.shape}: it takes one axis of two or more.")
     if not (np.isfinite(wave).all() and wave[0] > 0 and (np.diff(wave) > 0).all()):
-        raise ValueError(
+        raise BadInput(
             "wavelengths must be finite, positive and increasing: pad a row by going on with the "
             "wavelengths and setting ivar to 0, never with zeros or NaN."
         )
@@ -87,12 +89,12 @@ def regrid(
     """
     zred = np.asarray(zred, dtype=float)
     if flux.shape != ivar.shape or flux.shape != (len(zred), len(edges) - 1):
-        raise ValueError(
+        raise BadInput(
             f"flux {flux.shape}, ivar {ivar.shape}, zred {zred.shape} and edges {edges.shape} "
             "do not fit: expected (rows, native) twice, (rows,) and (native + 1,)."
         )
     if not (zred > -1).all():
-        raise ValueError(f"row {np.argmin(zred > -1)}: redshift {zred.min()} is not above -1.")
+        raise BadInput(f"row {np.argmin(zred > -1)}: redshift {zred.min()} is not above -1.")
     good = _good(flux, ivar)
     width = np.diff(edges)
     observed = out_edges * (1 + zred)[:, None]

@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+from hpcsbi.errors import BadInput
+
 __all__ = ["generator", "object_seed"]
 
 # The numbers are part of the contract: a stage keeps its own for ever.
@@ -24,7 +26,7 @@ def generator(seed: int, stage: str, *pieces: int) -> np.random.Generator:
         (True, False)
     """
     if seed < 0:
-        raise ValueError(f"seed is {seed}: it must be 0 or more.")
+        raise BadInput(f"seed is {seed}: it must be 0 or more.")
     return np.random.default_rng(np.random.SeedSequence([seed, STAGES[stage], *pieces]))
 
 

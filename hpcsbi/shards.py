@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcsbi.cluster import Cluster, Finished, Outcome
+from hpcsbi.errors import Unfinished
 
 __all__ = ["Costs", "Elsewhere", "run_shards"]
 
@@ -129,7 +130,7 @@ def _note_parts(store: Any, title: str, receipts: list[Any], wall_seconds: float
 def _refuse_failures(store: Any, states: dict[int, str], title: str) -> None:
     failed = [shard for shard, state in states.items() if state == "failed"]
     if failed:
-        raise RuntimeError(
+        raise Unfinished(
             f"{title}: {len(failed)} of {len(states)} shards failed, the others are kept. "
             f"Shard {failed[0]}:\n{store.failure(failed[0])}\nRun jobs/{title}.py with the same "
             "options again to make only what is missing."

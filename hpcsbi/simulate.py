@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from hpcsbi.cluster import Cluster
+from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.seeds import generator
@@ -54,7 +55,7 @@ def simulate(
         FspsError: FSPS cannot run.
     """
     if source not in ("fsps", "table"):
-        raise ValueError(f"simulate.source is {source!r}: choose 'fsps' or 'table'.")
+        raise BadInput(f"simulate.source is {source!r}: choose 'fsps' or 'table'.")
     check_names(prior.names)
     rows = None if theta is None else read_theta(theta, prior)
     n = n if rows is None else len(rows)
@@ -101,11 +102,11 @@ def read_theta(path: str, prior: Prior) -> np.ndarray:
     readers = {".parquet": pandas.read_parquet, ".csv": pandas.read_csv}
     reader = readers.get(Path(path).suffix)
     if reader is None:
-        raise ValueError(f"{path}: simulate.theta takes a .parquet or a .csv file.")
+        raise BadInput(f"{path}: simulate.theta takes a .parquet or a .csv file.")
     frame = reader(path)
     missing = [name for name in prior.names if name not in frame.columns]
     if missing or not len(frame):
-        raise ValueError(
+        raise BadInput(
             f"{path} has {len(frame)} rows of {', '.join(map(str, frame.columns))}, and the prior "
             f"also needs {', '.join(missing) or 'a row'}: add it to the file, or choose a prior "
             "with the file's columns."
@@ -119,7 +120,7 @@ def _numbers(column: Any, path: str) -> np.ndarray:
     try:
         return column.to_numpy(dtype=float)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: column {column.name} is not of numbers ({error}).") from error
+        raise BadInput(f"{path}: column {column.name} is not of numbers ({error}).") from error
 
 
 def _check_support(theta: np.ndarray, path: str, prior: Prior) -> None:
@@ -132,7 +133,7 @@ def _check_support(theta: np.ndarray, path: str, prior: Prior) -> None:
     for name, value in zip(prior.names, theta[row], strict=True):
         column = prior.columns[name]
         if not column.low <= value <= column.high:
-            raise ValueError(
+            raise BadInput(
                 f"{path}: row {row} has {name} = {value}, the prior allows {column.low} to "
                 f"{column.high} ({prior.units[name]}); {bad.sum()} of {len(theta)} rows are "
                 "outside: drop them, or widen the prior in conf/prior."
@@ -217,7 +218,7 @@ def _engine(path: str, prior: Prior) -> Ssp:
 def _unchanged(file: str, prior: Prior, checksum: str) -> np.ndarray:
     theta = read_theta(file, prior)
     if _checksum(theta) != checksum:
-        raise ValueError(
+        raise BadInput(
             f"{file} has changed since the run began: choose another run=... or name=..."
         )
     return theta

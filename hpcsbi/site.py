@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from hpcsbi.errors import BadInput
+
 __all__ = ["Site", "bytes_of", "make_site", "seconds_of"]
 
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -52,9 +54,9 @@ class Site:
         except ValueError:
             mask = -1
         if not 0 <= mask <= 0o777:
-            raise ValueError(f"site.umask is {self.umask!r}: it must be like '077' or '027'.")
+            raise BadInput(f"site.umask is {self.umask!r}: it must be like '077' or '027'.")
         if self.tasks < 1 or self.requeues < 0:
-            raise ValueError(
+            raise BadInput(
                 f"site.tasks is {self.tasks} and site.requeues {self.requeues}: at least one task, "
                 "and no negative number of requeues."
             )
@@ -82,7 +84,7 @@ def make_site(settings: Mapping[str, Any]) -> Site:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(
+            raise BadInput(
                 f"site.{key} (in the file of conf/site, or on the command line) is not known."
                 f"{hint} A site has: {', '.join(known)}."
             )
@@ -104,11 +106,11 @@ def seconds_of(time: str | int) -> float:
     except ValueError:
         numbers = []
     if not 1 <= len(numbers) <= 3 or min(numbers) < 0:
-        raise ValueError(f"the time {time!r} is not one of SLURM's: give it as in 04:00:00.")
+        raise BadInput(f"the time {time!r} is not one of SLURM's: give it as in 04:00:00.")
     units = (3600, 60, 1) if dash or len(numbers) == 3 else (60, 1)
     seconds = whole + sum(number * unit for number, unit in zip(numbers, units, strict=False))
     if seconds <= 0:
-        raise ValueError(f"the time {time!r} is no time at all: give it as in 04:00:00.")
+        raise BadInput(f"the time {time!r} is no time at all: give it as in 04:00:00.")
     return seconds
 
 
@@ -126,5 +128,5 @@ def bytes_of(memory: str | int) -> int:
     except (ValueError, KeyError):
         found = 0
     if found <= 0:
-        raise ValueError(f"site.memory is {memory!r}: give it as in 2G or 1800M.")
+        raise BadInput(f"site.memory is {memory!r}: give it as in 2G or 1800M.")
     return found

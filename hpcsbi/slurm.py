@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from hpcsbi.errors import Unfinished
+
 __all__ = [
     "ACTIVE",
     "JobState",
@@ -34,7 +36,7 @@ MISSING = (
 )
 
 
-class SlurmError(RuntimeError):
+class SlurmError(Unfinished):
     """SLURM is not there, or refused; says what it printed."""
 
 

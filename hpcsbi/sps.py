@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hpcsbi.dust import dust_curve
+from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.nursery import DIED, OK, REFUSED, Nursery, NurseryError
 from hpcsbi.sfh import TAGE_MIN
@@ -69,11 +70,11 @@ class Physics:
 
     def __post_init__(self) -> None:
         if self.imf_type not in (0, 1, 2):
-            raise ValueError(f"physics.imf_type is {self.imf_type}: choose 0, 1 or 2.")
+            raise BadInput(f"physics.imf_type is {self.imf_type}: choose 0, 1 or 2.")
         if self.dust_type not in (0, 2):
-            raise ValueError(f"physics.dust_type is {self.dust_type}: choose 0 or 2.")
+            raise BadInput(f"physics.dust_type is {self.dust_type}: choose 0 or 2.")
         if not 10 <= self.sigma_smooth <= 2000 or not -4 <= self.gas_logu <= -1:
-            raise ValueError(
+            raise BadInput(
                 f"physics.sigma_smooth is {self.sigma_smooth} km/s and gas_logu {self.gas_logu}: "
                 "they lie in 10 to 2000 and in -4 to -1."
             )
@@ -158,7 +159,7 @@ def direct_ssps(
 def spectrum(physics: Physics, grid: Grid, row: Mapping[str, float]) -> np.ndarray:
     """One spectrum in this process (call `direct_spectra`, which survives FSPS), float32."""
     if not all(map(math.isfinite, row.values())):
-        raise ValueError(f"parameters {dict(row)} are not all finite")  # FSPS would not mind
+        raise BadInput(f"parameters {dict(row)} are not all finite")  # FSPS would not mind
     full = _predict(physics, grid, row, lines=True)
     strength = row.get("line_strength", 1.0)
     if strength != 1:
@@ -182,7 +183,7 @@ def check_names(names: Sequence[str]) -> None:
     """Refuse a theta without the columns that a spectrum needs."""
     missing = [name for name in NEEDED if name not in names]
     if missing:
-        raise ValueError(
+        raise BadInput(
             f"theta has the columns {', '.join(names)}; a spectrum also needs "
             f"{', '.join(missing)}: add them in conf/prior."
         )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hpcsbi import kernels
 from hpcsbi.basis import RANKS, SOFTENING, STEP_AGE, STEP_TAU, axis_over, composites
+from hpcsbi.errors import BadInput
 from hpcsbi.prior import Prior
 from hpcsbi.sfh import TAGE_MIN, delayed_tau_weights
 from hpcsbi.sps import check_names
@@ -63,7 +64,7 @@ class Ssp(torch.nn.Module):
         shape = (len(logzsol), len(log_age), 3, len(wave))
         for name, array in (("continuum", continuum), ("lines", lines)):
             if array.shape != shape or not np.isfinite(array).all():
-                raise ValueError(f"table: {name} of shape {array.shape} is not {shape} and finite.")
+                raise BadInput(f"table: {name} of shape {array.shape} is not {shape} and finite.")
         check_names(prior.names)
         inside = _nodes_inside(logzsol, prior)
         self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
@@ -232,7 +233,7 @@ def check_accuracy(path: str, accuracy: Mapping[str, float]) -> None:
     """
     for name, largest in ACCURACY.items():
         if not accuracy.get(name, np.inf) <= largest:
-            raise ValueError(
+            raise BadInput(
                 f"{path}: |d ln flux| against Prospector has {name} "
                 f"{accuracy.get(name, 'not measured')}, allowed is {largest:.0e}: run "
                 "jobs/tabulate.py to the end, with the prior that the table is for."
@@ -243,7 +244,7 @@ def _nodes_inside(logzsol: np.ndarray, prior: Prior) -> np.ndarray:
     """Numbers of the table's nodes that bracket the prior's metallicities."""
     low, high = prior.columns["logzsol"].low, prior.columns["logzsol"].high
     if low < logzsol[0] - 1e-9 or high > logzsol[-1] + 1e-9:
-        raise ValueError(
+        raise BadInput(
             f"prior of logzsol spans {low} to {high}, the table {logzsol[0]:.2f} to "
             f"{logzsol[-1]:.2f}: narrow the prior, or make a wider table with jobs/tabulate.py."
         )

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from hpcsbi.chain import Chain, Target, begin
+from hpcsbi.errors import BadInput
 from hpcsbi.mixture import Care, Mixture, adapted
 from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
@@ -54,7 +55,7 @@ def started(
         ValueError: an unknown start.
     """
     if start not in STARTS:
-        raise ValueError(f"fit.start is {start!r}: choose from {', '.join(STARTS)}.")
+        raise BadInput(f"fit.start is {start!r}: choose from {', '.join(STARTS)}.")
     prior, zred = posterior.prior, spectrum[2]
     if moves == "stretch":
         space: Space = Box(prior, zred)
@@ -105,7 +106,7 @@ def explore(
             break
     some = np.isfinite(log_weights)
     if not some.any():
-        raise ValueError("no draw has a posterior density above zero: is the flux finite?")
+        raise BadInput("no draw has a posterior density above zero: is the flux finite?")
     weights = normalised(flattened(log_weights, walkers))
     return z[rng.permutation(systematic(weights, walkers, rng.random()))], proposal
 
@@ -169,7 +170,7 @@ def _walkers(
         seeds = rng.integers(2**62, size=1)
         drawn = posterior.sample(flux[None], ivar[None], walkers, seeds, limits, cap=1000)
         if drawn.kept[0] < walkers:
-            raise ValueError("the flow gives too few draws inside the prior: fit.start=prior.")
+            raise BadInput("the flow gives too few draws inside the prior: fit.start=prior.")
         return drawn.theta[0].astype(float)
     best = best_fit(prior, zred, scout, rng)
     near = best + NEAR * rng.normal(size=(walkers, len(best)))

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from hpcsbi.errors import BadInput
 from hpcsbi.files import Damaged, write_atomically
 from hpcsbi.layout import MARKS, Array, checksum, coordinate_checksum, lay_out
 from hpcsbi.locks import Lock, locked
@@ -42,11 +43,11 @@ ABANDONED = 600.0  # seconds: no store takes so long to be laid out
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
 
-class Mismatch(ValueError):
+class Mismatch(BadInput):
     """A store was made with other settings than those asked for."""
 
 
-class Incomplete(ValueError):
+class Incomplete(BadInput):
     """A store lacks shards that a later stage needs."""
 
 
@@ -105,13 +106,13 @@ class Store:
         """
         rows = self.rows_of(shard)
         if set(arrays) != set(self._sharded):
-            raise ValueError(
+            raise BadInput(
                 f"{self.path}: a shard holds {', '.join(self._sharded)}, not {', '.join(arrays)}."
             )
         for name, values in arrays.items():
             expected = (rows.stop - rows.start, *self.group[name].shape[1:])
             if np.shape(values) != expected:
-                raise ValueError(
+                raise BadInput(
                     f"{self.path}: {name} of shape {np.shape(values)} does not cover shard {shard} "
                     f"of shape {expected}; a task writes whole shards."
                 )
@@ -234,7 +235,7 @@ def create(
     sharded = {name: array for name, array in arrays.items() if array.values is None}
     rows = {next(iter(array.dims.values())) for array in sharded.values()}
     if len(rows) != 1 or shard < 1:
-        raise ValueError(f"{path}: arrays of {sorted(rows)} rows in shards of {shard}.")
+        raise BadInput(f"{path}: arrays of {sorted(rows)} rows in shards of {shard}.")
     own = {"settings": settings, "rows": rows.pop(), "shard": shard, "sharded": list(sharded)}
     # Made under another name first: a killed run must not leave half a store. Tasks of an array
     # come here together; the first to be ready wins, and what a dead one left is swept by age.

@@ -20,6 +20,7 @@ from astropy import units
 from astropy.io import fits
 
 from hpcsbi.column_files import COLUMN_FILES, COLUMNS, from_columns
+from hpcsbi.errors import BadInput
 from hpcsbi.records import PER_ANGSTROM, USUAL, Spectra, factor, per_angstrom
 
 __all__ = ["Source", "Survey", "UnreadableError"]
@@ -40,7 +41,7 @@ CUT = (OSError, EOFError, zlib.error, BadZipFile)
 BREAKS = (*CUT, ValueError, KeyError, TypeError, IndexError)
 
 
-class UnreadableError(ValueError):
+class UnreadableError(BadInput):
     """A file whose header was good broke while its rows were read."""
 
 
@@ -91,7 +92,7 @@ class Survey:
 
     def __post_init__(self) -> None:
         if self.name not in SURVEYS:
-            raise ValueError(f"survey {self.name!r}: choose from {', '.join(SURVEYS)}.")
+            raise BadInput(f"survey {self.name!r}: choose from {', '.join(SURVEYS)}.")
         per_angstrom(self.flux_unit, "survey.flux_unit")
 
     def settings(self) -> dict:
@@ -111,9 +112,7 @@ class Survey:
         pairs = [Source(str(path), _redrock_of(path, redrocks)) for path in coadds]
         spare = set(redrocks) - {Path(pair.beside).name for pair in pairs}
         if spare:
-            raise ValueError(
-                f"{', '.join(sorted(spare))}: no coadd of that name is among the files."
-            )
+            raise BadInput(f"{', '.join(sorted(spare))}: no coadd of that name is among the files.")
         return pairs
 
     def count(self, source: Source) -> int:
@@ -126,7 +125,7 @@ class Survey:
         if source.beside:
             self._scan(Path(source.beside), "redrock")
         if rows < 1:
-            raise ValueError(f"{source.path} holds no spectra: take it out of the list.")
+            raise BadInput(f"{source.path} holds no spectra: take it out of the list.")
         return rows
 
     def read(self, source: Source, rows: slice) -> Iterator[Spectra]:
@@ -166,7 +165,7 @@ class Survey:
             text = str(error).strip() or type(error).__name__
             if isinstance(error, CUT):
                 text = f"not a whole file ({text}): fetch it again, or choose another survey"
-            raise ValueError(f"{path}: survey={self.name}: {text}.") from error
+            raise BadInput(f"{path}: survey={self.name}: {text}.") from error
 
 
 def _opened(path: Path) -> fits.HDUList:
@@ -192,10 +191,10 @@ def _check_layout(path: Path, hdus: fits.HDUList, layout: str) -> None:
         other = [name for name in SURVEYS if _has_layout(hdus, name)]
         mend = f"it looks like survey={other[0]}" if other else "choose another survey"
         wanted = " ".join(LAYOUTS.get(layout, ("a table of", *TABLE)))
-        raise ValueError(f"found HDUs {found}, but {layout} needs {wanted}: {mend}")
+        raise BadInput(f"found HDUs {found}, but {layout} needs {wanted}: {mend}")
     end = max(info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in hdus))
     if path.suffix != ".gz" and end > path.stat().st_size:
-        raise ValueError(f"cut short, {path.stat().st_size} of {end} bytes: fetch it again")
+        raise BadInput(f"cut short, {path.stat().st_size} of {end} bytes: fetch it again")
 
 
 def _has_layout(hdus: fits.HDUList, layout: str) -> bool:
@@ -220,7 +219,7 @@ def _table_unit(table: fits.BinTableHDU) -> float:
     for name, right in {"WAVE": units.AA, "DISTANCE": units.Mpc, "IVAR": per_unit}.items():
         text = said.get(name)
         if text and not np.isclose(factor(text, right), 1, rtol=1e-6):
-            raise ValueError(f"TUNIT of {name} is {text!r}: write it in {right}")
+            raise BadInput(f"TUNIT of {name} is {text!r}: write it in {right}")
     return unit
 
 
@@ -228,7 +227,7 @@ def _redrock_of(coadd: Path, redrocks: Mapping[str, Path]) -> str:
     name = coadd.name.replace("coadd", "redrock", 1)
     path = redrocks.get(name, coadd.with_name(name))
     if name == coadd.name or not path.exists():
-        raise ValueError(
+        raise BadInput(
             f"{coadd}: no redshifts: expected {path.name} beside it or among the files (DESI "
             "coadds are named coadd-*.fits and come with redrock-*.fits)."
         )
@@ -302,7 +301,7 @@ def _merged(
     for name, place in places.items():
         start = round(place[0])
         if np.abs(place - start - np.arange(len(place))).max() > 1e-2:
-            raise ValueError(f"camera {name} is not on the grid of camera {names[0]}")
+            raise BadInput(f"camera {name} is not on the grid of camera {names[0]}")
         camera = slice(start, start + len(place))
         bad = _is_bad(hdus[f"{name}_MASK"].section[rows], survey.bad_bits)
         weight, values = (hdus[f"{name}_{q}"].section[rows].astype(float) for q in ("IVAR", "FLUX"))

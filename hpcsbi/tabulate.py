@@ -11,6 +11,7 @@ import torch
 
 from hpcsbi.cluster import Cluster, Serial
 from hpcsbi.dust import dust_curve
+from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.seeds import generator
@@ -166,9 +167,7 @@ def _measure(
     direct, status = direct_spectra(theta, prior.names, grid, physics, processes)
     good = status == OK
     if good.sum() < 0.9 * draws:
-        raise ValueError(
-            f"{store.path}: FSPS made only {good.sum()} of {draws} spectra to compare."
-        )
+        raise BadInput(f"{store.path}: FSPS made only {good.sum()} of {draws} spectra to compare.")
     engine = Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
     flux = engine.flux(torch.from_numpy(theta[good]), prior.names).numpy()
     error = np.abs(np.log(flux / direct[good]))

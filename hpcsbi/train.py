@@ -16,6 +16,7 @@ from hpcsbi import representation as representations
 from hpcsbi.artifacts import load_engine, refuse_other_settings
 from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.dust import dust_curve
+from hpcsbi.errors import BadInput
 from hpcsbi.files import Damaged, load_weights, save_weights, write_atomically
 from hpcsbi.flow import Flow
 from hpcsbi.locks import Lock, locked
@@ -272,12 +273,12 @@ def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -
     if source == "stored":
         rows = split_of(pairs.settings, pairs.rows, "train")
         if rows.stop == 0:
-            raise ValueError(
+            raise BadInput(
                 f"{pairs.path} holds no training pairs (it was made with augment.copies=0): "
                 "train with train.source=fresh, or augment with copies > 0."
             )
         return StoredPairs(prior, pairs, rows, wave, batch, seed)
-    raise ValueError(f"train.source is {source!r}: choose fresh or stored.")
+    raise BadInput(f"train.source is {source!r}: choose fresh or stored.")
 
 
 def _held_out(pairs: Store) -> Pairs | None:

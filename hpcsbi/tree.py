@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from hpcsbi.errors import BadInput
+
 __all__ = ["FspsError", "check_tree", "tree_notice"]
 
 LONGEST = 250  # FSPS cuts longer paths without a word
@@ -32,7 +34,7 @@ STAND_IN = (
 )
 
 
-class FspsError(ValueError):
+class FspsError(BadInput):
     """FSPS cannot run here; says why and how to mend it."""
 
     def __init__(self, problem: str) -> None:

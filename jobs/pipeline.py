@@ -7,6 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 from stage import FAILED, run_job, run_stage
 
+from hpcsbi.errors import Unfinished
+
 MODEL = ("tabulate", "simulate", "augment", "train", "calibrate")
 SURVEY = ("ingest", "infer")
 
@@ -21,7 +23,7 @@ def pipeline(cfg: DictConfig) -> int:
         print("--- beside", flush=True)
         done = subprocess.run([sys.executable, __file__, *cfg.beside], check=False)
         if done.returncode not in (0, FAILED):
-            raise RuntimeError(f"the pipeline beside this one ended with {done.returncode}.")
+            raise Unfinished(f"the pipeline beside this one ended with {done.returncode}.")
     print("--- report", flush=True)
     run_stage("report", cfg)
     print(Path(cfg.report.out).resolve())

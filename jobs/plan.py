@@ -15,6 +15,7 @@ from stage import run_job, run_stage
 from submit import chain
 
 from hpcsbi.cluster import Enough, Probe
+from hpcsbi.errors import Refusal
 from hpcsbi.plan import missing_inputs, works
 from hpcsbi.store import open_store
 
@@ -61,7 +62,7 @@ def _try(stage: str, cfg: DictConfig) -> None:
             redirect_stderr(io.StringIO()),  # bars
         ):
             rate, rows = _probe(stage, deepcopy(cfg), Path(folder))
-    except (ValueError, OSError, RuntimeError) as error:
+    except (Refusal, OSError) as error:
         print(f"{stage} cannot be tried: {error}", file=sys.stderr, flush=True)
         return
     cfg.plan.rates = {stage: rate, **cfg.plan.rates}

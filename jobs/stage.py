@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpcsbi import deadline
 from hpcsbi.cluster import FULL
+from hpcsbi.errors import Refusal
 from hpcsbi.progress import worker_seconds
 from hpcsbi.shards import Elsewhere
 from hpcsbi.site import make_site
@@ -33,7 +34,7 @@ sys.path.append(sys.path.pop(0))
 FAILED, WRONG, AGAIN = 1, 2, 75
 LOOKING = ("status", "plan")  # these only look: a run that is not there must not come to be
 # What is wrong with the input, the disk or the cluster, and not with this program.
-REFUSED = (HydraException, OmegaConfBaseException, ValueError, OSError, RuntimeError)
+REFUSED = (HydraException, OmegaConfBaseException, Refusal, OSError)
 # Their workers are no children of the job: what they have worked is noted shard by shard.
 ELSEWHERE = ("hpcsbi.allocation.Allocation", "hpcsbi.elastic.Elastic")
 CONF = str(Path(__file__).resolve().parents[1] / "conf")

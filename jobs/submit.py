@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from stage import REFUSED, refuse
 
 from hpcsbi import slurm
+from hpcsbi.errors import BadInput
 from hpcsbi.site import Site, make_site
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,7 +125,7 @@ def submit(
     """
     unknown = [stage for stage in stages if stage not in NEEDS]
     if unknown:
-        raise ValueError(f"no stage {', '.join(unknown)}: choose from {', '.join(NEEDS)}.")
+        raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(NEEDS)}.")
     site = make_site(cfg.site)
     for stage in stages:  # what is wrong with the input is wrong now, not after a night
         check_arguments(cfg, stage)
@@ -229,7 +230,7 @@ def _jobs(
     """The submission of a stage, for an array two: its tasks, and the one that finishes."""
     way, site = WAYS.get(cfg.cluster._target_), make_site(cfg.site)
     if way is None:
-        raise ValueError(
+        raise BadInput(
             "cluster=serial and cluster=local run on this machine: submit with cluster=allocation "
             "(the default), cluster=slurm or cluster=array, or call jobs/pipeline.py."
         )

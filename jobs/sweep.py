@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from submit import NEEDS, ROOT, Job, alone, check_arguments, line_of, record
 
 from hpcsbi import slurm
+from hpcsbi.errors import BadInput
 from hpcsbi.site import Site, make_site
 
 SERIAL = {"_target_": "hpcsbi.cluster.Serial", "workers": 1}
@@ -27,7 +28,7 @@ def check(cfg: DictConfig) -> None:
     """
     stage = cfg.hydra.job.name
     if stage not in NEEDS:
-        raise ValueError(
+        raise BadInput(
             f"jobs/{stage}.py is no stage: hydra/launcher=slurm_array sweeps {', '.join(NEEDS)}."
         )
     site, tasks = make_site(cfg.site), _count(cfg.hydra.overrides.task)
@@ -101,12 +102,12 @@ def _refuse_collisions(cfgs: Sequence[DictConfig], stage: str) -> None:
     """One array is of one run, and each of its tasks makes a product of its own."""
     runs = sorted({cfg.run for cfg in cfgs})
     if len(runs) > 1:
-        raise ValueError(
+        raise BadInput(
             f"one array is of one run, not of {', '.join(runs)}: submit each of them by itself."
         )
     out, times = Counter(cfg[stage].out for cfg in cfgs).most_common(1)[0]
     if times > 1:
-        raise ValueError(
+        raise BadInput(
             f"{times} of the settings would write {out}: put what differs into {stage}.out, as in "
             f"'{stage}.out=${{run}}/{stage}_${{seed}}'."
         )
