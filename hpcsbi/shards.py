@@ -1,7 +1,7 @@
 """The shards of a store, made wherever the cluster is, each noted as it ends."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,11 @@ from hpcsbi.cluster import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
 
 __all__ = ["Costs", "Elsewhere", "run_shards"]
+
+# Seconds until a mark that a worker has set must be seen: clients of NFS remember up to a minute
+# what a folder held, unless they change it themselves, as `look_again` does.
+PATIENCE = 45.0
+NAMED = 5
 
 
 class Elsewhere(RuntimeError):
@@ -34,23 +39,27 @@ def run_shards(
     cluster: Cluster,
     title: str,
     threads: bool = False,
+    again: Callable[[int], bool] = lambda shard: False,
 ) -> dict[int, Any]:
     """Make every shard of a store that is not there, with a progress bar.
+
+    It returns only when every shard of this driver is done and its mark is seen.
 
     Arguments:
         function: makes and writes one shard, given its number; returns a small receipt, of which
             `Costs` are noted.
-        store: has `locked`, `sweep`, `states`, `mark_failed`, `note_cost`.
+        store: has `locked`, `sweep`, `look_again`, `states`, `forget`, `mark_failed`, `note_cost`.
         cluster: where to run.
         title: name of the stage, for the bar.
         threads: see `Cluster.map`.
+        again: of a shard that is done, whether it is to be made again.
 
     Returns:
         Receipts of the shards made now.
 
     Raises:
         Held: another driver is at work on the store.
-        RuntimeError: shards failed; all others are done and kept.
+        Unfinished: shards failed, or are not there; all others are done and kept.
         OSError: the disk is full.
         OutOfTime: the job ends first.
         Elsewhere: the shards of this part are done, those of others are not.
@@ -61,23 +70,30 @@ def run_shards(
     with store.locked(part) as lock:
         if part is None:
             store.sweep()
+        store.look_again()
         states = store.states(mine, verify=True)
         for shard, state in states.items():
             if state == "damaged":
                 print(f"{store.path}: shard {shard} is damaged and made again.", flush=True)
+            elif state == "done" and again(shard):
+                store.forget(shard)
+                states[shard] = "missing"
         # A worker that was taken for lost may still have removed a shard which another one made.
-        for again in (False, True):
-            leave = ("done", "failed") if again else ("done",)
+        for leave in (("done",), ("done", "failed")):
             todo = [shard for shard in mine if states[shard] not in leave]
             if not todo:
                 break
             outcomes = cluster.map(function, todo, threads=threads)
-            receipts |= _drive(outcomes, store, cluster, lock, title, len(mine) - len(todo))
-            states = store.states(mine)
+            made = _drive(outcomes, store, cluster, lock, title, len(mine) - len(todo))
+            receipts |= made
+            states = _settled(store, mine, made)
         if part is None:
             store.sweep()  # a worker killed in the middle of a file leaves half of it
-    _refuse_failures(store, states, title)
-    if part is not None and any(state != "done" for state in store.states().values()):
+    _refuse_unfinished(store, states, title)
+    if part is None:
+        return receipts
+    store.look_again()
+    if any(state != "done" for state in store.states().values()):
         raise Elsewhere(
             f"{title}: part {index} of {count} is done ({len(mine)} shards). When all are, run "
             f"jobs/{title}.py with cluster=serial to finish."
@@ -127,11 +143,32 @@ def _note_parts(store: Any, title: str, receipts: list[Any], wall_seconds: float
         store.note_cost(f"{title}: {name}", rows, len(some), seconds, wall_seconds)
 
 
-def _refuse_failures(store: Any, states: dict[int, str], title: str) -> None:
+def _settled(store: Any, mine: list[int], made: Iterable[int]) -> dict[int, str]:
+    """States, once what was made is seen: workers' files come late on network file systems."""
+    end, pause = time.monotonic() + PATIENCE, 0.05
+    states = store.states(mine)
+    while any(states[shard] != "done" for shard in made) and time.monotonic() < end:
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
+        store.look_again()
+        states = store.states(mine)
+    return states
+
+
+def _refuse_unfinished(store: Any, states: Mapping[int, str], title: str) -> None:
     failed = [shard for shard, state in states.items() if state == "failed"]
     if failed:
         raise Unfinished(
             f"{title}: {len(failed)} of {len(states)} shards failed, the others are kept. "
             f"Shard {failed[0]}:\n{store.failure(failed[0])}\nRun jobs/{title}.py with the same "
             "options again to make only what is missing."
+        )
+    lost = [shard for shard, state in states.items() if state != "done"]
+    if lost:
+        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        raise Unfinished(
+            f"{title}: {len(lost)} of {len(states)} shards of {store.path} are not there although "
+            f"they were made (shard {', '.join(map(str, lost[:NAMED]))}{more}): something removes "
+            f"them, or this machine does not see what its workers write. Run jobs/{title}.py with "
+            "the same options again to make only what is missing."
         )

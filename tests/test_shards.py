@@ -3,11 +3,14 @@
 import os
 import signal
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from hpcsbi import shards
 from hpcsbi.cluster import Array, Serial
 from hpcsbi.dask_cluster import Local
+from hpcsbi.errors import Unfinished
 from hpcsbi.shards import Elsewhere, run_shards
 from hpcsbi.store import Array as Column
 from hpcsbi.store import create
@@ -34,7 +37,7 @@ def test_only_what_is_missing_is_made(tmp_path):
     assert "out of luck" in store.failure(2)
     assert run_shards(partial(make, store, True), store, Serial(), "simulate") == {2: 2}
     assert run_shards(partial(make, store, True), store, Serial(), "simulate") == {}
-    assert not (store.path / ".lock").exists()
+    assert not list((store.path / ".lock").iterdir())
 
 
 def test_parts_of_an_array_make_the_whole(tmp_path):
@@ -60,12 +63,104 @@ def unwind(store, shard: int) -> None:
         (store.path / ".marks" / "000000.done").unlink()
 
 
-def test_a_shard_that_goes_again_is_made_again(tmp_path):
+def test_a_shard_that_goes_again_is_made_again(tmp_path, monkeypatch):
     """The stage ends only when every mark is there."""
+    monkeypatch.setattr(shards, "PATIENCE", 0.1)
     store = empty(tmp_path)
     run_shards(partial(unwind, store), store, Serial(), "simulate")
 
     assert set(store.states(verify=True).values()) == {"done"}
+
+
+def lose(store, shard: int) -> None:
+    """A shard whose files go as soon as they are written."""
+    store.write(shard, x=[shard])
+    if shard == 2:
+        (store.path / ".marks" / "000002.done").unlink()
+
+
+@pytest.mark.parametrize("cluster", [Serial(), Array(0, 2), "local"])
+def test_a_stage_with_a_shard_missing_does_not_succeed(tmp_path, monkeypatch, cluster):
+    """Whatever the way of running, a shard that is not there ends the stage and is named."""
+    monkeypatch.setattr(shards, "PATIENCE", 0.1)
+    store = empty(tmp_path)
+    if cluster == "local":
+        cluster = Local(2, str(tmp_path / "dask"))
+
+    with pytest.raises(
+        Unfinished, match=r"1 of \d shards .* are not there .*\(shard 2\)(.|\n)*again"
+    ):
+        run_shards(partial(lose, store), store, cluster, "infer")
+    assert store.states()[0] == "done"
+    run_shards(partial(make, store, True), store, Serial(), "infer")  # the mend
+    assert store.read("x").tolist() == [0, 1, 2, 3]
+
+
+class Late:
+    """A store seen through a network file system that shows a mark some looks late."""
+
+    def __init__(self, store, looks: int) -> None:
+        self.store, self.looks, self.seen = store, looks, {}
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    def states(self, asked=None, verify: bool = False):
+        states = self.store.states(asked, verify)
+        for shard in [shard for shard, state in states.items() if state == "done"]:
+            self.seen[shard] = self.seen.get(shard, 0) + 1
+            if self.seen[shard] <= self.looks:
+                states[shard] = "missing"
+        return states
+
+
+def test_marks_that_are_seen_late_are_waited_for(tmp_path):
+    """No shard is made a second time, and the stage succeeds."""
+    store, made = empty(tmp_path), []
+
+    def note(shard: int) -> None:
+        made.append(shard)
+        store.write(shard, x=[shard])
+
+    run_shards(note, Late(store, 3), Serial(), "simulate")
+
+    assert made == [0, 1, 2, 3]
+
+
+def test_marks_are_listed_and_not_asked_for_by_name(tmp_path, monkeypatch):
+    """A name that was once looked for and absent stays absent for a client of NFS: nobody asks."""
+    real, absent, made = Path.exists, set(), []
+
+    def exists(path, **options):
+        if path in absent:
+            return False
+        there = real(path, **options)
+        if not there and ".marks" in path.parts:
+            absent.add(path)
+        return there
+
+    monkeypatch.setattr(Path, "exists", exists)
+    store = empty(tmp_path)
+
+    def note(shard: int) -> None:
+        made.append(shard)
+        store.write(shard, x=[shard])
+
+    run_shards(note, store, Serial(), "simulate")
+    assert made == [0, 1, 2, 3] and not absent
+
+
+def test_done_shards_are_made_again_on_demand(tmp_path):
+    """Under the lock, and no others."""
+    store, made = empty(tmp_path), []
+    run_shards(partial(make, store, True), store, Serial(), "fit")
+
+    def note(shard: int) -> None:
+        made.append(shard)
+        store.write(shard, x=[shard])
+
+    run_shards(note, store, Serial(), "fit", again=lambda shard: shard == 3)
+    assert made == [3]
 
 
 def die_while_writing(store, shard: int) -> None:
