@@ -1,10 +1,16 @@
 """Files that are there whole or not at all, and hold numbers and text only."""
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import socket
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 from safetensors import SafetensorError
@@ -14,13 +20,20 @@ from safetensors.numpy import save as save_tensors
 from hpcsbi.errors import BadInput
 
 __all__ = [
+    "ABANDONED",
     "Damaged",
+    "append_line",
     "load_weights",
     "read_notes",
+    "replaced",
     "save_weights",
+    "sweep",
     "write_atomically",
     "write_parquet",
 ]
+
+
+ABANDONED = 600.0  # seconds: nothing takes so long to be written
 
 
 class Damaged(BadInput):
@@ -64,7 +77,7 @@ def _checksum(tensors: Mapping[str, np.ndarray], settings: Mapping) -> str:
 
 
 def read_notes(path: Path, keys: Sequence[str] = ()) -> tuple[list[dict], int]:
-    """Notes of a file with one JSON object a line, which may be absent.
+    """Notes of a file with one JSON object a line, and of jobs beside it; there may be none.
 
     Arguments:
         path: the file.
@@ -73,18 +86,17 @@ def read_notes(path: Path, keys: Sequence[str] = ()) -> tuple[list[dict], int]:
     Returns:
         The notes, and the number of lines that are none: a killed run or a full disk cut them.
     """
-    if not path.exists():
-        return [], 0
     notes, broken = [], 0
-    for line in path.read_text(errors="replace").splitlines():
-        try:
-            note = json.loads(line)
-        except ValueError:
-            note = None
-        if isinstance(note, dict) and note.keys() >= set(keys):
-            notes.append(note)
-        else:
-            broken += 1
+    for file in (path, *sorted(path.with_suffix(".d").glob(f"*{path.suffix}"))):
+        for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
+            try:
+                note = json.loads(line)
+            except ValueError:
+                note = None
+            if isinstance(note, dict) and note.keys() >= set(keys):
+                notes.append(note)
+            else:
+                broken += 1
     return notes, broken
 
 
@@ -105,12 +117,59 @@ def write_parquet(
     write_atomically(Path(path), sink.getvalue().to_pybytes())
 
 
+def append_line(path: Path, note: Mapping) -> None:
+    """Add a note to a file with one JSON object a line, in one piece.
+
+    Writers on several machines would write over each other's lines on a network file system, so a
+    job has a file of its own, in a folder beside; `read_notes` reads them all.
+    """
+    if job := os.environ.get("SLURM_JOB_ID"):
+        path = path.with_suffix(".d") / f"{job}-{socket.gethostname()}{path.suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(note).encode() + b"\n"
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        if os.write(handle, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(handle)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees all of it or nothing, on disk before it has its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with half.open("wb") as file:
+    with replaced(path) as half, half.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, path)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A name to write a file under, which takes its own when the block has ended well.
+
+    The name is no other writer's, on any node: numbers of processes are not unique among them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield half
+        with half.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(half, path)
+    except Exception:  # a kill leaves it for `sweep`
+        half.unlink(missing_ok=True)
+        raise
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left of a file, or of all files of a folder, long ago.
+
+    Ages are those of the file system, whose clock need not be this machine's.
+    """
+    halves = [half for half in folder.glob(f"{escape(name)}*.partial") if half.is_file()]
+    if not halves:
+        return
+    with NamedTemporaryFile(dir=folder, suffix=".partial") as file:
+        now = os.fstat(file.fileno()).st_mtime
+    for half in halves:
+        with suppress(FileNotFoundError):  # its writer, or another sweeper
+            if now - half.stat().st_mtime > ABANDONED:
+                half.unlink()

@@ -1,13 +1,22 @@
-"""One driver on a folder: the second says who holds it, and a dead one holds nothing."""
+"""One driver on a folder: the second says who holds it, and a dead one holds nothing.
 
+A holder is dead only where that is known: its process is gone from this machine, or SLURM says that
+its job has ended. Who cannot be asked (another machine without a job, a query that fails, a job of
+another user that the site hides, a lock that cannot be read) holds the folder, and the error says
+how to clear it.
+"""
+
+import errno
 import json
 import os
+import pwd
 import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +24,20 @@ import psutil
 
 from hpcsbi import slurm
 from hpcsbi.errors import Unfinished
-from hpcsbi.files import write_atomically
+from hpcsbi.files import sweep, write_atomically
 
 __all__ = ["LOCKS", "Held", "Lock", "holders", "locked"]
 
 LOCKS = ".lock"
 SETTLED = 1.0  # seconds: two drivers that find the same dead lock do not both win
+TRIES = 10
+STEPPED = 120.0  # seconds that a clock may be set by; for locks of versions that knew no better
+# What a file system without hard links says to one.
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+UNKNOWN = {
+    "host": "an unknown host", "pid": "?", "started": None, "job": None, "restarts": 0,
+    "command": "its lock cannot be read", "since": "?",
+}  # fmt: skip
 
 
 class Held(Unfinished):
@@ -34,10 +51,18 @@ class Lock:
         self.path, self.holder, self._written = path, holder, 0.0
 
     def note(self, **facts: Any) -> None:
-        """Tell `status` what goes on, once a second at most."""
+        """Tell `status` what goes on, once a second at most.
+
+        Raises:
+            Held: another driver has taken the lock: somebody removed it.
+        """
         if time.monotonic() - self._written > 1:
             self._written = time.monotonic()
-            write_atomically(self.path, json.dumps(self.holder | facts).encode())
+            held = _read(self.path)
+            if held and _is(held, self.holder):
+                write_atomically(self.path, json.dumps(self.holder | facts).encode())
+            elif held:
+                raise Held(f"{_told(self.path, held)} This driver has lost it, and ends.")
 
 
 @contextmanager
@@ -69,62 +94,88 @@ def holders(folder: Path) -> list[dict]:
     """Those who are at work on a folder now."""
     found = [_read(path) for path in sorted((folder / LOCKS).glob("*.json"))]
     found = [holder for holder in found if holder]
-    elsewhere = [holder["job"] for holder in found if holder["host"] != socket.gethostname()]
-    try:  # asked once: an array has hundreds
-        states = slurm.jobs(job.split("_")[0] for job in elsewhere if job)
-    except slurm.SlurmError:
-        states = None
-    return [holder for holder in found if _alive(holder, states)]
+    states = _states(found)  # asked once: an array has hundreds
+    return [holder for holder in found if not _dead(holder, states)]
 
 
 def _self() -> dict:
     return {
-        "host": socket.gethostname(),
+        **_place(),
         "pid": os.getpid(),
         "started": _started(os.getpid()),
+        "user": os.getuid(),
         "job": slurm.own_job(),
         "restarts": slurm.restarts(),
         "command": Path(sys.argv[0]).name,
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "token": uuid.uuid4().hex,
+    }
+
+
+@cache
+def _place() -> dict:
+    """Where the number of a process means something: machine, its boot, the space of numbers."""
+
+    def line(path: str) -> str | None:
+        try:
+            return Path(path).read_text().strip() or None
+        except OSError:  # not Linux
+            return None
+
+    space = Path("/proc/self/ns/pid")
+    return {
+        "host": socket.gethostname(),
+        "machine": line("/etc/machine-id"),
+        "boot": line("/proc/sys/kernel/random/boot_id"),
+        "space": os.readlink(space) if space.is_symlink() else None,
     }
 
 
 def _take(lock: Lock) -> None:
     """Create the file; one of a dead driver is removed first."""
-    half = lock.path.with_suffix(f".{uuid.uuid4().hex[:12]}.partial")
-    half.write_text(json.dumps(lock.holder))
+    removed = False
+    for _ in range(TRIES):
+        if _create(lock):
+            break
+        removed |= _refuse_if_alive(lock.path)
+    else:
+        raise Held(f"{lock.path} comes and goes: too many drivers start here; try again.")
+    if removed:
+        time.sleep(SETTLED)
+        held = _read(lock.path)
+        if held is None or not _is(held, lock.holder):
+            raise Held(_told(lock.path, held or UNKNOWN))
+
+
+def _create(lock: Lock) -> bool:
+    """Write the file under another name and give it its own; False where that is taken."""
+    content = json.dumps(lock.holder).encode()
+    half = lock.path.with_suffix(f".{uuid.uuid4().hex}.partial")
+    half.write_bytes(content)
     try:
-        _link(half, lock)
+        os.link(half, lock.path)
+    except FileExistsError:
+        held = _read(lock.path)  # NFS: done, and its answer lost
+        return held is not None and _is(held, lock.holder)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        try:
+            with lock.path.open("xb") as file:  # empty for a moment: see `_read`
+                file.write(content)
+        except FileExistsError:
+            return False
     finally:
         half.unlink(missing_ok=True)
-
-
-def _link(half: Path, lock: Lock) -> None:
-    """Give the file its name, which fails where it is taken, on network file systems too."""
-    try:
-        os.link(half, lock.path)
-        return
-    except FileExistsError:
-        _refuse_if_alive(lock.path)
-    try:
-        os.link(half, lock.path)
-    except FileExistsError:
-        _refuse_if_alive(lock.path)
-        raise
-    time.sleep(SETTLED)
-    if _read(lock.path) != lock.holder:
-        _refuse_if_alive(lock.path)
+    return True
 
 
 def _release(lock: Lock) -> None:
+    """Remove the file if it is ours yet; the folder stays, for others may be about to enter it."""
     held = _read(lock.path)
-    if held and (held["host"], held["pid"]) == (lock.holder["host"], lock.holder["pid"]):
+    if held and _is(held, lock.holder):
         lock.path.unlink(missing_ok=True)
-    if lock.path.stem == "whole":  # nobody else can be at work: dead drivers left the rest
-        for left in lock.path.parent.glob("*.partial"):
-            left.unlink(missing_ok=True)
-    with suppress(OSError):  # other parts are at work
-        lock.path.parent.rmdir()
+    sweep(lock.path.parent)
 
 
 def _share(one: str, other: str) -> bool:
@@ -133,48 +184,127 @@ def _share(one: str, other: str) -> bool:
     return all(len(part) == 2 for part in parts) and parts[0][1] == parts[1][1]
 
 
-def _refuse_if_alive(path: Path) -> None:
-    """Raise if a lock's holder is at work, remove the lock if not."""
+def _refuse_if_alive(path: Path) -> bool:
+    """Raise unless a lock's holder is surely dead; True if its lock was removed."""
     holder = _read(path)
     if holder is None:
-        return
-    if _alive(holder):
-        job = f", job {holder['job']}" if holder["job"] else ""
-        raise Held(
-            f"{path.parent.parent} is held by process {holder['pid']} on {holder['host']}{job} "
-            f"({holder['command']}, since {holder['since']}): wait for it, or end it first. If it "
-            f"is surely dead, remove {path}."
-        )
+        return False
+    if not _dead(holder, _states([holder])):
+        raise Held(_told(path, holder))
+    if _read(path) != holder:  # another driver has removed it, and may hold its own
+        return False
     path.unlink(missing_ok=True)
+    return True
+
+
+def _told(path: Path, holder: Mapping) -> str:
+    job = f", job {holder['job']}" if holder["job"] else ""
+    user = holder.get("user", os.getuid())
+    whose = "" if user == os.getuid() else f" of {_name(user)}"
+    return (
+        f"{path.parent.parent} is held by process {holder['pid']}{whose} on {holder['host']}{job} "
+        f"({holder['command']}, since {holder['since']}): wait for it, or end it first. If it is "
+        f"surely dead, remove {path}."
+    )
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
+
+
+def _is(one: Mapping, other: Mapping) -> bool:
+    """True for two notes of the same holder."""
+    return one.get("token") == other["token"]
 
 
 def _read(path: Path) -> dict | None:
+    """What a lock says, None where there is none; one that is just being written is waited for."""
+    end = time.monotonic() + SETTLED
+    while True:
+        try:
+            holder = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            holder = None
+        except OSError as error:
+            if error.errno != errno.ESTALE:  # replaced while it was read
+                raise
+            holder = None
+        if isinstance(holder, dict) and holder.keys() >= UNKNOWN.keys():
+            return holder
+        if time.monotonic() > end:
+            return dict(UNKNOWN)
+        time.sleep(0.05)
+
+
+def _states(found: Iterable[Mapping]) -> Mapping[str, slurm.JobState] | None:
+    """What SLURM says of the jobs of holders that are not seen from here; None: it does not say."""
+    jobs = [holder["job"] for holder in found if holder["job"] and not _is_here(holder)]
+    if not jobs:
+        return {}
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
+        return slurm.jobs(job.split("_")[0] for job in jobs)
+    except slurm.SlurmError:
         return None
 
 
-def _alive(holder: dict, states: Mapping[str, slurm.JobState] | None = None) -> bool:
-    """False if the holder is surely dead: its process is gone, or its job has ended."""
-    if holder["host"] == socket.gethostname():
-        return _started(holder["pid"]) is not None and _started(holder["pid"]) == holder["started"]
+def _is_here(holder: Mapping) -> bool:
+    """True if the number of the holder's process means the same here."""
+    here = _place()
+    if "boot" not in holder:
+        return holder["host"] == here["host"]
+    return (holder["boot"], holder["space"]) == (here["boot"], here["space"]) and (
+        here["boot"] is not None or holder["host"] == here["host"]
+    )
+
+
+def _dead(holder: Mapping, states: Mapping[str, slurm.JobState] | None) -> bool:
+    """True if the holder is surely dead: its process is gone, or its job has ended."""
+    here = _place()
+    if _is_here(holder):
+        if "boot" not in holder:
+            return not _runs_since(holder["pid"], holder["started"])
+        return holder["started"] is None or _started(holder["pid"]) != holder["started"]
+    if holder["host"] == here["host"] and holder["boot"] != here["boot"]:
+        # This machine has begun again since, unless another one has its name.
+        return here["machine"] is not None and holder["machine"] == here["machine"]
     if holder["job"] is None:
-        return True
+        return False
     if holder["job"] == slurm.own_job():  # this job, before it was queued again
-        return holder["restarts"] >= slurm.restarts()
-    try:
-        states = slurm.jobs([holder["job"].split("_")[0]]) if states is None else states
-    except slurm.SlurmError:
-        return True
+        return holder["restarts"] < slurm.restarts()
+    if states is None:
+        return False
     state = states.get(holder["job"])
-    return state is not None and state.active and state.state != "PENDING"
+    if state is None:  # forgotten; but sites may hide jobs of others
+        return holder.get("user", os.getuid()) == os.getuid()
+    return not state.active or state.state == "PENDING"
 
 
 def _started(pid: int) -> float | None:
-    """When a process began; the number alone may belong to another one by now."""
+    """When a process began, None where it has ended; the number may belong to another by now.
+
+    In ticks since the machine's boot: the time of day moves when somebody sets the clock.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else int(fields[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return None if Path("/proc/self/stat").exists() else _time_of_start(pid)
+
+
+def _time_of_start(pid: int) -> float | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return None
+
+
+def _runs_since(pid: int, started: float | None) -> bool:
+    """True if a process runs and began about then."""
+    found = _time_of_start(pid)
+    return found is not None and started is not None and abs(found - started) < STEPPED

@@ -13,17 +13,18 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
 import zarr
 
 from hpcsbi.errors import BadInput
-from hpcsbi.files import Damaged, write_atomically
+from hpcsbi.files import ABANDONED, Damaged, append_line, sweep, write_atomically
 from hpcsbi.layout import MARKS, Array, checksum, coordinate_checksum, lay_out
 from hpcsbi.locks import Lock, locked
 
@@ -39,7 +40,7 @@ __all__ = [
     "open_store",
 ]
 
-ABANDONED = 600.0  # seconds: no store takes so long to be laid out
+STATES, MISSING = ("done", "failed"), "missing"  # as the names of marks end; done before failed
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
 
@@ -60,7 +61,7 @@ class Store:
     @cached_property
     def group(self) -> zarr.Group:
         """The Zarr group."""
-        return zarr.open_group(self.path, mode="r+" if os.access(self.path, os.W_OK) else "r")
+        return _group(self.path, os.access(self.path, os.W_OK), _stamp(self.path))
 
     @property
     def attributes(self) -> dict:
@@ -126,18 +127,37 @@ class Store:
 
     def state(self, shard: int, verify: bool = False) -> str:
         """ "done", "failed", "missing", or with `verify` "damaged"."""
-        if not self._mark(shard).exists():
-            return "failed" if self._mark(shard, "failed").exists() else "missing"
-        if verify and self._mark(shard).read_bytes() != self._checksums(shard):
-            return "damaged"
-        return "done"
+        return self.states([shard], verify)[shard]
 
     def states(self, shards: Iterable[int] | None = None, verify: bool = False) -> dict[int, str]:
-        """State of some shards or of all; without `verify` only the marks are looked at."""
+        """State of some shards or of all; without `verify` only the marks are looked at.
+
+        The folder of marks is listed: a network file system remembers for a minute that a name
+        which was asked for was not there.
+        """
         shards = list(self.shards if shards is None else shards)
-        with ThreadPoolExecutor(READERS if verify else 1) as threads:
-            found = threads.map(lambda shard: self.state(shard, verify), shards)
-            return dict(zip(shards, found, strict=True))
+        marks = set(os.listdir(self.path / MARKS))
+        states = {
+            shard: next((kind for kind in STATES if self._mark(shard, kind).name in marks), MISSING)
+            for shard in shards
+        }
+        if verify:
+            with ThreadPoolExecutor(READERS) as threads:
+                done = [shard for shard, state in states.items() if state == "done"]
+                states |= dict(zip(done, threads.map(self._verified, done), strict=True))
+        return states
+
+    def look_again(self) -> None:
+        """Have a network file system forget what it remembers of the marks; takes a free store."""
+        with NamedTemporaryFile(dir=self.path / MARKS, suffix=".partial"):
+            pass
+
+    def _verified(self, shard: int) -> str:
+        try:
+            known = self._mark(shard).read_bytes()
+        except FileNotFoundError:  # just now
+            return MISSING
+        return "done" if known == self._checksums(shard) else "damaged"
 
     def mark_failed(self, shard: int, reason: str) -> None:
         """Note why a shard could not be made; it is tried again by the next run."""
@@ -170,6 +190,7 @@ class Store:
         """Remove what killed writers left under temporary names; only for whoever holds all."""
         for half in self.path.rglob("*.partial"):
             half.unlink(missing_ok=True)
+        sweep(self.path.parent, f"{self.path.stem}.")  # of what lies beside it under its name
 
     def note_cost(
         self, stage: str, rows: int, shards: int, worker_seconds: float, wall_seconds: float
@@ -182,8 +203,7 @@ class Store:
             "worker_seconds": round(worker_seconds, 3),
             "wall_seconds": round(wall_seconds, 3),
         }
-        with (self.path.parent / "rates.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.path.parent / "rates.jsonl", line)
 
     @cached_property
     def _sharded(self) -> tuple[str, ...]:
@@ -240,8 +260,9 @@ def create(
     # Made under another name first: a killed run must not leave half a store. Tasks of an array
     # come here together; the first to be ready wins, and what a dead one left is swept by age.
     for left in path.parent.glob(f"{path.name}.*.partial"):
-        if time.time() - left.stat().st_mtime > ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another part removes it too
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
     half = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
     lay_out(half, arrays, {**(attributes or {}), **own}, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -317,6 +338,17 @@ def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
             yield from differences(found.get(name, "absent"), asked.get(name, "absent"), here)
     elif found != asked:
         yield f"{key}: {_short(found)} in the store, {_short(asked)} asked"
+
+
+@lru_cache(maxsize=32)
+def _group(path: Path, writable: bool, stamp: tuple[int, ...]) -> zarr.Group:
+    """The group as its file was: settings can be long, and a worker opens a store once a shard."""
+    return zarr.open_group(path, mode="r+" if writable else "r")
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    seen = (path / "zarr.json").stat()
+    return seen.st_mtime_ns, seen.st_size, seen.st_ino
 
 
 def _mend_coordinates(store: Store, arrays: Mapping[str, Array]) -> None:

@@ -1,6 +1,5 @@
 """What all jobs share: compose the configuration, call the stage, note what it cost."""
 
-import json
 import logging
 import os
 import resource
@@ -21,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hpcsbi import deadline
 from hpcsbi.cluster import FULL
 from hpcsbi.errors import Refusal
+from hpcsbi.files import append_line
 from hpcsbi.progress import worker_seconds
 from hpcsbi.shards import Elsewhere
 from hpcsbi.site import make_site
@@ -127,6 +127,4 @@ def _note_cost(cfg: DictConfig, stage: str, cpu_seconds: float, wall_seconds: fl
         "cpu_seconds": round(cpu_seconds, 2),
         "wall_seconds": round(wall_seconds, 2),
     }
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / "costs.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    append_line(run / "costs.jsonl", line)

@@ -1,4 +1,6 @@
+import multiprocessing
 import os
+import time
 
 import numpy as np
 import pandas as pd
@@ -70,3 +72,51 @@ def test_a_changed_bit_of_the_weights_is_seen(tmp_path):
         path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
         with pytest.raises(Damaged, match="checksum"):
             files.load_weights(path)
+
+
+def put(args) -> int:
+    """Writes that came out mixed, cut or lost; on a node where this process has number 7."""
+    path, byte = args
+    os.getpid = lambda: 7
+    bad = 0
+    for _ in range(40):
+        try:
+            files.write_atomically(path, bytes([byte]) * 1_000_000)
+            content = path.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        bad += len(content) != 1_000_000 or len(set(content)) != 1
+    return bad
+
+
+def test_two_nodes_may_have_one_number_of_process(tmp_path):
+    """Writers of one file on two nodes do not share a temporary name."""
+    with multiprocessing.Pool(2) as pool:
+        assert pool.map(put, [(tmp_path / "a.json", 65), (tmp_path / "a.json", 66)]) == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_leftovers_are_swept_by_age(tmp_path):
+    """Half a file of long ago goes; one that may still be written, or is another's, stays."""
+    old, new, other = (tmp_path / name for name in ("a.x.partial", "a.y.partial", "b.x.partial"))
+    for half, age in ((old, 10_000), (new, 0), (other, 10_000)):
+        half.write_text("")
+        os.utime(half, (time.time() - age,) * 2)
+
+    files.sweep(tmp_path, "a.")
+
+    assert set(tmp_path.iterdir()) == {new, other}
+
+
+def test_notes_of_several_jobs_do_not_meet(tmp_path, monkeypatch):
+    """A job has a file of its own, and a reader sees all."""
+    path = tmp_path / "rates.jsonl"
+    for job in (None, "7", "8"):
+        if job:
+            monkeypatch.setenv("SLURM_JOB_ID", job)
+        files.append_line(path, {"job": job})
+
+    notes, broken = files.read_notes(path, ("job",))
+
+    assert sorted(note["job"] or "" for note in notes) == ["", "7", "8"] and broken == 0
+    assert len(path.read_text().splitlines()) == 1
