@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Protocol
 
 import numpy as np
 from safetensors import SafetensorError
@@ -25,6 +26,7 @@ __all__ = [
     "append_line",
     "load_weights",
     "read_notes",
+    "read_parquet_header",
     "replaced",
     "save_weights",
     "sweep",
@@ -33,7 +35,16 @@ __all__ = [
 ]
 
 
+BLOCK = 65536  # rows of a Parquet file that are in memory together
 ABANDONED = 600.0  # seconds: nothing takes so long to be written
+
+
+class Rows(Protocol):
+    """A column: an array, or what reads rows when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
 
 
 class Damaged(BadInput):
@@ -100,21 +111,51 @@ def read_notes(path: Path, keys: Sequence[str] = ()) -> tuple[list[dict], int]:
     return notes, broken
 
 
-def write_parquet(
-    path: str | Path, columns: Mapping[str, np.ndarray], header: Mapping[str, str]
-) -> None:
-    """Write columns as one Parquet file, atomically, with `header` as key-value metadata."""
+def write_parquet(path: str | Path, columns: Mapping[str, Rows], header: Mapping[str, str]) -> None:
+    """Write columns as one Parquet file, atomically and a block of rows at a time.
+
+    Arguments:
+        path: the file.
+        columns: arrays, or what gives some of its rows as an array when they are asked for.
+        header: becomes key-value metadata.
+    """
     import pyarrow
     import pyarrow.parquet
 
-    arrays = {
-        name: values.astype(object) if values.dtype.kind in "UTO" else values
-        for name, values in columns.items()
-    }
-    table = pyarrow.table(arrays).replace_schema_metadata(dict(header))
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink, compression="zstd")
-    write_atomically(Path(path), sink.getvalue().to_pybytes())
+    def block(start: int, stop: int) -> pyarrow.Table:
+        rows = {name: column[start:stop] for name, column in columns.items()}
+        text = {
+            name: pyarrow.string() if _is_text(values) else None for name, values in rows.items()
+        }
+        return pyarrow.table(
+            {
+                name: pyarrow.array(values.astype(object) if text[name] else values, text[name])
+                for name, values in rows.items()
+            }
+        ).replace_schema_metadata(dict(header))
+
+    n = len(next(iter(columns.values())))
+    with replaced(Path(path)) as half:
+        schema = block(0, min(n, 1)).schema
+        with pyarrow.parquet.ParquetWriter(half, schema, compression="zstd") as writer:
+            for start in range(0, n, BLOCK):
+                writer.write_table(block(start, min(start + BLOCK, n)))
+    sweep(Path(path).parent, f"{Path(path).name}.")
+
+
+def _is_text(values: np.ndarray) -> bool:
+    return values.dtype.kind in "UTO"
+
+
+def read_parquet_header(path: Path) -> dict[str, str]:
+    """Key-value metadata of a Parquet file, nothing where there is none or it is damaged."""
+    import pyarrow.parquet
+
+    try:
+        found = pyarrow.parquet.read_schema(path).metadata or {}
+    except (FileNotFoundError, pyarrow.ArrowInvalid):
+        return {}
+    return {key.decode(): value.decode() for key, value in found.items()}
 
 
 def append_line(path: Path, note: Mapping) -> None:

@@ -4,6 +4,7 @@ One object is one shard, so all ways of the cluster work, and inside an object t
 a checkpoint after every block: a kill costs a block, and the bytes are those of a run without it.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,15 +15,17 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
+from hpcsbi.catalogue import write_catalogue
 from hpcsbi.certificate import QUANTILES
 from hpcsbi.chain import Chain, Settings, advance, finished
 from hpcsbi.cluster import Cluster
-from hpcsbi.columns import ARRAYS, METHODS, merged, nothing
+from hpcsbi.columns import ARRAYS, METHODS, nothing
 from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.engines import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.errors import BadInput
-from hpcsbi.files import load_weights, save_weights, write_parquet
+from hpcsbi.files import load_weights, save_weights
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
+from hpcsbi.merges import CATALOGUE
 from hpcsbi.posterior import Posterior
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.shards import Costs, run_shards
@@ -63,8 +66,8 @@ def fit(
     the chain's likelihood, and how far they are from the chain.
 
     Quantiles and checks of converged chains go into catalogue.parquet with origin "mcmc", and take
-    the flag WEAK_WEIGHTS away; catalogue.zarr stays as it is, and `infer` writes the Parquet file
-    without them again.
+    the flag WEAK_WEIGHTS away; catalogue.zarr stays as it is. Whichever of `infer` and `fit` comes
+    last, the file is the same.
 
     Arguments:
         out: the store to write, fits.zarr.
@@ -127,11 +130,14 @@ def fit(
     }
     notice = posterior.notice or source.attributes.get("notice", "")
     arrays = _arrays(_sizes(len(rows), posterior, draws), posterior.names)
-    store = create(out, arrays, settings, shard, {"notice": notice})
-    _take_up(store, steps, cluster.part())
-    run_shards(partial(_fit_shard, _Run(out, flow, spectra, chain)), store, cluster, "fit")
+    into = None if catalogue is None else os.path.relpath(catalogue, Path(out).parent)
+    store = create(out, arrays, settings, shard, {"notice": notice, CATALOGUE: into})
+    if into is not None and store.attributes.get(CATALOGUE) != into:
+        store.group.attrs[CATALOGUE] = into
+    again, work = partial(_goes_on, store, steps), _Run(out, flow, spectra, chain)
+    run_shards(partial(_fit_shard, work), store, cluster, "fit", again=again)
     if target is not None:
-        _merge(target, store, posterior.names, notice)
+        write_catalogue(target.path)
     _tell(store, notice)
 
 
@@ -183,7 +189,8 @@ def _chosen(
         return np.flatnonzero(catalogue.read("flags") & Flag.WEAK_WEIGHTS)
     if isinstance(objects, int):
         return np.arange(min(objects, source.rows))
-    known = {str(name): row for row, name in enumerate(source.read("id"))}
+    asked = set(map(str, objects))
+    known = {str(name): row for row, name in enumerate(source.read("id")) if str(name) in asked}
     unknown = [name for name in map(str, objects) if name not in known]
     if unknown:
         raise BadInput(f"fit.objects: {source.path} has no spectrum {unknown[0]!r}.")
@@ -220,17 +227,12 @@ def _arrays(sizes: dict[str, int], names: Sequence[str]) -> dict[str, Array]:
     }
 
 
-def _take_up(store: Store, steps: int, part: tuple[int, int] | None) -> None:
-    """Have the shards made again whose chains have not converged and may be longer now."""
-    index, count = part or (0, 1)
-    states = store.states()
-    for shard in store.shards[index::count]:
-        rows = store.rows_of(shard)
-        if states[shard] == "done":
-            short = ~store.read("converged", rows) & (store.read("n_steps", rows) < steps)
-            kept = [_state(store, row).exists() for row in range(rows.start, rows.stop)]
-            if (short & kept).any():
-                store.forget(shard)
+def _goes_on(store: Store, steps: int, shard: int) -> bool:
+    """True if a chain of a shard has not converged, and may be longer now."""
+    rows = store.rows_of(shard)
+    short = ~store.read("converged", rows) & (store.read("n_steps", rows) < steps)
+    kept = [_state(store, row).exists() for row in range(rows.start, rows.stop)]
+    return bool((short & kept).any())
 
 
 def _state(store: Store, row: int) -> Path:
@@ -245,7 +247,7 @@ def _fit_shard(run: _Run, shard: int) -> Costs:
         load_posterior(run.flow),
     )
     settings, rows = store.settings, store.rows_of(shard)
-    spectra = np.array(settings["rows"])[rows]
+    spectra = np.array(settings["rows"][rows])
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, spectra) for name in names)
     fitted, by_flow = flags & NOT_INFERRED == 0, posterior.usable(flux, ivar)
@@ -301,20 +303,6 @@ def _sampled(
         save_weights(path, chain.tensors(), {})
         longest = max(longest, time.monotonic() - began)
     return chain
-
-
-def _merge(catalogue: Store, fits: Store, names: tuple[str, ...], notice: str) -> None:
-    """Write catalogue.parquet again, with what converged chains say."""
-    columns = {
-        name: catalogue.read(name)
-        for name in catalogue.attributes["sharded"]
-        if catalogue.group[name].ndim == 1
-    }
-    good = fits.read("converged")
-    wanted = ("spectrum", "quantiles", "chi2", "predictive_p", "flags")
-    columns = merged(columns, {name: fits.read(name)[good] for name in wanted}, names)
-    header = {"notice": notice, "flags": legend()["comment"]}
-    write_parquet(catalogue.path.with_suffix(".parquet"), columns, header)
 
 
 def _tell(store: Store, notice: str) -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_settings
+from hpcsbi.catalogue import write_catalogue
 from hpcsbi.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
 from hpcsbi.checks import posterior_flags, predicted
 from hpcsbi.cluster import Cluster
 from hpcsbi.errors import BadInput
-from hpcsbi.files import write_parquet
 from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
 from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.prior import age_of_universe
@@ -43,7 +43,8 @@ def infer(
     Without it they are the flow's, and its columns are absent.
 
     Arguments:
-        out: the store to write, catalogue.zarr; catalogue.parquet beside it holds the same columns.
+        out: the store to write, catalogue.zarr; catalogue.parquet beside it holds the same columns,
+            and what converged chains of `fit` say of their rows.
         flow: folder of the trained flow.
         spectra: the store of spectra.
         draws: posterior draws of each spectrum.
@@ -85,12 +86,7 @@ def infer(
     arrays = _arrays(source.rows, posterior, keep_draws, certificate)
     store = create(out, arrays, settings, shard, {"notice": notice})
     run_shards(partial(_infer_shard, out, flow, spectra), store, cluster, "infer")
-    columns = [name for name, array in arrays.items() if len(array.dims) == 1 and not array.values]
-    write_parquet(
-        Path(out).with_suffix(".parquet"),
-        {name: store.read(name) for name in columns},
-        {"notice": notice, "flags": legend()["comment"]},
-    )
+    write_catalogue(out)
     _tell(store, notice)
 
 

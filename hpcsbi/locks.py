@@ -66,28 +66,47 @@ class Lock:
 
 
 @contextmanager
-def locked(folder: Path, part: tuple[int, int] | None = None) -> Iterator[Lock]:
+def locked(
+    folder: Path, part: tuple[int, int] | None = None, patience: float = 0.0
+) -> Iterator[Lock]:
     """Hold a folder, or one of several parts of the work in it, while the block runs.
 
     Arguments:
         folder: what to hold; it must be there.
         part: (index, count) of a task of an array: other parts of the same count may work too.
+        patience: seconds to wait for another driver.
 
     Raises:
         Held: another driver holds the folder or the part; names it and the mend.
     """
     name = "whole" if part is None else f"part-{part[0]:05d}-of-{part[1]:05d}"
-    path = folder / LOCKS / f"{name}.json"
+    path, end = folder / LOCKS / f"{name}.json", time.monotonic() + patience
     path.parent.mkdir(exist_ok=True)
-    lock = Lock(path, _self())
-    _take(lock)
+    while True:
+        lock = Lock(path, _self())
+        try:
+            _enter(lock)
+            break
+        except Held:
+            if time.monotonic() > end:
+                raise
+        time.sleep(1.0)
     try:
-        for other in sorted(path.parent.glob("*.json")):
-            if other != path and not _share(path.stem, other.stem):
-                _refuse_if_alive(other)
         yield lock
     finally:
         _release(lock)
+
+
+def _enter(lock: Lock) -> None:
+    """Take a lock that no other one excludes."""
+    _take(lock)
+    try:
+        for other in sorted(lock.path.parent.glob("*.json")):
+            if other != lock.path and not _share(lock.path.stem, other.stem):
+                _refuse_if_alive(other)
+    except BaseException:
+        _release(lock)
+        raise
 
 
 def holders(folder: Path) -> list[dict]:

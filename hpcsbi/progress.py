@@ -12,6 +12,7 @@ import numpy as np
 from hpcsbi.files import Damaged, load_weights, read_notes
 from hpcsbi.layout import MARKS
 from hpcsbi.locks import holders
+from hpcsbi.merges import catalogue_of, is_behind, table_of
 from hpcsbi.store import Store, open_store
 
 __all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress", "worker_seconds"]
@@ -57,6 +58,9 @@ def left(stage: str, out: Path) -> Left | None:
     beside = out.with_suffix(BESIDE.get(stage, out.suffix))
     if not beside.exists():
         return Left(f"{beside.name} is not there", [])
+    catalogue = {"infer": out, "fit": catalogue_of(store)}.get(stage)
+    if catalogue is not None and catalogue.exists() and is_behind(catalogue):
+        return Left(f"{table_of(catalogue).name} is behind {out.name}", [])
     if store.attributes.get("accuracy") == {}:
         return Left(f"the accuracy of {out.name} is not measured", [])
     return None

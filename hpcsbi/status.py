@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hpcsbi import submissions
 from hpcsbi.files import Damaged
+from hpcsbi.merges import is_behind, table_of
 from hpcsbi.progress import flow_progress, store_progress
 from hpcsbi.submissions import printable
 from hpcsbi.tables import duration
@@ -50,6 +51,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
         "stores": [
             {"name": str(path.relative_to(folder)), "stage": STAGES[path.stem]}
             | store_progress(path, verify)
+            | _table(path)
             for path in _stores(folder)
         ],
         "flows": [
@@ -76,6 +78,16 @@ def _stores(folder: Path) -> list[Path]:
     order = list(STAGES)
     paths = [path for path in _nested(folder, "*.zarr") if path.stem in STAGES]
     return sorted(paths, key=lambda path: (len(path.parts), path.parent, order.index(path.stem)))
+
+
+def _table(path: Path) -> dict:
+    """Whether the Parquet file of a catalogue lacks something that its stores hold."""
+    if STAGES[path.stem] != "infer":
+        return {}
+    try:
+        return {"behind": table_of(path).exists() and is_behind(path)}
+    except Damaged:
+        return {}
 
 
 def _flows(folder: Path) -> list[Path]:
@@ -136,7 +148,8 @@ def _progress(store: dict) -> str:
         text += f", {store[state]} {state}" if store[state] else ""
     text += f", {len(store['damaged'])} damaged" if store["damaged"] else ""
     text += "".join(f", array {name} damaged" for name in store["coordinates"])
-    return f"{text}, {store['rows_done']} rows" + _pace(store, "rows")
+    behind = ", its Parquet file is behind: run jobs/infer.py again" if store.get("behind") else ""
+    return f"{text}, {store['rows_done']} rows" + _pace(store, "rows") + behind
 
 
 def _training(flow: dict) -> str:

@@ -6,6 +6,7 @@ one task: two tasks in one shard would lose rows silently. A shard counts as don
 there and the files under it have the mark's checksums; anything else is missing.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -182,9 +183,19 @@ class Store:
             name for name, sum_ in known.items() if coordinate_checksum(self.path / name) != sum_
         ]
 
-    def locked(self, part: tuple[int, int] | None = None) -> AbstractContextManager[Lock]:
+    def digest(self) -> str:
+        """Checksum of the marks of all shards that are done: another one for other bytes."""
+        found = hashlib.blake2b(digest_size=16)
+        for name in sorted(os.listdir(self.path / MARKS)):
+            if name.endswith(".done"):
+                found.update(name.encode() + (self.path / MARKS / name).read_bytes())
+        return found.hexdigest()
+
+    def locked(
+        self, part: tuple[int, int] | None = None, patience: float = 0.0
+    ) -> AbstractContextManager[Lock]:
         """Hold the store, or one part of its shards, against other drivers."""
-        return locked(self.path, part)
+        return locked(self.path, part, patience)
 
     def sweep(self) -> None:
         """Remove what killed writers left under temporary names; only for whoever holds all."""

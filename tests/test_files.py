@@ -51,6 +51,41 @@ def test_parquet_holds_columns_and_header(tmp_path):
     assert pyarrow.parquet.read_schema(path).metadata[b"notice"] == b"not for science"
 
 
+def test_parquet_takes_a_block_at_a_time(tmp_path, monkeypatch):
+    """Columns are asked for a few rows at once, and come back whole; a failure leaves nothing."""
+    monkeypatch.setattr(files, "BLOCK", 10)
+    asked = []
+
+    class Column:
+        def __init__(self, values):
+            self.values = values
+
+        def __len__(self):
+            return len(self.values)
+
+        def __getitem__(self, rows):
+            asked.append(rows.stop - rows.start)
+            return self.values[rows]
+
+    names = np.array(["", *map(str, range(24))], dtype=np.dtypes.StringDType())
+    columns = {"id": Column(names), "x": Column(np.arange(25.0)), "good": Column(np.arange(25) > 3)}
+    path = tmp_path / "c.parquet"
+    files.write_parquet(path, columns, {"notice": "n"})
+
+    table = pd.read_parquet(path)
+    assert table["id"].tolist() == names.tolist() and table["good"].sum() == 21
+    assert np.array_equal(table["x"], np.arange(25.0)) and max(asked) == 10
+    assert pyarrow.parquet.ParquetFile(path).num_row_groups == 3
+    assert files.read_parquet_header(path)["notice"] == "n"
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="length"):
+        files.write_parquet(path, columns | {"short": np.arange(12)}, {})
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == [path.name]
+    path.write_bytes(before[:-5])
+    assert files.read_parquet_header(path) == {}
+    assert files.read_parquet_header(tmp_path / "none.parquet") == {}
+
+
 def test_a_file_is_whole_or_not_there(tmp_path):
     """A file is replaced in one step, and its folder is made; nothing half is left."""
     path = tmp_path / "new" / "a.json"

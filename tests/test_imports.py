@@ -24,7 +24,8 @@ EDGES = {
     "layout": set(),
     "store": {"files", "layout", "locks"},
     "submissions": {"files", "slurm"},
-    "progress": {"files", "layout", "locks", "store"},
+    "merges": {"files", "store"},
+    "progress": {"files", "layout", "locks", "merges", "store"},
     "cluster": {"deadline"},
     "shards": {"cluster"},
     "dask_cluster": {"cluster"},
@@ -32,7 +33,7 @@ EDGES = {
     "elastic": {"cluster", "dask_cluster", "site", "slurm"},
     "trainings": {"files", "locks", "slurm", "submissions"},
 }
-JOINTS = {"artifacts", "sources"}  # from what lies on disk to parts
+JOINTS = {"artifacts", "catalogue", "sources"}  # from what lies on disk to parts
 ANYWHERE = {"errors"}
 PARTS = MODULES - STAGES - set(EDGES) - JOINTS - ANYWHERE
 ALLOWED = (
