@@ -29,15 +29,16 @@ __all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "RESCUE", "Certificate", "Step", "
 QUANTILES = {"p2_5": 0.025, "p16": 0.16, "p50": 0.5, "p84": 0.84, "p97_5": 0.975}
 ORIGINS = ("flow", "reweighted", "mcmc")  # what the catalogue's quantiles may come from
 LARGEST_K = 0.7
-FEWEST = 200  # effective draws: quantiles are good to a tenth of a standard deviation
+# Effective draws: p16, p50 and p84 are good to 0.1 standard deviations, p2.5 and p97.5 to 0.15.
+FEWEST = 200
 STREAM = 1  # keeps the certificate's random numbers apart from those of the draws
 
 COLUMNS = {
     "ess": ("float32", "effective number of weighted draws"),
     "pareto_k": ("float32", "shape of the tail of the weights; below 0.7 they can be trusted"),
     "n_weights": ("int32", "draws behind the weights"),
-    "log_evidence": ("float64", "ln of the evidence, flux in L_sun / Angstrom"),
-    "log_evidence_error": ("float32", "standard error of log_evidence"),
+    "log_evidence": ("float64", "ln of the evidence, flux in L_sun / Angstrom; NaN: weak weights"),
+    "log_evidence_error": ("float32", "standard error of log_evidence; inf: weak weights"),
 }
 
 
@@ -110,8 +111,8 @@ class _Weighted:
 
     @cached_property
     def numbers(self) -> dict[str, float]:
-        """Values of COLUMNS."""
-        evidence, error = log_evidence(self.smoothed)
+        """Values of COLUMNS; weak weights give no evidence: NaN, and inf for its error."""
+        evidence, error = log_evidence(self.smoothed) if self.strong else (np.nan, np.inf)
         return {
             "ess": self.ess,
             "pareto_k": self.pareto_k,
@@ -210,7 +211,8 @@ def _log_weights(
 ) -> np.ndarray:
     """ln of likelihood times prior over proposal in `Prior.coordinates`, shape (objects, draws).
 
-    -inf outside the prior.
+    -inf outside the prior. A likelihood that is the same for all draws of an object has learned
+    nothing from its spectrum, or has overflowed: such rows are NaN, and so never strong.
     """
     with torch.no_grad():
         log_likelihood = likelihood(
@@ -222,7 +224,10 @@ def _log_weights(
     log_prior = -np.log(width).sum(-1)
     log_weights = log_likelihood.numpy() + log_prior - log_q
     inside = prior.support(theta, limit) & np.isfinite(log_weights)
-    return np.where(inside, log_weights, -np.inf)
+    seen = np.where(inside, log_likelihood.numpy(), np.nan)
+    flat = np.fmax.reduce(seen, 1) == np.fmin.reduce(seen, 1)
+    flat &= inside.sum(1) > 1
+    return np.where(flat[:, None], np.nan, np.where(inside, log_weights, -np.inf))
 
 
 def _rescued(

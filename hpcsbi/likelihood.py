@@ -199,7 +199,7 @@ def _log_likelihood(ivar: Tensor, log_ratio: Tensor | float, chi2: Tensor) -> Te
     log_ivar = torch.where(ivar > 0, ivar.double(), 1.0).log().sum(-1)
     fixed = log_ivar - (ivar > 0).sum(-1) * math.log(2 * math.pi)
     log_likelihood = 0.5 * (fixed[:, None] - log_ratio - chi2.double())
-    return log_likelihood.nan_to_num(-math.inf, posinf=-math.inf)
+    return log_likelihood.nan_to_num(-math.inf, posinf=-math.inf, neginf=-math.inf)
 
 
 def of_simulator(ssp: Ssp, names: Sequence[str], noise: Mapping) -> Likelihood:

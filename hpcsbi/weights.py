@@ -1,4 +1,10 @@
-"""Importance weights: how much they are worth, their tail smoothed, averages and quantiles."""
+"""Importance weights: how much they are worth, their tail smoothed, averages and quantiles.
+
+Domain: any log weights. -inf is a weight of zero. Rows that hold NaN or +inf are not known: their
+weights are all zero, their effective number too, their tail has k = inf.
+"""
+
+import math
 
 import numpy as np
 from scipy.special import logsumexp
@@ -15,6 +21,8 @@ __all__ = [
 ]
 
 CHUNK = 256  # rows whose tails are fitted at once
+FEWEST_IN_TAIL = 5
+SMALLEST = float(np.log(np.finfo(float).tiny))  # a weight below it, over the largest, is none
 
 
 def effective_sample_size(log_weights: np.ndarray) -> np.ndarray:
@@ -29,14 +37,15 @@ def effective_sample_size(log_weights: np.ndarray) -> np.ndarray:
 
 
 def normalised(log_weights: np.ndarray) -> np.ndarray:
-    """Weights that add up to one, all zero where every weight is zero, shape (..., n).
+    """Weights that add up to one, all zero where none is known or above zero, shape (..., n).
 
     Arguments:
         log_weights: unnormalised, shape (..., n); -inf counts as weight zero.
     """
     log_weights = np.asarray(log_weights, dtype=float)
-    top = log_weights.max(-1, keepdims=True)
-    weights = np.exp(log_weights - np.where(np.isfinite(top), top, 0.0))
+    top = log_weights.max(-1, keepdims=True, initial=-np.inf)
+    known = np.isfinite(top)
+    weights = np.exp(np.where(known, log_weights, -np.inf) - np.where(known, top, 0.0))
     total = weights.sum(-1, keepdims=True)
     return weights / np.where(total > 0, total, 1.0)
 
@@ -61,7 +70,7 @@ def log_evidence(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         log_weights: target over normalised proposal, shape (..., n); -inf counts as weight zero.
 
     Returns:
-        -inf and inf where every weight is zero.
+        -inf and inf where every weight is zero or one is not known.
     """
     n = np.shape(log_weights)[-1]
     size = effective_sample_size(log_weights)
@@ -80,11 +89,14 @@ def pareto_k(log_weights: np.ndarray) -> np.ndarray:
 
     Returns:
         Shape k of the generalised Pareto distribution of the largest weights, shape (...); inf
-        where fewer than 5 weights are in the tail, -inf where the tail is flat.
+        where the tail has fewer than 5 weights above its cut (few draws, ties, one weight that is
+        all) or fits no Pareto distribution.
 
     References:
         Vehtari et al. 2024, arXiv:1507.02646, section 3; fit of Zhang & Stephens 2009,
-        Technometrics 51, 316.
+        Technometrics 51, 316. The numbers are those of `arviz.psislw` (0.22), which rounds the
+        length of the tail up; arviz-stats 0.8 rounds it down and finds k near 0 where all weights
+        but one underflow. benchmarks/psis.py compares.
     """
     return pareto_smoothed(log_weights)[1]
 
@@ -103,7 +115,7 @@ def pareto_smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Vehtari et al. 2024, arXiv:1507.02646, section 3.
     """
     log_weights = np.asarray(log_weights, dtype=float)
-    rows = log_weights.reshape(-1, log_weights.shape[-1])
+    rows = log_weights.reshape(math.prod(log_weights.shape[:-1]), log_weights.shape[-1])
     smoothed, k = rows.copy(), np.empty(len(rows))
     for start in range(0, len(rows), CHUNK):
         part = slice(start, start + CHUNK)
@@ -153,27 +165,42 @@ def _smoothed(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """See `pareto_smoothed`; rows of shape (objects, n)."""
     objects, n = rows.shape
     k, smoothed = np.full(objects, np.inf), rows.copy()
-    tail = int(np.ceil(min(0.2 * n, 3 * np.sqrt(n))))
-    if tail < 5:
+    longest = int(np.ceil(min(0.2 * n, 3 * np.sqrt(n))))
+    known = np.flatnonzero(np.isfinite(rows.max(1, initial=-np.inf)))  # a NaN is a maximum
+    if longest < FEWEST_IN_TAIL or not len(known):
         return smoothed, k
-    order = np.argsort(rows, axis=1)[:, -tail - 1 :]
-    ordered = np.take_along_axis(rows, order, 1)
-    fits = np.isfinite(ordered[:, 0])
-    excess = np.exp(ordered[fits] - ordered[fits, -1:])
-    cut = excess[:, :1]
-    excess = np.maximum(excess[:, 1:] - cut, 0)
-    k[fits] = -np.inf
-    curved = excess[:, -1] > 0
-    shape, scale = _pareto_fit(excess[curved])
-    # The prior of the paper, ten tail weights worth at k = 1/2, steadies short tails.
-    shape = (tail * shape + 10 * 0.5) / (tail + 10)
-    rows_curved = np.flatnonzero(fits)[curved]
-    k[rows_curved] = shape
-    below = -np.log1p(-(np.arange(tail) + 0.5) / tail)
-    expected = cut[curved] + scale[:, None] * _expm1_over(shape[:, None], below)
-    new = np.minimum(np.log(expected), 0) + ordered[rows_curved, -1:]
-    smoothed[rows_curved[:, None], order[rows_curved, 1:]] = new
+    order = np.argsort(rows[known], axis=1)[:, -longest - 1 :]
+    ordered = np.take_along_axis(rows[known], order, 1)
+    top = ordered[:, -1]
+    ordered = ordered - top[:, None]
+    cut = np.maximum(ordered[:, 0], SMALLEST)
+    # Weights equal to the cut are not above it, so ties make a tail shorter.
+    lengths = (ordered > cut[:, None]).sum(1)
+    for length in np.unique(lengths[lengths >= FEWEST_IN_TAIL]):
+        some = lengths == length
+        new, k[known[some]] = _smoothed_tail(ordered[some, -length:], cut[some])
+        places = known[some][:, None], order[some, -length:]
+        smoothed[places] = np.where(np.isfinite(new), new + top[some, None], rows[places])
     return smoothed, k
+
+
+def _smoothed_tail(tail: np.ndarray, cut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Expected order statistics of fitted tails and their shapes; NaN and inf where none fits.
+
+    Arguments:
+        tail: log weights of each tail relative to the largest, ascending, shape (objects, length).
+        cut: log weight below each tail, shape (objects,).
+    """
+    length = tail.shape[1]
+    floor = np.exp(cut)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        shape, scale = _pareto_fit(np.exp(tail) - floor)
+        # The prior of the paper, ten tail weights worth at k = 1/2, steadies short tails.
+        shape = (length * shape + 10 * 0.5) / (length + 10)
+        below = -np.log1p(-(np.arange(length) + 0.5) / length)
+        expected = np.log(floor + scale[:, None] * _expm1_over(shape[:, None], below))
+    fits = np.isfinite(shape) & (scale > 0)
+    return np.where(fits[:, None], np.minimum(expected, 0), np.nan), np.where(fits, shape, np.inf)
 
 
 def _expm1_over(k: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -186,12 +213,13 @@ def _pareto_fit(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shape and scale of generalised Pareto samples, sorted, above 0, shape (objects, n)."""
     n = excess.shape[1]
     size = 30 + int(np.sqrt(n))
-    largest = excess[:, -1:]
-    quartile = np.maximum(excess[:, [int(n / 4 + 0.5) - 1]], 1e-12 * largest)
+    largest, quartile = excess[:, -1:], excess[:, [int(n / 4 + 0.5) - 1]]
     step = 1 - np.sqrt(size / (np.arange(1, size + 1) - 0.5))
     slope = 1 / largest + step / (3 * quartile)
     shape = np.log1p(-slope[..., None] * excess[:, None]).mean(-1)
-    log_likelihood = n * (np.log(-slope / shape) - shape - 1)
-    mean = (slope * normalised(log_likelihood)).sum(-1)
+    share = normalised(n * (np.log(-slope / shape) - shape - 1))
+    # A slope can be 1e300: its share, only rounding, must not decide the mean.
+    share[share < 10 * np.finfo(float).eps] = 0
+    mean = (slope * share).sum(-1) / share.sum(-1)
     shape = np.log1p(-mean[:, None] * excess).mean(-1)
     return shape, -shape / mean

@@ -38,9 +38,88 @@ def test_pareto_k_is_blind_to_the_constant_and_to_rejected_draws():
     log_weights = np.random.default_rng(0).normal(size=1000)
 
     assert weights.pareto_k(log_weights) == pytest.approx(weights.pareto_k(log_weights + 700))
-    assert weights.pareto_k(np.zeros(1000)) == -np.inf
+    few = np.where(np.arange(1000) < 20, log_weights, -np.inf)
+    assert weights.pareto_k(few) == pytest.approx(weights.pareto_k(few - 7))
+    assert weights.pareto_k(np.zeros(1000)) == np.inf
     assert weights.pareto_k(np.zeros(10)) == np.inf
-    assert weights.pareto_k(np.where(np.arange(1000) < 20, 0.0, -np.inf)) == np.inf
+    assert weights.pareto_k(np.where(np.arange(1000) < 4, log_weights, -np.inf)) == np.inf
+
+
+def sets(n, rng):
+    """Log weights of many kinds: names and values, shape (n,)."""
+    normal = rng.normal(size=n)
+    yield "wide", 20 * normal
+    yield "narrow", 1e-6 * normal
+    yield "exponential", rng.exponential(5, n)
+    yield "shifted", normal - 1e5
+    for gap in (20, 30, 40, 100, 600):  # nat by which one weight, or three, are above the others
+        yield f"one by {gap}", np.r_[normal[:-1], gap]
+        yield f"three by {gap}", np.r_[normal[:-3], gap + normal[-3:]]
+    yield "nearly all zero", np.where(rng.random(n) < 0.5, normal, -np.inf)
+
+
+@pytest.mark.parametrize("n", [25, 100, 400, 900, 10_000])
+def test_shapes_and_smoothed_weights_are_those_of_arviz(n):
+    """To 1e-6 on any weights, where both libraries take a tail of the same length."""
+    base = pytest.importorskip("arviz_stats.base")
+    for name, raw in sets(n, np.random.default_rng(n)):
+        smoothed, k = weights.pareto_smoothed(raw)
+        theirs, their_k = base.array_stats.psislw(-raw)
+
+        assert k == pytest.approx(float(their_k), rel=1e-6, abs=1e-6), name
+        assert weights.normalised(smoothed) == pytest.approx(np.exp(theirs), abs=1e-9), name
+
+
+@pytest.mark.parametrize("gap", [30, 40, 100, 700, 1e4])
+@pytest.mark.parametrize("n", [25, 200, 1000, 4000])
+def test_one_weight_that_is_all_cannot_be_trusted(n, gap):
+    """However far it is above the others; a fit with a floor said k < 0.4 from 28 nat on."""
+    raw = np.random.default_rng(n).normal(size=n)
+    raw[0] = gap
+
+    assert weights.pareto_k(raw) > 0.7
+    assert weights.effective_sample_size(raw) < 1.5
+
+
+def test_ties_shorten_the_tail():
+    """Weights equal to the cut are not above it: the fit is that of those which are."""
+    rng = np.random.default_rng(0)
+    body, tail = np.full(1000, -2.0), rng.exponential(size=60)
+    raw = np.concatenate([body[60:], tail])
+
+    k = weights.pareto_k(raw)
+
+    clear = np.concatenate([np.full(940, -60.0), tail])
+    assert np.isfinite(k) and k != weights.pareto_k(clear)  # another cut
+    assert weights.pareto_k(np.concatenate([body[4:], tail[:4]])) == np.inf
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_rows_with_weights_that_are_not_known(odd):
+    """NaN and +inf make a row worth nothing; its neighbours do not notice."""
+    rows = np.random.default_rng(0).normal(size=(3, 500))
+    rows[1, 17] = odd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        smoothed, k = weights.pareto_smoothed(rows)
+        size = weights.effective_sample_size(rows)
+        evidence, error = weights.log_evidence(rows)
+
+    assert k[1] == np.inf and size[1] == 0 and evidence[1] == -np.inf and error[1] == np.inf
+    assert np.array_equal(smoothed[[0, 2]], weights.pareto_smoothed(rows[[0, 2]])[0])
+    assert (k[[0, 2]] < 0.7).all() and (size[[0, 2]] > 100).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 4, 5, 20])
+def test_few_draws_are_no_tail(n):
+    """Up to 20 draws have fewer than five in their tail; nothing warns or fails."""
+    raw = np.arange(float(n))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert weights.pareto_k(raw) == np.inf
+        assert weights.effective_sample_size(raw) <= n
 
 
 def test_effective_sample_size_of_known_weights():
