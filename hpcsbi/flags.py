@@ -23,6 +23,9 @@ class Flag(IntFlag):
     NO_EBV = 1 << 10
     UNREADABLE = 1 << 11
     BAD_FIBER = 1 << 12
+    NO_STATUS = 1 << 13
+    WIDE_PIXELS = 1 << 14
+    LUMINOSITY = 1 << 15
     EDGE = 1 << 16
     FLOOR_HIGH = 1 << 17
     PREDICTIVE = 1 << 18
@@ -30,23 +33,29 @@ class Flag(IntFlag):
     NO_POSTERIOR = 1 << 20
     OLDER_THAN_UNIVERSE = 1 << 21
     WEAK_WEIGHTS = 1 << 22
+    DUST_RANGE = 1 << 23
 
 
-# Bits 0 to 15 are set by ingest, 16 and above by infer.
+# Bits 0 to 15 and 23 are set by ingest, 16 to 22 by infer.
 MEANINGS = {
-    Flag.NO_DATA: "fewer than 20 valid pixels, or no usable redshift: nothing is inferred",
+    Flag.NO_DATA: "fewer than 20 valid pixels: nothing is inferred; see the column reason",
     Flag.FEW_PIXELS: "fewer than 40 valid pixels, or less than 25 % of the grid",
     Flag.ALL_MASKED: "the survey masks every pixel",
     Flag.NOT_FINITE: "no pixel holds a finite flux",
     Flag.NEGATIVE_FLUX: "the median flux is not above zero",
     Flag.LOW_SN: "median signal to noise below 5 a pixel",
     Flag.ZWARN: "the survey's redshift fit warns, or has no redshift for this object",
-    Flag.Z_RANGE: "redshift not in 0 to 20 (nothing is inferred), or below 0.01 without a distance",
+    Flag.Z_RANGE: "redshift above 20 or not above 0 (-0.01 with a distance): nothing is inferred; "
+    "or below 0.01 without a distance",
     Flag.CLASS: "the survey does not class the object as a galaxy",
     Flag.COVERAGE: "the 4000 Angstrom break is not covered on both sides",
     Flag.NO_EBV: "no Galactic E(B-V) is known: none is corrected",
     Flag.UNREADABLE: "the file or row could not be read: see the column reason",
     Flag.BAD_FIBER: "the survey marks the fibre as bad: every pixel is masked",
+    Flag.NO_STATUS: "the file lacks a mask or a status that its survey gives: not known to be good",
+    Flag.WIDE_PIXELS: "pixels of the spectrum are wider than the grid's: these are masked",
+    Flag.LUMINOSITY: "no galaxy is so bright or faint: is a factor missing in the flux unit? "
+    "Nothing is inferred",
     Flag.EDGE: "the posterior piles up at an edge of the prior",
     Flag.FLOOR_HIGH: "the noise floor needed is above 5 % of the flux",
     Flag.PREDICTIVE: "the spectrum is improbable under its own posterior",
@@ -54,10 +63,12 @@ MEANINGS = {
     Flag.NO_POSTERIOR: "the flow gave no usable draws",
     Flag.OLDER_THAN_UNIVERSE: "draws older than the Universe at this redshift",
     Flag.WEAK_WEIGHTS: "no proposal gave good importance weights: the flow's numbers, unchecked",
+    Flag.DUST_RANGE: "Galactic dust is not known below 1000 Angstrom and beyond 3.3 micrometres: "
+    "masked there",
 }
 
 # Nothing is inferred for these.
-NOT_INFERRED = Flag.NO_DATA | Flag.UNREADABLE
+NOT_INFERRED = Flag.NO_DATA | Flag.UNREADABLE | Flag.LUMINOSITY
 
 
 def legend() -> dict:

@@ -3,13 +3,25 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy import units
 
 from hpcsbi.errors import BadInput
 
-__all__ = ["PER_ANGSTROM", "USUAL", "Spectra", "factor", "per_angstrom"]
+__all__ = [
+    "PER_ANGSTROM",
+    "USUAL",
+    "Spectra",
+    "Vectors",
+    "factor",
+    "per_angstrom",
+    "text",
+    "unread",
+]
+
+Vectors = np.ndarray | Sequence[np.ndarray | None]
 
 PER_ANGSTROM = units.erg / units.s / units.cm**2 / units.AA
 USUAL = "1e-17 erg/s/cm2/Angstrom"
@@ -17,22 +29,26 @@ USUAL = "1e-17 erg/s/cm2/Angstrom"
 
 @dataclass(frozen=True)
 class Spectra:
-    """Spectra as observed.
+    """Spectra as a reader found them; `geometry.groups` checks the vectors.
 
     Arguments:
-        wave: pixel centres, Angstrom, shape (pixel,) or (rows, pixel).
-        flux, ivar: shape (rows, pixel), in `unit` and `unit`^-2; ivar 0 is the mask.
+        wave: pixel centres, Angstrom, shape (pixel,), (rows, pixel), or a list with an array for
+            each row, None where the file has none.
+        flux, ivar: shape (rows, pixel) or a list as above, in `unit` and `unit`^-2; ivar 0 is the
+            mask.
         zred: redshift, NaN where there is none, shape (rows,).
         id: name of each object.
         unit: erg/s/cm2/A of one unit of flux.
         ebv: Galactic E(B-V) as it is to be used, NaN where unknown, shape (rows,).
         distance: luminosity distance, Mpc, NaN where not given, shape (rows,).
         zwarn, other_class, bad_fiber: what the survey says against a row, bool, shape (rows,).
+        no_status: the file lacks a column that says so, bool, shape (rows,).
+        reason: why a row could not be read, "" where it was; why it has no redshift.
     """
 
-    wave: np.ndarray
-    flux: np.ndarray
-    ivar: np.ndarray
+    wave: Vectors
+    flux: Vectors
+    ivar: Vectors
     zred: np.ndarray
     id: Sequence[str]
     unit: float
@@ -41,20 +57,32 @@ class Spectra:
     zwarn: np.ndarray | None = None
     other_class: np.ndarray | None = None
     bad_fiber: np.ndarray | None = None
+    no_status: np.ndarray | None = None
+    reason: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        fills = {"ebv": np.nan, "distance": np.nan}
-        for name in ("ebv", "distance", "zwarn", "other_class", "bad_fiber"):
+        fills = {"ebv": np.nan, "distance": np.nan, "reason": ""}
+        for name in ("ebv", "distance", "zwarn", "other_class", "bad_fiber", "no_status", "reason"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(len(self.id), fills.get(name, False)))
 
-    def row(self, row: int) -> "Spectra":
-        """One row, as a record of its own."""
-        one = slice(row, row + 1)
-        return Spectra(**{k: v if k == "unit" else v[one] for k, v in vars(self).items()})
+
+def unread(names: Sequence[str], reason: str) -> Spectra:
+    """Rows of which nothing could be read."""
+    nothing = [None] * len(names)
+    none = np.full(len(names), np.nan)
+    reasons = [reason] * len(names)
+    return Spectra(nothing, nothing, nothing, none, list(names), 1.0, reason=reasons)
 
 
-def per_angstrom(text: str, where: str) -> float:
+def text(value: Any) -> str:
+    """A name as text; bytes that are no text stay visible as \\xNN."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="backslashreplace")
+    return str(value).strip().strip("\0")
+
+
+def per_angstrom(unit: str, where: str) -> float:
     """Erg/s/cm2/A of one unit, e.g. 1e-17 for "1e-17 erg/s/cm2/Angstrom".
 
     Raises:
@@ -62,25 +90,25 @@ def per_angstrom(text: str, where: str) -> float:
     """
     mend = f'write it as "{USUAL}" (Angstrom, not A, which is ampere)'
     try:
-        return _unit(text).to(PER_ANGSTROM)
+        return _unit(unit).to(PER_ANGSTROM)
     except (ValueError, TypeError) as error:
         raise BadInput(
-            f"{where} is {text!r}, not a flux density per Angstrom: {mend}; F_nu must be "
+            f"{where} is {unit!r}, not a flux density per Angstrom: {mend}; F_nu must be "
             "multiplied by c / wave^2 first"
         ) from error
 
 
-def factor(text: str, unit: units.UnitBase) -> float:
+def factor(name: str, unit: units.UnitBase) -> float:
     """How many `unit` one of the named unit is, NaN where it is something else."""
-    named = _unit(text)
+    named = _unit(name)
     return named.to(unit) if named.is_equivalent(unit) else np.nan
 
 
-def _unit(text: str) -> units.UnitBase:
-    if not str(text or "").strip():
+def _unit(name: str) -> units.UnitBase:
+    if not str(name or "").strip():
         raise BadInput("no unit")
     with warnings.catch_warnings():  # several slashes are discouraged, and common
         warnings.simplefilter("ignore", units.UnitsWarning)
         return units.Unit(
-            str(text).strip().replace("/Ang", "/Angstrom").replace("stromstrom", "strom")
+            str(name).strip().replace("/Ang", "/Angstrom").replace("stromstrom", "strom")
         )

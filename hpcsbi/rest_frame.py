@@ -14,18 +14,26 @@ __all__ = [
     "LINE_GAP",
     "LSUN",
     "MIN_COVER",
+    "WIDEST",
     "air_to_vacuum",
     "edges_of",
     "extinction_curve",
     "luminosity_distance_cm",
+    "native_pixels",
     "regrid",
     "to_rest_frame",
+    "too_wide",
 ]
 
 LSUN = 3.839e33  # erg/s, the constant of FSPS
 CM_PER_MPC = 3.0856775814913674e24
 MIN_COVER = 0.9  # a gap of 10 % on H-alpha can lose 40 % of a pixel's flux
 LINE_GAP = 6.0  # Angstrom, rest frame
+WIDEST = 1.001  # grid pixels that one native pixel may cover; the rest is for rounding
+GAP = 1.5  # a step of so many usual ones is a gap
+AROUND = 16  # steps on either side that say what is usual
+EXTINCTION = (1000.0, 33_333.4)  # Angstrom, where the curve is known
+AIR_FROM = 2000.0  # Angstrom: wavelengths below are given in vacuum, by convention
 
 # Strong emission lines, vacuum Angstrom: a pixel that holds one is bad when a native pixel near
 # the line is bad, since its mean would lose the line but not its share of the continuum.
@@ -58,6 +66,54 @@ def edges_of(wave: np.ndarray) -> np.ndarray:
     return np.concatenate([[first], 0.5 * (wave[1:] + wave[:-1]), [last]])
 
 
+def native_pixels(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixel edges of a spectrum from which pixels may have been taken out.
+
+    A step of more than 1.5 usual ones on both of its sides is a gap (removed pixels, the space
+    between two detectors). No pixel covers it: it becomes a pixel of its own, to be left without
+    weight.
+
+    Arguments:
+        wave: pixel centres, increasing, shape (pixel,).
+
+    Returns:
+        Edges, shape (pixel + gaps + 1,), and the places of the pixels among the cells between the
+        edges, None where there are no gaps.
+
+    Raises:
+        ValueError: see `edges_of`.
+    """
+    edges = edges_of(wave)
+    step = np.diff(wave)
+    if (step[1:] < 1.25 * step[:-1]).all() and (step[:-1] < 1.25 * step[1:]).all():
+        return edges, None
+    before, after = _usual(step), _usual(step[::-1])[::-1]
+    gaps = np.flatnonzero(step > GAP * np.fmax(before, after))
+    if not len(gaps):
+        return edges, None
+    left = np.where(np.isnan(before), after, before)[gaps]
+    right = np.where(np.isnan(after), before, after)[gaps]
+    edges[gaps + 1] = wave[gaps] + 0.5 * left
+    # The first and the last pixel mirror a step that may be a gap.
+    if gaps[0] == 0:
+        edges[0] = wave[0] - 0.5 * left[0]
+    if gaps[-1] == len(step) - 1:
+        edges[-1] = wave[-1] + 0.5 * right[-1]
+    places = np.arange(len(wave))
+    places += np.searchsorted(gaps, places)
+    return np.insert(edges, gaps + 2, wave[gaps + 1] - 0.5 * right), places
+
+
+def too_wide(edges: np.ndarray, zred: np.ndarray, out_edges: np.ndarray) -> np.ndarray:
+    """True for native pixels that are wider than the output pixels, shape (rows, native).
+
+    Neighbouring output pixels would repeat one measured value, of a resolution that the model's
+    pixels do not have.
+    """
+    limit = WIDEST * np.diff(out_edges).min() * (1 + np.asarray(zred))
+    return np.diff(edges) > limit[:, None]
+
+
 def regrid(
     edges: np.ndarray,
     flux: np.ndarray,
@@ -66,9 +122,14 @@ def regrid(
     out_edges: np.ndarray,
     min_cover: float = MIN_COVER,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means over rest-frame pixels, with the exact variance of each mean.
+    """Means over rest-frame pixels, with a variance that counts each native pixel once.
 
-    Native pixels are taken as flat; a pixel on an edge is shared by overlap. Sums run inside each
+    Native pixels are taken as flat; a pixel on an edge is shared by overlap. Each of its shares
+    counts as a measurement of its own, with so much of the information: the sum of the output's
+    ivar is that of the input's for even noise, whatever the widths (the variance of the mean alone
+    would count a native pixel again in every output pixel that it touches, for their noise is
+    taken as independent; with 50 native pixels in an output pixel the two differ by 0.7 %). Native
+    pixels wider than the output's are bad (`too_wide`). Sums run inside each
     output pixel (not as differences of one long cumulative sum, which a single pixel of 1e20 ruins
     for all pixels behind it).
 
@@ -97,12 +158,14 @@ def regrid(
         raise BadInput(f"row {np.argmin(zred > -1)}: redshift {zred.min()} is not above -1.")
     good = _good(flux, ivar)
     width = np.diff(edges)
+    if width.max() > WIDEST * np.diff(out_edges).min() * (1 + zred.min()):
+        good &= ~too_wide(edges, zred, out_edges)
     observed = out_edges * (1 + zred)[:, None]
     where, share = _locate(edges, observed)
     valid = _overlap(good * width, where, share)
     total = _overlap(np.where(good, flux, 0.0) * width, where, share)
     noise = np.divide(width**2, ivar, out=np.zeros(ivar.shape), where=good)
-    variance = _overlap(noise, where, share, power=2)
+    variance = _overlap(noise, where, share)
     keep = (valid >= min_cover * np.diff(observed, axis=1)) & (variance > 0)
     keep &= ~_lines_cut(edges, good, zred, out_edges)
     zero = np.zeros(keep.shape)
@@ -134,35 +197,56 @@ def to_rest_frame(
         out_edges: edges of the output pixels, rest frame, shape (pixel + 1,).
 
     Returns:
-        flux [L_sun/A], ivar [(L_sun/A)^-2], float64, shape (rows, pixel).
+        flux [L_sun/A], ivar [(L_sun/A)^-2], float64, shape (rows, pixel); masked where dust is to
+        be corrected beyond the range of the curve, 1000 Angstrom to 3.3 micrometres.
     """
-    edges = edges_of(wave)
+    edges, places = native_pixels(wave)
+    if places is not None:
+        wave = 0.5 * (edges[1:] + edges[:-1])
+        flux, ivar = (_spread(values, places, len(wave)) for values in (flux, ivar))
     bluest = (out_edges[0] - LINE_GAP) * (1 + zred.min())
     reddest = (out_edges[-1] + LINE_GAP) * (1 + zred.max())
     first, last = np.searchsorted(edges, (bluest, reddest))
     used = slice(max(first - 2, 0), max(last + 1, 2))
     edges = edges[used.start : used.stop + 1]
-    magnitudes = 3.1 * np.multiply.outer(ebv, extinction_curve(wave[used]))
-    gain = np.exp(0.4 * np.log(10) * magnitudes)
+    gain = _gain(ebv, wave[used])
     scale = (4 * np.pi * unit / LSUN * distance_cm**2 * (1 + zred))[:, None]
     f, i = regrid(edges, flux[:, used] * gain, ivar[:, used] / gain**2, zred, out_edges)
     return f * scale, i / scale**2
 
 
 def extinction_curve(wave: np.ndarray) -> np.ndarray:
-    """A(lambda) / A(V) of the Milky Way for R_V = 3.1, 3030 Angstrom to 3.3 micrometres.
+    """A(lambda) / A(V) of the Milky Way for R_V = 3.1; NaN beyond 1000 Angstrom to 3.3 micrometres.
 
     Arguments:
         wave: Angstrom.
 
     References:
-        Cardelli, Clayton & Mathis 1989, ApJ 345, 245 (infrared); O'Donnell 1994, ApJ 422, 158.
+        Cardelli, Clayton & Mathis 1989, ApJ 345, 245 (infrared and below 3030 Angstrom);
+        O'Donnell 1994, ApJ 422, 158 (between).
     """
-    x = 1e4 / np.asarray(wave, dtype=float)
+    wave = np.asarray(wave, dtype=float)
+    x = 1e4 / wave
     y = x - 1.82
     optical = np.polyval([-0.505, 1.647, -0.827, -1.718, 1.137, 0.701, -0.609, 0.104, 1.0], y)
     optical += np.polyval([3.347, -10.805, 5.491, 11.102, -7.985, -3.989, 2.908, 1.952, 0], y) / 3.1
-    return np.where(x < 1.1, (0.574 - 0.527 / 3.1) * x**1.61, optical)
+    curve = np.where(x < 1.1, (0.574 - 0.527 / 3.1) * x**1.61, optical)
+    ultraviolet = x > 3.3
+    if ultraviolet.any():
+        curve[ultraviolet] = _ultraviolet(x[ultraviolet])
+    return np.where((wave < EXTINCTION[0]) | (wave > EXTINCTION[1]), np.nan, curve)
+
+
+def _ultraviolet(x: np.ndarray) -> np.ndarray:
+    """A(lambda) / A(V) for R_V = 3.1 and x of 3.3 to 10 inverse micrometres (Cardelli et al.)."""
+    far = np.maximum(x - 5.9, 0.0)
+    a = 1.752 - 0.316 * x - 0.104 / ((x - 4.67) ** 2 + 0.341)
+    b = -3.090 + 1.825 * x + 1.206 / ((x - 4.62) ** 2 + 0.263)
+    a += -0.04473 * far**2 - 0.009779 * far**3
+    b += 0.2130 * far**2 + 0.1207 * far**3
+    a = np.where(x > 8, np.polyval([-0.070, 0.137, -0.628, -1.073], x - 8), a)
+    b = np.where(x > 8, np.polyval([0.374, -0.420, 4.257, 13.670], x - 8), b)
+    return a + b / 3.1
 
 
 def luminosity_distance_cm(zred: np.ndarray) -> np.ndarray:
@@ -184,17 +268,44 @@ def luminosity_distance_cm(zred: np.ndarray) -> np.ndarray:
 
 
 def air_to_vacuum(wave: np.ndarray) -> np.ndarray:
-    """Vacuum wavelength of a wavelength in standard air, Angstrom.
+    """Vacuum wavelength of a wavelength in standard air, Angstrom; below 2000 as it is.
+
+    Wavelengths below 2000 Angstrom are given in vacuum by convention, and the formula has poles.
 
     References:
         Morton 1991, ApJS 77, 119, equation 3, solved by iteration.
     """
     wave = np.asarray(wave, dtype=float)
-    vacuum = wave
+    vacuum = air = np.maximum(wave, AIR_FROM)
     for _ in range(3):
         s = (1e4 / vacuum) ** 2
-        vacuum = wave * (1 + 6.4328e-5 + 2.94981e-2 / (146 - s) + 2.5540e-4 / (41 - s))
-    return vacuum
+        vacuum = air * (1 + 6.4328e-5 + 2.94981e-2 / (146 - s) + 2.5540e-4 / (41 - s))
+    return np.where(wave < AIR_FROM, wave, vacuum)
+
+
+def _usual(step: np.ndarray) -> np.ndarray:
+    """Median of the steps before each one, NaN where there are fewer than four."""
+    usual = np.full(len(step), np.nan)
+    for k in range(4, min(AROUND, len(step))):
+        usual[k] = np.median(step[:k])
+    if len(step) > AROUND:
+        windows = np.lib.stride_tricks.sliding_window_view(step, AROUND)
+        usual[AROUND:] = np.median(windows, axis=1)[:-1]
+    return usual
+
+
+def _spread(values: np.ndarray, places: np.ndarray, cells: int) -> np.ndarray:
+    """Values at their places among the cells, 0 in the gaps."""
+    spread = np.zeros((len(values), cells))
+    spread[:, places] = values
+    return spread
+
+
+def _gain(ebv: np.ndarray, wave: np.ndarray) -> np.ndarray:
+    """Factor that undoes Galactic dust, NaN where it is not known, shape (rows, pixel)."""
+    magnitudes = 3.1 * np.multiply.outer(ebv, extinction_curve(wave))
+    magnitudes[ebv == 0] = 0.0
+    return np.exp(0.4 * np.log(10) * magnitudes)
 
 
 def _good(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
@@ -210,14 +321,12 @@ def _locate(edges: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return where, ((at - low) / (edges[where + 1] - low)).clip(0.0, 1.0)
 
 
-def _overlap(
-    values: np.ndarray, where: np.ndarray, share: np.ndarray, power: int = 1
-) -> np.ndarray:
-    """Sum of values over each output pixel, times the power of the share of pixels on its edges."""
+def _overlap(values: np.ndarray, where: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Sum of values over each output pixel, times the share of pixels on its edges."""
     at = np.take_along_axis(values, where, axis=1)
     left, right = where[:, :-1], where[:, 1:]
-    ends = (1 - share[:, :-1]) ** power * at[:, :-1] + share[:, 1:] ** power * at[:, 1:]
-    inside = (share[:, 1:] - share[:, :-1]) ** power * at[:, :-1]
+    ends = (1 - share[:, :-1]) * at[:, :-1] + share[:, 1:] * at[:, 1:]
+    inside = (share[:, 1:] - share[:, :-1]) * at[:, :-1]
     whole = _pieces(np.add, values, left + 1, right)
     return np.where(left == right, inside, ends + whole)
 

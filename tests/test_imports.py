@@ -15,8 +15,13 @@ STAGES = {
 EDGES = {
     "files": set(),
     "records": set(),
+    "compressed": set(),
+    "geometry": {"records"},
     "column_files": {"records"},
-    "survey": {"column_files", "records"},
+    "fits_layouts": {"column_files", "compressed", "records"},
+    "fits_readers": {"column_files", "fits_layouts", "records"},
+    "survey": {"column_files", "compressed", "fits_layouts", "fits_readers", "records"},
+    "scan": {"cluster", "files", "survey"},
     "site": set(),
     "slurm": set(),
     "deadline": {"slurm"},
@@ -33,7 +38,7 @@ EDGES = {
     "elastic": {"cluster", "dask_cluster", "site", "slurm"},
     "trainings": {"files", "locks", "slurm", "submissions"},
 }
-JOINTS = {"artifacts", "catalogue", "sources"}  # from what lies on disk to parts
+JOINTS = {"artifacts", "catalogue", "observed", "sources"}  # from what lies on disk to parts
 ANYWHERE = {"errors"}
 PARTS = MODULES - STAGES - set(EDGES) - JOINTS - ANYWHERE
 ALLOWED = (
@@ -47,7 +52,7 @@ OWNERS = {
     "dask": {"dask_cluster"},
     "distributed": {"dask_cluster"},
     "dask_jobqueue": {"elastic"},
-    "astropy.io.fits": {"survey"},
+    "astropy.io.fits": {"fits_layouts", "fits_readers"},
     "hydra": set(),
     "omegaconf": set(),
 }

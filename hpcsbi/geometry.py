@@ -1,0 +1,175 @@
+"""The geometry of every reader's spectra, checked in one place, each row for itself.
+
+What comes out are rows that share wavelengths, as arrays that fit, or a reason for each other row.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from hpcsbi.records import Spectra, Vectors
+
+__all__ = ["Group", "groups", "unreached"]
+
+# What wavelengths look like that are not in Angstrom: name, and factor to Angstrom.
+OTHER_UNITS = (
+    ("micrometre", lambda wave: wave * 1e4),
+    ("nanometre", lambda wave: wave * 10),
+    ("log10 of Angstrom", lambda wave: 10 ** np.minimum(wave, 30)),
+    ("natural logarithm of Angstrom", lambda wave: np.exp(np.minimum(wave, 30))),
+    ("metre", lambda wave: wave * 1e10),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of a block that share their native pixels.
+
+    Arguments:
+        rows: which rows of the block, shape (rows,), or a slice for all of them.
+        wave: increasing, shape (pixel,).
+        flux, ivar: shape (rows, pixel).
+    """
+
+    rows: np.ndarray | slice
+    wave: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+
+
+def groups(spectra: Spectra) -> tuple[list[Group], list[str]]:
+    """Rows that can be used, in groups of equal wavelengths, and what is wrong with each row.
+
+    A row is refused that the reader could not read, whose vectors are missing or of different
+    lengths, or whose wavelengths are not two or more finite, positive, increasing numbers.
+
+    Returns:
+        The groups, and a reason for each row, "" for those in a group.
+    """
+    unread = [not isinstance(spectra.flux, np.ndarray) and v is None for v in spectra.flux]
+    told = zip(spectra.reason, unread, strict=True)
+    reasons = [str(reason) if without else "" for reason, without in told]
+    vectors = (spectra.wave, spectra.flux, spectra.ivar)
+    if not any(reasons) and all(isinstance(v, np.ndarray) for v in vectors):
+        shape, wave = np.shape(spectra.flux), spectra.wave
+        fits = len(shape) == 2 and np.shape(spectra.ivar) == shape
+        if fits and wave.shape == shape[1:]:
+            return _shared(spectra, wave, reasons)
+        if fits and wave.shape == shape and (wave == wave[:1]).all():
+            return _shared(spectra, wave[0], reasons)
+    made = []
+    for rows in _runs(spectra):
+        one = [_row(vector, rows.start, len(spectra.id)) for vector in vectors]
+        reason = reasons[rows.start] or _wrong(*one)
+        if reason:
+            reasons[rows] = [reason] * (rows.stop - rows.start)
+        elif rows.stop - rows.start > 1:
+            flux, ivar = (np.asarray(v[rows], dtype=float) for v in vectors[1:])
+            made.append(Group(np.arange(rows.start, rows.stop), _float(one[0]), flux, ivar))
+        else:
+            wave, flux, ivar = (_float(values) for values in one)
+            made.append(Group(np.array([rows.start]), wave, flux[None], ivar[None]))
+    return made, reasons
+
+
+def unreached(wave: np.ndarray, zred: float, first: float, last: float) -> str:
+    """Why a spectrum has too few pixels on a grid, with the range found and what it looks like.
+
+    Arguments:
+        wave: native pixels with weight, Angstrom.
+        zred: redshift.
+        first, last: edges of the grid, rest frame.
+    """
+    found = f"wavelengths {wave.min():.6g} to {wave.max():.6g} Angstrom"
+    like = [
+        name
+        for name, convert in OTHER_UNITS
+        if _overlap(wave, zred, first, last) < 0.05 <= _overlap(convert(wave), zred, first, last)
+    ]
+    if like:
+        return f"{found}: are these in {' or '.join(like)}?"
+    if zred > 0.05 and _overlap(wave, 0.0, first, last) > 0.5:
+        return f"{found} at z = {zred:.4g} cover too little of the grid: are they rest-frame?"
+    return f"{found} at z = {zred:.4g} cover too little of {first:.0f} to {last:.0f} (rest frame)"
+
+
+def _overlap(wave: np.ndarray, zred: float, first: float, last: float) -> float:
+    """Share of the grid between the first and last wavelength."""
+    low, high = wave.min() / (1 + zred), wave.max() / (1 + zred)
+    return float(np.clip(min(high, last) - max(low, first), 0, None) / (last - first))
+
+
+def _shared(spectra: Spectra, wave: np.ndarray, reasons: list) -> tuple[list[Group], list[str]]:
+    if reason := _wavelengths(wave):
+        return [], [reason] * len(reasons)
+    return [Group(slice(None), _float(wave), spectra.flux, spectra.ivar)], reasons
+
+
+def _runs(spectra: Spectra) -> Iterator[slice]:
+    """Neighbouring rows with the same wavelengths."""
+    rows = len(spectra.id)
+    waves, regular = (
+        spectra.wave,
+        all(
+            isinstance(v, np.ndarray) and np.ndim(v) == 2 and len(v) == rows
+            for v in (spectra.wave, spectra.flux, spectra.ivar)
+        ),
+    )
+    if not regular or waves.shape != spectra.flux.shape or waves.shape != spectra.ivar.shape:
+        yield from (slice(row, row + 1) for row in range(rows))
+        return
+    starts = [0, *(1 + np.flatnonzero((waves[1:] != waves[:-1]).any(1))), rows]
+    yield from (slice(int(a), int(b)) for a, b in pairwise(starts))
+
+
+def _row(vectors: Vectors, row: int, rows: int) -> np.ndarray | None:
+    """The vector of one row; wavelengths of one axis are those of every row."""
+    if isinstance(vectors, np.ndarray) and vectors.ndim == 1 and vectors.dtype != object:
+        return vectors
+    return vectors[row] if row < len(vectors) else None
+
+
+def _wrong(wave: np.ndarray | None, flux: np.ndarray | None, ivar: np.ndarray | None) -> str:
+    """What is wrong with the vectors of one row, "" if nothing is."""
+    named = {"wave": wave, "flux": flux, "ivar": ivar}
+    if missing := [name for name, values in named.items() if values is None]:
+        return f"{' and '.join(missing)} missing"
+    shapes = {name: np.shape(values) for name, values in named.items()}
+    if any(len(shape) != 1 for shape in shapes.values()):
+        return f"not one vector each: {', '.join(f'{k} {v}' for k, v in shapes.items())}"
+    if len(set(shapes.values())) > 1:
+        lengths = ", ".join(f"{name} {shape[0]}" for name, shape in shapes.items())
+        return f"lengths differ: {lengths}"
+    return _wavelengths(wave)
+
+
+def _wavelengths(wave: Sequence[float]) -> str:
+    """What is wrong with wavelengths, with the place and the range; "" if nothing is."""
+    try:
+        wave = _float(wave)
+    except (TypeError, ValueError):
+        return "wavelengths are no numbers"
+    if len(wave) < 2:
+        return f"{len(wave)} pixel{'s' * (len(wave) != 1)}: it takes two or more"
+    mend = "pad a row by going on with the wavelengths and setting ivar to 0"
+    for what, bad in (("not finite", ~np.isfinite(wave)), ("not positive", ~(wave > 0))):
+        if bad.any():
+            at = np.argmax(bad)
+            return f"{bad.sum()} wavelengths are {what} (pixel {at}: {wave[at]:.6g}): {mend}"
+    step = np.diff(wave)
+    if (step > 0).all():
+        return ""
+    if (step < 0).all():
+        return f"wavelengths decrease, {wave[0]:.6g} to {wave[-1]:.6g}: make them increasing"
+    at = int(np.argmax(step <= 0))
+    what = "repeat" if (step >= 0).all() else "are not increasing"
+    return (
+        f"wavelengths {what} (pixels {at} and {at + 1}: {wave[at]:.8g}, {wave[at + 1]:.8g}; "
+        f"{(step <= 0).sum()} such steps)"
+    )
+
+
+def _float(values: Sequence[float]) -> np.ndarray:
+    return np.asarray(values, dtype=float)

@@ -1,0 +1,157 @@
+"""The look at all files of a survey before any is read: rows, checksums, what is wrong.
+
+What was found is kept beside the store, a file for some files each, so that a job that is shorter
+than the scan goes on where the last one stopped, and the parts of a job array share the work.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from hpcsbi.cluster import Cluster, Failure, Serial
+from hpcsbi.errors import BadInput, Unfinished
+from hpcsbi.files import write_atomically
+from hpcsbi.survey import Source, Survey
+
+__all__ = ["Content", "Found", "scan"]
+
+SCANNED = 64  # files in one piece
+TOLD = 10  # wrong files that are named
+
+Content = tuple[str, int, str]
+"""Name, bytes and checksum of a file."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A good file.
+
+    Arguments:
+        source: with its rows.
+        contents: of the file, and of the one beside it.
+        notes: what of it is not read.
+        stamps: size and times of change of both files when they were looked at.
+    """
+
+    source: Source
+    contents: list[Content]
+    notes: list[str]
+    stamps: list[list[int]]
+
+
+def scan(survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Path) -> list[Found]:
+    """Look at every file once, and keep what was found.
+
+    A part of a job array begins with its own pieces, takes over what others have found by then,
+    and trusts them; who works alone looks at the times of change of all files.
+
+    Arguments:
+        folder: where to keep it.
+
+    Returns:
+        What was found, sorted by name and contents of the files, not by folder.
+
+    Raises:
+        ValueError: wrong files, some of them named; two files with the same contents.
+        OutOfTime: the job ends first.
+    """
+    index, count = cluster.part() or (0, 1)
+    pieces = [tuple(sources[i : i + SCANNED]) for i in range(0, len(sources), SCANNED)]
+    look = partial(_look, survey, folder)
+    found, wrong, todo = [], [], []
+    for k, piece in enumerate(pieces):
+        known = _kept(_place(folder, survey, piece), trust=k % count != index)
+        if known is not None and len(known) == len(piece):
+            found += known
+        else:
+            todo.append(piece)
+    todo = [piece for k in range(count) for piece in todo[(index + k) % count :: count]]
+    where = cluster if len(todo) > 4 else Serial()  # processes take seconds to start
+    for _, outcome in where.map(look, todo):
+        if isinstance(outcome, Failure):
+            raise Unfinished(f"the header scan failed:\n{outcome.reason}")
+        found += outcome.receipt[0]
+        wrong += outcome.receipt[1]
+    if wrong:
+        more = f"\n... and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
+        raise BadInput("\n".join(sorted(wrong)[:TOLD]) + more)
+    found.sort(key=lambda each: each.contents)
+    _refuse_repeats(found)
+    return found
+
+
+def _look(survey: Survey, folder: Path, piece: Sequence[Source]) -> tuple[list[Found], list[str]]:
+    """Good files of a piece, and what is wrong with the others; good ones are kept."""
+    place = _place(folder, survey, piece)
+    known = {(each.source.path, each.source.beside): each for each in _kept(place) or []}
+    found, wrong = [], []
+    for source in piece:
+        one = known.get((source.path, source.beside))
+        try:
+            found.append(one or _one(survey, source))
+        except BadInput as error:
+            wrong.append(str(error))
+    if len(known) < len(found):
+        write_atomically(place, json.dumps([asdict(each) for each in found]).encode())
+    return found, wrong
+
+
+def _one(survey: Survey, source: Source) -> Found:
+    paths = list(_paths(source))
+    stamps = [_stamp(path) for path in paths]  # before: a change meanwhile is seen next time
+    rows, notes = survey.look(source)
+    return Found(replace(source, rows=rows), [_content(path) for path in paths], notes, stamps)
+
+
+def _paths(source: Source) -> Iterator[Path]:
+    yield Path(source.path)
+    if source.beside:
+        yield Path(source.beside)
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _content(path: Path) -> Content:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return path.name, path.stat().st_size, digest.hexdigest()
+
+
+def _place(folder: Path, survey: Survey, piece: Sequence[Source]) -> Path:
+    """Where a piece is kept: named after its files and how they are read."""
+    text = json.dumps([survey.settings(), [[each.path, each.beside] for each in piece]])
+    return folder / f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.json"
+
+
+def _kept(place: Path, trust: bool = False) -> list[Found] | None:
+    """What was found before, without files that have changed since; None if nothing was."""
+    try:
+        entries = json.loads(place.read_bytes())
+    except FileNotFoundError:
+        return None
+    kept = []
+    for entry in entries:
+        contents = [tuple(content) for content in entry["contents"]]
+        one = Found(Source(**entry["source"]), contents, entry["notes"], entry["stamps"])
+        if trust or [_stamp(path) for path in _paths(one.source)] == one.stamps:
+            kept.append(one)
+    return kept
+
+
+def _refuse_repeats(found: Sequence[Found]) -> None:
+    """Two files of the same spectra would be two rows of one object."""
+    first: dict[str, str] = {}
+    for each in found:
+        path, checksum = each.source.path, each.contents[0][2]
+        if checksum in first:
+            raise BadInput(
+                f"{first[checksum]} and {path} have the same contents: list each file once in "
+                "ingest.files."
+            )
+        first[checksum] = path
