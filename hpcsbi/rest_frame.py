@@ -31,7 +31,7 @@ MIN_COVER = 0.9  # a gap of 10 % on H-alpha can lose 40 % of a pixel's flux
 LINE_GAP = 6.0  # Angstrom, rest frame
 WIDEST = 1.001  # grid pixels that one native pixel may cover; the rest is for rounding
 GAP = 1.5  # a step of so many usual ones is a gap
-AROUND = 16  # steps on either side that say what is usual
+AROUND = 32  # steps on either side whose lower quartile is usual
 EXTINCTION = (1000.0, 33_333.4)  # Angstrom, where the curve is known
 AIR_FROM = 2000.0  # Angstrom: wavelengths below are given in vacuum, by convention
 
@@ -87,17 +87,17 @@ def native_pixels(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     step = np.diff(wave)
     if (step[1:] < 1.25 * step[:-1]).all() and (step[:-1] < 1.25 * step[1:]).all():
         return edges, None
-    before, after = _usual(step), _usual(step[::-1])[::-1]
-    gaps = np.flatnonzero(step > GAP * np.fmax(before, after))
+    is_gap = step > GAP * np.fmax(_usual(step), _usual(step[::-1])[::-1])
+    gaps, others = np.flatnonzero(is_gap), np.flatnonzero(~is_gap)
     if not len(gaps):
         return edges, None
-    left = np.where(np.isnan(before), after, before)[gaps]
-    right = np.where(np.isnan(after), before, after)[gaps]
+    # The pixels at a gap are as wide as the nearest step on their side says.
+    at = np.searchsorted(others, gaps)
+    left, right = (step[others[k.clip(0, len(others) - 1)]] for k in (at - 1, at))
     edges[gaps + 1] = wave[gaps] + 0.5 * left
-    # The first and the last pixel mirror a step that may be a gap.
-    if gaps[0] == 0:
+    if is_gap[0]:  # the first and the last pixel mirror their step
         edges[0] = wave[0] - 0.5 * left[0]
-    if gaps[-1] == len(step) - 1:
+    if is_gap[-1]:
         edges[-1] = wave[-1] + 0.5 * right[-1]
     places = np.arange(len(wave))
     places += np.searchsorted(gaps, places)
@@ -284,13 +284,13 @@ def air_to_vacuum(wave: np.ndarray) -> np.ndarray:
 
 
 def _usual(step: np.ndarray) -> np.ndarray:
-    """Median of the steps before each one, NaN where there are fewer than four."""
+    """Lower quartile of the steps before each one, NaN where there are fewer than four."""
     usual = np.full(len(step), np.nan)
     for k in range(4, min(AROUND, len(step))):
-        usual[k] = np.median(step[:k])
+        usual[k] = np.partition(step[:k], k // 4)[k // 4]
     if len(step) > AROUND:
-        windows = np.lib.stride_tricks.sliding_window_view(step, AROUND)
-        usual[AROUND:] = np.median(windows, axis=1)[:-1]
+        windows = np.lib.stride_tricks.sliding_window_view(step, AROUND)[:-1]
+        usual[AROUND:] = np.partition(windows, AROUND // 4, axis=1)[:, AROUND // 4]
     return usual
 
 

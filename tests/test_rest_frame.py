@@ -16,6 +16,7 @@ from hpcsbi.rest_frame import (
     edges_of,
     extinction_curve,
     luminosity_distance_cm,
+    native_pixels,
     regrid,
     to_rest_frame,
 )
@@ -37,13 +38,17 @@ def overlaps(edges, zred, out_edges):
 
 
 def by_matrix(edges, flux, ivar, zred, out_edges):
-    """Mean, its inverse variance and coverage of one row, with a sparse matrix."""
+    """Mean, a variance that counts each pixel once, and coverage of one row, by a sparse matrix.
+
+    A share s of a pixel of variance v is a pixel of its own of variance v / s.
+    """
     matrix = overlaps(edges, zred, out_edges)
     good = ivar > 0
     covered = matrix @ good.astype(float)
     safe = np.where(covered > 0, covered, 1.0)
     mean = matrix @ np.where(good, flux, 0.0) / safe
-    variance = matrix.power(2) @ np.divide(1.0, ivar, out=np.zeros(len(ivar)), where=good) / safe**2
+    noise = np.divide(np.diff(edges), ivar, out=np.zeros(len(ivar)), where=good)
+    variance = matrix @ noise / safe**2
     return mean, variance, covered / np.diff(out_edges) / (1 + zred)
 
 
@@ -85,7 +90,7 @@ def test_flux_is_conserved(seed, zred, kind):
 
 
 def test_pulls_are_standard_normal_and_only_with_the_right_ivar():
-    """Noise of the native ivar gives pulls of variance 1; half the ivar gives 1/2."""
+    """Noise of the native ivar gives pulls of variance 1 (0.994); half the ivar gives 1/2."""
     rng = np.random.default_rng(0)
     edges = edges_of(NATIVE["linear"])
     ivar = rng.uniform(0.2, 2.0, (200, len(edges) - 1))
@@ -303,3 +308,123 @@ def test_shapes_and_redshifts_are_checked():
     for zred in (-1.0, np.nan):
         with pytest.raises(ValueError, match="row 1"):
             regrid(edges, flux, flux, np.array([0.1, zred]), COARSE.edges)
+
+
+WHOLE = np.linspace(4000, 8000, 97)  # edges of pixels of 41.7 Angstrom
+
+
+@pytest.mark.parametrize("width", [1.3, 11.0, 25.0, 36.0, 41.0])
+def test_information_is_conserved(width):
+    """A pixel up to the grid's width counts once: white noise tells the mean as well as before.
+
+    The error of the mean over the grid by the output's ivar is that by the native pixels, and it
+    is the scatter that is seen; the variance of each mean alone would promise too much.
+    """
+    rng = np.random.default_rng(int(width))
+    wave = np.arange(3900.0, 8100.0, width)
+    edges, rows = edges_of(wave), 2000
+    noise = rng.normal(size=(rows, len(wave)))
+    ivar = np.ones(noise.shape)
+
+    mean, inverse = regrid(edges, noise, ivar, np.zeros(rows), WHOLE)
+
+    assert (inverse > 0).all()
+    native = (WHOLE[-1] - WHOLE[0]) / width
+    assert inverse[0].sum() == pytest.approx(native, rel=1e-9)
+    pull = (mean * inverse).sum(1) / np.sqrt(inverse.sum(1))
+    low, high = chi2.ppf([5e-5, 1 - 5e-5], rows)
+    # Shares of the native pixels at both ends are seen with less noise than they count for.
+    edge = 2 * width / (WHOLE[-1] - WHOLE[0])
+    assert (1 - edge) * low < (pull**2).sum() < high
+    matrix = overlaps(edges, 0.0, WHOLE)
+    alone = (41.0 + 2 / 3) ** 2 / np.asarray(matrix.power(2).sum(1)).ravel()
+    assert alone.sum() > native * (1 + 0.25 * width / 41.7)
+
+
+def test_pixels_wider_than_the_grid_are_refused():
+    """One measured value is never repeated in several pixels; the limit moves with redshift."""
+    edges = edges_of(np.arange(3000.0, 12_600.0, 60.0))
+    flux = np.ones((2, len(edges) - 1))
+
+    _, inverse = regrid(edges, flux, flux, np.array([0.0, 0.5]), WHOLE)
+
+    assert (inverse[0] == 0).all() and (inverse[1] > 0).all()
+
+
+@pytest.mark.parametrize("removed", [(50, 51), (50, 60), (0, 3), (-3, -1)])
+@pytest.mark.parametrize("kind", list(NATIVE))
+def test_what_was_removed_is_not_covered(removed, kind):
+    """Pixels that were cut out of the arrays are bad, as if they were there with ivar 0."""
+    wave = NATIVE[kind]
+    rng = np.random.default_rng(4)
+    flux = rng.normal(10, 1, (1, len(wave)))
+    at = np.arange(len(wave))[1700:1900]
+    keep = ~np.isin(np.arange(len(wave)), at[slice(*removed)])
+    args = (np.array([0.05]), np.zeros(1), np.array([1e27]), 1e-17, FINE.edges)
+
+    masked = to_rest_frame(wave, flux, keep[None].astype(float), *args)
+    cut = to_rest_frame(wave[keep], flux[:, keep], np.ones((1, keep.sum())), *args)
+
+    np.testing.assert_allclose(cut, masked, rtol=1e-3, atol=0)
+    assert (masked[1] == 0).sum() > (to_rest_frame(wave, flux, flux, *args)[1] == 0).sum()
+
+
+def test_random_removals_are_gaps():
+    """With 30 % of the pixels gone at random no pixel grows, but for rounding."""
+    wave = NATIVE["linear"]
+    keep = np.random.default_rng(0).random(len(wave)) > 0.3
+
+    edges, places = native_pixels(wave[keep])
+
+    np.testing.assert_allclose(np.diff(edges)[places], 0.8, rtol=1e-6)
+    np.testing.assert_allclose((0.5 * (edges[1:] + edges[:-1]))[places], wave[keep], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "wave",
+    [
+        np.concatenate([np.arange(3000, 5500, 0.2), np.arange(5500.35, 9000, 0.5)]),
+        6000 + np.cumsum(np.geomspace(20, 200, 400)),
+        np.array([4000.0, 5000.0, 7000.0]),
+        10.0 ** (3.58 + 1e-4 * np.arange(3848)).astype(np.float32),
+    ],
+)
+def test_steps_that_change_are_no_gaps(wave):
+    """Two arms that meet, a prism, a few points and rounded wavelengths have no gaps."""
+    assert native_pixels(wave)[1] is None
+
+
+def test_extinction_is_known_from_1000_angstrom_to_3_micrometres():
+    """The bump at 2175 Angstrom and the far ultraviolet are those of the library, to 1e-6."""
+    wave = 1e4 / np.array([4.6, 6.0, 7.0, 8.0, 9.0, 10.0])
+    # dust_extinction 1.7, O94(Rv=3.1)
+    known = [3.1859891645, 2.5219539871, 2.7796245297, 3.3368593254, 4.1340645161, 5.2383548387]
+
+    np.testing.assert_allclose(extinction_curve(wave), known, rtol=1e-6)
+    assert np.isnan(extinction_curve(np.array([999.0, 33_400.0]))).all()
+    assert np.isfinite(extinction_curve(np.geomspace(1000, 33_300, 999))).all()
+
+
+def test_dust_is_corrected_where_it_is_known_only():
+    """Beyond 3.3 micrometres a row with dust is masked, one without is not."""
+    wave = np.arange(30_000.0, 60_000.0, 20.0)
+    flux, z = np.ones((2, len(wave))), np.full(2, 5.0)
+
+    _, ivar = to_rest_frame(
+        wave, flux, flux, z, np.array([0.0, 0.05]), np.full(2, 1e29), 1e-17, COARSE.edges
+    )
+
+    beyond = COARSE.edges[:-1] * 6 > 33_400
+    within = (COARSE.edges[:-1] > 5100) & (COARSE.edges[1:] * 6 < 33_300)
+    assert (ivar[0] > 0).sum() > 100
+    assert (ivar[1, beyond] == 0).all() and (ivar[1, within] > 0).all()
+
+
+def test_ultraviolet_wavelengths_are_in_vacuum():
+    """Below 2000 Angstrom nothing moves, and the order stays."""
+    wave = np.arange(800.0, 9000.0, 0.7)
+    moved = air_to_vacuum(wave)
+
+    assert (np.diff(moved) > 0).all()
+    np.testing.assert_array_equal(moved[wave < 2000], wave[wave < 2000])
+    assert 0.6 < (moved - wave)[wave > 2000].min() and (moved - wave).max() < 2.6
