@@ -1,14 +1,24 @@
-"""SLURM, spoken to through its own commands: submit, ask, cancel."""
+"""What SLURM knows of jobs, asked of its own programs, and how to cancel them."""
 
 import os
 import shutil
-import subprocess
+import signal
+import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from hpcsbi.errors import Unfinished
+from hpcsbi.slurm_commands import (
+    PATIENCE,
+    WAITS,
+    SlurmError,
+    answer,
+    call,
+    clean_environment,
+    reason,
+)
 
 __all__ = [
     "ACTIVE",
@@ -17,27 +27,20 @@ __all__ = [
     "account_states",
     "cancel",
     "end_time",
-    "flags",
     "jobs",
     "largest_array",
     "own_job",
     "queue_states",
     "restarts",
     "spread",
-    "submit",
+    "started_in",
     "tasks_of",
     "waiting",
 ]
 
 ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "STOPPED")
-MISSING = (
-    "{program} is not on the path: log in to a SLURM cluster, or try one on this machine with "
-    'slurm/lab.sh start && eval "$(slurm/lab.sh env)", or run here with cluster=local.'
-)
-
-
-class SlurmError(Unfinished):
-    """SLURM is not there, or refused; says what it printed."""
+NO_END = ("N/A", "NONE", "UNLIMITED")
+ACCOUNTING = 15.0  # seconds for sacct, which tells more but nothing that decides
 
 
 @dataclass(frozen=True)
@@ -60,60 +63,49 @@ class JobState:
         return self.state in ACTIVE
 
 
-def flags(options: Mapping[str, str]) -> list[str]:
-    """Options as sbatch reads them; "" for a bare one."""
-    return [f"--{key}={value}" if value else f"--{key}" for key, value in options.items()]
-
-
-def submit(
-    script: Path,
-    arguments: Sequence[str],
-    options: Mapping[str, str],
-    environment: Mapping[str, str],
-    test: bool = False,
-) -> str:
-    """Submit a script; returns the job's number ("" with `test`, which only asks whether it would).
+def started_in(folder: Path, active: bool = False) -> dict[str, Path]:
+    """Numbers of the jobs that start in or below a folder -> where; of arrays theirs.
 
     Arguments:
-        script: the batch script.
-        arguments: its arguments.
-        options: options of sbatch without dashes, e.g. {"partition": "main"}; "" for a bare one.
-        environment: variables the job gets beside those of this process.
+        folder: absolute.
+        active: leave out those that have ended.
 
     Raises:
-        SlurmError: SLURM is not there or refuses; with the reason and what was asked.
+        SlurmError: it is not known.
     """
-    given = flags(options)
-    command = ["sbatch", "--parsable", *given, str(script), *arguments]
-    if test:
-        command.insert(1, "--test-only")
-    done = _call(command, {**os.environ, **environment})
-    if done.returncode:
-        raise SlurmError(
-            f"sbatch refused: {_first_line(done.stderr)}\n  {' '.join(given)}"
-            "\nThe options come from conf/site (site=...): mend them there, or choose another."
-        )
-    return done.stdout.strip().split(";")[0]
+    states = [] if active else ["--states=all"]
+    text = answer(["squeue", "--all", "--noheader", *states, "--format=%F|%Z"])
+    found = (line.partition("|") for line in text.splitlines())
+    starts = {number.strip(): Path(start) for number, bar, start in found if bar}
+    return {job: start for job, start in starts.items() if start.is_relative_to(folder)}
 
 
-def jobs(ids: Iterable[str]) -> dict[str, JobState]:
+def jobs(ids: Iterable[str], own: bool = False) -> dict[str, JobState]:
     """State of some jobs; an array is spread into its tasks ("12_3"). Forgotten ones are left out.
 
-    squeue tells of those that wait, run or have just ended; the accounting, where there is one, of
-    all others.
+    squeue tells of those that wait, run or have just ended, whoever's they are; the accounting,
+    where there is one, of all others.
+
+    Arguments:
+        ids: numbers of jobs.
+        own: they are this user's, to whom SLURM shows them in any case.
 
     Raises:
-        SlurmError: SLURM is not there.
+        SlurmError: it is not known which of them wait or run.
     """
     ids = sorted(set(ids))
     if not ids:
         return {}
-    fields = "%i|%T|%r"
-    # One unknown number makes squeue refuse all: ask for everything of this user.
-    seen = _call(["squeue", "--noheader", "--array", "--states=all", "--me", f"--format={fields}"])
-    if seen.returncode:
-        raise SlurmError(f"squeue: {_first_line(seen.stderr)}")
-    return _merged(queue_states(seen.stdout, ids), account_states(_accounted(ids)))
+    # One unknown number makes squeue refuse all: ask for everything.
+    command = ["squeue", "--all", "--noheader", "--array", "--states=all", "--format=%i|%T|%r"]
+    found = _merged(queue_states(answer(command), ids), account_states(_accounted(ids)))
+    missing = set(ids) - {job.split("_")[0] for job in found}
+    if missing and not own and "jobs" in (_configured("PrivateData") or ""):
+        raise SlurmError(
+            f"SLURM does not show the jobs of other users here (PrivateData), so whether "
+            f"{', '.join(sorted(missing))} wait or run is not known: ask whose they are."
+        )
+    return found
 
 
 def _merged(queued: dict[str, JobState], ended: dict[str, JobState]) -> dict[str, JobState]:
@@ -131,10 +123,9 @@ def _merged(queued: dict[str, JobState], ended: dict[str, JobState]) -> dict[str
 def queue_states(text: str, ids: Sequence[str]) -> dict[str, JobState]:
     """States from what `squeue --array --format=%i|%T|%r` printed."""
     found = {}
-    for line in text.splitlines():
-        job, state, reason = line.split("|", 2)
+    for job, state, why in _rows(text, 3):
         if job.split("_")[0] in ids:
-            found[job] = JobState(state, "" if reason == "None" else reason)
+            found[job] = JobState(state, "" if why == "None" else why)
     return found
 
 
@@ -145,12 +136,17 @@ def account_states(text: str) -> dict[str, JobState]:
     it waited for failed has Dependency.
     """
     found = {}
-    for line in text.splitlines():
-        jobs, state, reason, code = line.split("|")
+    for jobs, state, why, code in _rows(text, 4):
         state, _, by = state.partition(" ")  # "CANCELLED by 1000"
-        reason = by or ("" if reason == "None" else reason)
-        found |= dict.fromkeys(spread(jobs), JobState(state, reason, code))
+        why = by or ("" if why == "None" else why)
+        found |= dict.fromkeys(spread(jobs), JobState(state, why, code))
     return found
+
+
+def _rows(text: str, fields: int) -> list[list[str]]:
+    """Lines about jobs; a banner that a site's wrapper prints is none."""
+    rows = [line.split("|", fields - 1) for line in text.splitlines() if line[:1].isdigit()]
+    return [row for row in rows if len(row) == fields]
 
 
 def spread(jobs: str) -> list[str]:
@@ -167,12 +163,18 @@ def spread(jobs: str) -> list[str]:
 
 
 def _accounted(ids: Sequence[str]) -> str:
-    """What the accounting says; nothing where there is none."""
+    """What the accounting says; nothing where there is none.
+
+    The queue knows all that wait or run: what the accounting does not tell is how others ended.
+    """
     if shutil.which("sacct") is None:
         return ""
-    command = ["sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ids)}"]
-    seen = _call([*command, "--format=JobID,State,Reason,ExitCode"])
-    return "" if seen.returncode else seen.stdout
+    command = ["sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ids)}",
+               "--format=JobID,State,Reason,ExitCode"]  # fmt: skip
+    done = call(command, clean_environment(LC_ALL="C"), ACCOUNTING)
+    if done.returncode == -signal.SIGKILL:
+        print(f"sacct: {done.stderr}: how jobs ended is not known now.", file=sys.stderr)
+    return "" if done.returncode else done.stdout
 
 
 def tasks_of(job: str, states: Mapping[str, JobState]) -> dict[str, JobState]:
@@ -181,16 +183,40 @@ def tasks_of(job: str, states: Mapping[str, JobState]) -> dict[str, JobState]:
 
 
 def waiting(name: str) -> dict[str, JobState]:
-    """Jobs of this user of that name which wait, and why."""
+    """Jobs of this user of that name which wait, and why.
+
+    Raises:
+        SlurmError: it is not known.
+    """
     command = ["squeue", "--noheader", "--me", f"--name={name}", "--states=PENDING"]
-    lines = _call([*command, "--format=%i|%T|%r"]).stdout.splitlines()
-    return {job: JobState(state, why) for job, state, why in (line.split("|") for line in lines)}
+    rows = _rows(answer([*command, "--format=%i|%T|%r"]), 3)
+    return {job: JobState(state, why) for job, state, why in rows}
 
 
 def cancel(ids: Iterable[str]) -> None:
-    """Cancel jobs; those that have ended are left alone."""
-    if ids := list(ids):
-        _call(["scancel", *ids])
+    """Cancel jobs; those that have ended are left alone.
+
+    Raises:
+        SlurmError: some may be in the queue yet; names them.
+    """
+    ids = sorted(set(ids))
+    if not ids:
+        return
+    for wait in (*WAITS, None):
+        done = call(["scancel", *ids], clean_environment(LC_ALL="C"), PATIENCE)
+        if not done.returncode:
+            return
+        if wait is not None:
+            time.sleep(wait)
+    said = f"scancel: {reason(done.stderr)}"
+    try:
+        states = jobs((job.split("_")[0] for job in ids), own=True)
+    except SlurmError as error:
+        raise SlurmError(
+            f"{said}; {error} End them when it answers: scancel {' '.join(ids)}"
+        ) from error
+    if left := [job for job in ids if any(s.active for s in tasks_of(job, states).values())]:
+        raise SlurmError(f"{said}; in the queue yet: scancel {' '.join(left)}")
 
 
 def own_job() -> str | None:
@@ -205,34 +231,37 @@ def restarts() -> int:
 
 
 def end_time() -> float | None:
-    """When SLURM ends this job, seconds since 1970; None outside a job or without a limit."""
+    """When SLURM ends this job, seconds since 1970; None outside a job or without a limit.
+
+    Raises:
+        SlurmError: it is not known.
+    """
     if "SLURM_JOB_ID" not in os.environ:
         return None
     if "SLURM_JOB_END_TIME" in os.environ:
         return float(os.environ["SLURM_JOB_END_TIME"])
-    # Before SLURM 23.02 the environment does not tell.
+    # Before SLURM 23.02 the environment does not tell. UTC: local times happen twice in autumn.
     job = os.environ["SLURM_JOB_ID"]
-    text = _call(["squeue", "--noheader", f"--job={job}", "--format=%e"]).stdout.strip()
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    text = answer(["squeue", "--all", "--noheader", f"--job={job}", "--format=%e"], TZ="UTC0")
+    lines = text.split() or ["nothing"]
+    if lines[-1] in NO_END:
         return None
+    try:
+        return datetime.fromisoformat(lines[-1]).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise SlurmError(
+            f"when this job ends is not known: of job {job} squeue says {lines[-1]!r}."
+        ) from None
 
 
 def largest_array() -> int | None:
     """Highest number of tasks in an array, None where SLURM does not tell."""
-    lines = _call(["scontrol", "show", "config"]).stdout.splitlines()
-    limits = [line.split("=")[1].strip() for line in lines if line.startswith("MaxArraySize")]
-    return int(limits[0]) - 1 if limits else None
+    limit = _configured("MaxArraySize")
+    return int(limit) - 1 if limit else None
 
 
-def _call(
-    command: Sequence[str], environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess:
-    if shutil.which(command[0]) is None:
-        raise SlurmError(MISSING.format(program=command[0]))
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it gave no reason"])[0]
+def _configured(name: str) -> str | None:
+    """A value of SLURM's configuration, None where it has none of that name."""
+    lines = answer(["scontrol", "show", "config"]).splitlines()
+    found = [line.partition("=")[2].strip() for line in lines if line.split()[:1] == [name]]
+    return found[0] if found else None

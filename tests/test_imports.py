@@ -23,7 +23,9 @@ EDGES = {
     "survey": {"column_files", "compressed", "fits_layouts", "fits_readers", "records"},
     "scan": {"cluster", "files", "survey"},
     "site": set(),
-    "slurm": set(),
+    "slurm_commands": set(),
+    "slurm": {"slurm_commands"},
+    "sbatch": {"slurm", "slurm_commands"},
     "deadline": {"slurm"},
     "locks": {"files", "slurm"},
     "layout": set(),
@@ -35,7 +37,7 @@ EDGES = {
     "shards": {"cluster"},
     "dask_cluster": {"cluster"},
     "allocation": {"cluster", "dask_cluster", "site", "slurm"},
-    "elastic": {"cluster", "dask_cluster", "site", "slurm"},
+    "elastic": {"cluster", "dask_cluster", "sbatch", "site", "slurm"},
     "trainings": {"files", "locks", "slurm", "submissions"},
 }
 JOINTS = {"artifacts", "catalogue", "observed", "sources"}  # from what lies on disk to parts

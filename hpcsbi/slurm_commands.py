@@ -1,0 +1,139 @@
+"""SLURM's programs, called so that nothing but the question decides what they answer.
+
+The variables by which a user or an enclosing job changes what they print, ask for and export are
+taken away, none is waited for without end, and a question that fails once is asked again.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from subprocess import PIPE
+
+from hpcsbi.errors import Unfinished
+
+__all__ = [
+    "FLEETING",
+    "PATIENCE",
+    "WAITS",
+    "SlurmError",
+    "answer",
+    "call",
+    "clean_environment",
+    "reason",
+]
+
+PATIENCE = 30.0  # seconds for an answer
+WAITS = (0.5, 3.0)  # seconds before a question is asked again
+SLICE = 0.2  # seconds between two looks at whether to hurry
+KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")  # how to find and speak to the controller
+OURS = ("HPCSBI_", "HYDRA_")  # what an enclosing job was told is not for the next
+THEIRS = ("SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SALLOC_", "SRUN_",
+          "SINFO_")  # fmt: skip
+# In what SLURM says when it could not be asked: whether it has done what it was told is open.
+FLEETING = ("timed out", "unable to contact", "connection", "socket", "send/recv", "communicat",
+            "zero bytes", "temporarily", "no answer", "try again")  # fmt: skip
+MISSING = (
+    "{program} is not on the path: log in to a SLURM cluster, or try one on this machine with "
+    'slurm/lab.sh start && eval "$(slurm/lab.sh env)", or run here with cluster=local.'
+)
+
+
+class SlurmError(Unfinished):
+    """SLURM is not there, refused or did not answer; says what it printed."""
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """Environment of this process without what changes SLURM's answers, in English."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or not name.startswith(THEIRS + OURS)
+    }
+    return kept | more
+
+
+def answer(command: Sequence[str], **environment: str) -> str:
+    """What a question to SLURM printed.
+
+    Arguments:
+        command: program and arguments; asking it twice must do no harm.
+        environment: variables it gets beside the clean ones.
+
+    Raises:
+        SlurmError: it is not known, because SLURM is not there or does not answer.
+    """
+    for wait in (*WAITS, None):
+        done = call(command, clean_environment(LC_ALL="C", **environment), PATIENCE)
+        if not done.returncode:
+            return done.stdout
+        slow = done.returncode == -signal.SIGKILL
+        if wait is None or slow:
+            break
+        time.sleep(wait)
+    raise SlurmError(
+        f"what SLURM knows is not known now: {command[0]}: {reason(done.stderr)}; nothing is taken "
+        "for ended or not there because of that: try again when it answers."
+    )
+
+
+def call(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    patience: float,
+    hurry: Callable[[], bool] = lambda: False,
+) -> subprocess.CompletedProcess:
+    """Run a program in a session of its own, so that Ctrl-C ends us and not it half-way.
+
+    Arguments:
+        command, environment: of the program.
+        patience: seconds after which it is killed, with all that it started; its status is -9.
+        hurry: when it becomes true, a tenth of the patience is left.
+
+    Raises:
+        SlurmError: there is no such program.
+    """
+    if shutil.which(command[0]) is None:
+        raise SlurmError(MISSING.format(program=command[0]))
+    end, hurried = time.monotonic() + patience, False
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=PIPE, stderr=PIPE,
+        encoding="utf-8", errors="surrogateescape", start_new_session=True,
+    ) as process:  # fmt: skip
+        while True:
+            try:
+                out, err = process.communicate(timeout=SLICE)
+                return subprocess.CompletedProcess(command, process.returncode, out, err)
+            except subprocess.TimeoutExpired:
+                pass
+            except BaseException:
+                _kill(process)
+                raise
+            if not hurried and hurry():
+                end, hurried = min(end, time.monotonic() + patience / 10), True
+            if time.monotonic() > end:
+                _kill(process)
+                err = f"no answer within {patience:.0f} s"
+                return subprocess.CompletedProcess(command, -signal.SIGKILL, "", err)
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """End a program and its children: a wrapper's child would keep our pipe open."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def reason(text: str) -> str:
+    """All that a program said on its standard error, in one line, without its own name."""
+    said = []
+    for line in text.encode(errors="replace").decode().splitlines():
+        words = line.strip()
+        for start in ("sbatch: ", "squeue: ", "scancel: ", "sacct: ", "scontrol: ", "error: "):
+            words = words.removeprefix(start)
+        if words and words not in said:
+            said.append(words)
+    return "; ".join(said) or "it gave no reason"
