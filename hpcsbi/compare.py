@@ -231,6 +231,7 @@ def _does(row: dict) -> str:
         "training": f"in training, {step}",
         "waiting": "waits" + (f" at {step}" if row["step"] else ""),
         "stopped": f"stopped at {step}",
+        "unknown": f"not known whether a job is at it, {step}",
         "failed": "failed" + (f" after {step}" if row["step"] else ""),
     }
     return f"{words[row['state']]}: {row['reason']}" if row["reason"] else words[row["state"]]

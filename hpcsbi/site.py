@@ -19,7 +19,8 @@ class Site:
     Arguments:
         partition, account, qos, constraint: as sbatch knows them; None leaves the site's default.
         tasks: processes at work in an allocation, or parts of an array.
-        memory: of each of them, e.g. "2G".
+        memory: of each of them, for each of its processors, e.g. "2G"; None asks for none, where
+            a site forbids it or gives whole nodes.
         time: limit of one job, e.g. "04:00:00"; work that takes longer goes on in the next.
         requeues: how often a job that ran out of time is queued again.
         throttle: tasks of an array that run at once; None is all of them.
@@ -36,7 +37,7 @@ class Site:
     qos: str | None = None
     constraint: str | None = None
     tasks: int = 4
-    memory: str = "2G"
+    memory: str | None = "2G"
     time: str = "04:00:00"
     requeues: int = 10
     throttle: int | None = None
@@ -48,7 +49,9 @@ class Site:
     umask: str = "077"
 
     def __post_init__(self) -> None:
-        seconds_of(self.time), bytes_of(self.memory)  # what is wrong is wrong now
+        seconds_of(self.time)  # what is wrong is wrong now
+        if self.memory is not None:
+            bytes_of(self.memory)
         try:
             mask = int(str(self.umask), 8)
         except ValueError:

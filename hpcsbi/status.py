@@ -9,6 +9,7 @@ from hpcsbi import submissions
 from hpcsbi.files import Damaged
 from hpcsbi.merges import is_behind, table_of
 from hpcsbi.progress import flow_progress, store_progress
+from hpcsbi.slurm_commands import SlurmError
 from hpcsbi.submissions import printable
 from hpcsbi.tables import duration
 
@@ -59,7 +60,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
             for path in _flows(folder)
         ],
         "verdicts": [_verdict(path, folder) for path in _nested(folder, "calibration.json")],
-        "jobs": submissions.ask(folder),
+        **_jobs(folder),
     }
     print(json_format.dumps(found, indent=1) if json else "\n".join(_lines(found)), flush=True)
     damage = [line for entry in (*found["stores"], *found["flows"]) for line in _damage(entry)]
@@ -67,6 +68,14 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
         raise Damaged("damaged:\n  " + "\n  ".join(damage))
     if verify and not json:
         print("every file has its checksum.")
+
+
+def _jobs(folder: Path) -> dict:
+    """Jobs of the run, and why their states are not known where they are not."""
+    try:
+        return {"jobs": submissions.ask(folder), "slurm": ""}
+    except SlurmError as error:
+        return {"jobs": submissions.remembered(folder), "slurm": str(error)}
 
 
 def _nested(folder: Path, pattern: str) -> list[Path]:
@@ -136,7 +145,7 @@ def _lines(found: dict) -> Iterable[str]:
     for verdict in found["verdicts"]:
         yield f"  {verdict['name']:{wide}} {_judgement(verdict)}"
     if found["jobs"]:
-        yield "SLURM"
+        yield "SLURM" + (f": {printable(found['slurm'])}" if found["slurm"] else "")
         yield from (f"  {line}" for line in submissions.lines(found["jobs"]))
 
 

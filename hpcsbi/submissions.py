@@ -1,5 +1,7 @@
 """What became of the jobs that were submitted for a run: their states, reasons and last words."""
 
+import json
+import os
 import pwd
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +11,18 @@ from hpcsbi import slurm
 from hpcsbi.files import read_notes
 from hpcsbi.slurm import JobState
 
-__all__ = ["ask", "last_line", "lines", "mend", "printable", "submitted", "summary"]
+__all__ = [
+    "ask",
+    "last_line",
+    "lines",
+    "mend",
+    "printable",
+    "queued",
+    "remembered",
+    "submitted",
+    "summary",
+    "unnoted",
+]
 
 TAIL = 8192  # bytes at the end of a log that are looked at
 SHOWN = 3  # failed tasks of an array that are told in full
@@ -70,16 +83,47 @@ def submitted(run: Path) -> list[dict]:
     return read_notes(run / "slurm" / "jobs.jsonl")[0]
 
 
+def unnoted(run: Path) -> list[dict]:
+    """Jobs in the queue whose submission was killed before it noted their numbers.
+
+    Raises:
+        SlurmError: it is not known whether there are any.
+    """
+    noted = {job["job"] for job in submitted(run)}
+    parent = (run / "slurm").resolve()
+    left = [path for path in parent.glob("[0-9]*/*/job.json") if path.parent not in _starts(run)]
+    found = slurm.started_in(parent, active=True) if left else {}
+    return [
+        json.loads((start / "job.json").read_text()) | {"job": number}
+        for number, start in found.items()
+        if number not in noted and start / "job.json" in left
+    ]
+
+
+def _starts(run: Path) -> set[Path]:
+    return {Path(job.get("start", "")) for job in submitted(run)}
+
+
 def ask(run: Path) -> list[dict]:
     """Jobs of a run with their states; those of each stage's newest submission come first.
 
-    The state of a job that SLURM has forgotten, or of all where there is no SLURM, is "unknown".
+    The state of a job that SLURM has forgotten is "unknown".
+
+    Raises:
+        SlurmError: what SLURM would say is not known.
     """
-    jobs = submitted(run)
-    try:
-        states = slurm.jobs(job["job"] for job in jobs)
-    except slurm.SlurmError:
-        states = {}
+    noted = submitted(run)
+    jobs = noted + unnoted(run)
+    own = all(job.get("user", os.getuid()) == os.getuid() for job in jobs)
+    return _told(jobs, slurm.jobs((job["job"] for job in jobs), own))
+
+
+def remembered(run: Path) -> list[dict]:
+    """The same without asking SLURM: the state of every job is "unknown"."""
+    return _told(submitted(run), {})
+
+
+def _told(jobs: Sequence[Mapping], states: Mapping[str, JobState]) -> list[dict]:
     newest = {job["stage"]: _submission(job) for job in jobs}
     found = [
         _entry(job, slurm.tasks_of(job["job"], states))
@@ -87,6 +131,12 @@ def ask(run: Path) -> list[dict]:
         for job in jobs
     ]
     return sorted(found, key=lambda entry: not entry["newest"])
+
+
+def queued(jobs: Iterable[Mapping]) -> dict[str, str]:
+    """Stages with a job that waits or runs, of what `ask` tells -> the last of these jobs."""
+    ordered = sorted(jobs, key=lambda job: job["newest"])
+    return {job["stage"]: job["job"] for job in ordered if job["active"]}
 
 
 def _submission(job: Mapping) -> str:
@@ -110,7 +160,14 @@ def _entry(job: Mapping, tasks: Mapping[str, JobState]) -> dict:
         "active": sum(state.active for state in tasks.values()),
         "waits": [{"reason": why, "jobs": n, "mend": mend(why)} for why, n in waits.items()],
         "failures": [_failure(job, name, state) for name, state in bad.items()],
+        "outs": _outs(job),
     }
+
+
+def _outs(job: Mapping) -> list[str] | None:
+    """What a job makes, relative to the run; None where it was not noted."""
+    swept = [task["out"] for task in job.get("tasks", ())]
+    return swept or job.get("outs")
 
 
 def _kind(job: Mapping) -> str:
@@ -135,7 +192,8 @@ def mend(reason: str) -> str:
 
 
 def _failure(job: Mapping, name: str, state: JobState) -> dict:
-    log = Path(job.get("log", "").replace("%j", name).replace("%A_%a", name))
+    log = Path(job.get("log", ""))
+    log = log.with_name(log.name.replace("%j", name).replace("%A_%a", name)) if log.name else log
     return {
         "job": name,
         "state": state.state,
@@ -189,7 +247,7 @@ def lines(jobs: Sequence[Mapping]) -> Iterable[str]:
     wide = max((len(_name(job)) for job in shown), default=0)
     for job in shown:
         yield f"{job['stage']:10} {_name(job):{wide}} {_headline(job)}"
-        yield from (f"{'':10} {'':{wide}} {line}" for line in _told(job))
+        yield from (f"{'':10} {'':{wide}} {line}" for line in _details(job))
 
 
 def _name(job: Mapping) -> str:
@@ -219,7 +277,7 @@ def _waits(job: Mapping) -> str:
     return f" ({'; '.join(texts)})" if texts else ""
 
 
-def _told(job: Mapping) -> Iterable[str]:
+def _details(job: Mapping) -> Iterable[str]:
     """Failures that the headline does not tell in full: their reasons and last words."""
     told = _one_reason(job)
     more = [failure for failure in job["failures"] if failure["line"] or failure["why"] != told]

@@ -21,7 +21,8 @@ class Training:
     Arguments:
         name: of its folder.
         folder: where it is or will be.
-        state: "trained", "training", "waiting", "failed" or "stopped" (nobody is at it).
+        state: "trained", "training", "waiting", "failed", "stopped" (nobody is at it)
+            or "unknown" (SLURM cannot be asked).
         reason: of any other state than "trained", "" where there is nothing to say.
         settings: of the training as far as they are known: "flow" {"network", "hidden",
             "transforms"}, "representation", "steps" ...
@@ -65,7 +66,7 @@ def _training(
     run: Path,
     out: str,
     task: _Task | None,
-    states: Mapping[str, slurm.JobState],
+    states: Mapping[str, slurm.JobState] | str,
     cost: float | None,
 ) -> Training:
     folder = run / out
@@ -80,7 +81,7 @@ def _training(
     except Damaged as error:
         state, reason = "failed", str(error)
     if not state:
-        state, reason = _unfinished(folder, task, task and states.get(task.job))
+        state, reason = _unfinished(folder, task, states)
     job, log = (task.job, str(task.log)) if task else ("", "")
     return Training(folder.name, folder, state, reason, settings, step, cost, job, log)
 
@@ -93,8 +94,11 @@ def _header(path: Path) -> dict | None:
         return None
 
 
-def _unfinished(folder: Path, task: _Task | None, found: slurm.JobState | None) -> tuple[str, str]:
+def _unfinished(
+    folder: Path, task: _Task | None, states: Mapping[str, slurm.JobState] | str
+) -> tuple[str, str]:
     """State and reason of a flow that is not trained to the end."""
+    found = states.get(task.job) if task and not isinstance(states, str) else None
     if found and found.active:
         if found.state == "PENDING":
             return "waiting", f"job {task.job}, {found.reason or 'no reason given'}"
@@ -103,6 +107,8 @@ def _unfinished(folder: Path, task: _Task | None, found: slurm.JobState | None) 
         return "training", ""
     if task is None:
         return "stopped", "nobody trains it: give the command again, it goes on"
+    if isinstance(states, str):
+        return "unknown", f"job {task.job}: {states}"
     word = f"job {task.job} {_ended(found)}"
     line = last_line(task.log)
     return "failed", f"{word}: {line}" if line else f"{word}, and left no log"
@@ -127,12 +133,12 @@ def _tasks(run: Path) -> dict[str, _Task]:
     return found
 
 
-def _states(tasks: Iterable[_Task]) -> dict[str, slurm.JobState]:
-    """States of tasks; nothing where there is no SLURM to ask."""
+def _states(tasks: Iterable[_Task]) -> Mapping[str, slurm.JobState] | str:
+    """States of tasks; in words why they are not known where SLURM cannot be asked."""
     try:
         return slurm.jobs({task.job.split("_")[0] for task in tasks})
-    except slurm.SlurmError:
-        return {}
+    except slurm.SlurmError as error:
+        return str(error)
 
 
 def _costs(path: Path) -> dict[str, float]:

@@ -1,14 +1,19 @@
 """The configuration of a job that waits in a queue, as it was when it was submitted."""
 
+import os
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from stage import CONF
 
 HOW = ("cluster", "site")  # groups that say how a run is made, not what: they may change
+
+# Keys of a stage's node that name files where they are texts, or lists of them.
+PATHS = ("run", "out", "files", "theta", "table", "simulations", "training", "flow", "pairs",
+         "calibration", "spectra", "catalogue", "fits", "costs", "beside", "folder")  # fmt: skip
 
 HYDRA = """\
 # Written when the jobs that read it were submitted: later changes in conf/ do not reach them.
@@ -36,11 +41,28 @@ def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.
     return path.absolute()
 
 
-def next_folder(run: Path) -> Path:
-    """For the configurations of the next submission of a run."""
-    parent = run.absolute() / "slurm"
-    number = 1 + max((int(path.name) for path in parent.glob("[0-9]*")), default=0)
-    return parent / f"{number:04d}"
+def named(name: str) -> str:
+    """The override for the name of a run, which is text: 2024_05_01 and 1e3 are no numbers."""
+    text = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"name='{text}'"
+
+
+def rooted(cfg: DictConfig) -> DictConfig:
+    """A copy whose paths hold in every folder, for its jobs do not run in this one."""
+    cfg = cfg.copy()
+    cfg.run = os.path.abspath(cfg.run)
+    for node in cfg.values():
+        for key in PATHS if isinstance(node, DictConfig) else ():
+            value = node.get(key)
+            if isinstance(value, str) and not os.path.isabs(value):
+                node[key] = _absolute(value)
+            elif isinstance(value, ListConfig):
+                node[key] = [_absolute(path) for path in value]
+    return cfg
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def thawed(path: Path, overrides: Sequence[str]) -> DictConfig:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from frozen import composed, thawed
+from frozen import composed, named, rooted, thawed
 from omegaconf import DictConfig
 from stage import REFUSED, refuse
 from submit import ALONE, NEEDS, WAYS, submit
@@ -46,8 +46,8 @@ def retry(name: str, overrides: Sequence[str], dry_run: bool = False) -> dict[st
         Damaged: a product that its stage would refuse.
         SlurmError: SLURM is not there, or refuses one of the jobs.
     """
-    run = Path(composed([f"name={name}", *_only_run(overrides)]).run)
-    cfg = thawed(_newest(run, name), overrides)
+    run = Path(composed([named(name), *_only_run(overrides)]).run)
+    cfg = rooted(thawed(_newest(run, name), overrides))
     jobs = submissions.ask(run)
     known = {job["stage"] for job in jobs}
     queued = _queued(jobs)
@@ -55,7 +55,7 @@ def retry(name: str, overrides: Sequence[str], dry_run: bool = False) -> dict[st
     if not todo:
         print("nothing to submit." if queued else "nothing is missing.")
         return {}
-    return submit(cfg, list(todo), dry_run, _parts(cfg, todo), queued)
+    return submit(cfg, list(todo), dry_run, _parts(cfg, todo))
 
 
 def _only_run(overrides: Sequence[str]) -> list[str]:
@@ -74,16 +74,14 @@ def _newest(run: Path, name: str) -> Path:
 
 
 def _queued(jobs: Sequence[dict]) -> dict[str, str]:
-    """Stages with a job that waits or runs -> the last of these jobs."""
-    found = {}
-    for job in sorted(jobs, key=lambda job: job["newest"]):
+    """Stages with a job that waits or runs -> the last of these jobs; tells of them."""
+    for job in jobs:
         if job["active"]:
-            found[job["stage"]] = job["job"]
             waits = [f"({wait['reason']}: {wait['mend']})" for wait in job["waits"]]
             print(
                 f"{job['stage']:10} left alone, job {job['job']}: {job['state']} {' '.join(waits)}"
             )
-    return found
+    return submissions.queued(jobs)
 
 
 def _todo(cfg: DictConfig, stages: Sequence[str], queued: dict[str, str]) -> dict[str, Left]:

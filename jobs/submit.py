@@ -1,24 +1,22 @@
 """Submit a run to SLURM, every stage a job that waits for those it needs."""
 
 import argparse
-import json
+import os
 import shlex
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from frozen import composed, freeze, next_folder, with_groups
+from frozen import composed, freeze, named, rooted, with_groups
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from stage import REFUSED, refuse
+from transaction import SCRIPT, Job, refuse_twice, say, submission
 
-from hpcsbi import slurm
+from hpcsbi import sbatch, slurm, submissions
 from hpcsbi.errors import BadInput
 from hpcsbi.site import Site, make_site
 
-ROOT = Path(__file__).resolve().parents[1]
 # Stage -> what it waits for: "afterok" that the stage succeeds, "afterany" that it ends.
 NEEDS = {
     "tabulate": {},
@@ -38,39 +36,6 @@ WAYS = {
     "hpcsbi.elastic.Elastic": "slurm",
     "hpcsbi.cluster.Array": "array",
 }
-
-
-@dataclass(frozen=True)
-class Job:
-    """One submission.
-
-    Arguments:
-        stage: what runs.
-        script: batch script in slurm/.
-        options: of sbatch, without dashes.
-        config: frozen configuration.
-        waits: stage -> kind of dependency.
-        parts: number of parts of a whole array.
-    """
-
-    stage: str
-    script: str
-    options: dict[str, str]
-    config: Path
-    waits: dict[str, str]
-    parts: int = 0
-
-    def environment(self, site: Site) -> dict[str, str]:
-        """Variables that slurm/stage.sbatch reads."""
-        found = {
-            "HPCSBI_ROOT": str(ROOT),
-            "HPCSBI_PYTHON": sys.executable,
-            "HPCSBI_CONFIG": str(self.config),
-            "HPCSBI_SETUP": "\n".join(site.setup),
-            "HPCSBI_REQUEUES": str(site.requeues),
-            "HPCSBI_UMASK": site.umask,
-        }
-        return found | ({"HPCSBI_PARTS": str(self.parts)} if self.parts else {})
 
 
 def main() -> None:
@@ -94,7 +59,7 @@ def _configuration(name: str, overrides: Sequence[str]) -> DictConfig:
     given = list(overrides)
     if not any(override.startswith("cluster=") for override in given):
         given.append("cluster=allocation")
-    return composed([*given, f"name={name}"])
+    return composed([*given, named(name)])
 
 
 def chain(cfg: DictConfig) -> list[str]:
@@ -108,65 +73,69 @@ def submit(
     stages: Sequence[str],
     dry_run: bool,
     only: Mapping[str, Sequence[int]] | None = None,
-    queued: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Submit stages; returns the number of each one's (last) job.
+
+    A stage waits for those before it, be they of this submission or in the queue already.
 
     Arguments:
         cfg: the configuration, with a cluster for SLURM.
         stages: names, in any order.
         dry_run: print instead.
         only: parts of a stage's array to submit, in place of all; without any it is only finished.
-        queued: stage -> number of a job of an earlier submission to wait for.
 
     Raises:
         ValueError: an unknown stage, a stage's arguments that are wrong, a cluster for one machine.
         SlurmError: SLURM is not there, or refuses one of the jobs; none is left in the queue.
+        Unfinished: a stage is in the queue already, or a signal came; none is left in the queue.
     """
     unknown = [stage for stage in stages if stage not in NEEDS]
     if unknown:
         raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(NEEDS)}.")
-    site = make_site(cfg.site)
+    cfg, site = rooted(cfg), make_site(cfg.site)
+    os.umask(site.mask)
     for stage in stages:  # what is wrong with the input is wrong now, not after a night
         check_arguments(cfg, stage)
-    configs, queued = _frozen(cfg, dry_run), dict(queued or {})
-    jobs = [
-        job
-        for stage in NEEDS
-        if stage in stages
-        for job in _jobs(cfg, stage, configs, (only or {}).get(stage))
-    ]
+    run = Path(cfg.run)
+    planned = _all_jobs(cfg, stages, run / "slurm" / "next", only)
     if dry_run:
-        names = {stage: f"<{stage}>" for stage in stages}
-        for job in jobs:
-            print(_command(job, queued | names))
+        numbers = _queued_already(run) | {stage: f"<{stage}>" for stage in stages}
+        for job in planned:
+            print(_command(job, numbers))
         return {}
-    for job in jobs:
-        slurm.submit(_script(job), [job.stage], job.options, job.environment(site), test=True)
-    return _submit_all(jobs, site, Path(cfg.run), queued)
-
-
-def _submit_all(
-    jobs: Sequence[Job], site: Site, run: Path, numbers: dict[str, str]
-) -> dict[str, str]:
-    """Submit in order; if one is refused, those before it are cancelled."""
-    lines: list[dict] = []
-    try:
-        for job in jobs:
+    ask_about(planned)
+    with submission(run, site) as new:
+        known = submissions.ask(run)
+        refuse_twice(planned, run, known)
+        _freeze(cfg, new.folder)
+        numbers = submissions.queued(known)
+        for job in _all_jobs(cfg, stages, new.folder, only):
             after = _after(job, numbers)
-            wait = {"dependency": after, "kill-on-invalid-dep": "yes"} if after else {}
-            number = slurm.submit(
-                _script(job), [job.stage], job.options | wait, job.environment(site)
-            )
-            numbers[job.stage] = number
-            lines.append(line_of(job, number))
-            print(f"{job.stage:10s} job {number}  {after}".rstrip(), flush=True)
-    except slurm.SlurmError:
-        slurm.cancel(line["job"] for line in lines)
-        raise
-    record(run, lines)
-    print(f"logs in {run / 'logs'}; python jobs/status.py run={run} tells how far it is.")
+            numbers[job.stage] = number = new.add(job, after)
+            say(f"{job.stage:10s} job {number}  {after}".rstrip())
+    say(f"logs in {run / 'logs'}; python jobs/status.py run={run} tells how far it is.")
     return numbers
+
+
+def ask_about(jobs: Sequence[Job]) -> None:
+    """Let SLURM refuse what it would refuse before anything is submitted or written.
+
+    What would only not start now (a maintenance, say) is told.
+    """
+    told = set()
+    for job in jobs:
+        if (why := sbatch.would_submit(SCRIPT, [job.stage], job.options)) and why not in told:
+            told.add(why)
+            print(f"warning: no such job can start now, it will wait: {why}", file=sys.stderr)
+
+
+def _queued_already(run: Path) -> dict[str, str]:
+    """Jobs that those to come would wait for, as far as SLURM can be asked."""
+    try:
+        return submissions.queued(submissions.ask(run))
+    except slurm.SlurmError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        return {}
 
 
 def _after(job: Job, numbers: Mapping[str, str]) -> str:
@@ -175,58 +144,49 @@ def _after(job: Job, numbers: Mapping[str, str]) -> str:
     return ",".join(waits)
 
 
-def record(run: Path, lines: Sequence[dict]) -> None:
-    """Note jobs for `status`; those that cannot be noted are cancelled: nobody knows of them."""
-    try:
-        with (run / "slurm" / "jobs.jsonl").open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
-    except OSError:
-        slurm.cancel(line["job"] for line in lines)
-        raise
-
-
-def line_of(job: Job, number: str) -> dict:
-    """What `status` reads of a job."""
-    return {
-        "job": number,
-        "stage": job.stage,
-        "parts": job.parts,
-        "array": job.options.get("array", ""),
-        "log": job.options["output"],
-        "config": str(job.config),
-        "submitted": time.time(),
-    }
-
-
 def check_arguments(cfg: DictConfig, stage: str) -> None:
     """Build the stage's arguments, all but the cluster, which exists inside the job only."""
     node = {key: value for key, value in cfg[stage].items() if key != "cluster"}
     instantiate(node, _convert_="all")
 
 
-def _frozen(cfg: DictConfig, dry_run: bool) -> tuple[Path, Path]:
-    """Paths of the configuration of this submission, and of the one that finishes an array."""
-    folder = next_folder(Path(cfg.run))
-    paths = folder / "config.yaml", folder / "finish.yaml"
-    if not dry_run:
-        Path(cfg.run).mkdir(parents=True, exist_ok=True, mode=0o700)
-        (Path(cfg.run) / "logs").mkdir(exist_ok=True, mode=0o700)
-        freeze(cfg, paths[0])
-        freeze(with_groups(cfg, ["cluster=serial"]), paths[1])
-    return paths
+def _freeze(cfg: DictConfig, folder: Path) -> None:
+    """Write the configuration of a submission, and that of a job that finishes an array."""
+    cfg = cfg.copy()
+    if WAYS[cfg.cluster._target_] == "array":
+        cfg.cluster.count = cfg.site.tasks  # which part a task is does not hang on a variable
+    freeze(cfg, folder / "config.yaml")
+    freeze(with_groups(cfg, ["cluster=serial"]), folder / "finish.yaml")
 
 
-def alone(cfg: DictConfig, stage: str, site: Site) -> dict[str, str]:
-    """Options of sbatch for a stage in one process."""
-    log = Path(cfg.run).absolute() / "logs" / f"{stage}-%j.log"
-    own = {"job-name": f"{cfg.name}-{stage}", "mem-per-cpu": site.memory, "ntasks": 1}
-    more = site.train if stage == "train" else {}
-    return site.asked(**{**own, "output": log, **more})
+def alone(cfg: DictConfig, stage: str, site: Site, tasks: int = 1) -> dict[str, str]:
+    """Options of sbatch for a stage in one process, or so many."""
+    further = {**site.options, **(site.train if stage == "train" else {})}
+    own = {"ntasks": tasks, "mem-per-cpu": site.memory}
+    if any(further.get(name) is not None for name in ("mem", "mem-per-gpu")):
+        del own["mem-per-cpu"]  # SLURM takes one of them
+    # sbatch replaces what follows a percent sign, which a folder may have too.
+    logs = str(Path(cfg.run).absolute() / "logs").replace("%", "%%")
+    ours = {"job-name": f"{cfg.name}-{stage}", "output": f"{logs}/{stage}-%j.log"}
+    return site.asked(**own | further | ours)
 
 
-def _jobs(
-    cfg: DictConfig, stage: str, configs: tuple[Path, Path], only: Sequence[int] | None
+def _all_jobs(
+    cfg: DictConfig,
+    stages: Sequence[str],
+    folder: Path,
+    only: Mapping[str, Sequence[int]] | None,
 ) -> list[Job]:
+    """The jobs of stages, in the order in which they need each other."""
+    return [
+        job
+        for stage in NEEDS
+        if stage in stages
+        for job in _jobs(cfg, stage, folder, (only or {}).get(stage))
+    ]
+
+
+def _jobs(cfg: DictConfig, stage: str, folder: Path, only: Sequence[int] | None) -> list[Job]:
     """The submission of a stage, for an array two: its tasks, and the one that finishes."""
     way, site = WAYS.get(cfg.cluster._target_), make_site(cfg.site)
     if way is None:
@@ -234,18 +194,25 @@ def _jobs(
             "cluster=serial and cluster=local run on this machine: submit with cluster=allocation "
             "(the default), cluster=slurm or cluster=array, or call jobs/pipeline.py."
         )
-    one, needs = alone(cfg, stage, site), NEEDS[stage]
+    one, needs, outs = alone(cfg, stage, site), NEEDS[stage], (cfg[stage].out,)
+    whole, finish = folder / "config.yaml", folder / "finish.yaml"
     if stage in ALONE or way == "slurm":
-        return [Job(stage, "stage.sbatch", one, configs[0], needs)]
+        return [Job(stage, one, whole, needs, outs)]
     if way == "allocation":
-        return [Job(stage, "stage.sbatch", one | {"ntasks": str(site.tasks)}, configs[0], needs)]
+        return [Job(stage, alone(cfg, stage, site, site.tasks), whole, needs, outs)]
     if only is not None and not only:
-        return [Job(stage, "stage.sbatch", one, configs[1], needs)]
-    tasks = one | {"array": _array(site, only), "output": one["output"].replace("%j", "%A_%a")}
+        return [Job(stage, one, finish, needs, outs, finishes=True)]
+    tasks = one | {"array": _array(site, only), "output": each_task(one["output"])}
     return [
-        Job(stage, "array.sbatch", tasks, configs[0], needs, site.tasks),
-        Job(stage, "stage.sbatch", one, configs[1], {stage: "afterok"}),
+        Job(stage, tasks, whole, needs, outs, site.tasks),
+        Job(stage, one, finish, {stage: "afterok"}, outs, finishes=True),
     ]
+
+
+def each_task(output: str) -> str:
+    """The log of one job as one for each task of an array."""
+    folder, slash, name = output.rpartition("/")
+    return folder + slash + name.replace("%j", "%A_%a")
 
 
 def _array(site: Site, only: Sequence[int] | None) -> str:
@@ -260,15 +227,11 @@ def _array(site: Site, only: Sequence[int] | None) -> str:
     return indices + (f"%{site.throttle}" if site.throttle else "")
 
 
-def _script(job: Job) -> Path:
-    return ROOT / "slurm" / job.script
-
-
 def _command(job: Job, numbers: Mapping[str, str]) -> str:
     waits = _after(job, numbers)
     after = [f"--dependency={waits}"] if waits else []
     return shlex.join(
-        ["sbatch", *slurm.flags(job.options), *after, f"slurm/{job.script}", job.stage]
+        ["sbatch", *sbatch.flags(job.options), *after, "slurm/stage.sbatch", job.stage]
     )
 
 

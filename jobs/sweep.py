@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 
-from frozen import freeze, next_folder
+from frozen import freeze, rooted
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
-from submit import NEEDS, ROOT, Job, alone, check_arguments, line_of, record
+from submit import NEEDS, alone, ask_about, check_arguments, each_task
+from transaction import Job, refuse_twice, say, submission
 
-from hpcsbi import slurm
+from hpcsbi import slurm, submissions
 from hpcsbi.errors import BadInput
 from hpcsbi.site import Site, make_site
 
 SERIAL = {"_target_": "hpcsbi.cluster.Serial", "workers": 1}
-SCRIPT = ROOT / "slurm" / "stage.sbatch"
 
 
 def check(cfg: DictConfig) -> None:
@@ -38,8 +38,7 @@ def check(cfg: DictConfig) -> None:
         raise slurm.SlurmError(
             f"{tasks} settings are more than an array may have here ({limit}): sweep in parts."
         )
-    job = Job(stage, SCRIPT.name, _options(cfg, stage, site, tasks), Path(), {})
-    slurm.submit(SCRIPT, [stage], job.options, job.environment(site), test=True)
+    ask_about([Job(stage, _options(cfg, stage, site, tasks), Path(), {})])
 
 
 def _count(overrides: Sequence[str]) -> int:
@@ -60,23 +59,26 @@ def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> st
         SlurmError: SLURM refuses; nothing is in the queue.
     """
     stage = cfgs[0].hydra.job.name
-    cfgs = [_of_a_task(cfg) for cfg in cfgs]
+    cfgs = [rooted(_of_a_task(cfg)) for cfg in cfgs]
     _refuse_collisions(cfgs, stage)
     for cfg in cfgs:
         check_arguments(cfg, stage)
     site, run = make_site(cfgs[0].site), Path(cfgs[0].run)
-    (run / "logs").mkdir(parents=True, exist_ok=True)
-    folder = next_folder(run)
-    for i, cfg in enumerate(cfgs):
-        freeze(cfg, folder / f"{i}.yaml", f"${{run}}/hydra/${{hydra.job.name}}/{i}")
-    job = Job(stage, SCRIPT.name, _options(cfgs[0], stage, site, len(cfgs)), folder, {})
-    number = slurm.submit(SCRIPT, [stage], job.options, job.environment(site))
-    tasks = [
+    tasks = tuple(
         _task(cfg, stage, varied) for cfg, varied in zip(cfgs, _varied(overrides), strict=True)
-    ]
-    line = line_of(job, number) | {"parts": len(cfgs), "tasks": tasks}
-    record(run, [line])
-    _tell(line, run)
+    )
+    options = _options(cfgs[0], stage, site, len(cfgs))
+    outs = tuple(cfg[stage].out for cfg in cfgs)
+    with submission(run, site) as new:
+        folder = new.folder / "settings"
+        job = Job(stage, options, folder, {}, outs, len(cfgs), tasks=tasks)
+        refuse_twice([job], run, submissions.ask(run))
+        for i, cfg in enumerate(cfgs):
+            freeze(cfg, folder / f"{i}.yaml", f"${{run}}/hydra/${{hydra.job.name}}/{i}")
+        number = new.add(job)
+    for i, task in enumerate(tasks):
+        say(f"{stage:10s} job {number}_{i}  {' '.join(task['overrides'])}")
+    say(f"logs in {run / 'logs'}; python jobs/compare.py run={run} tells how far it is.")
     return number
 
 
@@ -84,8 +86,7 @@ def _options(cfg: DictConfig, stage: str, site: Site, tasks: int) -> dict[str, s
     """Options of sbatch for the array."""
     one = alone(cfg, stage, site)
     throttle = f"%{site.throttle}" if site.throttle else ""
-    log = one["output"].replace("%j", "%A_%a")
-    return one | {"output": log, "array": f"0-{tasks - 1}{throttle}"}
+    return one | {"output": each_task(one["output"]), "array": f"0-{tasks - 1}{throttle}"}
 
 
 def _of_a_task(cfg: DictConfig) -> DictConfig:
@@ -127,9 +128,3 @@ def _task(cfg: DictConfig, stage: str, varied: Sequence[str]) -> dict:
         flow = OmegaConf.to_container(cfg.flow, resolve=True)
         task["flow"] = {key: flow[key] for key in ("network", "hidden", "transforms")}
     return task
-
-
-def _tell(line: dict, run: Path) -> None:
-    for i, task in enumerate(line["tasks"]):
-        print(f"{line['stage']:10s} job {line['job']}_{i}  {' '.join(task['overrides'])}")
-    print(f"logs in {run / 'logs'}; python jobs/compare.py run={run} tells how far it is.")
