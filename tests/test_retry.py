@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from omegaconf import OmegaConf
 from retry import retry
 from submit import submit
 
-from hpcsbi import slurm
+from hpcsbi import sbatch, slurm
 from hpcsbi.progress import left
 from hpcsbi.slurm import JobState
 from hpcsbi.store import Damaged, open_store
@@ -31,15 +32,16 @@ class Queue:
         self.states: dict[str, JobState] = {}
         self.taken: list[dict] = []
 
-    def submit(self, script, arguments, options, environment, test=False):
-        if test:
-            return ""
+    def submit(self, script, arguments, options, folder, hurry=None):
         number = str(len(self.taken) + 1)
-        self.taken.append({"number": number, "stage": arguments[0], "script": script.name,
-                           "parts": environment.get("HPCSBI_PARTS"), **options})  # fmt: skip
+        settings = Path(arguments[2]).read_text()
+        config = re.search("HPCSBI_CONFIG=(.*)", settings)[1]
+        cluster = OmegaConf.to_container(OmegaConf.load(config).cluster)
+        self.taken.append({"number": number, "stage": arguments[0],
+                           "parts": cluster.get("count"), **options})  # fmt: skip
         return number
 
-    def jobs(self, ids):
+    def jobs(self, ids, own=False):
         ids = set(ids)
         return {job: state for job, state in self.states.items() if job.split("_")[0] in ids}
 
@@ -61,8 +63,9 @@ def run(made, tmp_path):
 @pytest.fixture
 def queue(monkeypatch):
     found = Queue()
-    for name in ("submit", "jobs"):
-        monkeypatch.setattr(slurm, name, getattr(found, name))
+    monkeypatch.setattr(sbatch, "submit", found.submit)
+    monkeypatch.setattr(sbatch, "would_submit", lambda *_: "")
+    monkeypatch.setattr(slurm, "jobs", found.jobs)
     monkeypatch.setattr(slurm, "largest_array", lambda: 1000)
     return found
 
@@ -95,7 +98,7 @@ def test_only_parts_that_lack_shards(run, queue):
 
     array, finish, train = again(run, queue)
 
-    assert (array["stage"], array["array"], array["parts"]) == ("simulate", "0,1", "4")
+    assert (array["stage"], array["array"], array["parts"]) == ("simulate", "0,1", 4)
     assert finish["stage"] == "simulate" and finish["dependency"] == f"afterok:{array['number']}"
     assert train["stage"] == "train" and "dependency" not in train
     assert queue.jobs(["1"]) == {}

@@ -3,7 +3,6 @@
 import json
 import os
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -162,13 +161,13 @@ def submitted(tmp_path, monkeypatch):
     (tmp_path / "simulate-10_1.log").write_bytes(
         b"began\n\rsimulate: 10%|\x1b[31m\rsimulate: 40%|##\r\n\n"
     )
-    answers = {"squeue": SQUEUE, "sacct": SACCT}
-    monkeypatch.setattr(slurm.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(
-        slurm.subprocess,
-        "run",
-        lambda command, **_: SimpleNamespace(returncode=0, stdout=answers[command[0]], stderr=""),
-    )
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    for name, text in (("squeue", SQUEUE), ("sacct", SACCT), ("scontrol", "")):
+        (bin / f"{name}.txt").write_text(text)
+        (bin / name).write_text(f"#!/bin/sh\ncat {bin}/{name}.txt\n")
+        (bin / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin}:{os.environ['PATH']}")
     return tmp_path
 
 
@@ -215,9 +214,12 @@ def test_newest_jobs_first_and_the_last_line_of_a_log(submitted, capsys):
 
 def test_without_slurm_states_are_unknown(submitted, capsys, monkeypatch):
     """Where squeue is not on the path the run is told all the same, without an error."""
-    monkeypatch.setattr(slurm.shutil, "which", lambda name: None)
+    monkeypatch.setenv("PATH", str(submitted))
 
-    assert {job["state"] for job in as_json(submitted, capsys)["jobs"]} == {"unknown"}
+    found = as_json(submitted, capsys)
+
+    assert {job["state"] for job in found["jobs"]} == {"unknown"}
+    assert "squeue is not on the path" in found["slurm"]
 
 
 @pytest.mark.parametrize(
