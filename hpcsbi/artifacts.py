@@ -1,6 +1,5 @@
 """From what lies on disk to the parts that compute with it."""
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +9,12 @@ from hpcsbi.files import load_weights
 from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
 from hpcsbi.ssp import ARRAYS, Ssp
-from hpcsbi.store import Mismatch, Store, differences, open_complete
+from hpcsbi.store import Store, open_complete, refuse_other_settings
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["load_engine", "load_posterior", "refuse_other_model", "refuse_other_settings"]
+__all__ = ["load_engine", "load_posterior", "refuse_other_model"]
 
 
 def load_posterior(folder: str | Path) -> Posterior:
@@ -48,19 +47,6 @@ def load_engine(table: str | Path, prior: Prior) -> Ssp:
     """The table engine over the ranges of a prior."""
     store = open_complete(table, "tabulate")
     return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
-
-
-def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend: str) -> None:
-    """Raise with every setting that differs.
-
-    Raises:
-        Mismatch: something differs.
-    """
-    lines = list(differences(dict(found), dict(asked)))
-    if lines:
-        raise Mismatch(
-            f"{path} was made with other settings:\n  " + "\n  ".join(lines) + f"\n{mend}"
-        )
 
 
 def refuse_other_model(posterior: Posterior, pairs: Store) -> None:

@@ -9,6 +9,7 @@ import torch
 from hpcsbi.cluster import Cluster
 from hpcsbi.noise import Noise, make_noise
 from hpcsbi.pairs import SPLITS, Plan
+from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator
 from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store
@@ -47,6 +48,7 @@ def augment(
     usable = np.flatnonzero(source.read("status") == 0)
     plan = Plan(usable, copies, validation, test, seed)
     settings = {
+        "code": code_of("augment"),
         "simulations": source.settings,
         "noise": noise.settings(),
         "copies": copies,

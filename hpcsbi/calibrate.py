@@ -15,6 +15,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.files import write_atomically
 from hpcsbi.pairs import split_of
 from hpcsbi.posterior import Draws, Posterior
+from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store
@@ -61,6 +62,7 @@ def calibrate(
     if rows.start == rows.stop:
         raise BadInput(f"{pairs} holds no test pairs: run jobs/augment.py with augment.test > 0.")
     settings = {
+        "code": code_of("calibrate"),
         "flow": posterior.settings,
         "pairs": source.settings,
         "draws": draws,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior, refuse_other_settings
+from hpcsbi.artifacts import load_posterior
 from hpcsbi.catalogue import write_catalogue
 from hpcsbi.certificate import QUANTILES
 from hpcsbi.chain import Chain, Settings, advance, finished
@@ -27,10 +27,11 @@ from hpcsbi.files import load_weights, save_weights
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
 from hpcsbi.merges import CATALOGUE
 from hpcsbi.posterior import Posterior
+from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.shards import Costs, run_shards
 from hpcsbi.starts import STARTS, started
-from hpcsbi.store import Array, Store, create, open_complete, open_store
+from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_other_settings
 from hpcsbi.yardstick import PARTS, Object, clock, measured
 
 __all__ = ["fit"]
@@ -116,6 +117,7 @@ def fit(
         print("fit: no spectrum is asked for (fit.objects), and none has weak weights.")
         return
     settings = {
+        "code": code_of("fit"),
         "flow": posterior.settings,
         "spectra": source.settings,
         "rows": rows.tolist(),

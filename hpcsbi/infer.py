@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior, refuse_other_settings
+from hpcsbi.artifacts import load_posterior
 from hpcsbi.catalogue import write_catalogue
 from hpcsbi.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
 from hpcsbi.checks import posterior_flags, predicted
@@ -15,9 +15,10 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
 from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.prior import age_of_universe
+from hpcsbi.provenance import code_of
 from hpcsbi.seeds import object_seed
 from hpcsbi.shards import run_shards
-from hpcsbi.store import Array, Store, create, open_complete, open_store
+from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_other_settings
 
 __all__ = ["infer"]
 
@@ -74,6 +75,7 @@ def infer(
         "Ingest the spectra on the flow's grid (asked), or name another infer.flow.",
     )
     settings = {
+        "code": code_of("infer"),
         "flow": posterior.settings,
         "spectra": source.settings,
         "draws": draws,

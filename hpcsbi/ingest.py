@@ -18,6 +18,7 @@ from hpcsbi.files import write_atomically
 from hpcsbi.flags import MEANINGS, Flag, counts, legend
 from hpcsbi.grid import Grid
 from hpcsbi.observed import columns_of
+from hpcsbi.provenance import code_of
 from hpcsbi.records import unread
 from hpcsbi.rest_frame import LINE_GAP, MIN_COVER, WIDEST
 from hpcsbi.scan import Found, scan
@@ -64,6 +65,7 @@ def ingest(
     sources = [each.source for each in found]
     rows = sum(source.rows for source in sources)
     settings = {
+        "code": code_of("ingest"),
         "survey": survey.settings(),
         "grid": grid.settings(),
         "files": _files_settings([content for each in found for content in each.contents]),

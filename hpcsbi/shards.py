@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hpcsbi.cluster import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
+from hpcsbi.provenance import code_of
 
 __all__ = ["Costs", "Elsewhere", "run_shards"]
 
@@ -48,7 +50,7 @@ def run_shards(
     Arguments:
         function: makes and writes one shard, given its number; returns a small receipt, of which
             `Costs` are noted.
-        store: has `locked`, `sweep`, `look_again`, `states`, `forget`, `mark_failed`, `note_cost`.
+        store: a `Store`, or what has its attributes that are used here.
         cluster: where to run.
         title: name of the stage, for the bar.
         threads: see `Cluster.map`.
@@ -67,6 +69,7 @@ def run_shards(
     part, receipts = cluster.part(), {}
     index, count = part or (0, 1)
     mine = [shard for shard in store.shards if shard % count == index]
+    work = partial(_by_the_same_code, function, title, store.settings.get("code"))
     with store.locked(part) as lock:
         if part is None:
             store.sweep()
@@ -83,7 +86,7 @@ def run_shards(
             todo = [shard for shard in mine if states[shard] not in leave]
             if not todo:
                 break
-            outcomes = cluster.map(function, todo, threads=threads)
+            outcomes = cluster.map(work, todo, threads=threads)
             made = _drive(outcomes, store, cluster, lock, title, len(mine) - len(todo))
             receipts |= made
             states = _settled(store, mine, made)
@@ -141,6 +144,18 @@ def _note_parts(store: Any, title: str, receipts: list[Any], wall_seconds: float
         some = [one for one in told if name in one.seconds]
         rows, seconds = sum(one.rows for one in some), sum(one.seconds[name] for one in some)
         store.note_cost(f"{title}: {name}", rows, len(some), seconds, wall_seconds)
+
+
+def _by_the_same_code(
+    function: Callable[[int], Any], stage: str, code: str | None, shard: int
+) -> Any:
+    """Make a shard, unless this worker began after the code was changed, or has another one."""
+    if code is not None and code_of(stage) != code:
+        raise Unfinished(
+            "the code that this worker has is not the one that began the store (a git pull, or "
+            "another installation on this node): start the job again with one version for all."
+        )
+    return function(shard)
 
 
 def _settled(store: Any, mine: list[int], made: Iterable[int]) -> dict[int, str]:

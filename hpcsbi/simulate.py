@@ -13,11 +13,12 @@ from hpcsbi.cluster import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
+from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator
 from hpcsbi.shards import run_shards
 from hpcsbi.sps import NOT_FINITE, OK, STATUSES, Physics, check_names, direct_spectra, preflight
 from hpcsbi.ssp import ARRAYS, Ssp, check_accuracy
-from hpcsbi.store import Array, Mismatch, Store, create, differences, open_complete, open_store
+from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_other_settings
 from hpcsbi.tree import tree_notice
 
 __all__ = ["simulate"]
@@ -60,6 +61,7 @@ def simulate(
     rows = None if theta is None else read_theta(theta, prior)
     n = n if rows is None else len(rows)
     settings = {
+        "code": code_of("simulate"),
         "seed": seed,
         "n": n,
         "source": source,
@@ -144,13 +146,12 @@ def _check_table(path: str, prior: Prior, grid: Grid, physics: Physics) -> tuple
     """Settings and notice of a table that fits."""
     store = open_complete(path, "tabulate")
     asked = {"grid": grid.settings(), "physics": physics.settings()}
-    lines = list(differences({name: store.settings[name] for name in asked}, asked))
-    if lines:
-        raise Mismatch(
-            f"{path} was made with other settings:\n  "
-            + "\n  ".join(lines)
-            + "\nMake another table with jobs/tabulate.py, or ask for the old settings."
-        )
+    refuse_other_settings(
+        path,
+        {name: store.settings[name] for name in asked},
+        asked,
+        "Make another table with jobs/tabulate.py, or ask for the old settings.",
+    )
     check_accuracy(path, store.attributes["accuracy"])
     _engine(path, prior)  # refuses a prior that is wider than the table
     return store.settings, store.attributes["notice"]

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from hpcsbi import __version__
 from hpcsbi.errors import BadInput
 from hpcsbi.files import ABANDONED, Damaged, append_line, sweep, write_atomically
 from hpcsbi.layout import MARKS, Array, checksum, coordinate_checksum, lay_out
@@ -39,10 +40,14 @@ __all__ = [
     "differences",
     "open_complete",
     "open_store",
+    "refuse_other_settings",
 ]
 
 STATES, MISSING = ("done", "failed"), "missing"  # as the names of marks end; done before failed
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
+
+
+MEND = "Choose another name=... or run=..., remove the store, or ask for the old settings."
 
 
 class Mismatch(BadInput):
@@ -260,7 +265,8 @@ def create(
     settings = json.loads(json.dumps(settings))
     if path.exists():
         store = open_store(path, check=False)
-        _refuse_other_settings(path, store.settings, settings, store.shard, shard)
+        found = {**store.settings, "shard": store.shard}
+        refuse_other_settings(path, found, {**settings, "shard": shard}, MEND)
         _mend_coordinates(store, arrays)
         return open_store(path)
     sharded = {name: array for name, array in arrays.items() if array.values is None}
@@ -268,6 +274,7 @@ def create(
     if len(rows) != 1 or shard < 1:
         raise BadInput(f"{path}: arrays of {sorted(rows)} rows in shards of {shard}.")
     own = {"settings": settings, "rows": rows.pop(), "shard": shard, "sharded": list(sharded)}
+    own["version"] = __version__  # for a reader: what is compared is the settings' "code"
     # Made under another name first: a killed run must not leave half a store. Tasks of an array
     # come here together; the first to be ready wins, and what a dead one left is swept by age.
     for left in path.parent.glob(f"{path.name}.*.partial"):
@@ -342,13 +349,46 @@ def open_complete(path: str | Path, stage: str) -> Store:
 
 
 def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
-    """One line for every setting that differs, e.g. "prior.columns.tage.high: 4.0, asked 13.8"."""
+    """One line for every setting that differs, e.g. "prior.columns.tage.high: 4.0, asked 13.8".
+
+    The order of names counts as well: that of the prior's columns is theirs in theta.
+    """
     if isinstance(found, dict) and isinstance(asked, dict):
         for name in sorted(set(found) | set(asked)):
             here = f"{key}.{name}" if key else name
             yield from differences(found.get(name, "absent"), asked.get(name, "absent"), here)
+        both = [[name for name in one if name in other] for one, other in _pairs(found, asked)]
+        if both[0] != both[1]:
+            order = [", ".join(names) for names in both]
+            yield f"{key or 'order'}: in the order {order[0]} in the store, {order[1]} asked"
     elif found != asked:
         yield f"{key}: {_short(found)} in the store, {_short(asked)} asked"
+
+
+def _pairs(one: Any, other: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    return (one, other), (other, one)
+
+
+def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend: str) -> None:
+    """Raise with every setting that differs.
+
+    Raises:
+        Mismatch: something differs.
+    """
+    lines = list(differences(dict(found), dict(asked)))
+    if not lines:
+        return
+    code = [line for line in lines if line.split(":")[0].split(".")[-1] == "code"]
+    told = (
+        "\nThe code that decides its bytes is not the one that made it: go on with that version of "
+        "hpcsbi (git log, git stash), or make it anew."
+    )
+    raise Mismatch(
+        f"{path} was made with other settings:\n  "
+        + "\n  ".join(lines)
+        + (told if code else "")
+        + f"\n{mend}"
+    )
 
 
 @lru_cache(maxsize=32)
@@ -369,18 +409,6 @@ def _mend_coordinates(store: Store, arrays: Mapping[str, Array]) -> None:
         if values is not None and values.shape == store.group[name].shape:
             print(f"{store.path}: array {name} is damaged and made again.", flush=True)
             store.group[name][...] = values
-
-
-def _refuse_other_settings(
-    path: Path, found: dict, asked: dict, found_shard: int, asked_shard: int
-) -> None:
-    lines = list(differences({**found, "shard": found_shard}, {**asked, "shard": asked_shard}))
-    if lines:
-        raise Mismatch(
-            f"{path} was made with other settings:\n  "
-            + "\n  ".join(lines)
-            + "\nChoose another name=... or run=..., remove the store, or ask for the old settings."
-        )
 
 
 def _short(value: Any) -> str:

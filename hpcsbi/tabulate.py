@@ -14,6 +14,7 @@ from hpcsbi.dust import dust_curve
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
+from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator
 from hpcsbi.shards import run_shards
 from hpcsbi.sps import OK, Physics, direct_spectra, direct_ssps, preflight, versions
@@ -94,6 +95,7 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
     nodes = metallicities(prior)
     stand_in = bool(tree_notice(os.environ["SPS_HOME"]))
     settings = {
+        "code": code_of("tabulate"),
         "grid": grid.settings(),
         "physics": physics.settings(),
         "versions": versions(),

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from hpcsbi import representation as representations
-from hpcsbi.artifacts import load_engine, refuse_other_settings
+from hpcsbi.artifacts import load_engine
 from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.dust import dust_curve
 from hpcsbi.errors import BadInput
@@ -24,8 +24,9 @@ from hpcsbi.noise import make_noise
 from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
 from hpcsbi.prior import Prior
+from hpcsbi.provenance import code_of
 from hpcsbi.ssp import Ssp
-from hpcsbi.store import Incomplete, Store, open_complete
+from hpcsbi.store import Incomplete, Store, open_complete, refuse_other_settings
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
 
 __all__ = ["speed", "train"]
@@ -105,6 +106,7 @@ def _settings(
 ) -> dict:
     """What decides the weights; see `train`."""
     return {
+        "code": code_of("train"),
         "training": pairs.settings,
         "source": source,
         "flow": asdict(flow),

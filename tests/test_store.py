@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +9,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsbi.store import Array, Damaged, Incomplete, Mismatch, create, open_complete, open_store
+from hpcsbi.store import (
+    Array,
+    Damaged,
+    Incomplete,
+    Mismatch,
+    Store,
+    create,
+    differences,
+    open_complete,
+    open_store,
+)
 
 SETTINGS = {"seed": 3, "prior": {"columns": {"tau": {"low": 0.1}, "dust2": {"low": 0.0}}}}
 
@@ -188,6 +200,40 @@ def test_other_settings_are_refused(tmp_path):
     with pytest.raises(Mismatch, match="shard: 4 in the store, 5 asked"):
         create(made.path, arrays(10), SETTINGS, 5)
     assert create(made.path, arrays(10), SETTINGS, 4).states() == made.states()
+
+
+def test_the_order_of_names_is_a_setting(tmp_path):
+    """Columns of theta in another order are other columns."""
+    made = filled(tmp_path / "a.zarr")
+    other = json.loads(json.dumps(SETTINGS))
+    other["prior"]["columns"] = dict(reversed(SETTINGS["prior"]["columns"].items()))
+
+    with pytest.raises(
+        Mismatch,
+        match=r"prior\.columns: in the order tau, dust2 in the store, dust2, tau asked",
+    ):
+        create(made.path, arrays(10), other, 4)
+    lines = list(differences({"a": 1, "b": 2, "c": 3}, {"c": 3, "a": 1}))
+    assert lines == [
+        'b: 2 in the store, "absent" asked',
+        "order: in the order a, c in the store, c, a asked",
+    ]
+
+
+def test_settings_are_read_once_in_a_process(tmp_path, monkeypatch):
+    """However long they are; a store that was changed, or made anew, is read again."""
+    made, opened = filled(tmp_path / "a.zarr"), []
+    real = zarr.open_group
+    monkeypatch.setattr(zarr, "open_group", lambda *a, **k: opened.append(1) or real(*a, **k))
+
+    for _ in range(5):
+        assert Store(made.path).settings == SETTINGS
+    assert len(opened) <= 1
+    made.group.attrs["notice"] = "another"
+    assert Store(made.path).attributes["notice"] == "another"
+    shutil.rmtree(made.path)
+    create(made.path, arrays(10), {"seed": 4}, 4)
+    assert Store(made.path).settings == {"seed": 4}
 
 
 def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):

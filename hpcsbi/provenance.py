@@ -1,0 +1,80 @@
+"""Which code makes a product: a digest of the modules of this package that decide its bytes."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+__all__ = ["code_of"]
+
+PACKAGE = Path(__file__).parent
+# They carry work and bytes to where they belong, and decide none.
+CARRIERS = {
+    "artifacts", "catalogue", "cluster", "deadline", "errors", "files", "layout", "locks",
+    "machine", "merges", "nursery", "provenance", "shards", "slurm", "store", "tree",
+}  # fmt: skip
+
+
+@cache
+def code_of(stage: str) -> str:
+    """Digest of a stage's module and of all modules of the package that it computes with.
+
+    What they say and do counts, not how it is laid out: comments, docstrings, blank lines and the
+    modules that only carry the work (cluster, locks, files ...) may change.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    seen, todo = set(), {stage}
+    while todo:
+        seen |= todo
+        todo = {name for module in todo for name in _imports(_parsed(module))} - seen - CARRIERS
+    for module in sorted(seen):
+        digest.update(f"{module}\n".encode())
+        for word in _words(_parsed(module)):
+            digest.update(f"{word}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _parsed(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module}.py").read_bytes())
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Modules of this package that a module imports, wherever the statement stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == PACKAGE.name and (PACKAGE / f"{rest.split('.')[0]}.py").exists():
+                yield rest.split(".")[0]
+
+
+def _words(node: Any) -> Iterator[str]:
+    """A syntax tree in words that do not depend on the version of Python."""
+    if isinstance(node, ast.AST):
+        yield type(node).__name__
+        for field, value in ast.iter_fields(node):
+            if value is None or value == []:  # fields that came with a version
+                continue
+            yield field
+            yield from _words(_without_docstring(node, value) if field == "body" else value)
+    elif isinstance(node, list):
+        yield f"{len(node)}"
+        for each in node:
+            yield from _words(each)
+    else:
+        yield f"{type(node).__name__} {node!r}"
+
+
+def _without_docstring(node: ast.AST, body: Any) -> Any:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+        return body[1:]
+    return body
