@@ -17,8 +17,8 @@ from hpcsbi.pairs import split_of
 from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator, object_seed
-from hpcsbi.shards import run_shards
-from hpcsbi.store import Array, Store, create, open_complete, open_store
+from hpcsbi.shards import part_rows, run_shards
+from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_damage
 
 __all__ = ["calibrate"]
 
@@ -56,11 +56,14 @@ def calibrate(
         Mismatch: the pairs were made with another prior, grid or noise than the flow.
         ValueError: the store holds no test pairs.
     """
-    posterior, source = load_posterior(flow), open_complete(pairs, "augment")
+    part = cluster.part()
+    posterior, source = load_posterior(flow), open_complete(pairs, "augment", part is None)
     refuse_other_model(posterior, source)
     rows = split_of(source.settings, source.rows, "test")
     if rows.start == rows.stop:
         raise BadInput(f"{pairs} holds no test pairs: run jobs/augment.py with augment.test > 0.")
+    own = rows.start + part_rows(rows.stop - rows.start, shard, part)
+    refuse_damage(source, "augment", own)
     settings = {
         "code": code_of("calibrate"),
         "flow": posterior.settings,

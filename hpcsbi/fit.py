@@ -1,7 +1,7 @@
 """Fit: converged MCMC of chosen spectra, the yardstick of the flow, fits.zarr.
 
 One object is one shard, so all ways of the cluster work, and inside an object the chain is kept in
-a checkpoint after every block: a kill costs a block, and the bytes are those of a run without it.
+a checkpoint once a minute: a kill costs a minute, and the bytes are those of a run without it.
 """
 
 import os
@@ -25,17 +25,27 @@ from hpcsbi.engines import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.errors import BadInput
 from hpcsbi.files import load_weights, save_weights
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
+from hpcsbi.machine import machine, unlike
 from hpcsbi.merges import CATALOGUE
 from hpcsbi.posterior import Posterior
 from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator, object_seed
-from hpcsbi.shards import Costs, run_shards
+from hpcsbi.shards import Costs, part_rows, run_shards
 from hpcsbi.starts import STARTS, started
-from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_other_settings
+from hpcsbi.store import (
+    Array,
+    Store,
+    create,
+    open_complete,
+    open_store,
+    refuse_damage,
+    refuse_other_settings,
+)
 from hpcsbi.yardstick import PARTS, Object, clock, measured
 
 __all__ = ["fit"]
 
+CHECKPOINT = 60.0  # seconds between two of one chain: most chains are shorter
 STATES = ".states"  # folder in the store: chains under way, and those that have not converged
 
 
@@ -85,7 +95,7 @@ def fit(
         burn_in: steps of the rounds that do not count.
         steps: longest chain.
         converge: end as soon as a chain has converged; else after `steps`.
-        block: steps between two checkpoints, more in long chains.
+        block: steps between two looks at the clock and at convergence, more in long chains.
         draws: draws that the store keeps, equally spaced in the chain.
         proposals: draws of the flow that are compared with the chain, and weighted; at least
             `draws`.
@@ -102,7 +112,8 @@ def fit(
     if not 1 <= draws <= proposals:
         raise BadInput(f"fit.draws={draws} of fit.proposals={proposals}: 1 to all of them.")
     chain = Settings(moves, burn_in, steps, converge, block)
-    posterior, source = load_posterior(flow), open_complete(spectra, "ingest")
+    part = cluster.part()
+    posterior, source = load_posterior(flow), open_complete(spectra, "ingest", part is None)
     if posterior.ssp is None:
         raise BadInput(f"{flow} has no ssp.zarr: run jobs/tabulate.py and train again.")
     refuse_other_settings(
@@ -111,8 +122,9 @@ def fit(
         posterior.grid.settings(),
         "Ingest the spectra on the flow's grid (asked), or name another fit.flow.",
     )
-    target = _catalogue(catalogue, objects, posterior, source)
+    target = _catalogue(catalogue, objects, posterior, source, part is None)
     rows = _chosen(objects, source, target)
+    refuse_damage(source, "ingest", rows[part_rows(len(rows), shard, part)])
     if not len(rows):
         print("fit: no spectrum is asked for (fit.objects), and none has weak weights.")
         return
@@ -166,14 +178,18 @@ def _check(engine: str, start: str, likelihood: str, walkers: int) -> None:
 
 
 def _catalogue(
-    catalogue: str | None, objects: int | Sequence[str] | None, posterior: Posterior, source: Store
+    catalogue: str | None,
+    objects: int | Sequence[str] | None,
+    posterior: Posterior,
+    source: Store,
+    verify: bool,
 ) -> Store | None:
     """The catalogue to merge into; none where none is asked for, or there yet."""
     if catalogue is None or (objects is not None and not Path(catalogue).exists()):
         if objects is None:
             raise BadInput("fit.objects and fit.catalogue are both null: what is to be fitted?")
         return None
-    store = open_complete(catalogue, "infer")
+    store = open_complete(catalogue, "infer", verify)
     refuse_other_settings(
         catalogue,
         {name: store.settings[name] for name in ("flow", "spectra")},
@@ -295,15 +311,32 @@ def _sampled(
         settings["start"], run.chain.moves, posterior, spectrum, scout, log_likelihood,
         settings["walkers"], rng,
     )  # fmt: skip
-    chain = Chain.from_tensors(load_weights(path)[0]) if path.exists() else first()
-    longest = 0.0
+    if path.exists():
+        tensors, header = load_weights(path)
+        chain = Chain.from_tensors(tensors)
+        if text := unlike(header.get("machine", machine())):
+            print(f"{path}: {text}.", flush=True)
+    else:
+        chain = first()
+    longest, saved = 0.0, time.monotonic()
+
+    def save() -> None:
+        save_weights(path, chain.tensors(), {"machine": machine()})
+
     while not finished(chain, run.chain):
         if not leaves(2 * longest):
+            if longest:
+                save()
             raise OutOfTime(f"{store.path}: stopped in {name} at step {chain.steps}")
         began = time.monotonic()
         chain = advance(chain, target, run.chain)
-        save_weights(path, chain.tensors(), {})
-        longest = max(longest, time.monotonic() - began)
+        now = time.monotonic()
+        longest = max(longest, now - began)
+        if now - saved > CHECKPOINT:
+            save()
+            saved = now
+    if longest and chain.steps >= run.chain.steps:  # it may go on with more of them
+        save()
     return chain
 
 

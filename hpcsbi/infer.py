@@ -17,8 +17,16 @@ from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.prior import age_of_universe
 from hpcsbi.provenance import code_of
 from hpcsbi.seeds import object_seed
-from hpcsbi.shards import run_shards
-from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_other_settings
+from hpcsbi.shards import part_rows, run_shards
+from hpcsbi.store import (
+    Array,
+    Store,
+    create,
+    open_complete,
+    open_store,
+    refuse_damage,
+    refuse_other_settings,
+)
 
 __all__ = ["infer"]
 
@@ -62,7 +70,9 @@ def infer(
     """
     if not 0 <= keep_draws <= draws:
         raise BadInput(f"infer.keep_draws={keep_draws} of infer.draws={draws}: keep 0 to all.")
-    posterior, source = load_posterior(flow), open_complete(spectra, "ingest")
+    part = cluster.part()
+    posterior, source = load_posterior(flow), open_complete(spectra, "ingest", part is None)
+    refuse_damage(source, "ingest", part_rows(source.rows, shard, part))
     if certificate and posterior.ssp is None:
         raise BadInput(
             f"infer.certificate=true takes the table, and {flow} has no ssp.zarr: run "

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from hpcsbi.cluster import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
+from hpcsbi.machine import unlike
 from hpcsbi.provenance import code_of
 
-__all__ = ["Costs", "Elsewhere", "run_shards"]
+__all__ = ["Costs", "Elsewhere", "part_rows", "run_shards"]
 
 # Seconds until a mark that a worker has set must be seen: clients of NFS remember up to a minute
 # what a folder held, unless they change it themselves, as `look_again` does.
@@ -33,6 +36,12 @@ class Costs:
 
     rows: int
     seconds: Mapping[str, float]
+
+
+def part_rows(rows: int, shard: int, part: tuple[int, int] | None) -> np.ndarray:
+    """Rows of the shards of one part of an array; none of a driver of all."""
+    numbers = np.arange(rows)
+    return numbers[:0] if part is None else numbers[numbers // shard % part[1] == part[0]]
 
 
 def run_shards(
@@ -73,14 +82,7 @@ def run_shards(
     with store.locked(part) as lock:
         if part is None:
             store.sweep()
-        store.look_again()
-        states = store.states(mine, verify=True)
-        for shard, state in states.items():
-            if state == "damaged":
-                print(f"{store.path}: shard {shard} is damaged and made again.", flush=True)
-            elif state == "done" and again(shard):
-                store.forget(shard)
-                states[shard] = "missing"
+        states = _found(store, mine, again)
         # A worker that was taken for lost may still have removed a shard which another one made.
         for leave in (("done",), ("done", "failed")):
             todo = [shard for shard in mine if states[shard] not in leave]
@@ -144,6 +146,22 @@ def _note_parts(store: Any, title: str, receipts: list[Any], wall_seconds: float
         some = [one for one in told if name in one.seconds]
         rows, seconds = sum(one.rows for one in some), sum(one.seconds[name] for one in some)
         store.note_cost(f"{title}: {name}", rows, len(some), seconds, wall_seconds)
+
+
+def _found(store: Any, mine: list[int], again: Callable[[int], bool]) -> dict[int, str]:
+    """States of shards before the work; what is to be made once more is forgotten."""
+    store.look_again()
+    states = store.states(mine, verify=True)
+    for shard, state in states.items():
+        if state == "damaged":
+            print(f"{store.path}: shard {shard} is damaged and made again.", flush=True)
+        elif state == "done" and again(shard):
+            store.forget(shard)
+            states[shard] = "missing"
+    for other in store.machines() if set(states.values()) != {"done"} else ():
+        if text := unlike(other):
+            print(f"{store.path}: {text}.", flush=True)
+    return states
 
 
 def _by_the_same_code(

@@ -29,6 +29,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.files import ABANDONED, Damaged, append_line, sweep, write_atomically
 from hpcsbi.layout import MARKS, Array, checksum, coordinate_checksum, lay_out
 from hpcsbi.locks import Lock, locked
+from hpcsbi.machine import digest, machine
 
 __all__ = [
     "Array",
@@ -40,9 +41,11 @@ __all__ = [
     "differences",
     "open_complete",
     "open_store",
+    "refuse_damage",
     "refuse_other_settings",
 ]
 
+MACHINES = ".machines"
 STATES, MISSING = ("done", "failed"), "missing"  # as the names of marks end; done before failed
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
@@ -129,6 +132,7 @@ class Store:
         for name, values in arrays.items():
             self.group[name][rows] = values
         self.unmark_failed(shard)
+        _note_machine(self.path)
         write_atomically(self._mark(shard), self._checksums(shard))
 
     def state(self, shard: int, verify: bool = False) -> str:
@@ -164,6 +168,12 @@ class Store:
         except FileNotFoundError:  # just now
             return MISSING
         return "done" if known == self._checksums(shard) else "damaged"
+
+    def machines(self) -> list[dict]:
+        """Types of the machines that have written shards, see `hpcsbi.machine`."""
+        return [
+            json.loads(file.read_bytes()) for file in sorted((self.path / MACHINES).glob("*.json"))
+        ]
 
     def mark_failed(self, shard: int, reason: str) -> None:
         """Note why a shard could not be made; it is tried again by the next run."""
@@ -325,27 +335,43 @@ def open_store(path: str | Path, check: bool = True) -> Store:
     return store
 
 
-def open_complete(path: str | Path, stage: str) -> Store:
+def open_complete(path: str | Path, stage: str, verify: bool = True) -> Store:
     """Open a store of which every shard is there and undamaged.
 
     Arguments:
         path: folder of the store.
         stage: the job that makes it, named in the error.
+        verify: compare all files with their checksums; a part of an array trusts the marks, and
+            has the rows that it reads compared by `refuse_damage`.
 
     Raises:
         Incomplete: shards are missing, failed or damaged.
     """
     store = open_store(path)
-    bad = {shard: state for shard, state in store.states(verify=True).items() if state != "done"}
+    _refuse_bad(store, stage, store.states(verify=verify))
+    return store
+
+
+def refuse_damage(store: Store, stage: str, rows: np.ndarray) -> None:
+    """Raise unless the files of some rows have their checksums.
+
+    Raises:
+        Incomplete: shards of these rows are missing, failed or damaged.
+    """
+    shards = np.unique(np.asarray(rows, dtype=int) // store.shard).tolist()
+    _refuse_bad(store, stage, store.states(shards, verify=True))
+
+
+def _refuse_bad(store: Store, stage: str, states: Mapping[int, str]) -> None:
+    bad = {shard: state for shard, state in states.items() if state != "done"}
     if bad:
         first, state = next(iter(bad.items()))
         rows = store.rows_of(first)
         raise Incomplete(
-            f"{path}: {len(bad)} of {len(store.shards)} shards are not there, first shard {first} "
-            f"(rows {rows.start}-{rows.stop - 1}, {state}): run jobs/{stage}.py again, it makes "
-            "only what is missing."
+            f"{store.path}: {len(bad)} of {len(store.shards)} shards are not there, first shard "
+            f"{first} (rows {rows.start}-{rows.stop - 1}, {state}): run jobs/{stage}.py again, it "
+            "makes only what is missing."
         )
-    return store
 
 
 def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
@@ -395,6 +421,13 @@ def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend
 def _group(path: Path, writable: bool, stamp: tuple[int, ...]) -> zarr.Group:
     """The group as its file was: settings can be long, and a worker opens a store once a shard."""
     return zarr.open_group(path, mode="r+" if writable else "r")
+
+
+def _note_machine(path: Path) -> None:
+    """Leave word of this type of machine; the file is the same for all of it."""
+    file = path / MACHINES / f"{digest(machine())}.json"
+    if not file.exists():
+        write_atomically(file, json.dumps(machine(), sort_keys=True).encode())
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

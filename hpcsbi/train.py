@@ -20,6 +20,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.files import Damaged, load_weights, save_weights, write_atomically
 from hpcsbi.flow import Flow
 from hpcsbi.locks import Lock, locked
+from hpcsbi.machine import machine, unlike
 from hpcsbi.noise import make_noise
 from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
@@ -162,7 +163,7 @@ def _train(
     _go_on(run, supply, _held_out(pairs), checkpoint, lock)
     if Path(table).exists():
         _copy_table(table, folder)
-    header = {"settings": settings, "notice": pairs.attributes["notice"]}
+    header = {"settings": settings, "notice": pairs.attributes["notice"], "machine": machine()}
     # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
     stored = settings["source"] == "stored"
     tensors = run.best if stored and run.best else run.fit.tensors()
@@ -201,6 +202,7 @@ class _Run:
         """Write the checkpoint."""
         header = {
             "settings": self.settings,
+            "machine": machine(),
             "step": self.fit.step,
             "skipped": self.fit.skipped,
             "history": self.history,
@@ -229,6 +231,8 @@ def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> _Ru
     fit = Fit(flow, representations.build(kind, supply.prior.names, fitted, ssp), **arguments)
     fit.load(tensors, header["step"], header["skipped"])
     print(f"{folder}: goes on from step {fit.step}.")
+    if text := unlike(header.get("machine", machine())):
+        print(f"{folder}: {text}.", flush=True)
     return _Run(folder, settings, fit, header["history"], _under("best.", tensors))
 
 

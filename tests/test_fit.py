@@ -189,10 +189,12 @@ def test_array_parts_give_the_same_bytes(run, yardstick):
 
 CHILD = """
 import sys
+from importlib import import_module
 from hpcsbi.cluster import Serial
-from hpcsbi.fit import fit
+module = import_module("hpcsbi.fit")
+module.CHECKPOINT = 0.0
 run, out = sys.argv[1:]
-fit(out=out, flow=run + "/flow", spectra=run + "/spectra.zarr", catalogue=None, objects=2,
+module.fit(out=out, flow=run + "/flow", spectra=run + "/spectra.zarr", catalogue=None, objects=2,
     engine="table", start="flow", likelihood="simulator", moves="mixed", walkers=64,
     burn_in=[50], steps=3000, converge=True, block=50, draws=2000, proposals=2000, shard=1,
     seed=0, cluster=Serial())

@@ -2,16 +2,20 @@
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hpcsbi import shards
 from hpcsbi.cluster import Array, Serial
 from hpcsbi.dask_cluster import Local
 from hpcsbi.errors import Unfinished
-from hpcsbi.shards import Elsewhere, run_shards
+from hpcsbi.machine import digest, machine
+from hpcsbi.shards import Elsewhere, part_rows, run_shards
 from hpcsbi.store import Array as Column
 from hpcsbi.store import create
 
@@ -194,3 +198,48 @@ def test_a_full_disk_ends_the_stage_at_once(tmp_path):
     with pytest.raises(OSError, match="No space left on device"):
         run_shards(partial(fill, store), store, Serial(), "simulate")
     assert set(store.states().values()) == {"missing"}
+
+
+def test_rows_of_a_part_are_those_of_its_shards():
+    """Together the parts have every row once; a driver of all has none of its own."""
+    parts = [part_rows(23, 5, (index, 3)) for index in range(3)]
+
+    assert parts[1].tolist() == [5, 6, 7, 8, 9, 20, 21, 22]
+    assert sorted(np.concatenate(parts)) == list(range(23))
+    assert len(part_rows(23, 5, None)) == 0
+
+
+def test_another_type_of_processor_is_noted_and_said(tmp_path, monkeypatch, capsys):
+    """Who goes on elsewhere is told; a finished store and the same machine say nothing."""
+    store = empty(tmp_path)
+    run_shards(partial(make, store, True), store, Serial(), "simulate")
+    assert store.machines() == [machine()]
+    store.forget(1)
+    run_shards(partial(make, store, True), store, Serial(), "simulate")
+    assert "processor" not in capsys.readouterr().out
+
+    here = {**machine(), "numba": "skylake-avx512"}
+    monkeypatch.setattr("hpcsbi.machine.machine", lambda: here)
+    run_shards(partial(make, store, True), store, Serial(), "simulate")
+    assert "processor" not in capsys.readouterr().out
+    store.forget(1)
+    run_shards(partial(make, store, True), store, Serial(), "simulate")
+    told = capsys.readouterr().out
+    assert told.count("another type of processor") == 1 and "skylake-avx512 here" in told
+
+
+def test_choices_of_the_environment_make_another_machine():
+    """What tells libraries to use other loops is part of the type; equal processes agree."""
+    code = "from hpcsbi.machine import *; print(digest(machine()))"
+
+    def other(**choices) -> str:
+        environment = {**os.environ, **choices}
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    assert other() == digest(machine()) != other(NUMBA_CPU_NAME="haswell")

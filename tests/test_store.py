@@ -23,6 +23,7 @@ from hpcsbi.store import (
     differences,
     open_complete,
     open_store,
+    refuse_damage,
 )
 
 SETTINGS = {"seed": 3, "prior": {"columns": {"tau": {"low": 0.1}, "dust2": {"low": 0.0}}}}
@@ -234,6 +235,21 @@ def test_settings_are_read_once_in_a_process(tmp_path, monkeypatch):
     shutil.rmtree(made.path)
     create(made.path, arrays(10), {"seed": 4}, 4)
     assert Store(made.path).settings == {"seed": 4}
+
+
+def test_a_part_trusts_the_marks_of_rows_that_it_does_not_read(tmp_path):
+    """Damage in its own rows is refused, in others' left to their part."""
+    made = filled(tmp_path / "a.zarr")
+    flip(made._files(1)["theta"])
+
+    store = open_complete(made.path, "augment", verify=False)
+    refuse_damage(store, "augment", np.array([0, 3, 9]))
+    refuse_damage(store, "augment", np.array([], dtype=int))
+    with pytest.raises(Incomplete, match=r"shard 1 \(rows 4-7, damaged\).*jobs/augment"):
+        refuse_damage(store, "augment", np.array([3, 5]))
+    made.forget(1)
+    with pytest.raises(Incomplete, match="missing"):
+        open_complete(made.path, "augment", verify=False)
 
 
 def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):
