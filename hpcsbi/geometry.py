@@ -48,9 +48,10 @@ def groups(spectra: Spectra) -> tuple[list[Group], list[str]]:
     Returns:
         The groups, and a reason for each row, "" for those in a group.
     """
-    unread = [not isinstance(spectra.flux, np.ndarray) and v is None for v in spectra.flux]
-    told = zip(spectra.reason, unread, strict=True)
-    reasons = [str(reason) if without else "" for reason, without in told]
+    rows = len(spectra.id)
+    without = [_row(spectra.flux, row, rows) is None for row in range(rows)]
+    told = zip(spectra.reason, without, strict=True)
+    reasons = [str(reason) if nothing else "" for reason, nothing in told]
     vectors = (spectra.wave, spectra.flux, spectra.ivar)
     if not any(reasons) and all(isinstance(v, np.ndarray) for v in vectors):
         shape, wave = np.shape(spectra.flux), spectra.wave
@@ -60,17 +61,17 @@ def groups(spectra: Spectra) -> tuple[list[Group], list[str]]:
         if fits and wave.shape == shape and (wave == wave[:1]).all():
             return _shared(spectra, wave[0], reasons)
     made = []
-    for rows in _runs(spectra):
-        one = [_row(vector, rows.start, len(spectra.id)) for vector in vectors]
-        reason = reasons[rows.start] or _wrong(*one)
+    for run in _runs(spectra):
+        one = [_row(vector, run.start, rows) for vector in vectors]
+        reason = reasons[run.start] or _wrong(*one)
         if reason:
-            reasons[rows] = [reason] * (rows.stop - rows.start)
-        elif rows.stop - rows.start > 1:
-            flux, ivar = (np.asarray(v[rows], dtype=float) for v in vectors[1:])
-            made.append(Group(np.arange(rows.start, rows.stop), _float(one[0]), flux, ivar))
+            reasons[run] = [reason] * (run.stop - run.start)
+        elif run.stop - run.start > 1:
+            flux, ivar = (np.asarray(v[run], dtype=float) for v in vectors[1:])
+            made.append(Group(np.arange(run.start, run.stop), _float(one[0]), flux, ivar))
         else:
             wave, flux, ivar = (_float(values) for values in one)
-            made.append(Group(np.array([rows.start]), wave, flux[None], ivar[None]))
+            made.append(Group(np.array([run.start]), wave, flux[None], ivar[None]))
     return made, reasons
 
 
@@ -82,17 +83,18 @@ def unreached(wave: np.ndarray, zred: float, first: float, last: float) -> str:
         zred: redshift.
         first, last: edges of the grid, rest frame.
     """
-    found = f"wavelengths {wave.min():.6g} to {wave.max():.6g} Angstrom"
+    found = (
+        f"wavelengths {wave.min():.6g} to {wave.max():.6g} Angstrom at z = {zred:.4g} cover too "
+        f"little of {first:.0f} to {last:.0f} (rest frame)"
+    )
+    if _overlap(wave, zred, first, last) > 0.05:
+        return found
     like = [
-        name
-        for name, convert in OTHER_UNITS
-        if _overlap(wave, zred, first, last) < 0.05 <= _overlap(convert(wave), zred, first, last)
+        name for name, convert in OTHER_UNITS if _overlap(convert(wave), zred, first, last) > 0.05
     ]
-    if like:
-        return f"{found}: are these in {' or '.join(like)}?"
     if zred > 0.05 and _overlap(wave, 0.0, first, last) > 0.5:
-        return f"{found} at z = {zred:.4g} cover too little of the grid: are they rest-frame?"
-    return f"{found} at z = {zred:.4g} cover too little of {first:.0f} to {last:.0f} (rest frame)"
+        like.append("the rest frame")
+    return f"{found}: are they in {' or '.join(like)}?" if like else found
 
 
 def _overlap(wave: np.ndarray, zred: float, first: float, last: float) -> float:

@@ -427,4 +427,4 @@ def test_ultraviolet_wavelengths_are_in_vacuum():
 
     assert (np.diff(moved) > 0).all()
     np.testing.assert_array_equal(moved[wave < 2000], wave[wave < 2000])
-    assert 0.6 < (moved - wave)[wave > 2000].min() and (moved - wave).max() < 2.6
+    assert (moved - wave)[wave > 2000].min() > 0.6 and (moved - wave).max() < 2.6
