@@ -9,10 +9,12 @@ UNIT = "1e-17 erg/s/cm2/Angstrom"
 CAMERAS = {"B": (3600.0, 2751), "R": (5760.0, 2326), "Z": (7520.0, 2881)}
 
 
-def write(path, *hdus):
+def write(path, *hdus, **cards):
     """Write HDUs behind an empty primary one; .gz files without a time stamp."""
     plain = path.with_suffix("") if path.suffix == ".gz" else path
-    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(plain, overwrite=True)
+    primary = fits.PrimaryHDU()
+    primary.header.update(cards)
+    fits.HDUList([primary, *hdus]).writeto(plain, overwrite=True)
     if path.suffix == ".gz":
         path.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
         plain.unlink()
@@ -51,34 +53,41 @@ def table(path, rows=5, unit=UNIT, ivar_unit=None, pixels=3000, **changes):
     return write(path, fits.BinTableHDU.from_columns(made, name="SPECTRA"))
 
 
-def sdss(path, kind="GALAXY", zwarning=0, mask=(), pixels=3800, zred=0.05, loglam=3.58):
-    """A lite spec file; mask: (pixel, bit) pairs of and_mask."""
+def sdss(
+    path, kind="GALAXY", zwarning=0, mask=(), pixels=3800, zred=0.05, loglam=3.58, best="SPECOBJ",
+    coadd="COADD", upper=False, keys=("PLATE", "MJD", "FIBERID"), drop=(), behind=(),
+):  # fmt: skip
+    """A spec file of the SDSS family; mask: (pixel, bit) pairs of and_mask.
+
+    best, coadd: names of the tables; upper: case of the columns; keys: what identifies the
+    object; drop: columns that are not there; behind: further HDUs.
+    """
     log = (loglam + 1e-4 * np.arange(pixels)).astype(np.float32)
     and_mask = np.zeros(pixels, dtype=np.int32)
     for pixel, bit in mask:
         and_mask[pixel] |= 1 << bit
-    coadd = fits.BinTableHDU.from_columns(
-        [
-            fits.Column("flux", "E", array=continuum(10.0**log)),
-            fits.Column("loglam", "E", array=log),
-            fits.Column("ivar", "E", array=np.ones(pixels)),
-            fits.Column("and_mask", "J", array=and_mask),
-            fits.Column("or_mask", "J", array=np.full(pixels, 1 << 24)),
-        ],
-        name="COADD",
-    )
-    object_ = fits.BinTableHDU.from_columns(
-        [
-            fits.Column("PLATE", "J", array=[266]),
-            fits.Column("MJD", "J", array=[51602]),
-            fits.Column("FIBERID", "J", array=[7]),
-            fits.Column("CLASS", "6A", array=[kind]),
-            fits.Column("Z", "E", array=[zred]),
-            fits.Column("ZWARNING", "J", array=[zwarning]),
-        ],
-        name="SPECOBJ",
-    )
-    return write(path, coadd, object_)
+    columns = {
+        "flux": ("E", continuum(10.0**log)),
+        "loglam": ("E", log),
+        "ivar": ("E", np.ones(pixels)),
+        "and_mask": ("J", and_mask),
+        "or_mask": ("J", np.full(pixels, 1 << 24)),
+    }
+    values = {"PLATE": 266, "MJD": 51602, "FIBERID": 7, "FIELD": 15000, "CATALOGID": 4375924049}
+    row = {name: ("K", [values[name]]) for name in keys}
+    row |= {"CLASS": ("6A", [kind]), "Z": ("E", [zred]), "ZWARNING": ("J", [zwarning])}
+
+    def made(chosen, name):
+        return fits.BinTableHDU.from_columns(
+            [
+                fits.Column(key.upper() if upper else key, form, array=values)
+                for key, (form, values) in chosen.items()
+                if key not in drop
+            ],
+            name=name,
+        )
+
+    return write(path, made(columns, coadd), made(row, best), *behind)
 
 
 def desi(folder, name="main-bright-1", rows=6, status=None, spectype=None, drop=(), shuffle=True):
