@@ -294,10 +294,7 @@ ONE = {"WAVE": "Angstrom", "FLUX": survey_files.UNIT, "IVAR": None}
         ({"IVAR": ("2999E", None, np.ones((2, 2999)))}, "WAVE 3000, FLUX 3000, IVAR 2999"),
         ({"Z": ("2D", None, np.ones((2, 2)))}, "Z has format"),
         ({"EBV": ("4A", None, ["a", "b"])}, "EBV has format"),
-        (
-            dict.fromkeys(("WAVE", "FLUX", "IVAR"), ("D", survey_files.UNIT, [1.0, 2.0])),
-            "one value",
-        ),
+        ({name: ("D", unit, [1.0, 2.0]) for name, unit in ONE.items()}, "one value a row"),
     ],
 )
 def test_columns_of_the_wrong_kind_are_refused(changes, words, tmp_path):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -17,11 +17,12 @@ from survey_files import continuum
 
 from hpcsbi.cluster import Serial
 from hpcsbi.dask_cluster import Local
-from hpcsbi.flags import Flag, names
+from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, names
 from hpcsbi.grid import Grid
 from hpcsbi.ingest import find_files, ingest
 from hpcsbi.rest_frame import CM_PER_MPC, LSUN, luminosity_distance_cm
 from hpcsbi.store import Mismatch, open_complete, open_store
+from hpcsbi.survey import Survey, UnreadableError
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -391,3 +392,189 @@ def test_real_surveys_end_to_end(tmp_path):
     assert np.flatnonzero(flags & Flag.ALL_MASKED).tolist() == [5]
     assert np.flatnonzero(flags & Flag.NO_DATA).tolist() == [5]
     assert manga.read("snr")[6] == pytest.approx(8.7, abs=0.1)
+
+
+def test_blueshifted_galaxies_with_a_distance_are_read(tmp_path):
+    """The redshift only shifts where a distance is given: L goes with the distance squared."""
+    zred = np.array([-0.0008, 0.0, 0.0008, -0.0008, -0.02, 0.0])
+    far = np.array([16.5, 16.5, 16.5, 33.0, 16.5, np.nan])
+    path = survey_files.table(tmp_path / "own.fits", rows=6, Z=zred, DISTANCE=far)
+
+    store = run(tmp_path / "s.zarr", path, "table")
+
+    flux, valid = store.read("flux"), store.read("ivar") > 0
+    assert valid[:4].sum(1).min() > 100 and not valid[4:].any()
+    both = valid[:4].all(0)
+    np.testing.assert_allclose(flux[3, both] / flux[0, both], 4, rtol=1e-6)
+    np.testing.assert_allclose(flux[0, both] / flux[2, both], 1, rtol=0.01)
+    assert not (store.read("flags")[:4] & Flag.Z_RANGE).any()
+    assert "takes a DISTANCE" in store.read("reason")[5]
+
+
+def test_every_row_without_data_says_why(tmp_path):
+    """Redshift, mask, ivar, flux, wavelengths: the reason has what was found."""
+    rows, pixels = 8, 3000
+    wave = np.tile(4000 + 1.8 * np.arange(pixels), (rows, 1))
+    flux, ivar, zred = continuum(wave), np.ones((rows, pixels)), np.full(rows, 0.05)
+    ivar[1], ivar[2], ivar[3], flux[4] = 0, np.inf, -1, np.nan
+    zred[5], zred[6] = np.nan, 30.0
+    ivar[7, 40:] = 0
+    path = survey_files.table(tmp_path / "a.fits", rows=rows, Z=zred, FLUX=flux, IVAR=ivar)
+
+    store = run(tmp_path / "s.zarr", path, "table")
+
+    reasons = store.read("reason").tolist()
+    no_data = store.read("flags") & Flag.NO_DATA > 0
+    assert [bool(reason) for reason in reasons] == no_data.tolist() == [False] + [True] * 7
+    for reason, words in zip(
+        reasons[1:],
+        ["ivar is 0 in 3000", "infinite in 3000", "negative in 3000", "not finite", "redshift nan",
+         "redshift 30", "cover too little"],
+        strict=True,
+    ):  # fmt: skip
+        assert words in reason
+
+
+@pytest.mark.parametrize(("unit", "absurd"), [("erg/s/cm2/Angstrom", True), (None, False)])
+def test_absurd_luminosities_are_flagged_and_not_inferred(unit, absurd, tmp_path):
+    """A missing 1e-17 makes galaxies of 1e22 L_sun/A: the reason asks for the factor."""
+    unit = unit or survey_files.UNIT
+    path = survey_files.table(tmp_path / "own.fits", rows=2, unit=unit)
+
+    store = run(tmp_path / "s.zarr", path, "table")
+
+    flags = store.read("flags")
+    assert (flags & Flag.LUMINOSITY > 0).tolist() == [absurd] * 2
+    assert (flags & NOT_INFERRED > 0).tolist() == [absurd] * 2
+    assert all(("factor" in reason) == absurd for reason in store.read("reason"))
+
+
+def test_flux_in_units_that_are_too_small_is_flagged(tmp_path):
+    """A factor 1e-17 that was applied twice is seen as well."""
+    wave = np.tile(4000 + 1.8 * np.arange(3000), (2, 1))
+    flux = 1e-17 * continuum(wave)
+    path = survey_files.table(tmp_path / "own.fits", rows=2, FLUX=flux, IVAR=100 / flux**2)
+
+    store = run(tmp_path / "s.zarr", path, "table")
+
+    assert (store.read("flags") & Flag.LUMINOSITY).all()
+
+
+def test_pixels_wider_than_the_grid_are_flagged(tmp_path):
+    """A spectrum of 60 Angstrom on a grid of 42 is refused with both widths; of 40 it is not."""
+    for step, expected in ((60.0, True), (40.0, False)):
+        wave = np.tile(3500 + step * np.arange(150), (2, 1))
+        path = survey_files.table(
+            tmp_path / f"{step}.fits", rows=2, pixels=150, WAVE=wave, FLUX=continuum(wave),
+            IVAR=np.ones(wave.shape),
+        )  # fmt: skip
+        store = run(tmp_path / f"{step}.zarr", path, "table")
+
+        flags = store.read("flags")
+        assert (flags & Flag.WIDE_PIXELS > 0).tolist() == [expected] * 2
+        assert (flags & Flag.NO_DATA > 0).tolist() == [expected] * 2
+        if expected:
+            assert "57.14 Angstrom" in store.read("reason")[0]
+
+
+def test_dust_beyond_the_curve_is_flagged(tmp_path):
+    """A galaxy at z = 4 seen beyond 3.3 micrometres: masked there with E(B-V), kept without."""
+    wave = np.tile(18_000 + 12.0 * np.arange(2600), (2, 1))
+    path = survey_files.table(
+        tmp_path / "own.fits", rows=2, pixels=2600, WAVE=wave, FLUX=np.full(wave.shape, 9.0),
+        IVAR=np.ones(wave.shape), Z=np.full(2, 4.0), EBV=np.array([0.02, 0.0]),
+    )  # fmt: skip
+
+    store = run(tmp_path / "s.zarr", path, "table")
+
+    assert (store.read("flags") & Flag.DUST_RANGE > 0).tolist() == [True, False]
+    assert 50 < store.read("n_pixels")[0] < store.read("n_pixels")[1]
+
+
+def test_the_end_tells_meanings_reasons_and_what_was_not_read(tmp_path, capsys):
+    """Flags with what they mean, rows by their reason, ignored parts, ids of two redshifts."""
+    path = survey_files.table(
+        tmp_path / "a.fits", ID=np.array(["a", "b", "a", "c", "c"]),
+        Z=np.array([0.1, 0.1, 0.2, 0.3, 0.3]),
+        WAVE=np.tile(4000 + 1.8 * np.arange(3000), (5, 1)) * np.array([1, -1, 1, 1, 1])[:, None],
+    )  # fmt: skip
+
+    run(tmp_path / "s.zarr", path, "table")
+
+    printed = capsys.readouterr().out
+    assert MEANINGS[Flag.UNREADABLE] in printed
+    assert "1 rows could not be read" in printed and "not positive" in printed
+    assert "2 rows repeat the id" in printed
+    assert (
+        "1 repeated ids stand for different redshifts" in printed and "a (2 redshifts)" in printed
+    )
+
+
+def test_a_bad_row_keeps_its_id_and_the_others(tmp_path):
+    """One spectrum with a NaN among its wavelengths, in the middle of a block."""
+    wave = np.tile(4000 + 1.8 * np.arange(3000), (80, 1))
+    wave[70, 5] = np.nan
+    path = survey_files.table(
+        tmp_path / "a.fits", rows=80, WAVE=wave, Z=np.full(80, 0.05), FLUX=np.full(wave.shape, 9.0)
+    )
+
+    store = run(tmp_path / "s.zarr", path, "table", shard=32)
+
+    unreadable = store.read("flags") & Flag.UNREADABLE > 0
+    assert np.flatnonzero(unreadable).tolist() == [70]
+    assert store.read("id").tolist() == [f"galaxy {k}" for k in range(80)]
+    assert (store.read("n_pixels")[~unreadable] > 100).all()
+
+
+def test_rows_before_a_break_are_kept(tmp_path, monkeypatch):
+    """A file that breaks in its third block has the rows of the first two."""
+    path = survey_files.table(tmp_path / "a.fits", rows=200, pixels=3000, Z=np.full(200, 0.05))
+    whole = Survey.read
+
+    def breaking(self, source, rows):
+        blocks = whole(self, source, rows)
+        yield next(blocks)
+        yield next(blocks)
+        raise UnreadableError("a.fits: a bad page")
+
+    monkeypatch.setattr(Survey, "read", breaking)
+    store = run(tmp_path / "s.zarr", path, "table", shard=1000)
+
+    unreadable = store.read("flags") & Flag.UNREADABLE > 0
+    assert np.flatnonzero(unreadable).tolist() == list(range(128, 200))
+    assert "a bad page" in store.read("reason")[199]
+
+
+def test_files_of_one_name_in_two_folders(tmp_path):
+    """Two productions of one healpix: each row has the redshift of its own."""
+    for k, name in enumerate(("fuji", "iron")):
+        (tmp_path / name).mkdir()
+        survey_files.desi(tmp_path / name, name="7", rows=3 + k, shuffle=False)
+
+    store = run(tmp_path / "s.zarr", sorted(tmp_path.glob("*/*.fits")), "desi")
+
+    assert store.rows == 7 and len(store.settings["files"]) == 4
+    assert sorted(store.read("zred").round(6).tolist()) == [
+        0.05,
+        0.05,
+        0.06,
+        0.06,
+        0.07,
+        0.07,
+        0.08,
+    ]
+
+
+def test_finding_files_takes_linear_work(tmp_path, monkeypatch):
+    """300 paths are not compared 90 000 times."""
+    names = [str(tmp_path / f"spec-{k:05d}.fits") for k in range(300)]
+    for name in names:
+        Path(name).touch()
+    compared, equal = [], PurePath.__eq__
+    monkeypatch.setattr(
+        PurePath, "__eq__", lambda one, other: compared.append(1) or equal(one, other)
+    )
+
+    assert len(find_files(names)) == 300
+
+    assert len(compared) < 3000
