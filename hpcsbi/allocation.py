@@ -1,10 +1,8 @@
 """Dask inside one SLURM job: its batch script drives, one job step works."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,8 +12,9 @@ from typing import Any
 
 from hpcsbi import slurm
 from hpcsbi.cluster import Outcome
-from hpcsbi.dask_cluster import LOOPBACK, Client, LocalCluster, Security, driven, get_ip
+from hpcsbi.dask_cluster import LOOPBACK, Client, LocalCluster, driven, get_ip, secured
 from hpcsbi.site import Site
+from hpcsbi.tls import make_pair, on_disk
 
 __all__ = ["Allocation"]
 
@@ -41,7 +40,8 @@ class Allocation:
     @property
     def workers(self) -> int:
         """Tasks of the job."""
-        return int(_of_job("SLURM_NTASKS"))
+        given = os.environ.get("SLURM_NTASKS")  # not set without --ntasks
+        return int(given) if given else sum(_tasks_per_node())
 
     def part(self) -> None:
         """See `Cluster`."""
@@ -55,9 +55,10 @@ class Allocation:
             SlurmError: this is no SLURM job, or its workers did not start or are gone.
         """
         workers = self.workers
-        security = Security.temporary()
+        pair = make_pair()
+        security = secured(pair)
         with (
-            _certificates(security, Path(self.folder)) as certificates,
+            on_disk(pair, Path(self.folder)) as certificates,
             LocalCluster(
                 n_workers=0,
                 interface=self.site.interface,
@@ -81,8 +82,10 @@ class Allocation:
     ) -> Iterator["_Step"]:
         """The workers: a process per task, or one per node with a thread per task."""
         nodes = int(_of_job("SLURM_JOB_NUM_NODES"))
-        per_process = max(1, workers // nodes) if threads else 1
+        per_process = min(_tasks_per_node()) if threads else 1
         shape = ["--ntasks-per-node=1", f"--ntasks={nodes}"] if threads else [f"--ntasks={workers}"]
+        # A step does not take this over from its job; its memory is counted by it.
+        shape.append(f"--cpus-per-task={per_process * _cpus_per_task()}")
         options = {
             **certificates,
             "nthreads": per_process,
@@ -94,14 +97,16 @@ class Allocation:
         }
         if self.site.interface:
             options["interface"] = self.site.interface
-        worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nanny"]
+        # -P: what lies in the folder of the job is not for import.
+        worker = [sys.executable, "-P", "-m", "distributed.cli.dask_worker", address, "--nanny"]
         for key, value in options.items():
             worker += [f"--{key}", str(value)]
         # A lost node or worker must not take the others along.
-        step = ["srun", "--overlap", "--kill-on-bad-exit=0", "--no-kill", *shape, *worker]
+        step = ["srun", "--export=ALL", "--overlap", "--kill-on-bad-exit=0", "--no-kill"]
         log = Path(self.folder) / "workers.log"
         with log.open("a") as out:
-            process = subprocess.Popen(step, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+            command = [*step, *shape, *worker]
+            process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         try:
             yield _Step(process, log)
         finally:
@@ -134,26 +139,6 @@ def _await_workers(client: Client, step: _Step) -> None:
         time.sleep(0.2)
 
 
-@contextmanager
-def _certificates(security: Security, folder: Path) -> Iterator[dict[str, str]]:
-    """Files with the certificates that workers need, readable by this user only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    private = Path(tempfile.mkdtemp(dir=folder.absolute(), prefix="tls-"))
-    found = {
-        "tls-ca-file": security.tls_ca_file,
-        "tls-cert": security.tls_worker_cert,
-        "tls-key": security.tls_worker_key,
-    }
-    try:
-        for name, content in found.items():
-            path = private / f"{name}.pem"
-            path.touch(mode=0o600)
-            path.write_text(content)
-        yield {name: str(private / f"{name}.pem") for name in found}
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
-
-
 def _end(process: subprocess.Popen) -> None:
     """Wait for the workers, who were told to end, and insist."""
     for ask in (lambda: None, process.terminate, process.kill):
@@ -180,10 +165,24 @@ def _address() -> str:
     return "127.0.0.1" if _of_job("SLURM_JOB_NUM_NODES") == "1" else get_ip()
 
 
+def _tasks_per_node() -> list[int]:
+    """Tasks on each node: SLURM writes "2(x3),1" for 2, 2, 2, 1."""
+    found = []
+    for part in _of_job("SLURM_TASKS_PER_NODE").split(","):
+        tasks, _, times = part.partition("(x")
+        found += [int(tasks)] * int(times.rstrip(")") or 1)
+    return found
+
+
+def _cpus_per_task() -> int:
+    """Processors of each task, as asked with --cpus-per-task."""
+    return int(os.environ.get("SLURM_CPUS_PER_TASK", 1))
+
+
 def _memory_limit(workers: int) -> int:
     """Bytes for each worker: an equal share of the job's memory, one share for this process."""
     if "SLURM_MEM_PER_CPU" in os.environ:
-        total = int(os.environ["SLURM_MEM_PER_CPU"]) * workers
+        total = int(os.environ["SLURM_MEM_PER_CPU"]) * workers * _cpus_per_task()
     elif "SLURM_MEM_PER_NODE" in os.environ:
         nodes = int(os.environ["SLURM_JOB_NUM_NODES"])
         total = int(os.environ["SLURM_MEM_PER_NODE"]) * nodes

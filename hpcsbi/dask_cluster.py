@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsbi.cluster import Outcome, in_window
+from hpcsbi.tls import Pair, make_pair
 
 # Dask reads it when it is imported, and otherwise writes a file into the home directory.
 CONFIGURATION = str(files("hpcsbi") / "data" / "dask.yaml")
@@ -35,6 +36,7 @@ __all__ = [
     "Security",
     "driven",
     "get_ip",
+    "secured",
 ]
 
 LOOPBACK = "127.0.0.1:0"
@@ -59,7 +61,7 @@ class Local:
         self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
     ) -> Iterator[tuple[Any, Outcome]]:
         """See `Cluster`."""
-        security = Security.temporary()
+        security = secured(make_pair())
         with (
             LocalCluster(
                 n_workers=1 if threads else self.workers,
@@ -75,6 +77,14 @@ class Local:
             Client(cluster, security=security) as client,
         ):
             yield from driven(client, function, pieces, self.workers)
+
+
+def secured(pair: Pair) -> Security:
+    """Encryption with one pair for all roles, held in memory."""
+    keys = {f"tls_{role}_key": pair.key for role in ("client", "scheduler", "worker")}
+    certificates = {f"tls_{role}_cert": pair.certificate for role in ("client", "scheduler",
+                                                                      "worker")}  # fmt: skip
+    return Security(require_encryption=True, tls_ca_file=pair.certificate, **keys, **certificates)
 
 
 def driven(

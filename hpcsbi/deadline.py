@@ -11,7 +11,9 @@ from hpcsbi.slurm import end_time
 __all__ = ["MARGIN", "OutOfTime", "is_stopped", "leaves", "listen", "time_left"]
 
 MARGIN = 20.0  # seconds for the way out: a checkpoint, the request to be queued again
+NOTICE = 120.0  # seconds ahead of the end at which SLURM sends SIGUSR1: slurm/stage.sbatch
 _stopped = threading.Event()
+_told = [math.inf]  # when, by a clock that nobody sets
 
 
 class OutOfTime(RuntimeError):
@@ -20,7 +22,12 @@ class OutOfTime(RuntimeError):
 
 def listen() -> None:
     """From now on SIGUSR1, which SLURM sends ahead of the limit, means: start nothing new."""
-    signal.signal(signal.SIGUSR1, lambda *_: _stopped.set())
+    signal.signal(signal.SIGUSR1, _stop)
+
+
+def _stop(*_: object) -> None:
+    _told[0] = min(_told[0], time.monotonic())
+    _stopped.set()
 
 
 def is_stopped() -> bool:
@@ -29,8 +36,11 @@ def is_stopped() -> bool:
 
 
 def time_left() -> float:
-    """Seconds until the work must be down, infinity outside a job."""
-    return _end() - MARGIN - time.time()
+    """Seconds until the work must be down, infinity outside a job.
+
+    After SIGUSR1 they are counted from it: the clock of a node may be behind that of SLURM.
+    """
+    return min(_end() - time.time(), _told[0] + NOTICE - time.monotonic()) - MARGIN
 
 
 def leaves(seconds: float) -> bool:

@@ -1,18 +1,28 @@
 """Dask on SLURM jobs of its own, which come and go with the work."""
 
+import asyncio
+import os
+import shlex
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsbi import slurm
+from hpcsbi import sbatch, slurm
 from hpcsbi.cluster import Outcome
-from hpcsbi.dask_cluster import CONFIGURATION, LOOPBACK, Client, Security, driven
+from hpcsbi.dask_cluster import CONFIGURATION, LOOPBACK, Client, driven, secured
 from hpcsbi.site import Site, bytes_of, seconds_of
+from hpcsbi.tls import make_pair, on_disk
 
 __all__ = ["Elastic"]
 
+NAME = "hpcsbi-worker"
+OURS = ("time", "ntasks", "cpus-per-task", "output", "job-name")  # options that are set here
+MEMORY = ("mem", "mem-per-cpu", "mem-per-gpu")
+# Variables that a site may not export, and that decide what workers import and where they write.
+KEPT = ("PYTHONPATH", "SPS_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR", "SLURM_CONF")
 TELL = 60  # seconds between two words about jobs that wait
 FIRST_LIFE = 0.8  # share of a job's time after which a worker takes no more work
 
@@ -52,19 +62,14 @@ class Elastic:
         Raises:
             SlurmError: SLURM is not there or refuses such jobs.
         """
-        from dask_jobqueue import SLURMCluster
-
-        security = Security.temporary()
-        folder = Path(self.folder).absolute()
-        certificates = folder / "tls"  # dask-jobqueue removes its files when the cluster is closed
-        certificates.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder, pair = Path(self.folder).absolute(), make_pair()
+        security = secured(pair)
         with (
-            SLURMCluster(
-                **self._job(threads),
+            on_disk(pair, folder) as certificates,
+            _cluster_class(Path(certificates["tls-key"]).parent)(
+                **self._job(threads, certificates),
                 security=security,
                 protocol="tls://",
-                shared_temp_directory=str(certificates),
-                log_directory=str(folder),
                 scheduler_options={"dashboard_address": LOOPBACK},
             ) as cluster,
             Client(cluster, security=security) as client,
@@ -73,32 +78,86 @@ class Elastic:
             cluster.adapt(minimum_jobs=1, maximum_jobs=self.jobs, interval="2s", wait_count=5)
             yield from driven(client, function, pieces, self.workers, _Waiting(client, folder))
 
-    def _job(self, threads: bool) -> dict[str, Any]:
-        """What one job is."""
+    def _job(self, threads: bool, certificates: Mapping[str, str]) -> dict[str, Any]:
+        """What one job is: dask-jobqueue writes all of it into a script, unquoted."""
         seconds = seconds_of(self.site.time)
-        life = ["--lifetime", f"{int(FIRST_LIFE * seconds)}s"]
-        stagger = ["--lifetime-stagger", f"{int(0.1 * seconds)}s"]
-        # dask-jobqueue rounds memory to GB; Dask and SLURM are told the same number of bytes.
-        memory = bytes_of(self.site.memory) * self.cores
-        plain = {key: value for key, value in self.site.asked().items() if key != "time"}
+        options = {
+            "lifetime": f"{int(FIRST_LIFE * seconds)}s",
+            "lifetime-stagger": f"{int(0.1 * seconds)}s",
+            "dashboard-address": LOOPBACK,
+            **certificates,
+        }
+        asked = {key: value for key, value in self.site.asked().items() if key not in OURS}
+        cpus = self.cores * int(self.site.options.get("cpus-per-task") or 1)
+        memory = bytes_of(self.site.memory) * cpus if self.site.memory else 0
+        if not memory:
+            options["memory-limit"] = "0"
+        folder = Path(self.folder).absolute()
+        log = f"--output={str(folder).replace('%', '%%')}/{NAME}-%j.out"
+        keep = {name: os.environ[name] for name in KEPT if name in os.environ}
+        known = {"DASK_CONFIG": CONFIGURATION, "OMP_NUM_THREADS": "1", **keep}
+        skip = not memory or any(name in self.site.options for name in MEMORY)
         return {
+            "python": shlex.quote(sys.executable) + " -P",
             "cores": self.cores,
             "processes": 1 if threads else self.cores,
+            # dask-jobqueue rounds memory to GB; Dask and SLURM are told the same number of bytes.
             "memory": f"{memory} B",
             "job_mem": f"{memory // 2**20}M",
-            "job_cpu": self.cores,
+            "job_directives_skip": ["--mem="] if skip else [],
+            "job_cpu": cpus,
             "walltime": self.site.time,
             "interface": self.site.interface,
-            "local_directory": self.site.scratch or str(Path(self.folder).absolute()),
-            "worker_extra_args": [*life, *stagger, "--dashboard-address", LOOPBACK],
+            "local_directory": shlex.quote(self.site.scratch or str(folder)),
+            "worker_extra_args": [
+                word for key, value in options.items() for word in (f"--{key}", shlex.quote(value))
+            ],
             # Dask replaces what is lost; a job that SLURM queued again would be one too many.
-            "job_extra_directives": ["--no-requeue", *slurm.flags(plain)],
+            "job_extra_directives": [
+                shlex.quote(option) for option in ("--no-requeue", log, *sbatch.flags(asked))
+            ],
             "job_script_prologue": [
-                f"export DASK_CONFIG={CONFIGURATION} OMP_NUM_THREADS=1",
+                *(f"export {name}={shlex.quote(value)}" for name, value in known.items()),
                 *self.site.setup,
             ],
-            "job_name": "hpcsbi-worker",
+            "job_name": NAME,
         }
+
+
+def _cluster_class(starts: Path) -> type:
+    """dask-jobqueue's cluster, with jobs that are submitted and cancelled as all of ours are.
+
+    Its own takes the first number that sbatch prints for that of the job, a year in a banner say,
+    hands down the variables of the job that it runs in, and does not quote paths of certificates.
+
+    Arguments:
+        starts: folder for those that jobs start in.
+    """
+    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMJob
+
+    class Job(SLURMJob):
+        async def _submit_job(self, script_filename: str) -> str:
+            start = starts / str(self.name)
+            start.mkdir()
+            script = Path(script_filename)
+            return await asyncio.to_thread(sbatch.submit, script, [], {}, start)
+
+        def _job_id_from_submit_output(self, out: str) -> str:
+            return out
+
+        @classmethod
+        async def _close_job(cls, job_id: str | None, cancel_command: str) -> None:
+            if job_id:
+                await asyncio.to_thread(slurm.cancel, [job_id])
+
+    class Cluster(SLURMCluster):
+        job_cls = Job
+
+        def _get_worker_security(self, security: object) -> None:
+            return None  # the certificates are among the arguments of the workers
+
+    return Cluster
 
 
 class _Waiting:
@@ -113,7 +172,11 @@ class _Waiting:
         self.told = time.monotonic()
         if self.client.scheduler_info(n_workers=-1)["workers"]:
             return
-        waiting = slurm.waiting("hpcsbi-worker")
+        try:
+            waiting = slurm.waiting(NAME)
+        except slurm.SlurmError as error:
+            print(f"no worker yet; {error}", flush=True)
+            return
         reasons = ", ".join(f"{job}: {state.reason}" for job, state in waiting.items())
         print(f"no worker yet; jobs that wait: {reasons or 'none'} (logs: {self.folder})")
 
@@ -122,4 +185,5 @@ def _refuse_early(script: str, folder: Path) -> None:
     """Ask SLURM about a job script before anyone waits for it."""
     path = folder / "worker.sbatch"
     path.write_text(script)
-    slurm.submit(path, [], {}, {}, test=True)
+    if why := sbatch.would_submit(path, [], {}):
+        print(f"warning: no such job can start now, it will wait: {why}", flush=True)

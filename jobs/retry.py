@@ -11,6 +11,7 @@ from stage import REFUSED, refuse
 from submit import ALONE, NEEDS, WAYS, submit
 
 from hpcsbi import submissions
+from hpcsbi.caches import keep_caches
 from hpcsbi.locks import holders
 from hpcsbi.progress import Left, left
 
@@ -24,6 +25,7 @@ def main() -> None:
         "overrides", nargs="*", help="run=FOLDER if it has one, site.time=..., cluster=array ..."
     )
     arguments = parser.parse_intermixed_args()
+    keep_caches(None)
     try:
         retry(arguments.name, arguments.overrides, arguments.dry_run)
     except REFUSED as error:

@@ -3,6 +3,7 @@
 import logging
 import os
 import resource
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcsbi import deadline
+from hpcsbi.caches import keep_caches
 from hpcsbi.cluster import FULL
 from hpcsbi.errors import Refusal
 from hpcsbi.files import append_line
@@ -52,7 +54,9 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
     @hydra.main(config_path=CONF, config_name="config", version_base="1.3")
     def main(cfg: DictConfig) -> None:
         try:
-            if name not in LOOKING:
+            if name in LOOKING:
+                keep_caches(None)
+            else:
                 _keep_private(cfg)
             statuses.append(task(cfg) or 0)
         except deadline.OutOfTime as end:
@@ -82,9 +86,13 @@ def _keep_private(cfg: DictConfig) -> None:
     mask, run = make_site(cfg.site).mask, Path(cfg.run)
     os.umask(mask)
     run.mkdir(parents=True, exist_ok=True)
-    if run.stat().st_uid == os.getuid():
-        run.chmod(0o777 & ~mask)
-    os.environ.setdefault("MPLCONFIGDIR", str(run.absolute() / ".matplotlib"))
+    found = run.stat()
+    if found.st_uid == os.getuid():
+        # Of a project's folder the group goes on to what is made in it, whoever makes it.
+        special = stat.S_IMODE(found.st_mode) & (stat.S_ISGID | stat.S_ISVTX)
+        shared = 0 if mask & stat.S_IRWXG == stat.S_IRWXG else stat.S_ISGID
+        run.chmod(0o777 & ~mask | special | shared)
+    keep_caches(run)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 

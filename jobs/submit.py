@@ -14,6 +14,7 @@ from stage import REFUSED, refuse
 from transaction import SCRIPT, Job, refuse_twice, say, submission
 
 from hpcsbi import sbatch, slurm, submissions
+from hpcsbi.caches import keep_caches
 from hpcsbi.errors import BadInput
 from hpcsbi.site import Site, make_site
 
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--stages", default="", help="some of them, with commas between")
     parser.add_argument("overrides", nargs="*", help="as for the jobs; cluster=array, site=... too")
     arguments = parser.parse_intermixed_args()
+    keep_caches(None)
     try:
         cfg = _configuration(arguments.name, arguments.overrides)
         stages = [stage for stage in arguments.stages.split(",") if stage] or chain(cfg)

@@ -37,9 +37,11 @@ EDGES = {
     "cluster": {"deadline"},
     "provenance": set(),
     "shards": {"cluster", "machine", "provenance"},
-    "dask_cluster": {"cluster"},
-    "allocation": {"cluster", "dask_cluster", "site", "slurm"},
-    "elastic": {"cluster", "dask_cluster", "sbatch", "site", "slurm"},
+    "tls": {"slurm"},
+    "caches": set(),
+    "dask_cluster": {"cluster", "tls"},
+    "allocation": {"cluster", "dask_cluster", "site", "slurm", "tls"},
+    "elastic": {"cluster", "dask_cluster", "sbatch", "site", "slurm", "tls"},
     "trainings": {"files", "locks", "slurm", "submissions"},
 }
 JOINTS = {"artifacts", "catalogue", "observed", "sources"}  # from what lies on disk to parts
