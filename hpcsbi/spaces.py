@@ -1,19 +1,32 @@
 """Coordinates in which a posterior is sampled: each maps its points z to theta and a prior density.
 
-The posterior of theta lies on a thin curved ridge (age, tau, mass) that ends at the prior's edges.
-The base space of a flow straightens it; probits have no edges; the box is what most codes use.
+The posterior of theta lies on a thin curved ridge (age, tau, mass, dust) that ends at the prior's
+edges. The base space of a flow straightens it; without a flow amplitude and dust of the spectrum
+do, beside probits, which have no edges; the box is what most codes use.
 """
 
 import math
 from typing import Protocol
 
 import numpy as np
+import torch
 from scipy.special import ndtr, ndtri
 
+from hpcsbi import kernels
 from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
+from hpcsbi.projection import fit_reference, reference_spectrum
+from hpcsbi.ssp import Ssp
 
-__all__ = ["Base", "Box", "Probit", "Space"]
+__all__ = ["Anchored", "Base", "Box", "Space"]
+
+LN10 = math.log(10)
+SQRT_2PI = math.log(math.sqrt(2 * math.pi))
+SYMMETRIES = ("logmass", "dust2")  # columns that multiply a spectrum by a known curve
+SHAPES = 1000  # prior draws whose mean shape is the reference
+FLOOR = 0.02  # least error of a pixel, relative, in the weights of the anchor
+LOOSE = {"logmass": 0.03, "dust2": 0.1}  # what shapes that are not the mean add to the widths
+PART = 1024  # spectra worked on at once: they stay in the cache
 
 
 class Space(Protocol):
@@ -58,28 +71,111 @@ class Base:
         return theta.astype(float), np.where(inside, log_density, -np.inf)
 
 
-class Probit:
-    """Each coordinate of the prior as a normal deviate: the prior is N(0, 1), without edges.
+class Anchored:
+    """Amplitude and dust of the *spectrum*, beside probits of everything else.
+
+    The galaxy's mass and dust trade against its age and metallicity along a thin curved ridge; the
+    level and the reddening of its spectrum do not, for the data fix them. So logmass and dust2 are
+    measured from what least squares, with the spectrum's own weights, finds in it, against what it
+    finds in a spectrum of one solar mass without dust and with the other columns. That depends on
+    the other columns only, so the Jacobian is constant; nothing trained takes part.
 
     Arguments:
         prior: the prior.
+        ssp: the table engine.
+        flux, ivar: the spectrum, shape (pixels,).
         zred: see `Base`.
+
+    References:
+        `target.Representation` uses the same coordinates, with equal weights.
     """
 
-    def __init__(self, prior: Prior, zred: float | None = None) -> None:
-        self.prior, self.low = prior, prior.low
+    def __init__(
+        self,
+        prior: Prior,
+        ssp: Ssp,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        zred: float | None = None,
+    ) -> None:
+        self.prior, self.ssp, self.low = prior, ssp, prior.low
         self.width = prior.upper(zred) - prior.low
         self.log_volume = _log_volume(prior, zred)
+        named = [name for name in SYMMETRIES if name in prior.names]
+        self.free = np.array([prior.names.index(name) for name in named], dtype=int)
+        self.boxed = np.setdiff1d(np.arange(len(prior.names)), self.free)
+        curve = ssp.k.double().numpy()
+        slopes = {"logmass": np.full_like(curve, LN10), "dust2": -curve}
+        if named:
+            design = np.stack([slopes[name] for name in named], axis=1)
+            self.centre, self.scale = self._measure(flux, ivar, design, named)
+        else:
+            self.centre = self.scale = np.ones(0)
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
-        log_density = -0.5 * (z**2).sum(-1) - z.shape[-1] * math.log(math.sqrt(2 * math.pi))
-        return self.prior.theta(self.low + self.width * ndtr(z)), log_density
+        coordinates = np.empty(z.shape)
+        probit = z[:, self.boxed]
+        coordinates[:, self.boxed] = self.low[self.boxed] + self.width[self.boxed] * ndtr(probit)
+        offset = self.centre + self.scale * z[:, self.free]
+        coordinates[:, self.free] = offset - self._anchor(coordinates)
+        share = (coordinates[:, self.free] - self.low[self.free]) / self.width[self.free]
+        inside = ((share >= 0) & (share <= 1)).all(1)
+        log_density = -0.5 * (probit**2).sum(1) - probit.shape[1] * SQRT_2PI
+        log_density += np.log(self.scale / self.width[self.free]).sum()
+        return self.prior.theta(coordinates), np.where(inside, log_density, -np.inf)
 
     def points(self, theta: np.ndarray) -> np.ndarray:
         """Inverse: z of theta inside the prior, shape (n, n_theta)."""
-        share = (self.prior.coordinates(theta) - self.low) / self.width
-        return ndtri(share.clip(1e-9, 1 - 1e-9))
+        coordinates = self.prior.coordinates(theta)
+        z = ndtri(((coordinates - self.low) / self.width).clip(1e-9, 1 - 1e-9))
+        found = coordinates[:, self.free] + self._anchor(coordinates)
+        z[:, self.free] = (found - self.centre) / self.scale
+        return z
+
+    def _measure(
+        self, flux: np.ndarray, ivar: np.ndarray, design: np.ndarray, named: list[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Amplitude and dust of the spectrum, and how well they are known, (columns,) each.
+
+        A reference of the mean shape of the prior's spectra is fitted first, as in `Projection`;
+        what it misses is projected with the weights that the chain's anchor then has as well.
+        """
+        rng = np.random.default_rng(0)
+        coordinates = self.low + self.width * rng.random((SHAPES, len(self.low)))
+        coordinates[:, self.free] = 0.0
+        shapes = np.log(np.maximum(self._bare(coordinates), 1e-30))
+        mean = (shapes - shapes @ np.linalg.pinv(design).T @ design.T).mean(0)
+        seen = [torch.tensor(np.where(ivar > 0, a, 0.0))[None].double() for a in (flux, ivar)]
+        fixed = torch.tensor(mean), self.ssp.k.double()
+        fit = fit_reference(*seen, *fixed)
+        reference = reference_spectrum(*fit, *fixed)[0].numpy()
+        variance = np.where(ivar > 0, 1 / np.maximum(ivar * reference**2, 1e-20), np.inf)
+        weight = 1 / (variance + FLOOR**2)
+        covariance = np.linalg.inv((design.T * weight) @ design)
+        self.onto = (covariance @ (design.T * weight)).astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            rest = np.where(ivar > 0, flux / reference - 1, 0.0)
+        log_level, dust = (float(one[0]) for one in fit)
+        whole = {"logmass": log_level / LN10, "dust2": dust}
+        found = np.array([whole[name] for name in named]) + self.onto @ (mean + rest)
+        return found, np.sqrt(np.diagonal(covariance) + np.array([LOOSE[n] for n in named]) ** 2)
+
+    def _anchor(self, coordinates: np.ndarray) -> np.ndarray:
+        """Amplitude and dust of bare spectra of the boxed columns, shape (n, columns)."""
+        coordinates = coordinates.copy()
+        coordinates[:, self.free] = 0.0
+        found = np.empty((len(coordinates), len(self.free)), np.float32)
+        for start in range(0, len(coordinates), PART):
+            rows = slice(start, start + PART)
+            kernels.project_log(self._bare(coordinates[rows]), self.onto, found[rows])
+        return found.astype(float)
+
+    @torch.no_grad()
+    def _bare(self, coordinates: np.ndarray) -> np.ndarray:
+        """Spectra of one solar mass without dust, float32, shape (n, pixels)."""
+        theta = torch.tensor(self.prior.theta(coordinates), dtype=torch.float32)
+        return self.ssp.dustless(theta, self.prior.names).numpy()
 
 
 class Box:

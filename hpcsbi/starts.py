@@ -12,19 +12,19 @@ from hpcsbi.chain import Chain, Target, begin
 from hpcsbi.errors import BadInput
 from hpcsbi.mixture import Care, Mixture, adapted
 from hpcsbi.posterior import Posterior
-from hpcsbi.prior import Prior
-from hpcsbi.spaces import Base, Box, Probit, Space
+from hpcsbi.spaces import Anchored, Base, Box, Space
 from hpcsbi.weights import effective_sample_size, flattened, normalised, systematic
 
 __all__ = ["STARTS", "explore", "started"]
 
 STARTS = ("flow", "prior", "optimiser")
-TRIED = 4000  # prior draws, the best of which is where the optimiser starts
-NEAR = 0.05  # width in probits of the walkers around the best fit
+TRIED = 4000  # draws of the space, the best of which is where the optimiser starts
+NEAR = 0.05  # width of the walkers around the best fit
 WIDE = 0.3  # of what is tried first around it: a narrow look takes the peak for the posterior
 COMPONENTS = 12  # normals of the independent proposal
 CARE = Care(points=4000, rounds=30, fewest=400, inflated=1.15, defence=0.05)
 ROUNDS, DRAWS, GOOD = 30, 8000, 0.5  # of explore; it ends when so large a share of draws counts
+WARMTH, COVER, WARM_ROUNDS = 0.3, 0.35, 3  # power of what covers the tails, its share and rounds
 
 LogLikelihood = Callable[[np.ndarray], np.ndarray]
 
@@ -44,7 +44,7 @@ def started(
     Arguments:
         start: one of STARTS.
         moves: one of `chain.MOVES`; the plain stretch moves walk in the box.
-        posterior: the flow.
+        posterior: the flow; without it (start "prior" or "optimiser") its prior and table.
         spectrum: flux, ivar of shape (pixels,) and redshift or None.
         scout: cheap log likelihood of theta that finds the first walkers.
         log_likelihood: that of the chain.
@@ -59,8 +59,10 @@ def started(
     prior, zred = posterior.prior, spectrum[2]
     if moves == "stretch":
         space: Space = Box(prior, zred)
+    elif start == "flow":
+        space = Base(posterior, *spectrum)
     else:
-        space = Base(posterior, *spectrum) if start == "flow" else Probit(prior, zred)
+        space = Anchored(prior, posterior.ssp, *spectrum)
     target = Target(log_likelihood, space)
 
     def first() -> Chain:
@@ -68,9 +70,8 @@ def started(
         if moves == "stretch":
             z = space.points(_walkers(start, posterior, spectrum, scout, walkers, rng))
         else:
-            z, proposal = explore(
-                Target(scout, space), _first(start, prior, zred, scout, rng), walkers, rng
-            )
+            scouted = Target(scout, space)
+            z, proposal = explore(scouted, _first(start, scouted, rng), walkers, rng)
         return begin(target, z, rng, proposal)
 
     return target, first
@@ -108,46 +109,53 @@ def explore(
     if not some.any():
         raise BadInput("no draw has a posterior density above zero: is the flux finite?")
     weights = normalised(flattened(log_weights, walkers))
-    return z[rng.permutation(systematic(weights, walkers, rng.random()))], proposal
+    walking = z[rng.permutation(systematic(weights, walkers, rng.random()))]
+    return walking, _covered(target, proposal, rng)
 
 
-def best_fit(
-    prior: Prior, zred: float | None, log_likelihood: LogLikelihood, rng: np.random.Generator
-) -> np.ndarray:
-    """Probits of the most probable theta that a simplex finds from the best prior draw.
+def _covered(target: Target, proposal: Mixture, rng: np.random.Generator) -> Mixture:
+    """The proposal joined by one that follows a power of the posterior, which reaches further.
+
+    Walkers that come to where the proposal is thin stay there for hundreds of steps; in the tails
+    along a curved ridge it always is, however much its normals are widened.
+    """
+    warm = proposal
+    for _ in range(WARM_ROUNDS):
+        z = warm.sample(DRAWS, rng)
+        warm = adapted(z, WARMTH * target(z) - warm.log_prob(z), COMPONENTS, rng, CARE)
+    return Mixture(
+        np.append((1 - COVER) * proposal.shares, COVER * warm.shares),
+        np.concatenate([proposal.means, warm.means]),
+        np.concatenate([proposal.covariances, warm.covariances]),
+    )
+
+
+def best_fit(target: Target, rng: np.random.Generator) -> np.ndarray:
+    """The most probable z that a simplex finds from the best of many standard normal draws.
 
     Arguments:
-        prior, zred: see `Probit`.
-        log_likelihood: of theta.
-        rng: draws from the prior.
+        target: what is sampled.
+        rng: makes the draws.
 
     Returns:
         shape (n_theta,).
     """
-    space = Probit(prior, zred)
-    tried = space.points(prior.sample(TRIED, rng, zred))
 
     def badness(z: np.ndarray) -> float:
-        theta = space(z.clip(-5, 5)[None])[0]
-        return min(-float(log_likelihood(theta)[0]), 1e100)
+        return min(-float(target(z[None])[0]), 1e100)
 
-    best = tried[log_likelihood(space(tried)[0]).argmax()]
-    options = {"maxfev": 2000, "xatol": 1e-3, "fatol": 1e-2, "adaptive": True}
-    return minimize(badness, best, method="Nelder-Mead", options=options).x.clip(-5, 5)
+    tried = rng.normal(size=(TRIED, len(target.space.prior.names)))
+    best = tried[target(tried).argmax()]
+    options = {"maxfev": 1500, "xatol": 1e-2, "fatol": 1e-2, "adaptive": True}
+    return minimize(badness, best, method="Nelder-Mead", options=options).x
 
 
-def _first(
-    start: str,
-    prior: Prior,
-    zred: float | None,
-    scout: LogLikelihood,
-    rng: np.random.Generator,
-) -> Mixture:
+def _first(start: str, target: Target, rng: np.random.Generator) -> Mixture:
     """The first proposal of `explore`."""
-    n_theta = len(prior.names)
+    n_theta = len(target.space.prior.names)
     if start != "optimiser":
         return Mixture.normal(n_theta)
-    means = np.stack([best_fit(prior, zred, scout, rng), np.zeros(n_theta)])
+    means = np.stack([best_fit(target, rng), np.zeros(n_theta)])
     covariances = np.stack([WIDE**2 * np.eye(n_theta), np.eye(n_theta)])
     return Mixture(np.array([0.5, 0.5]), means, covariances)
 
@@ -172,6 +180,7 @@ def _walkers(
         if drawn.kept[0] < walkers:
             raise BadInput("the flow gives too few draws inside the prior: fit.start=prior.")
         return drawn.theta[0].astype(float)
-    best = best_fit(prior, zred, scout, rng)
-    near = best + NEAR * rng.normal(size=(walkers, len(best)))
-    return Probit(prior, zred)(near)[0]
+    space = Anchored(prior, posterior.ssp, *spectrum)
+    best = best_fit(Target(scout, space), rng)
+    near = best + NEAR * rng.normal(size=(100 * walkers, len(best)))  # some are outside the box
+    return space(near[np.isfinite(space(near)[1])][:walkers])[0]

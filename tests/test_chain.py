@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import tiny
+import torch
 
 from hpcsbi import chain as chains
 from hpcsbi.chain import Chain, Settings, Target, advance, begin, diagnose, finished
 from hpcsbi.convergence import split_rhat
 from hpcsbi.mixture import Mixture
-from hpcsbi.spaces import Box, Probit
+from hpcsbi.spaces import Anchored, Box
+from hpcsbi.ssp import ARRAYS, Ssp
 from hpcsbi.starts import explore
+from hpcsbi.store import open_complete
 
 MEAN = np.array([10.5, -0.9, 2.0, 6.5, 0.0])
 SD = np.array([0.1, 0.1, 0.2, 0.5, 0.1])
@@ -21,6 +24,19 @@ def covariance():
     found = np.diag(SD**2)
     found[0, 3] = found[3, 0] = RHO * SD[0] * SD[3]
     return found
+
+
+@pytest.fixture(scope="module")
+def anchored():
+    """Coordinates by a noisy spectrum of MEAN, with some pixels missing."""
+    table, prior = open_complete(tiny.TABLE, "tabulate"), tiny.prior()
+    ssp = Ssp(**{name: table.read(name) for name in ARRAYS}, prior=prior)
+    theta = torch.tensor(prior.theta(MEAN))[None].float()
+    flux = ssp.flux(theta, prior.names)[0].numpy()
+    flux *= 1 + 0.05 * np.random.default_rng(0).normal(size=len(flux)).astype(np.float32)
+    ivar = np.where(np.arange(len(flux)) % 9 == 0, 0, (0.05 * flux) ** -2).astype(np.float32)
+    flux[::9] = np.nan
+    return Anchored(prior, ssp, flux, ivar)
 
 
 def gaussian(space, covariance, shift=0.0):
@@ -47,9 +63,9 @@ def run(target, settings, walkers=64, seed=0):
 
 
 @pytest.mark.parametrize("moves", chains.MOVES)
-def test_moments_of_a_normal_posterior(moves, covariance):
+def test_moments_of_a_normal_posterior(moves, covariance, anchored):
     """Means, widths and correlation within four standard errors, from the prior or beside it."""
-    space = Probit(tiny.prior()) if moves == "mixed" else Box(tiny.prior())
+    space = anchored if moves == "mixed" else Box(tiny.prior())
     chain = run(gaussian(space, covariance), Settings(moves, [50, 100], 20000, True, 100))
     found = diagnose(chain)
     draws = chain.past.reshape(-1, 5)
@@ -61,30 +77,29 @@ def test_moments_of_a_normal_posterior(moves, covariance):
     assert np.corrcoef(draws[:, 0], draws[:, 3])[0, 1] == pytest.approx(RHO, abs=0.02)
 
 
-def test_mixed_moves_mix(covariance):
+def test_mixed_moves_mix(covariance, anchored):
     """A proposal fitted to a normal posterior leaves an autocorrelation of a few steps."""
     taus = {}
     for moves in chains.MOVES:
-        space = Probit(tiny.prior()) if moves == "mixed" else Box(tiny.prior())
+        space = anchored if moves == "mixed" else Box(tiny.prior())
         chain = run(gaussian(space, covariance), Settings(moves, [50, 100], 2000, False, 500))
         taus[moves] = diagnose(chain).tau.max()
 
     assert taus["mixed"] < 12 and taus["stretch"] > 3 * taus["mixed"]
 
 
-def test_density_is_that_of_the_coordinates(covariance):
+def test_density_is_that_of_the_coordinates(covariance, anchored):
     """The kept log density is likelihood times prior where the prior is flat, in any space."""
-    prior = tiny.prior()
-    chain = run(gaussian(Probit(prior), covariance), Settings("mixed", [20], 50, False, 50))
-    box = gaussian(Box(prior), covariance)
+    chain = run(gaussian(anchored, covariance), Settings("mixed", [20], 50, False, 50))
+    box = gaussian(Box(tiny.prior()), covariance)
 
     assert chain.past_log_prob.ravel() == pytest.approx(box(chain.past.reshape(-1, 5)), abs=1e-6)
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2, 4])
-def test_goes_on_from_its_tensors(stop, covariance):
+def test_goes_on_from_its_tensors(stop, covariance, anchored):
     """Stopped after any block, in burn-in or behind it, the chain is the same to the bit."""
-    target = gaussian(Probit(tiny.prior()), covariance)
+    target = gaussian(anchored, covariance)
     settings = Settings("mixed", [20, 20], 120, False, 20)
     whole = run(target, settings, 32)
 
@@ -111,6 +126,39 @@ def test_long_chains_are_thinned(covariance, monkeypatch):
 
     assert len(chain.past) <= 400 and chain.every == 8 and chain.steps == 3000
     assert diagnose(chain).tau == pytest.approx(full.tau, rel=0.3)
+
+
+def test_coordinates_without_a_flow(anchored):
+    """There and back, and a Jacobian that differences confirm."""
+    z = np.random.default_rng(1).normal(size=(50, 5)) * [2, 1, 2, 1, 1]
+    theta, log_density = anchored(z)
+    inside = np.isfinite(log_density)
+    assert inside.sum() > 10 and np.allclose(anchored.points(theta[inside]), z[inside], atol=1e-6)
+
+    def slopes(z, h):
+        ends = (anchored.prior.coordinates(anchored(z + sign * h)[0]) for sign in (1, -1))
+        return (next(ends) - next(ends)) / (2 * np.abs(h).max())
+
+    for point in z[inside][:5]:
+        jacobian = np.concatenate([slopes(point[None], 0.01 * one) for one in np.eye(5)])
+        expected = anchored(point[None])[1] + anchored.log_volume
+        assert np.linalg.slogdet(jacobian)[1] == pytest.approx(expected[0], abs=0.01)
+
+
+def test_lost_walkers_begin_again(covariance, anchored):
+    """Walkers far below the others leave their places before the chain counts, and only then."""
+    target = gaussian(anchored, covariance)
+    rng = np.random.default_rng(0)
+    coordinates = rng.multivariate_normal(MEAN, covariance, 64)
+    coordinates[:3, 4] += 0.9  # nine standard deviations
+    z = anchored.points(anchored.prior.theta(coordinates))
+    off = Mixture(np.ones(1), np.full((1, 5), 30.0), np.eye(5)[None])  # no help from this one
+    chain = begin(target, z, rng, off)
+    assert (chain.log_prob[:3] < np.median(chain.log_prob) - 20).all()
+    after = advance(chain, target, Settings("mixed", [1], 10, False, 1))
+
+    assert after.round == 1 and (after.log_prob > np.median(after.log_prob) - 20).all()
+    assert np.array_equal(target(after.z), after.log_prob)
 
 
 def test_two_places_are_noticed(covariance):
