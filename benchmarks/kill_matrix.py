@@ -2,12 +2,14 @@
 
     slurm/lab.sh start && eval "$(slurm/lab.sh env)"
     python benchmarks/kill_matrix.py FOLDER [STAGE ...] [--harm HARM ...]
+    python benchmarks/kill_matrix.py FOLDER simulate infer --contracts
 
 For each stage and harm: run it on the virtual SLURM, harm it in the middle, run it again until it
 is done, and compare every byte with an undisturbed run in one process. `none` compares the ways to
 run. SLURM's warning before the time limit is sent by hand (`scancel --signal=USR1`), for its limits
 are whole minutes; what follows, the requeue, is SLURM's own. Disk full needs root, for a small
-tmpfs.
+tmpfs. With `--contracts` the other table: what is lost and what is done twice when clocks step,
+marks come late, parts meet, a submission is broken off, SLURM is silent or a colleague is at work.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from contract_rows import CONTRACTS
 
 from hpcsbi.store import open_store
 
@@ -69,10 +72,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("stages", nargs="*", default=list(INPUTS))
     parser.add_argument("--harm", nargs="*", default=list(HARMS))
+    parser.add_argument("--contracts", action="store_true")
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     sizes = [*SIZES, f"ingest.files=[{spectra(folder)}]"]
-    reference(folder / "reference", sizes)
+    reference(folder / "reference", sizes, needed(arguments.stages))
+    if arguments.contracts:
+        sys.exit(contracts(folder, arguments.stages, sizes))
     print(f"{'stage':10s} {'harm':12s} {'what happened':44s} {'bytes'}", flush=True)
     worst = 0
     for stage in arguments.stages:
@@ -106,9 +112,33 @@ def spectra(folder: Path) -> Path:
     return path
 
 
-def reference(run: Path, sizes: list[str]) -> None:
+def contracts(folder: Path, stages: list[str], sizes: list[str]) -> bool:
+    """Print one line for each contract and stage; True if one is broken."""
+    print(f"{'stage':10s} {'case':14s} {'what happened':60s} lost twice bytes", flush=True)
+    broken = False
+    for stage in stages:
+        for name, trial in CONTRACTS.items():
+            case = Case(folder, stage, name.replace(" ", "-"), sizes)
+            told, lost, twice = trial(case)
+            same = case.same()
+            broken |= bool(lost or twice) or not same
+            bytes_ = "equal" if same else "DIFFER"
+            print(f"{stage:10s} {name:14s} {told:60s} {lost:4d} {twice:5d} {bytes_}", flush=True)
+    return broken
+
+
+def needed(stages: list[str]) -> list[str]:
+    """Stages, and those that make their inputs, in order."""
+    makers = {product: stage for stage, product in PRODUCT.items()}
+    found = set(stages)
+    while more := {makers[name] for stage in found for name in INPUTS[stage]} - found:
+        found |= more
+    return [stage for stage in INPUTS if stage in found]
+
+
+def reference(run: Path, sizes: list[str], stages: list[str]) -> None:
     """The undisturbed run."""
-    for stage in INPUTS:
+    for stage in stages:
         if stage_done(run, stage):
             continue
         done = job(stage, run, sizes)

@@ -262,11 +262,12 @@ def _read(path: Path) -> dict | None:
 
 def _states(found: Iterable[Mapping]) -> Mapping[str, slurm.JobState] | None:
     """What SLURM says of the jobs of holders that are not seen from here; None: it does not say."""
-    jobs = [holder["job"] for holder in found if holder["job"] and not _is_here(holder)]
-    if not jobs:
+    asked = [holder for holder in found if holder["job"] and not _is_here(holder)]
+    if not asked:
         return {}
+    own = {"own": True} if {holder.get("user") for holder in asked} == {os.getuid()} else {}
     try:
-        return slurm.jobs(job.split("_")[0] for job in jobs)
+        return slurm.jobs([holder["job"].split("_")[0] for holder in asked], **own)
     except slurm.SlurmError:
         return None
 

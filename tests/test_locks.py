@@ -216,7 +216,7 @@ def test_numbers_of_processes_mean_something_in_their_place_only(
 def test_a_colleagues_job_is_not_dead_because_it_is_not_seen(tmp_path, monkeypatch, answer):
     """A query that fails, or a site that hides jobs of others, says nothing: held, by whom."""
 
-    def jobs(ids):
+    def jobs(ids, own=False):
         if answer == "fails":
             raise slurm.SlurmError("squeue: timed out")
         return {}
