@@ -112,9 +112,10 @@ def _absurd(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     """Flags of rows that no galaxy can be, by the larger of flux and noise, L_sun/A."""
     valid = ivar > 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        size = np.where(valid, np.maximum(np.abs(flux), 1 / np.sqrt(ivar)), np.nan)
-    size[~valid.any(1)] = 1.0
-    typical = np.nanmedian(size, axis=1)
+        size = np.where(valid, np.maximum(np.abs(flux), 1 / np.sqrt(ivar)), np.inf)
+    middle = valid.sum(1) // 2  # masked pixels come last
+    typical = np.take_along_axis(np.sort(size, axis=1), middle[:, None], axis=1)[:, 0]
+    typical[~valid.any(1)] = 1.0
     return bits(LUMINOSITY=~((typical > FAINTEST) & (typical < BRIGHTEST)))
 
 
