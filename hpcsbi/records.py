@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ def text(value: Any) -> str:
     return str(value).strip().strip("\0")
 
 
+@lru_cache
 def per_angstrom(unit: str, where: str) -> float:
     """Erg/s/cm2/A of one unit, e.g. 1e-17 for "1e-17 erg/s/cm2/Angstrom".
 
@@ -98,6 +100,7 @@ def per_angstrom(unit: str, where: str) -> float:
         ) from error
 
 
+@lru_cache
 def factor(name: str, unit: units.UnitBase) -> float:
     """How many `unit` one of the named unit is, NaN where it is something else."""
     named = _unit(name)
