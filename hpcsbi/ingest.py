@@ -194,27 +194,21 @@ def _summarise(store: Store, found: Sequence[Found]) -> None:
     _tell("rows have a reason", Counter(reasons[without].tolist()))
     notes = Counter(note for each in found for note in each.notes)
     _tell("parts of files are not read", notes)
-    repeats = Counter(ids.tolist())
-    several = {name for name, times in repeats.items() if times > 1}
-    if not several:
-        return
-    number = sum(repeats[name] - 1 for name in several)
-    print(f"  {number} rows repeat the id of another row: tell them apart by row number.")
-    zred: dict[str, set] = {name: set() for name in several}
-    for name, value in zip(ids.tolist(), store.read("zred").tolist(), strict=True):
-        if name in several:
-            zred[name].add(value)
-    others = Counter({name: len(values) for name, values in zred.items() if len(values) > 1})
-    _tell("repeated ids stand for different redshifts", others, "redshifts")
+    order = np.argsort(ids, kind="stable")
+    ids, zred = ids[order], store.read("zred")[order]
+    same = ids[1:] == ids[:-1]
+    if same.any():
+        print(f"  {same.sum()} rows repeat the id of another row: tell them apart by row number.")
+    differ = same & (zred[1:] != zred[:-1]) & ~(np.isnan(zred[1:]) & np.isnan(zred[:-1]))
+    _tell("times an id stands for another redshift", Counter(ids[1:][differ].tolist()))
 
 
-def _tell(what: str, found: Counter, each: str = "times") -> None:
+def _tell(what: str, found: Counter) -> None:
     """Print how many there are, and the most frequent ones."""
     if not found:
         return
-    number = sum(found.values()) if each == "times" else len(found)
-    print(f"  {number} {what}:")
+    print(f"  {sum(found.values())} {what}:")
     for text, times in found.most_common(TOLD):
-        print(f"    {text} ({times} {each})")
+        print(f"    {text} ({times} times)")
     if len(found) > TOLD:
         print(f"    ... and {len(found) - TOLD} more kinds")

@@ -61,7 +61,7 @@ def columns_of(spectra: Spectra, air: bool, grid: Grid) -> dict[str, np.ndarray]
         "flux": flux,
         "ivar": ivar,
         "id": np.array(spectra.id),
-        "zred": np.where(unreadable, np.nan, spectra.zred),
+        "zred": np.asarray(spectra.zred, dtype=float),
         "flags": flags,
         "ebv": np.where(unreadable, np.nan, ebv).astype(np.float32),
         "distance": np.where(unreadable, np.nan, distance),

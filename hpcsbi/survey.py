@@ -56,10 +56,7 @@ class Source:
     @property
     def stem(self) -> str:
         """File name without its endings."""
-        path = Path(self.path)
-        while path.suffix.lower() in ENDINGS and path.stem:
-            path = path.with_suffix("")
-        return path.name
+        return _stem(Path(self.path))
 
 
 @dataclass(frozen=True)
@@ -107,11 +104,11 @@ class Survey:
         redrocks: dict[str, list[Path]] = {}
         for path in paths:
             if path.name.startswith(REDROCKS):
-                redrocks.setdefault(path.name, []).append(path)
+                redrocks.setdefault(_stem(path), []).append(path)
         pairs = [
             Source(str(path), str(_redrock_of(path, redrocks)))
             for path in paths
-            if path.name not in redrocks
+            if _stem(path) not in redrocks
         ]
         spare = {str(path) for same in redrocks.values() for path in same}
         spare -= {pair.beside for pair in pairs}
@@ -237,17 +234,31 @@ def _redrock_of(coadd: Path, redrocks: Mapping[str, Sequence[Path]]) -> Path:
     Two productions use the same names and the same TARGETIDs: a file that lies beside another
     coadd of its name belongs to that one.
     """
-    begin = next((name for name in SPECTRA if coadd.name.startswith(name)), None)
-    names = [coadd.name.replace(begin, redrock, 1) for redrock in REDROCKS] if begin else []
-    for name in names:
-        if (beside := coadd.with_name(name)) in redrocks.get(name, ()) or beside.exists():
-            return beside
-    elsewhere = [path for name in names for path in redrocks.get(name, ())]
-    free = [path for path in elsewhere if not path.with_name(coadd.name).exists()]
+    stem = _stem(coadd)
+    begin = next((name for name in SPECTRA if stem.startswith(name)), None)
+    stems = [stem.replace(begin, redrock, 1) for redrock in REDROCKS] if begin else []
+    elsewhere = [path for name in stems for path in redrocks.get(name, ())]
+    beside = [path for path in elsewhere if path.parent == coadd.parent]
+    # spectra-*.fits.gz may come with redrock-*.fits.
+    beside += [coadd.with_name(f"{name}{end}") for name in stems for end in (".fits", ".fits.gz")]
+    if found := next((path for path in beside if path.exists()), None):
+        return found
+    free = [path for path in elsewhere if not _has(path.parent, stem)]
     if len(free) == 1:
         return free[0]
     told = f" (not those of other folders: {', '.join(map(str, elsewhere))})" if elsewhere else ""
     raise BadInput(
-        f"{coadd}: no redshifts: expected {(names or ['redrock-*.fits'])[0]} beside it or among "
+        f"{coadd}: no redshifts: expected {(stems or ['redrock-*'])[0]}.fits beside it or among "
         f"the files{told} (DESI coadds are named coadd-*.fits and come with redrock-*.fits)."
     )
+
+
+def _has(folder: Path, stem: str) -> bool:
+    """True if a file of spectra of this name, compressed or not, lies in a folder."""
+    return any((folder / f"{stem}{end}").exists() for end in (".fits", ".fits.gz"))
+
+
+def _stem(path: Path) -> str:
+    while path.suffix.lower() in ENDINGS and path.stem:
+        path = path.with_suffix("")
+    return path.name

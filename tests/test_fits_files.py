@@ -184,6 +184,22 @@ def test_two_productions_never_mix(tmp_path):
         survey.sources([paths[0], paths[2], paths[3]])
 
 
+@pytest.mark.parametrize("packed", ["coadd", "redrock"])
+def test_pairs_may_differ_in_compression(packed, tmp_path):
+    """spectra-*.fits.gz with redrock-*.fits, or the reverse, listed or not."""
+    coadd = survey_files.desi(tmp_path, rows=2)
+    beside = coadd.with_name("redrock-main-bright-1.fits")
+    old = coadd if packed == "coadd" else beside
+    new = old.with_name(f"{old.name}.gz")
+    new.write_bytes(gzip.compress(old.read_bytes()))
+    old.unlink()
+    coadd, beside = (new if path == old else path for path in (coadd, beside))
+
+    for listed in ([coadd], [coadd, beside]):
+        assert configured("desi").sources(listed) == [Source(str(coadd), str(beside))]
+    assert read(configured("desi"), coadd)[0].id == read(configured("desi"), coadd)[0].id
+
+
 def test_shapes_of_images_are_checked_before_a_start(tmp_path):
     """Rows or pixels that do not fit are refused by the headers, with both shapes."""
     desi = survey_files.desi(tmp_path, rows=2)
