@@ -1,0 +1,375 @@
+"""A submission is whole or not there, whatever sbatch, the user or the site does meanwhile.
+
+SLURM is a folder here: `sbatch` and the others are scripts that keep a line for each job.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import submit
+
+from hpcsbi import submissions
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("tabulate", "simulate", "augment")
+# What each program does: a job is a line "number|state|name|start" of the file queue.
+SBATCH = """\
+if [[ " $* " == *" --test-only "* ]]; then . "$FAKE/test-only"; exit; fi
+for word in "$@"; do case $word in
+    --chdir=*) start=${word#*=} ;; --job-name=*) name=${word#*=} ;; esac; done
+number=$(($(wc -l <"$FAKE/queue") + 101))
+take() { echo "$number|PENDING|$name|$start" >>"$FAKE/queue"; }
+env >"$FAKE/environment"
+. "$FAKE/behaviour"
+"""
+SQUEUE = """\
+. "$FAKE/squeue-behaviour"
+states=PENDING; format=
+for word in "$@"; do case $word in
+    --states=all) states= ;; --format=*) format=${word#*=} ;; esac; done
+while IFS='|' read -r number state name start; do
+    case $format in
+        %F*) [[ -n $states && $state != PENDING ]] || echo "$number|$start" ;;
+        *) echo "$number|$state|None" ;;
+    esac
+done <"$FAKE/queue"
+"""
+SCANCEL = """\
+for number in "$@"; do sed -i "s/^$number|PENDING/$number|CANCELLED/" "$FAKE/queue"; done
+"""
+GOOD = 'take; echo "$number"'
+
+
+class Slurm:
+    """The folder, and what the programs in it are to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "bin").mkdir(parents=True)
+        programs = {"sbatch": SBATCH, "squeue": SQUEUE, "scancel": SCANCEL, "scontrol": ""}
+        for name, text in programs.items():
+            path = folder / "bin" / name
+            path.write_text(f"#!/bin/bash\n{text}")
+            path.chmod(0o755)
+        for name in ("queue", "squeue-behaviour", "test-only"):
+            (folder / name).touch()
+        self.behaves(GOOD)
+
+    def behaves(self, text: str, program: str = "behaviour") -> None:
+        (self.folder / program).write_text(text)
+
+    def waiting(self) -> dict[str, str]:
+        """Number -> name of the jobs that wait."""
+        lines = (line.split("|") for line in (self.folder / "queue").read_text().splitlines())
+        return {number: name for number, state, name, _ in lines if state == "PENDING"}
+
+    def environment(self, **more: str) -> dict[str, str]:
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        own = {"PATH": path, "FAKE": str(self.folder), "HPCSBI_PYTHON": sys.executable}
+        return {k: v for k, v in os.environ.items() if k != "SPS_HOME"} | own | more
+
+
+@pytest.fixture
+def fake(tmp_path) -> Slurm:
+    return Slurm(tmp_path / "slurm")
+
+
+def started(fake: Slurm, run: Path) -> subprocess.Popen:
+    """pipeline.sh at work on a few stages."""
+    command = [
+        str(ROOT / "slurm" / "pipeline.sh"),
+        "n",
+        f"run={run}",
+        "--stages=" + ",".join(STAGES),
+    ]
+    return subprocess.Popen(
+        command, env=fake.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def submitted(
+    fake: Slurm, run: Path | str, *given: str, name: str = "n", cwd: Path = ROOT, **more: str
+) -> subprocess.CompletedProcess:
+    """The same to its end, in this process: the libraries are imported once."""
+    stages = [] if any(word.startswith("--stages") for word in given) else [",".join(STAGES)]
+    words = ["pipeline.sh", name, *given, *(f"--stages={stage}" for stage in stages)]
+    before, mask = Path.cwd(), os.umask(0o022)
+    out, error, status = StringIO(), StringIO(), 0
+    try:
+        os.chdir(cwd)
+        with (
+            mock.patch.dict(os.environ, fake.environment(**more), clear=True),
+            mock.patch.object(sys, "argv", [*words, *([f"run={run}"] if run else [])]),
+            redirect_stdout(out),
+            redirect_stderr(error),
+        ):
+            submit.main()
+    except SystemExit as end:
+        status = end.code
+    finally:
+        os.chdir(before)
+        os.umask(mask)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), error.getvalue())
+
+
+def noted(run: Path) -> list[dict]:
+    path = run / "slurm" / "jobs.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def known(fake: Slurm, run: Path) -> bool:
+    """True if what waits and what is noted are the same jobs."""
+    return set(fake.waiting()) == {line["job"] for line in noted(run)}
+
+
+def nothing_is_left(fake: Slurm, run: Path) -> bool:
+    """No job, no note, and no configuration that a retry would take for the newest."""
+    return not fake.waiting() and not noted(run) and not list(run.glob("slurm/0*"))
+
+
+BANNER = 'echo "--- Welcome to site 5 ---"; echo 2024 maintenance; take; echo "$number;cluster"'
+LOST = """take; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1"""
+SECOND = '[ "$number" = 102 ] && {{ {0}; }}; ' + GOOD
+
+
+@pytest.mark.parametrize("behaviour", [BANNER, "take; echo Welcome", "take; sleep 3; echo $number"])
+def test_a_number_is_found_whatever_sbatch_prints(fake, tmp_path, behaviour):
+    """A site's wrapper talks before, or in place of, the number: the jobs are the right ones."""
+    fake.behaves(behaviour)
+    done = submitted(fake, tmp_path / "run")
+
+    assert done.returncode == 0, done.stderr
+    assert list(fake.waiting().values()) == [f"n-{stage}" for stage in STAGES]
+    assert known(fake, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (LOST, ["Socket timed out", "102", "cancelled"]),
+        ('echo "sbatch: see the docs" >&2; echo "sbatch: error: no account" >&2; exit 1',
+         ["see the docs", "no account"]),
+        ("exit 1", ["no reason"]),
+        ("exit 0", ["sbatch"]),
+    ],
+)  # fmt: skip
+def test_a_refusal_in_the_middle_leaves_nothing(fake, tmp_path, behaviour, words):
+    """The second of three is refused, or taken though sbatch says no: none waits, all is told."""
+    fake.behaves(SECOND.format(behaviour))
+    done = submitted(fake, tmp_path / "run")
+
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+    assert nothing_is_left(fake, tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_middle_leaves_nothing(fake, tmp_path, number):
+    """While sbatch works on the second: its job is taken, so it is cancelled with the first."""
+    fake.behaves(SECOND.format("touch $FAKE/at-it; sleep 1"))
+    process = started(fake, tmp_path / "run")
+    while not (fake.folder / "at-it").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    error = process.communicate(timeout=60)[1]
+
+    assert process.returncode == 2
+    assert signal.Signals(number).name in error and "Traceback" not in error
+    assert (fake.folder / "queue").read_text().count("CANCELLED") == 2
+    assert nothing_is_left(fake, tmp_path / "run")
+
+
+def test_a_reader_who_leaves_ends_nothing(fake, tmp_path):
+    """As with `slurm/pipeline.sh n | head -1`: all jobs are submitted and noted."""
+    process = started(fake, tmp_path / "run")
+    process.stdout.close()
+    process.wait(timeout=120)
+
+    assert len(fake.waiting()) == len(STAGES)
+    assert known(fake, tmp_path / "run")
+
+
+def test_a_killed_submission_is_found_again(fake, tmp_path):
+    """SIGKILL between a job and its number: it is told, and no second one comes."""
+    fake.behaves(SECOND.format("take; touch $FAKE/at-it; sleep 60"))
+    run = tmp_path / "run"
+    process = started(fake, run)
+    while not (fake.folder / "at-it").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert len(noted(run)) == 1 and len(fake.waiting()) == 2
+
+    with mock.patch.dict(os.environ, fake.environment()):
+        told = {job["job"]: job["state"] for job in submissions.ask(run)}
+    fake.behaves(GOOD)
+    again = submitted(fake, run)
+
+    assert told == {"101": "PENDING", "102": "PENDING"}
+    assert again.returncode == 2 and "102" in again.stderr
+    assert known(fake, run)
+
+
+def test_a_run_is_not_submitted_twice(fake, tmp_path):
+    """Not through another path either; other stages wait for those in the queue."""
+    run, link = tmp_path / "run", tmp_path / "link"
+    link.symlink_to(run)
+    first = submitted(fake, run)
+    second = submitted(fake, link)
+    third = submitted(fake, link, "--stages=train")
+
+    assert first.returncode == 0, first.stderr
+    assert second.returncode == 2
+    assert "submitted already" in second.stderr and "scancel 101 102 103" in second.stderr
+    assert third.returncode == 0 and "afterok:103" in third.stdout
+    assert len(fake.waiting()) == 4
+
+
+def test_not_known_is_not_not_there(fake, tmp_path):
+    """squeue that does not answer ends the command; one that fails once is asked again."""
+    run = tmp_path / "run"
+    assert submitted(fake, run).returncode == 0
+    fake.behaves("exit 1", "squeue-behaviour")
+    blind = submitted(fake, run)
+    fake.behaves("[ -e $FAKE/asked ] || { touch $FAKE/asked; exit 1; }", "squeue-behaviour")
+    seen = submitted(fake, run)
+
+    assert blind.returncode == 2 and "not known" in blind.stderr
+    assert seen.returncode == 2 and "submitted already" in seen.stderr
+    assert len(fake.waiting()) == len(STAGES)
+
+
+def test_a_maintenance_is_a_warning(fake, tmp_path):
+    """sbatch --test-only refuses while all nodes are drained; other refusals stay refusals."""
+    reason = "echo 'allocation failure: {}' >&2; exit 1"
+    fake.behaves(reason.format("Requested node configuration is not available"), "test-only")
+    drained = submitted(fake, tmp_path / "a")
+    fake.behaves(reason.format("Invalid account or account/partition combination"), "test-only")
+    wrong = submitted(fake, tmp_path / "b")
+
+    assert drained.returncode == 0 and drained.stderr.count("warning") == 1
+    assert len(fake.waiting()) == len(STAGES)
+    assert wrong.returncode == 2 and "Invalid account" in wrong.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_environment_decides_nothing(fake, tmp_path):
+    """What an enclosing job or a user sets is not handed on; a file says what the job runs."""
+    foreign = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SBATCH_EXPORT": "NONE",
+               "SQUEUE_PARTITION": "x", "HPCSBI_CONFIG": "/other", "HYDRA_FULL_ERROR": "1",
+               "SPS_HOME": str(tmp_path)}  # fmt: skip
+    done = submitted(fake, tmp_path / "run", **foreign)
+    assert done.returncode == 0, done.stderr
+
+    exported = (fake.folder / "environment").read_text()
+    settings = (tmp_path / "run/slurm/0001/augment/job.sh").read_text()
+
+    assert not any(f"\n{name}=" in f"\n{exported}" for name in foreign if name != "SPS_HOME")
+    assert f"HPCSBI_CONFIG={tmp_path}/run/slurm/0001/config.yaml" in settings
+    assert f"SPS_HOME={tmp_path}" in settings
+
+
+def test_paths_are_those_of_the_caller(fake, tmp_path):
+    """From another folder, relative run and inputs: the jobs find them, and products land here."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "theta.csv").touch()
+    done = submitted(fake, Path("runs/x"), "site.umask=027", "tabulate.out=tables/ssp.zarr",
+                     "--stages=tabulate", cwd=here)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    config = (here / "runs/x/slurm/0001/config.yaml").read_text()
+    assert f"run: {here}/runs/x" in config and f"out: {here}/tables/ssp.zarr" in config
+    assert (here / "runs/x").stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("name", ["2024_05_01", "1e3", "007", "it's", "true", "a,b"])
+def test_a_name_stays_as_it_was_typed(fake, tmp_path, name):
+    """It names the folder, the jobs and the configuration."""
+    done = submitted(fake, "", "--stages=tabulate", name=name, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert list(fake.waiting().values()) == [f"{name}-tabulate"]
+    assert (tmp_path / "runs" / name / "slurm" / "0001").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "absent", "present"),
+    [
+        (["site.memory=null"], "mem-per-cpu", "--ntasks=4"),
+        (["+site.options.mem-per-cpu=null"], "mem-per-cpu", "--ntasks=4"),
+        (["+site.options.mem=64G"], "mem-per-cpu", "--mem=64G"),
+        (["+site.options.ntasks=null"], "--ntasks", "--mem-per-cpu=2G"),
+    ],
+)
+def test_a_site_leaves_out_what_it_forbids(fake, tmp_path, overrides, absent, present):
+    """Memory and tasks are asked for unless the site says otherwise."""
+    done = submitted(fake, tmp_path / "run", "--dry-run", *overrides)
+
+    assert done.returncode == 0, done.stderr
+    assert absent not in done.stdout
+    assert done.stdout.count(present) == len(STAGES)
+
+
+def script(tmp_path: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:
+    """slurm/stage.sbatch as SLURM runs it, with a stage that prints what it is given."""
+    (tmp_path / "jobs").mkdir(exist_ok=True)
+    (tmp_path / "jobs" / "show.py").write_text(
+        "import os, sys; print(sys.argv[1:], os.environ.get('SEEN'))"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "HPCSBI"))}
+    return subprocess.run(
+        ["bash", str(ROOT / "slurm" / "stage.sbatch"), "show", *arguments],
+        env=clean | {"SLURM_SUBMIT_DIR": str(tmp_path), "HPCSBI_PYTHON": sys.executable} | more,
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def settings_file(tmp_path: Path, **settings: str) -> Path:
+    path = tmp_path / "job.sh"
+    found = {"HPCSBI_ROOT": tmp_path, "HPCSBI_PYTHON": sys.executable} | settings
+    path.write_text("".join(f"{name}='{value}'\n" for name, value in found.items()))
+    return path
+
+
+def test_a_job_runs_what_was_submitted_or_nothing(tmp_path):
+    """Its file wins over the environment; without file or configuration it refuses."""
+    (tmp_path / "one.yaml").touch()
+    (tmp_path / "other.yaml").touch()
+    path = settings_file(tmp_path, HPCSBI_CONFIG=tmp_path / "one.yaml")
+    done = script(tmp_path, "--job", str(path), HPCSBI_CONFIG=str(tmp_path / "other.yaml"))
+    lost = script(tmp_path, "--job", str(tmp_path / "absent.sh"))
+    (tmp_path / "one.yaml").unlink()
+    gone = script(tmp_path, "--job", str(path))
+    by_hand = script(tmp_path, "name=x")
+
+    assert done.returncode == 0 and "'one.yaml'" in done.stdout and "other" not in done.stdout
+    assert lost.returncode == gone.returncode == 2
+    assert "submit it again" in lost.stderr and "submit it again" in gone.stderr
+    assert not lost.stdout and not gone.stdout
+    assert "['cluster=allocation', 'name=x']" in by_hand.stdout
+
+
+def test_setup_runs_as_in_a_login_shell(tmp_path):
+    """Unset variables, failing lines, `set -eu` left on and positional arguments do no harm."""
+    (tmp_path / "one.yaml").touch()
+    lines = ['export SEEN="$#$UNSET_VARIABLE"', "false", "set -eu"]
+    path = settings_file(
+        tmp_path, HPCSBI_CONFIG=tmp_path / "one.yaml", HPCSBI_SETUP="\n".join(lines)
+    )
+    done = script(tmp_path, "--job", str(path), "a=1")
+
+    assert done.returncode == 0, done.stderr
+    assert "'a=1'] 0" in done.stdout
