@@ -1,11 +1,13 @@
 """How far a run is: read from the marks of its stores, writing nothing."""
 
 import json as json_format
+import os
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
 from hpcsbi import submissions
+from hpcsbi.errors import BadInput
 from hpcsbi.files import Damaged
 from hpcsbi.merges import is_behind, table_of
 from hpcsbi.progress import flow_progress, store_progress
@@ -15,6 +17,7 @@ from hpcsbi.tables import duration
 
 __all__ = ["status"]
 
+CLOSED = "is not for you to read, but for its owner"
 STAGES = {
     "ssp": "tabulate",
     "simulations": "simulate",
@@ -39,6 +42,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
 
     Raises:
         FileNotFoundError: there is no such run.
+        BadInput: there is one, which this user may not read.
         Damaged: with `verify`, after all is printed: something is damaged.
     """
     folder = Path(run)
@@ -47,12 +51,13 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
             f"{folder} does not exist: start it with python jobs/tabulate.py name={folder.name}, "
             "or choose another with name=... or run=..."
         )
+    if closed := _closed(folder):
+        raise BadInput(closed)
     found = {
         "run": str(folder),
         "stores": [
             {"name": str(path.relative_to(folder)), "stage": STAGES[path.stem]}
-            | store_progress(path, verify)
-            | _table(path)
+            | _store(path, verify)
             for path in _stores(folder)
         ],
         "flows": [
@@ -68,6 +73,22 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
         raise Damaged("damaged:\n  " + "\n  ".join(damage))
     if verify and not json:
         print("every file has its checksum.")
+
+
+def _store(path: Path, verify: bool) -> dict:
+    if closed := _closed(path):
+        return {"error": closed}
+    return store_progress(path, verify) | _table(path)
+
+
+def _closed(path: Path) -> str:
+    """Why a folder cannot be looked into, "" if it can: that is neither absent nor damaged."""
+    if os.access(path, os.R_OK | os.X_OK):
+        return ""
+    return (
+        f"{path} {CLOSED} ({submissions.user_name(path.stat().st_uid)}): ask for it "
+        "(site.umask=027 lets the group read what a run writes); it is as it was."
+    )
 
 
 def _jobs(folder: Path) -> dict:
@@ -107,7 +128,8 @@ def _damage(entry: dict) -> Iterable[str]:
     """What is damaged in a store or a flow, and the job that makes it again."""
     again = f"run jobs/{entry['stage']}.py again"
     if "error" in entry:
-        yield f"{printable(entry['error'])} ({again})"
+        mend = "" if CLOSED in entry["error"] else f" ({again})"
+        yield f"{printable(entry['error'])}{mend}"
     for name in entry.get("coordinates", ()):
         yield f"{entry['name']}: array {name}; {again}"
     if shards := entry.get("damaged"):

@@ -22,6 +22,7 @@ __all__ = [
     "submitted",
     "summary",
     "unnoted",
+    "user_name",
 ]
 
 TAIL = 8192  # bytes at the end of a log that are looked at
@@ -208,13 +209,14 @@ def _why(stage: str, state: JobState) -> str:
     if state.state == "CANCELLED":
         if state.reason.startswith("Dependency"):
             return "what it waited for failed"
-        return f"by {_user(state.reason[3:])}" if state.reason.startswith("by ") else ""
+        return f"by {user_name(state.reason[3:])}" if state.reason.startswith("by ") else ""
     code = state.exit_code
     known = ENDS.get(state.state) or EXITS.get((stage, code)) or EXITS.get(("", code))
     return known or (f"exit status {code}" if code not in ("", "0:0") else "")
 
 
-def _user(number: str) -> str:
+def user_name(number: int | str) -> str:
+    """Name of a user by number."""
     try:
         return pwd.getpwuid(int(number)).pw_name
     except (KeyError, ValueError):

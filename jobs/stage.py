@@ -1,9 +1,7 @@
 """What all jobs share: compose the configuration, call the stage, note what it cost."""
 
-import logging
 import os
 import resource
-import stat
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from privacy import keep_private
 
 from hpcsbi import deadline
 from hpcsbi.caches import keep_caches
@@ -83,17 +82,7 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
 
 def _keep_private(cfg: DictConfig) -> None:
     """What the run writes is for whom the site says, by default for nobody else, and is here."""
-    mask, run = make_site(cfg.site).mask, Path(cfg.run)
-    os.umask(mask)
-    run.mkdir(parents=True, exist_ok=True)
-    found = run.stat()
-    if found.st_uid == os.getuid():
-        # Of a project's folder the group goes on to what is made in it, whoever makes it.
-        special = stat.S_IMODE(found.st_mode) & (stat.S_ISGID | stat.S_ISVTX)
-        shared = 0 if mask & stat.S_IRWXG == stat.S_IRWXG else stat.S_ISGID
-        run.chmod(0o777 & ~mask | special | shared)
-    keep_caches(run)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    keep_private(Path(cfg.run), make_site(cfg.site).mask)
 
 
 def refuse(error: BaseException) -> int:
