@@ -41,9 +41,9 @@ class Axis:
         return self.low + self.step * np.arange(-1, self.cells + 2)
 
     def locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """First of four nodes and their weights, shapes (n,) and (n, 4)."""
+        """First of four nodes and their weights, shapes (n,) and (n, 4); of NaN the weights are."""
         x = ((x - self.low) / self.step).clamp(0, self.cells)
-        cell = x.detach().floor().clamp(0, self.cells - 1)
+        cell = x.detach().nan_to_num().floor().clamp(0, self.cells - 1)
         return cell.long(), _cubic(x - cell)
 
 

@@ -1,7 +1,13 @@
 """Compiled inner loops of the table and of the likelihood: one pass over a draw, no arrays between.
 
 They do what `ssp.Ssp` and `likelihood.Likelihood` say, in float32 and without gradients;
-benchmarks/likelihood_speed.py has the gain, the tests of both have the error.
+benchmarks/likelihood_speed.py has the gain, the tests of both have the error. Each states its
+domain, and gives NaN, inf or a bound outside of it, never what lies beside an array.
+
+The same bytes on every processor with fused multiply-add (x86-64 since 2013, AVX2 or AVX-512):
+sums have an order of their own (`lanes`), and the rest is pixel by pixel. A processor without it
+rounds differently. The matrix products between these loops (the table's basis, the network) are
+those of torch's library, which promises equal bytes only on one type of processor.
 """
 
 import math
@@ -9,17 +15,17 @@ import math
 import numpy as np
 from numba import njit
 
+from hpcsbi.lanes import BLOCK, LANES, inner, product
+
 __all__ = ["LN2", "LOG2E", "compiled", "look_up", "project_log", "pulls", "small_exp"]
 
 LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
-LANES = 8  # products side by side: few logarithms, and none overflows
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
-summed = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
 
 
 @compiled
 def small_exp(u: np.float32) -> np.float32:
-    """exp(u) to float32 for |u| of at most ln(2) / 2."""
+    """exp(u) to float32. Domain: |u| of at most ln(2) / 2; beyond it the series is just wrong."""
     e = np.float32(1 / 720) * u + np.float32(1 / 120)
     e = e * u + np.float32(1 / 24)
     e = e * u + np.float32(1 / 6)
@@ -53,6 +59,9 @@ def look_up(
 ) -> None:
     """Coefficients of the basis: cubic in log age and log tau, linear in metallicity.
 
+    Domain: any numbers. Beyond the grid its edge is taken; NaN, or an age or tau below zero, gives
+    NaN.
+
     Arguments:
         tage, tau: Gyr, the former softened, float32, shape (n,).
         logzsol, dust2: float32, shape (n,).
@@ -68,8 +77,12 @@ def look_up(
     own = np.empty(table.shape[1], np.float32)
     by_age, by_tau = np.empty(4, np.float32), np.empty(4, np.float32)
     for i in range(len(tage)):
-        x = min(max((math.log(tage[i]) - age_axis[0]) / age_axis[1], 0.0), age_axis[2])
-        y = min(max((math.log(tau[i]) - tau_axis[0]) / tau_axis[1], 0.0), tau_axis[2])
+        x = (math.log(tage[i]) - age_axis[0]) / age_axis[1]
+        y = (math.log(tau[i]) - tau_axis[0]) / tau_axis[1]
+        if not (x == x and y == y and logzsol[i] == logzsol[i]):  # a NaN must not be an index
+            out[i] = np.nan
+            continue
+        x, y = min(max(x, 0.0), age_axis[2]), min(max(y, 0.0), tau_axis[2])
         row, column = min(int(x), int(age_axis[2]) - 1), min(int(y), int(tau_axis[2]) - 1)
         _cubic(x - row, by_age)
         _cubic(y - column, by_tau)
@@ -99,23 +112,28 @@ def look_up(
             at += ranks[part]
 
 
-@summed
+@compiled
 def project_log(flux: np.ndarray, onto: np.ndarray, out: np.ndarray) -> None:
     """ln of spectra projected on curves, `out = ln(flux) @ onto.T`.
 
+    Domain: any flux. Less than 1e-30 counts as 1e-30; a spectrum with NaN or inf gives NaN.
+
     Arguments:
-        flux: taken for 1e-30 where it is less, float32, shape (n, pixels).
+        flux: float32, shape (n, pixels).
         onto: float32, shape (curves, pixels).
         out: filled, float32, shape (n, curves).
     """
     half, mantissa = np.int32(0x3F3504F3), np.int32(0x7FFFFF)  # bits of sqrt(1/2); their place
-    logs = np.empty(flux.shape[1], np.float32)
-    positive = np.empty(flux.shape[1], np.float32)
+    pixels = flux.shape[1]
+    curves = np.zeros((len(onto), _padded(pixels, LANES)), np.float32)
+    curves[:, :pixels] = onto
+    logs, positive = np.zeros(curves.shape[1], np.float32), np.empty(pixels, np.float32)
     bits = positive.view(np.int32)
     for i in range(len(flux)):
-        for p in range(len(logs)):
-            positive[p] = max(flux[i, p], np.float32(1e-30))
-        for p in range(len(logs)):  # flux = 2^power m, m between sqrt(1/2) and sqrt(2)
+        for p in range(pixels):
+            seen = flux[i, p]
+            positive[p] = np.float32(1e-30) if seen < np.float32(1e-30) else seen
+        for p in range(pixels):  # flux = 2^power m, m between sqrt(1/2) and sqrt(2)
             place = bits[p] - half
             m = np.int32((place & mantissa) + half).view(np.float32)
             t = (m - np.float32(1)) / (m + np.float32(1))
@@ -124,43 +142,28 @@ def project_log(flux: np.ndarray, onto: np.ndarray, out: np.ndarray) -> None:
             series = q * series + np.float32(2 / 5)
             series = q * series + np.float32(2 / 3)
             power = np.float32(place >> np.int32(23))
-            logs[p] = power * np.float32(LN2) + (t + t + t * (q * series))
-        for c in range(len(onto)):
-            total = np.float32(0)
-            for p in range(len(logs)):
-                total += logs[p] * onto[c, p]
-            out[i, c] = total
+            odd = positive[p] - positive[p]  # 0, or NaN where the flux is not finite
+            logs[p] = power * np.float32(LN2) + (t + t + t * (q * series)) + odd
+        for c in range(len(curves)):
+            out[i, c] = inner(logs, curves[c])
 
 
 @compiled
-def _log_product(ratio: np.ndarray, product: np.ndarray) -> float:
-    """Sum of logarithms of a multiple of LANES numbers; `product` is room for LANES."""
-    product[:] = 1
-    for p in range(0, len(ratio), LANES):
-        for j in range(LANES):
-            product[j] *= ratio[p + j]
-    logs = 0.0
-    for j in range(LANES):
-        logs += math.log(product[j])
-    return logs
+def _padded(n: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return -(-n // step) * step
 
 
-@summed
-def _calibrated(design: np.ndarray, pull: np.ndarray, curves: np.ndarray) -> tuple[float, float]:
+@compiled
+def _calibrated(columns: np.ndarray, pull: np.ndarray) -> tuple[float, float]:
     """What the amplitudes of the curves take from chi squared, and ln det of 1 + D D^T."""
-    orders = len(curves)
+    orders = len(columns)
     factor, solved = np.zeros((orders, orders)), np.empty(orders)
     gain, log_det = 0.0, 0.0
     for i in range(orders):
-        projected = np.float32(0)
-        for p in range(len(pull)):
-            projected += pull[p] * design[p] * curves[i, p]
-        rest = float(projected)
+        rest = inner(pull, columns[i])
         for j in range(i + 1):
-            product = np.float32(0)
-            for p in range(len(pull)):
-                product += design[p] * design[p] * curves[i, p] * curves[j, p]
-            left = float(product) + (1.0 if i == j else 0.0)
+            left = inner(columns[i], columns[j]) + (1.0 if i == j else 0.0)
             for k in range(j):
                 left -= factor[i, k] * factor[j, k]
             factor[i, j] = math.sqrt(left) if i == j else left / factor[j, j]
@@ -172,7 +175,7 @@ def _calibrated(design: np.ndarray, pull: np.ndarray, curves: np.ndarray) -> tup
     return gain, log_det
 
 
-@summed
+@compiled
 def pulls(
     bare: np.ndarray,
     mass: np.ndarray,
@@ -188,6 +191,11 @@ def pulls(
 ) -> None:
     """Chi squared of draws, and the sum of ln(variance / quoted variance).
 
+    Spectra are float32, sums and amplitudes float64. Domain: any numbers. exp(-dust2 k) is kept
+    between 2^-126 and 2^126; where a variance overflows float32 (its ratio to the quoted one above
+    3e38) `log_ratio` is inf, and where flux, sigma or model are not finite `chi2` is NaN or inf:
+    in both cases the likelihood is zero.
+
     Arguments:
         bare: spectra without dust and mass, float32, shape (n, pixels).
         mass: solar masses, float64, shape (n,).
@@ -198,14 +206,18 @@ def pulls(
         floor: noise floor as a fraction of the model flux, float32, shape (n,).
         curves: by which the model may be off, times their standard deviations, float32, shape
             (orders, pixels); their amplitudes are integrated out, see `Likelihood.of_model`.
-        chi2, log_ratio: filled, float32 and float64, shape (n,).
+        chi2, log_ratio: filled, float64, shape (n,).
     """
-    pixels = len(k)
+    pixels, orders = len(k), len(curves)
     power, part = np.empty(pixels, np.int32), np.empty(pixels, np.float32)
-    two, ratio = power.view(np.float32), np.empty(-(-pixels // LANES) * LANES, np.float32)
-    product, orders = np.empty(LANES), len(curves)
-    design, pull = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
-    ratio[pixels:] = 1
+    two, ratio = power.view(np.float32), np.ones(_padded(pixels, BLOCK), np.float32)
+    apart, many = np.empty(1), _padded(pixels, LANES)
+    pull, over, model = (
+        np.zeros(many, np.float32),
+        np.zeros(many, np.float32),
+        np.empty(pixels, np.float32),
+    )
+    columns = np.zeros((orders, many), np.float32)
     for i in range(len(mass)):
         scale, t, own = np.float32(mass[i]), dust2[i], floor[i]
         for p in range(pixels):  # exp(-t k) = 2^power 2^part
@@ -213,7 +225,6 @@ def pulls(
             whole = np.floor(x + np.float32(0.5))
             power[p] = (np.int32(whole) + 127) << 23
             part[p] = (x - whole) * np.float32(LN2)
-        total = np.float32(0)
         for p in range(pixels):
             scaled = bare[i, p] * (scale * weight[p]) * (small_exp(part[p]) * two[p])
             difference = seen[p] - scaled
@@ -223,16 +234,19 @@ def pulls(
             else:
                 wide = np.float32(1) + (own * scaled) * (own * scaled)
             ratio[p] = wide
-            total += difference * difference / wide
-            if orders:
-                design[p], pull[p] = scaled, difference
-        chi2[i] = total
-        log_ratio[i] = _log_product(ratio, product)
+            pull[p], over[p], model[p] = difference, difference / wide, scaled
+        rest = product(ratio, apart)
+        log_ratio[i] = math.log(rest) + apart[0] * LN2
         if orders:
             for p in range(pixels):
                 root = np.float32(1) / np.sqrt(ratio[p])
-                design[p] *= root
                 pull[p] *= root
-            gain, log_det = _calibrated(design, pull, curves)
-            chi2[i] -= gain
+                model[p] *= root
+            for c in range(orders):
+                for p in range(pixels):
+                    columns[c, p] = model[p] * curves[c, p]
+            gain, log_det = _calibrated(columns, pull)
+            chi2[i] = inner(pull, pull) - gain
             log_ratio[i] += log_det
+        else:
+            chi2[i] = inner(pull, over)

@@ -207,8 +207,7 @@ class Posterior:
     def _box(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest float32 inside the prior's bounds, own units, shape (n_theta,)."""
         ends = []
-        for bound, inwards in ((self.prior.low, 1), (self.prior.high, -1)):
-            exact = self.prior.theta(bound)
+        for exact, inwards in zip(self.prior.bounds, (1, -1), strict=True):
             near = exact.astype(np.float32)
             inner = np.nextafter(near, np.float32(inwards * np.inf))
             ends.append(np.where((near - exact) * inwards < 0, inner, near))

@@ -126,10 +126,23 @@ class Prior:
         theta[..., self.log] = np.log10(theta[..., self.log])
         return theta
 
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bounds in theta's own units, as they were given, shapes (n_theta,)."""
+        columns = self.columns.values()
+        low, high = zip(*((column.low, column.high) for column in columns), strict=True)
+        return np.array(low, dtype=float), np.array(high, dtype=float)
+
     def theta(self, coordinates: np.ndarray) -> np.ndarray:
-        """Inverse of `coordinates`, shape (..., n_theta)."""
-        theta = np.array(coordinates, dtype=float)
+        """Inverse of `coordinates`, shape (..., n_theta); what lies in the box stays in it."""
+        coordinates = np.asarray(coordinates, dtype=float)
+        theta = coordinates.copy()
         theta[..., self.log] = exp10(theta[..., self.log])
+        # 10^log10(0.03) is not 0.03: the last digit must not move a bound.
+        inside = (coordinates >= self.low) & (coordinates <= self.high)
+        theta = np.where(inside, theta.clip(*self.bounds), theta)
+        for end, bound in zip((self.low, self.high), self.bounds, strict=True):
+            theta = np.where(coordinates == end, bound, theta)
         return theta
 
     def sample(
@@ -141,20 +154,24 @@ class Prior:
         return self.theta(self.low + (high - self.low) * u)
 
     def support(self, theta: np.ndarray, zred: np.ndarray | float | None = None) -> np.ndarray:
-        """True where theta lies inside the box, bool, shape (...); NaN lies outside.
+        """True where theta lies inside the box, bounds included, bool, shape (...).
+
+        NaN lies outside. Bounds of float32 numbers are the float32 next to the given ones: 0.2 is
+        above 0.2 there, and inside.
 
         Arguments:
             theta: parameters, shape (..., n_theta).
             zred: redshifts that broadcast against theta's leading dimensions.
         """
-        theta = np.asarray(theta, dtype=float)
-        low, high = self.theta(self.low), self.theta(self.upper(zred))
-        return ((theta >= low) & (theta <= high)).all(-1)
+        theta = np.asarray(theta)
+        kind = theta.dtype if theta.dtype.kind == "f" else np.float64
+        low, high = self.bounds[0], self.theta(self.upper(zred))
+        return ((theta >= low.astype(kind)) & (theta <= high.astype(kind))).all(-1)
 
     def log_prob(self, theta: np.ndarray, zred: np.ndarray | float | None = None) -> np.ndarray:
         """Log density in theta's own units, -inf outside the support, shape (...)."""
-        theta = np.asarray(theta, dtype=float)
         inside = self.support(theta, zred)
+        theta = np.asarray(theta, dtype=float)
         width = np.log(self.upper(zred) - self.low).sum(-1)
         logs = np.where(self.log, theta, 1.0)
         slope = np.log(np.where(logs > 0, logs, 1.0) * np.where(self.log, math.log(10), 1.0))

@@ -139,3 +139,25 @@ def test_settings_make_an_equal_prior():
     again = Prior(**prior.settings())
     assert again == prior
     assert again.names == prior.names
+
+
+@pytest.mark.parametrize(
+    "low, high", [(0.03, 3.0), (0.003, 0.2), (0.2, 0.7), (0.3, 5.0), (0.1, 10.0), (1e-3, 0.9)]
+)
+@pytest.mark.parametrize("log", [True, False])
+def test_bounds_are_those_that_were_given(low, high, log):
+    """They lie inside, also as float32, and coordinates lead back to them; the next number is out.
+
+    10^log10(0.003) is above 0.003, and 0.2 in float32 above 0.2.
+    """
+    prior = Prior({"logmass": Column(8, 13), "line_strength": Column(low, high, log)})
+    ends = np.array([[8.0, low], [13.0, high]])
+    beyond = np.nextafter(ends, [[-np.inf] * 2, [np.inf] * 2])
+
+    assert np.array_equal(prior.theta(np.stack([prior.low, prior.high])), ends)
+    assert prior.support(ends).all() and prior.support(ends.astype(np.float32)).all()
+    assert not prior.support(beyond).any()
+    assert not prior.support(np.where([True, False], ends, np.nan)).any()
+    assert np.isfinite(prior.log_prob(ends)).all()
+    draws = prior.sample(20_000, np.random.default_rng(0))
+    assert prior.support(draws).all() and prior.support(draws.astype(np.float32)).all()
