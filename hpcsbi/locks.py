@@ -194,6 +194,9 @@ def _release(lock: Lock) -> None:
     held = _read(lock.path)
     if held and _is(held, lock.holder):
         lock.path.unlink(missing_ok=True)
+    for half in lock.path.parent.glob("*.partial"):  # of drivers that were killed, by what they say
+        if (holder := _parsed(half)) and _dead(holder, None):
+            half.unlink(missing_ok=True)
     sweep(lock.path.parent)
 
 
@@ -242,22 +245,26 @@ def _is(one: Mapping, other: Mapping) -> bool:
 def _read(path: Path) -> dict | None:
     """What a lock says, None where there is none; one that is just being written is waited for."""
     end = time.monotonic() + SETTLED
-    while True:
-        try:
-            holder = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            holder = None
-        except OSError as error:
-            if error.errno != errno.ESTALE:  # replaced while it was read
-                raise
-            holder = None
-        if isinstance(holder, dict) and holder.keys() >= UNKNOWN.keys():
-            return holder
+    while (holder := _parsed(path)) == {}:
         if time.monotonic() > end:
             return dict(UNKNOWN)
         time.sleep(0.05)
+    return holder
+
+
+def _parsed(path: Path) -> dict | None:
+    """What a file says of a holder, nothing where it cannot be read, None where there is none."""
+    try:
+        holder = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    except OSError as error:
+        if error.errno != errno.ESTALE:  # replaced while it was read
+            raise
+        return {}
+    return holder if isinstance(holder, dict) and holder.keys() >= UNKNOWN.keys() else {}
 
 
 def _states(found: Iterable[Mapping]) -> Mapping[str, slurm.JobState] | None:
