@@ -7,12 +7,15 @@ import platform
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 from llvmlite import binding
 from threadpoolctl import threadpool_info
 
-__all__ = ["digest", "machine", "unlike"]
+from hpcsbi.files import write_atomically
+
+__all__ = ["digest", "leave_word", "machine", "machines_of", "unlike"]
 
 # They choose other loops, whatever the processor could do.
 CHOICES = (
@@ -20,6 +23,7 @@ CHOICES = (
     "NPY_ENABLE_CPU_FEATURES", "NUMBA_CPU_FEATURES", "NUMBA_CPU_NAME", "NUMBA_DISABLE_JIT",
     "OPENBLAS_CORETYPE",
 )  # fmt: skip
+MACHINES = ".machines"
 LIBRARIES = ("emcee", "llvmlite", "numba", "numpy", "scipy", "torch", "zuko")
 AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma")
 
@@ -53,6 +57,18 @@ def unlike(other: Mapping) -> str:
         "begun on another type of processor or with other libraries: last bits may differ from "
         f"those of a run on one, and chains wholly ({'; '.join(lines)})"
     )
+
+
+def leave_word(folder: Path) -> None:
+    """Note in a product what type of machine works on it, the same file for all of one type."""
+    file = folder / MACHINES / f"{digest(machine())}.json"
+    if not file.exists():
+        write_atomically(file, json.dumps(machine(), sort_keys=True).encode())
+
+
+def machines_of(folder: Path) -> list[dict]:
+    """Types of the machines that have worked on a product."""
+    return [json.loads(file.read_bytes()) for file in sorted((folder / MACHINES).glob("*.json"))]
 
 
 def digest(facts: dict) -> str:

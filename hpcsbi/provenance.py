@@ -5,11 +5,13 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 __all__ = ["code_of"]
 
 PACKAGE = Path(__file__).parent
+ONE_BY_ONE = Lock()  # Python 3.11 parses wrongly in two threads (SystemError: recursion depth)
 # They carry work and bytes to where they belong, and decide none.
 CARRIERS = {
     "artifacts", "catalogue", "cluster", "deadline", "errors", "files", "layout", "locks",
@@ -38,7 +40,9 @@ def code_of(stage: str) -> str:
 
 @cache
 def _parsed(module: str) -> ast.Module:
-    return ast.parse((PACKAGE / f"{module}.py").read_bytes())
+    text = (PACKAGE / f"{module}.py").read_bytes()
+    with ONE_BY_ONE:
+        return ast.parse(text)
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:

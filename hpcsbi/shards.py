@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hpcsbi.cluster import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
-from hpcsbi.machine import unlike
+from hpcsbi.machine import leave_word, machines_of, unlike
 from hpcsbi.provenance import code_of
 
 __all__ = ["Costs", "Elsewhere", "part_rows", "run_shards"]
@@ -78,7 +79,8 @@ def run_shards(
     part, receipts = cluster.part(), {}
     index, count = part or (0, 1)
     mine = [shard for shard in store.shards if shard % count == index]
-    work = partial(_by_the_same_code, function, title, store.settings.get("code"))
+    code = store.settings.get("code")  # none where shards are only copied
+    work = function if code is None else partial(_vouched, function, store.path, title, code)
     with store.locked(part) as lock:
         if part is None:
             store.sweep()
@@ -158,21 +160,22 @@ def _found(store: Any, mine: list[int], again: Callable[[int], bool]) -> dict[in
         elif state == "done" and again(shard):
             store.forget(shard)
             states[shard] = "missing"
-    for other in store.machines() if set(states.values()) != {"done"} else ():
+    for other in machines_of(store.path) if set(states.values()) != {"done"} else ():
         if text := unlike(other):
             print(f"{store.path}: {text}.", flush=True)
     return states
 
 
-def _by_the_same_code(
-    function: Callable[[int], Any], stage: str, code: str | None, shard: int
+def _vouched(
+    function: Callable[[int], Any], folder: Path, stage: str, code: str, shard: int
 ) -> Any:
     """Make a shard, unless this worker began after the code was changed, or has another one."""
-    if code is not None and code_of(stage) != code:
+    if code_of(stage) != code:
         raise Unfinished(
             "the code that this worker has is not the one that began the store (a git pull, or "
             "another installation on this node): start the job again with one version for all."
         )
+    leave_word(folder)
     return function(shard)
 
 

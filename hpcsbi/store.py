@@ -24,12 +24,10 @@ from typing import Any
 import numpy as np
 import zarr
 
-from hpcsbi import __version__
 from hpcsbi.errors import BadInput
 from hpcsbi.files import ABANDONED, Damaged, append_line, sweep, write_atomically
 from hpcsbi.layout import MARKS, Array, checksum, coordinate_checksum, lay_out
 from hpcsbi.locks import Lock, locked
-from hpcsbi.machine import digest, machine
 
 __all__ = [
     "Array",
@@ -45,7 +43,6 @@ __all__ = [
     "refuse_other_settings",
 ]
 
-MACHINES = ".machines"
 STATES, MISSING = ("done", "failed"), "missing"  # as the names of marks end; done before failed
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
@@ -132,7 +129,6 @@ class Store:
         for name, values in arrays.items():
             self.group[name][rows] = values
         self.unmark_failed(shard)
-        _note_machine(self.path)
         write_atomically(self._mark(shard), self._checksums(shard))
 
     def state(self, shard: int, verify: bool = False) -> str:
@@ -168,12 +164,6 @@ class Store:
         except FileNotFoundError:  # just now
             return MISSING
         return "done" if known == self._checksums(shard) else "damaged"
-
-    def machines(self) -> list[dict]:
-        """Types of the machines that have written shards, see `hpcsbi.machine`."""
-        return [
-            json.loads(file.read_bytes()) for file in sorted((self.path / MACHINES).glob("*.json"))
-        ]
 
     def mark_failed(self, shard: int, reason: str) -> None:
         """Note why a shard could not be made; it is tried again by the next run."""
@@ -284,7 +274,6 @@ def create(
     if len(rows) != 1 or shard < 1:
         raise BadInput(f"{path}: arrays of {sorted(rows)} rows in shards of {shard}.")
     own = {"settings": settings, "rows": rows.pop(), "shard": shard, "sharded": list(sharded)}
-    own["version"] = __version__  # for a reader: what is compared is the settings' "code"
     # Made under another name first: a killed run must not leave half a store. Tasks of an array
     # come here together; the first to be ready wins, and what a dead one left is swept by age.
     for left in path.parent.glob(f"{path.name}.*.partial"):
@@ -421,13 +410,6 @@ def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend
 def _group(path: Path, writable: bool, stamp: tuple[int, ...]) -> zarr.Group:
     """The group as its file was: settings can be long, and a worker opens a store once a shard."""
     return zarr.open_group(path, mode="r+" if writable else "r")
-
-
-def _note_machine(path: Path) -> None:
-    """Leave word of this type of machine; the file is the same for all of it."""
-    file = path / MACHINES / f"{digest(machine())}.json"
-    if not file.exists():
-        write_atomically(file, json.dumps(machine(), sort_keys=True).encode())
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

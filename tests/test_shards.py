@@ -14,7 +14,8 @@ from hpcsbi import shards
 from hpcsbi.cluster import Array, Serial
 from hpcsbi.dask_cluster import Local
 from hpcsbi.errors import Unfinished
-from hpcsbi.machine import digest, machine
+from hpcsbi.machine import digest, machine, machines_of
+from hpcsbi.provenance import code_of
 from hpcsbi.shards import Elsewhere, part_rows, run_shards
 from hpcsbi.store import Array as Column
 from hpcsbi.store import create
@@ -211,9 +212,10 @@ def test_rows_of_a_part_are_those_of_its_shards():
 
 def test_another_type_of_processor_is_noted_and_said(tmp_path, monkeypatch, capsys):
     """Who goes on elsewhere is told; a finished store and the same machine say nothing."""
-    store = empty(tmp_path)
+    arrays = {"x": Column({"row": 4}, "float32")}
+    store = create(tmp_path / "simulations.zarr", arrays, {"code": code_of("simulate")}, 1)
     run_shards(partial(make, store, True), store, Serial(), "simulate")
-    assert store.machines() == [machine()]
+    assert machines_of(store.path) == [machine()]
     store.forget(1)
     run_shards(partial(make, store, True), store, Serial(), "simulate")
     assert "processor" not in capsys.readouterr().out
