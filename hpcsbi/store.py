@@ -4,6 +4,15 @@ A store is one Zarr v3 group that `xarray.open_zarr` opens. Its attributes hold 
 made it, with those of everything upstream. The unit of writing is a whole shard of rows, owned by
 one task: two tasks in one shard would lose rows silently. A shard counts as done when its mark is
 there and the files under it have the mark's checksums; anything else is missing.
+
+What is equal to what, bit for bit. Two stores of the same settings (configuration, everything
+upstream, shard and the digest of the code, see `provenance`), written by the same libraries on one
+type of processor (see `machine`), have the same files: whatever the cluster, its workers and parts,
+the order in which shards were made, kills and resumes. A Parquet file follows from its stores. Not
+equal to the bit: the same rows in shards or batches of another length (sums of matrix products),
+flows trained with another number of threads, products of other processors or libraries, where the
+last bits of a number differ and a chain, which amplifies them, wholly. Times (rates, costs, locks)
+are outside of all this.
 """
 
 import hashlib
