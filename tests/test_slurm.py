@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 SMALL = ["simulate.n=3000", "simulate.shard=100", "augment.validation=400", "augment.test=400",
          "train.steps=6000", "train.batch=64", "train.checkpoint=500", "flow.hidden=16",
          "flow.transforms=2"]  # fmt: skip
-PATIENCE = 150
+PATIENCE = 400  # seconds: the machine may be busy with something else
 
 
 def job(name: str, run: Path, *overrides: str) -> subprocess.CompletedProcess:
