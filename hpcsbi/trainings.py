@@ -128,8 +128,9 @@ def _tasks(run: Path) -> dict[str, _Task]:
     for line in submitted(run):
         for i, task in enumerate(line.get("tasks", [])):
             if line["stage"] == "train":
-                log = line["log"].replace("%A", line["job"]).replace("%a", str(i))
-                found[task["out"]] = _Task(f"{line['job']}_{i}", Path(log), task["flow"])
+                log = Path(line["log"])  # a folder may have a percent sign too
+                log = log.with_name(log.name.replace("%A", line["job"]).replace("%a", str(i)))
+                found[task["out"]] = _Task(f"{line['job']}_{i}", log, task["flow"])
     return found
 
 

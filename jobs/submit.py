@@ -1,7 +1,6 @@
 """Submit a run to SLURM, every stage a job that waits for those it needs."""
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -95,13 +94,12 @@ def submit(
     if unknown:
         raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(NEEDS)}.")
     cfg, site = rooted(cfg), make_site(cfg.site)
-    os.umask(site.mask)
     for stage in stages:  # what is wrong with the input is wrong now, not after a night
         check_arguments(cfg, stage)
     run = Path(cfg.run)
     planned = _all_jobs(cfg, stages, run / "slurm" / "next", only)
     if dry_run:
-        numbers = _queued_already(run) | {stage: f"<{stage}>" for stage in stages}
+        numbers = submissions.queued(_known(run)) | {stage: f"<{stage}>" for stage in stages}
         for job in planned:
             print(_command(job, numbers))
         return {}
@@ -131,13 +129,13 @@ def ask_about(jobs: Sequence[Job]) -> None:
             print(f"warning: no such job can start now, it will wait: {why}", file=sys.stderr)
 
 
-def _queued_already(run: Path) -> dict[str, str]:
-    """Jobs that those to come would wait for, as far as SLURM can be asked."""
+def _known(run: Path) -> list[dict]:
+    """Jobs of the run as far as SLURM can be asked, for a dry run."""
     try:
-        return submissions.queued(submissions.ask(run))
+        return submissions.ask(run)
     except slurm.SlurmError as error:
         print(f"warning: {error}", file=sys.stderr)
-        return {}
+        return []
 
 
 def _after(job: Job, numbers: Mapping[str, str]) -> str:

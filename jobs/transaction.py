@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from privacy import keep_private
+
 from hpcsbi import sbatch, slurm, submissions
 from hpcsbi.errors import Unfinished
 from hpcsbi.files import write_atomically
@@ -143,8 +145,9 @@ def submission(run: Path, site: Site) -> Iterator[Submission]:
     """
     parent = run / "slurm"
     fresh = [path for path in (run, run / "logs", parent) if not path.exists()]
-    for path in (run, run / "logs", parent):
-        path.mkdir(parents=True, exist_ok=True)
+    keep_private(run, site.mask)
+    for path in (run / "logs", parent):
+        path.mkdir(exist_ok=True)
     try:
         with locked(parent):
             for line in submissions.unnoted(run):  # a submission that was killed left it
