@@ -3,10 +3,10 @@
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow
@@ -80,10 +80,10 @@ class Npz:
 
     def __init__(self, source: Path | bytes, usual: str, stem: str) -> None:
         self.stem, self._source = stem, source
-        with zipfile.ZipFile(_file(source)) as file:
+        with _open(source) as raw, zipfile.ZipFile(raw) as file:
             members = {each.filename.removesuffix(".npy"): each for each in file.infolist()}
             _check_columns(list(members))
-            self._heads = {name: self._head(file, members[name]) for name in members}
+            self._heads = {name: _head(raw, file, each) for name, each in members.items()}
             self._members = members
         self.rows = self._check_shapes()
         unit = str(self._load("flux_unit")) if "flux_unit" in members else usual
@@ -106,39 +106,19 @@ class Npz:
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: self._load(name) for name in COLUMNS if name in self._members}
 
-    @staticmethod
-    def _head(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple:
-        """Shape, order, dtype and length of the header of an array."""
-        with file.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            reader = {1: np.lib.format.read_array_header_1_0}.get(
-                version[0], np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = reader(stream)
-            if dtype.hasobject:
-                raise BadInput(
-                    f"{member.filename} holds Python objects, which are never loaded "
-                    "(allow_pickle): pad rows of different lengths with ivar 0, write ids as text"
-                )
-            return shape, fortran, dtype, stream.tell()
-
     def _load(self, name: str) -> np.ndarray:
         """An array: mapped from the file, or unpacked."""
-        member, (shape, fortran, dtype, skip) = self._members[name], self._heads[name]
-        plain = member.compress_type == zipfile.ZIP_STORED and isinstance(self._source, Path)
-        if not plain or not shape or not np.prod(shape):  # nothing cannot be mapped
+        (shape, fortran, dtype), start = self._heads[name]
+        # Nothing, and what is compressed, cannot be mapped.
+        if not start or not isinstance(self._source, Path) or not shape or not np.prod(shape):
             with np.load(_file(self._source), allow_pickle=False) as file:
                 return file[name]
-        with self._source.open("rb") as file:
-            file.seek(member.header_offset + 26)
-            lengths = struct.unpack("<HH", file.read(4))
-        start = member.header_offset + 30 + sum(lengths) + skip
         order = "F" if fortran else "C"
         return np.memmap(self._source, dtype, "r", offset=start, shape=shape, order=order)
 
     def _check_shapes(self) -> int:
         """Number of spectra, if all arrays fit."""
-        shapes = {name: self._heads[name][0] for name in COLUMNS if name in self._heads}
+        shapes = {name: self._heads[name][0][0] for name in COLUMNS if name in self._heads}
         if len(shapes["flux"]) != 2:
             raise BadInput(
                 f"flux has shape {shapes['flux']}: it takes (spectra, pixels), also for one"
@@ -152,11 +132,11 @@ class Npz:
                 raise BadInput(
                     f"{name} has shape {shape}, but flux {shapes['flux']} asks for {wanted}"
                 )
-        kinds = {name: self._heads[name][2].kind for name in shapes}
+        kinds = {name: self._heads[name][0][2].kind for name in shapes}
         check_ids(kinds.pop("id"), "id")
         for name, kind in kinds.items():
             if kind not in "fiub":
-                raise BadInput(f"{name} holds {self._heads[name][2]}, not numbers")
+                raise BadInput(f"{name} holds {self._heads[name][0][2]}, not numbers")
         return rows
 
 
@@ -203,6 +183,48 @@ class Parquet:
         return from_columns(columns, self.unit, names)
 
 
+def _open(source: Path | bytes) -> BinaryIO:
+    return source.open("rb") if isinstance(source, Path) else BytesIO(source)
+
+
+def _head(raw: BinaryIO, file: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[tuple, int]:
+    """Shape, order and dtype of an array, and where it starts; 0 where it is compressed."""
+    if member.compress_type == zipfile.ZIP_STORED:
+        raw.seek(member.header_offset + 26)
+        start = member.header_offset + 30 + sum(struct.unpack("<HH", raw.read(4)))
+        raw.seek(start)
+        head = _header_of(raw)
+        return _parsed(head, member.filename), start + len(head)
+    with file.open(member) as stream:
+        return _parsed(_header_of(stream), member.filename), 0
+
+
+def _header_of(stream: BinaryIO) -> bytes:
+    """The header of an array, magic and length before it."""
+    start = stream.read(10)
+    if start[6:7] == b"\1":
+        return start + stream.read(int.from_bytes(start[8:10], "little"))
+    start += stream.read(2)
+    return start + stream.read(int.from_bytes(start[8:12], "little"))
+
+
+@lru_cache
+def _parsed(head: bytes, name: str) -> tuple:
+    """Shape, order and dtype that a header tells; a million files have few different ones."""
+    stream = BytesIO(head)
+    version = np.lib.format.read_magic(stream)
+    reader = np.lib.format.read_array_header_1_0
+    if version[0] > 1:
+        reader = np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(stream)
+    if dtype.hasobject:
+        raise BadInput(
+            f"{name} holds Python objects, which are never loaded (allow_pickle): pad rows of "
+            "different lengths with ivar 0, write ids as text"
+        )
+    return shape, fortran, dtype
+
+
 def _file(source: Path | bytes) -> Path | BytesIO:
     return source if isinstance(source, Path) else BytesIO(source)
 
@@ -219,12 +241,15 @@ def _check_type(name: str, kind: pyarrow.DataType) -> None:
     if types.is_dictionary(kind):
         kind = kind.value_type
     if name == "id":
+        if types.is_boolean(kind) or types.is_nested(kind):
+            raise BadInput(f"id holds {kind}, not integers or text")
         return check_ids("f" if types.is_floating(kind) else "", "id")
     if name in VECTORS:
         if not hasattr(kind, "value_type"):
             raise BadInput(f"{name} holds one {kind} a row, not a list of numbers")
         kind = kind.value_type
-    if not (types.is_floating(kind) or types.is_integer(kind) or types.is_null(kind)):
+    numbers = (types.is_floating, types.is_integer, types.is_boolean, types.is_null)
+    if not any(is_kind(kind) for is_kind in numbers):
         raise BadInput(f"{name} holds {kind}, not numbers")
     return None
 
@@ -249,19 +274,22 @@ def _column(name: str, values: pyarrow.Array) -> Any:
 def _vectors(lists: pyarrow.Array) -> Vectors:
     """Lists of numbers without copies of their own: (rows, pixel) where their lengths agree."""
     if pyarrow.types.is_fixed_size_list(lists.type):
-        size = lists.type.list_size
-        starts = (np.arange(len(lists) + 1) + lists.offset) * size
-    else:
-        if not hasattr(lists, "offsets"):  # list views
-            lists = lists.cast(pyarrow.large_list(lists.type.value_type))
+        starts = (np.arange(len(lists)) + lists.offset) * lists.type.list_size
+        stops = starts + lists.type.list_size
+    elif hasattr(lists, "sizes"):  # list views
         starts = lists.offsets.to_numpy()
+        stops = starts + lists.sizes.to_numpy()
+    else:
+        starts, stops = lists.offsets.to_numpy()[:-1], lists.offsets.to_numpy()[1:]
     flat = lists.values.to_numpy(zero_copy_only=False).astype(float, copy=False)
-    lengths, there = np.diff(starts), compute.is_valid(lists).to_numpy(zero_copy_only=False)
-    if there.all() and (lengths == lengths[:1]).all():
-        return flat[starts[0] : starts[-1]].reshape(len(lists), -1)
-    return [
-        flat[a:b] if ok else None for a, b, ok in zip(starts[:-1], starts[1:], there, strict=True)
-    ]
+    there = compute.is_valid(lists).to_numpy(zero_copy_only=False)
+    if (
+        there.all()
+        and len(set((stops - starts).tolist())) == 1
+        and (starts[1:] == stops[:-1]).all()
+    ):
+        return flat[starts[0] : stops[-1]].reshape(len(lists), -1)
+    return [flat[a:b] if ok else None for a, b, ok in zip(starts, stops, there, strict=True)]
 
 
 COLUMN_FILES = {"npz": Npz, "parquet": Parquet}

@@ -22,7 +22,7 @@ def opened(path: Path) -> BinaryIO:
     Raises:
         ValueError: compressed in a way that is not read.
     """
-    return (_opener(path) or Path.open)(path, "rb")
+    return (_opener(_head(path)) or Path.open)(path, "rb")
 
 
 def kind(path: Path) -> str:
@@ -32,23 +32,28 @@ def kind(path: Path) -> str:
         OSError, EOFError: the file is cut short.
         ValueError: compressed in a way that is not read.
     """
-    with opened(path) as file:
-        head = file.read(8)
+    head = _head(path)
+    if opener := _opener(head):
+        with opener(path) as file:
+            head = file.read(8)
     return next((name for magic, name in KINDS.items() if head.startswith(magic)), "")
 
 
 def unpacked(path: Path) -> Path | bytes:
     """The path of a plain file, the contents of a compressed one: unpacked once, not per seek."""
-    if _opener(path) is None:
+    if _opener(_head(path)) is None:
         return path
     with opened(path) as file:
         return file.read()
 
 
-def _opener(path: Path) -> Callable[..., BinaryIO] | None:
-    """What opens a compressed file; None for a plain one."""
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        head = file.read(6)
+        return file.read(8)
+
+
+def _opener(head: bytes) -> Callable[..., BinaryIO] | None:
+    """What opens a compressed file; None for a plain one."""
     for magic, name in FOREIGN.items():
         if head.startswith(magic):
             raise BadInput(f"compressed with {name}, which is not read: unpack it first")

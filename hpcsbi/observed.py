@@ -11,8 +11,8 @@ from hpcsbi.rest_frame import (
     CM_PER_MPC,
     EXTINCTION,
     air_to_vacuum,
-    edges_of,
     luminosity_distance_cm,
+    native_pixels,
     to_rest_frame,
     too_wide,
 )
@@ -43,7 +43,7 @@ def columns_of(spectra: Spectra, air: bool, grid: Grid) -> dict[str, np.ndarray]
         on_grid = _on_grid(group, spectra, ebv, distance, air, grid)
         flux[group.rows], ivar[group.rows], flags[group.rows], reason[group.rows] = on_grid
     n_pixels, snr, marks = quality(flux, ivar, grid.edges)
-    near = (spectra.zred < LOCAL_ZRED) & ~(spectra.distance > 0)
+    near = (spectra.zred < LOCAL_ZRED) & ~_given(spectra)
     flags |= marks | bits(
         ZWARN=spectra.zwarn,
         Z_RANGE=~_usable(spectra) | near,
@@ -56,6 +56,8 @@ def columns_of(spectra: Spectra, air: bool, grid: Grid) -> dict[str, np.ndarray]
     flags[unreadable] = int(Flag.UNREADABLE | Flag.NO_DATA)
     reason[unreadable] = np.array(wrong, dtype=object)[unreadable]
     told = np.array([str(text) for text in spectra.reason], dtype=object)
+    lost = ~_given(spectra) & ~np.isnan(spectra.distance) & (reason == "")
+    reason[lost] = [f"distance {value:.4g} Mpc is not used" for value in spectra.distance[lost]]
     reason = np.where((reason == "") | (told != "") & ~unreadable, told, reason)
     return {
         "flux": flux,
@@ -127,7 +129,9 @@ def _cut(wave: np.ndarray, zred: np.ndarray, ebv: np.ndarray, grid: Grid) -> np.
     if np.diff(wave).max() <= grid.width * (1 + zred.min()):
         return bits(DUST_RANGE=dust)
     inside = (wave > first[:, None]) & (wave < last[:, None])
-    wide = too_wide(edges_of(wave), zred, grid.edges) & inside
+    edges, places = native_pixels(wave)
+    wide = too_wide(edges, zred, grid.edges)
+    wide = (wide if places is None else wide[:, places]) & inside
     return bits(DUST_RANGE=dust, WIDE_PIXELS=wide.any(1))
 
 
@@ -179,7 +183,7 @@ def _no_pixel(flux: np.ndarray, ivar: np.ndarray) -> str:
 
 def _distance(spectra: Spectra) -> np.ndarray:
     """Luminosity distance used, Mpc; NaN for rows whose redshift cannot be used."""
-    use, given = _usable(spectra), spectra.distance > 0
+    use, given = _usable(spectra), _given(spectra)
     distance = np.where(use & given, spectra.distance, np.nan)
     hubble = use & ~given
     distance[hubble] = luminosity_distance_cm(spectra.zred[hubble]) / CM_PER_MPC
@@ -188,8 +192,12 @@ def _distance(spectra: Spectra) -> np.ndarray:
 
 def _usable(spectra: Spectra) -> np.ndarray:
     """True for redshifts that shift, and give or come with a distance."""
-    first = np.where((spectra.distance > 0) & (spectra.distance < np.inf), FIRST_ZRED, 0.0)
+    first = np.where(_given(spectra), FIRST_ZRED, 0.0)
     return (spectra.zred > first) & (spectra.zred <= LAST_ZRED)
+
+
+def _given(spectra: Spectra) -> np.ndarray:
+    return (spectra.distance > 0) & (spectra.distance < np.inf)
 
 
 def _known_ebv(spectra: Spectra) -> tuple[np.ndarray, np.ndarray]:

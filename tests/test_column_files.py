@@ -60,14 +60,15 @@ def test_any_cut_of_the_rows_gives_the_same(group, tmp_path):
         np.testing.assert_allclose(found, continuum(WAVE[0]) + np.arange(start, stop))
 
 
-@pytest.mark.parametrize("kind", ["fixed", "list", "large", "float16", "int"])
+@pytest.mark.parametrize("kind", ["fixed", "list", "large", "view", "float16", "int"])
 def test_kinds_of_lists(kind, tmp_path):
-    """Lists of fixed, variable and large length, short floats and integers."""
+    """Lists of fixed, variable and large length, views, short floats, integers, truth values."""
     flux = np.round(np.array(columns(5)["flux"]))
     made = {
         "fixed": lambda: pa.FixedSizeListArray.from_arrays(pa.array(flux.ravel()), len(WAVE)),
         "list": lambda: pa.array(list(flux)),
         "large": lambda: pa.array(list(flux), type=pa.large_list(pa.float32())),
+        "view": lambda: pa.array(list(flux), type=pa.list_view(pa.float64())),
         "float16": lambda: pa.array(list(flux.astype(np.float16))),
         "int": lambda: pa.array(list(flux.astype(np.int32))),
     }[kind]()
