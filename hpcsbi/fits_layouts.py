@@ -37,7 +37,7 @@ LAYOUTS = {
     "desi": "FIBERMAP, and X_WAVELENGTH X_FLUX X_IVAR of a camera X (B, R or Z)",
     "manga": " ".join(MANGA),
     "table": f"a table of {' '.join(TABLE)}",
-    "redrock": "REDSHIFTS (or ZBEST)",
+    "redrock": "REDSHIFTS (or ZBEST) with TARGETID and Z",
 }
 SURVEYS = ("sdss", "desi", "manga", "table")
 
@@ -132,6 +132,7 @@ def _check_sdss(hdus: fits.HDUList) -> tuple[int, list[str]]:
 
 def _check_desi(hdus: fits.HDUList) -> tuple[int, list[str]]:
     rows, notes = hdus["FIBERMAP"].header["NAXIS2"], []
+    _check_targets(hdus["FIBERMAP"])
     for camera in cameras(hdus):
         pixels = hdus[f"{camera}_WAVELENGTH"].shape
         for name in ("FLUX", "IVAR", "MASK"):
@@ -157,6 +158,14 @@ def _check_manga(hdus: fits.HDUList) -> tuple[int, list[str]]:
     if hdus["WAVE"].shape not in (shape, shape[1:]):
         _check_shape(hdus, "WAVE", shape[1:], "FLUX")
     return shape[0], []
+
+
+def _check_targets(table: fits.BinTableHDU) -> None:
+    """Refuse a table whose rows cannot be joined."""
+    if "TARGETID" not in _columns(table):
+        raise BadInput(f"{table.name} has no TARGETID")
+    form = table.columns["TARGETID"].format.strip()
+    check_ids("f" if form[-1] in "ED" else "", f"TARGETID of {table.name}")
 
 
 def _check_shape(hdus: fits.HDUList, name: str, shape: tuple, by: str) -> None:
@@ -196,6 +205,9 @@ def _repeat(form: str) -> int | None:
 
 def _check_redrock(hdus: fits.HDUList) -> tuple[int, list[str]]:
     table = redshifts(hdus)
+    _check_targets(table)
+    if not table.header["NAXIS2"]:
+        raise BadInput(f"{table.name} has no rows")
     lacking = {"ZWARN", "SPECTYPE"} - _columns(table)
     notes = [f"no column {name}" for name in sorted(lacking)]
     return table.header["NAXIS2"], notes

@@ -94,8 +94,6 @@ def _read_desi(
 def _join(targets: np.ndarray, table: fits.FITS_rec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row of each target in the table of redshifts, if it is there, and if with several values."""
     ids, zred = np.asarray(table["TARGETID"]), np.asarray(table["Z"], dtype=float)
-    if not len(ids):
-        raise BadInput("the redrock file has no rows")
     order = np.lexsort((zred, ids))
     first = np.searchsorted(ids, targets, sorter=order)
     last = np.searchsorted(ids, targets, sorter=order, side="right") - 1

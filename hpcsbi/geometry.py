@@ -3,6 +3,7 @@
 What comes out are rows that share wavelengths, as arrays that fit, or a reason for each other row.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -56,22 +57,24 @@ def groups(spectra: Spectra) -> tuple[list[Group], list[str]]:
     if not any(reasons) and all(isinstance(v, np.ndarray) for v in vectors):
         shape, wave = np.shape(spectra.flux), spectra.wave
         fits = len(shape) == 2 and np.shape(spectra.ivar) == shape
-        if fits and wave.shape == shape[1:]:
-            return _shared(spectra, wave, reasons)
         if fits and wave.shape == shape and (wave == wave[:1]).all():
-            return _shared(spectra, wave[0], reasons)
-    made = []
-    for run in _runs(spectra):
+            wave = wave[0]
+        if fits and wave.shape == shape[1:] and not _wavelengths(wave):
+            return [Group(slice(None), _float(wave), spectra.flux, spectra.ivar)], reasons
+    made, runs = [], deque(_runs(spectra))
+    while runs:
+        run = runs.popleft()
         one = [_row(vector, run.start, rows) for vector in vectors]
-        reason = reasons[run.start] or _wrong(*one)
-        if reason:
-            reasons[run] = [reason] * (run.stop - run.start)
-        elif run.stop - run.start > 1:
-            flux, ivar = (np.asarray(v[run], dtype=float) for v in vectors[1:])
-            made.append(Group(np.arange(run.start, run.stop), _float(one[0]), flux, ivar))
+        reason = reasons[run.start] or _unlike(*one)
+        group = None if reason else _group(run, *vectors, rows)
+        if group is not None:
+            reason = _wavelengths(group.wave)
+        if not reason:
+            made.append(group)
+        elif run.stop - run.start > 1:  # each for itself
+            runs.extendleft(slice(row, row + 1) for row in reversed(range(run.start, run.stop)))
         else:
-            wave, flux, ivar = (_float(values) for values in one)
-            made.append(Group(np.array([run.start]), wave, flux[None], ivar[None]))
+            reasons[run.start] = reason
     return made, reasons
 
 
@@ -103,10 +106,24 @@ def _overlap(wave: np.ndarray, zred: float, first: float, last: float) -> float:
     return float(np.clip(min(high, last) - max(low, first), 0, None) / (last - first))
 
 
-def _shared(spectra: Spectra, wave: np.ndarray, reasons: list) -> tuple[list[Group], list[str]]:
-    if reason := _wavelengths(wave):
-        return [], [reason] * len(reasons)
-    return [Group(slice(None), _float(wave), spectra.flux, spectra.ivar)], reasons
+def _group(run: slice, wave: Vectors, flux: Vectors, ivar: Vectors, rows: int) -> Group:
+    """Rows whose vectors fit each other; their wavelengths may still be wrong."""
+    at = range(run.start, run.stop)
+    shared = np.asarray(_row(wave, run.start, rows))
+    f, i = (np.array([vectors[row] for row in at], dtype=float) for vectors in (flux, ivar))
+    return Group(np.array(at), *_without_padding(shared, f, i))
+
+
+def _without_padding(
+    wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Without pixels that have neither a wavelength nor weight, as rows of a rectangle end."""
+    if wave.dtype.kind not in "fiu":
+        return wave, flux, ivar
+    keep = np.isfinite(wave) & (wave > 0)
+    if keep.all() or (ivar[..., ~keep] > 0).any():
+        return wave, flux, ivar
+    return wave[keep], flux[..., keep], ivar[..., keep]
 
 
 def _runs(spectra: Spectra) -> Iterator[slice]:
@@ -133,8 +150,8 @@ def _row(vectors: Vectors, row: int, rows: int) -> np.ndarray | None:
     return vectors[row] if row < len(vectors) else None
 
 
-def _wrong(wave: np.ndarray | None, flux: np.ndarray | None, ivar: np.ndarray | None) -> str:
-    """What is wrong with the vectors of one row, "" if nothing is."""
+def _unlike(wave: np.ndarray | None, flux: np.ndarray | None, ivar: np.ndarray | None) -> str:
+    """In what the vectors of one row do not fit each other, "" if they do."""
     named = {"wave": wave, "flux": flux, "ivar": ivar}
     if missing := [name for name, values in named.items() if values is None]:
         return f"{' and '.join(missing)} missing"
@@ -144,7 +161,7 @@ def _wrong(wave: np.ndarray | None, flux: np.ndarray | None, ivar: np.ndarray | 
     if len(set(shapes.values())) > 1:
         lengths = ", ".join(f"{name} {shape[0]}" for name, shape in shapes.items())
         return f"lengths differ: {lengths}"
-    return _wavelengths(wave)
+    return ""
 
 
 def _wavelengths(wave: Sequence[float]) -> str:

@@ -1,5 +1,6 @@
 """The record that every survey's files become, and the unit of its flux."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Vectors = np.ndarray | Sequence[np.ndarray | None]
 
 PER_ANGSTROM = units.erg / units.s / units.cm**2 / units.AA
 USUAL = "1e-17 erg/s/cm2/Angstrom"
+ANGSTROM = re.compile(r"(?<![a-z])ang(stroms?)?(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,10 @@ def per_angstrom(unit: str, where: str) -> float:
 @lru_cache
 def factor(name: str, unit: units.UnitBase) -> float:
     """How many `unit` one of the named unit is, NaN where it is something else."""
-    named = _unit(name)
+    try:
+        named = _unit(name)
+    except (ValueError, TypeError):
+        return np.nan
     return named.to(unit) if named.is_equivalent(unit) else np.nan
 
 
@@ -112,6 +117,4 @@ def _unit(name: str) -> units.UnitBase:
         raise BadInput("no unit")
     with warnings.catch_warnings():  # several slashes are discouraged, and common
         warnings.simplefilter("ignore", units.UnitsWarning)
-        return units.Unit(
-            str(name).strip().replace("/Ang", "/Angstrom").replace("stromstrom", "strom")
-        )
+        return units.Unit(ANGSTROM.sub("Angstrom", str(name).strip()))

@@ -161,6 +161,37 @@ def test_a_target_with_two_redshifts_has_none(tmp_path):
     assert groups(spectra)[1] == [""] * 3  # the spectrum itself is there
 
 
+@pytest.mark.parametrize(
+    ("table", "form", "words"),
+    [
+        ("FIBERMAP", None, "no TARGETID"),
+        ("REDSHIFTS", None, "TARGETID and Z"),
+        ("FIBERMAP", "D", "TARGETID of FIBERMAP holds floats"),
+        ("REDSHIFTS", "D", "TARGETID of REDSHIFTS holds floats"),
+        ("REDSHIFTS", "no rows", "has no rows"),
+    ],
+)
+def test_rows_that_cannot_be_joined_are_refused(table, form, words, tmp_path):
+    """Without whole TARGETIDs on both sides no redshift is anybody's."""
+    path = survey_files.desi(tmp_path, rows=3, drop=[0, 1, 2] if form == "no rows" else ())
+    beside = path.with_name("redrock-main-bright-1.fits")
+
+    def floats(hdus):
+        k = next(k for k, hdu in enumerate(hdus) if hdu.name == table)
+        columns = [c for c in hdus[k].columns if c.name != "TARGETID"]
+        target = hdus[k].data["TARGETID"].astype(float)
+        columns.append(fits.Column("TARGETID", "D", array=target))
+        hdus[k] = fits.BinTableHDU.from_columns(columns, name=table)
+        return hdus
+
+    if form != "no rows":
+        edit = floats if form else lose(table, "TARGETID")
+        change(beside if table == "REDSHIFTS" else path, edit)
+    survey = configured("desi")
+    with pytest.raises(BadInput, match=words):
+        survey.count(survey.sources([path])[0])
+
+
 def productions(tmp_path):
     """Two productions with the same names; only the first redshift tells them apart."""
     paths = []

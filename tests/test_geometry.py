@@ -128,3 +128,20 @@ def test_rest_frame_wavelengths_are_guessed():
     assert "in nanometre or the rest frame?" in unreached(
         np.linspace(3600.0, 9800.0, 99), 4.0, 3750.0, 9500.0
     )
+
+
+@pytest.mark.parametrize("pad", [0.0, np.nan, -1.0])
+@pytest.mark.parametrize("shared", [True, False])
+def test_padding_without_weight_is_left_out(pad, shared):
+    """Rows that end in zeros or NaN with ivar 0 are read; with weight there, that row is not."""
+    wave = np.tile(np.where(np.arange(50) < 40, WAVE, pad), (3, 1))
+    if not shared:
+        wave[2, :40] += 1
+    ivar = np.ones((3, 50))
+    ivar[:, 40:] = 0
+    ivar[1, 45] = 1
+
+    made, reasons = groups(spectra(wave, np.ones((3, 50)), ivar))
+
+    assert rows_of(made) == [0, 2] and all(group.flux.shape[1] == 40 for group in made)
+    assert [bool(reason) for reason in reasons] == [False, True, False]
