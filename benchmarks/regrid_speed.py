@@ -17,7 +17,8 @@ from astropy.io import fits
 from scipy.sparse import csr_matrix
 
 from hpcsbi.grid import Grid
-from hpcsbi.rest_frame import edges_of, luminosity_distance_cm, regrid, to_rest_frame
+from hpcsbi.pixels import edges_of
+from hpcsbi.rest_frame import luminosity_distance_cm, regrid, to_rest_frame
 from hpcsbi.survey import Source, Survey
 
 DESI = Survey("desi", good_fibers=(0, 8), ebv_factor=0.86)

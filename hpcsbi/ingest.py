@@ -18,9 +18,10 @@ from hpcsbi.files import write_atomically
 from hpcsbi.flags import MEANINGS, Flag, counts, legend
 from hpcsbi.grid import Grid
 from hpcsbi.observed import columns_of
+from hpcsbi.pixels import WIDEST
 from hpcsbi.provenance import code_of
 from hpcsbi.records import unread
-from hpcsbi.rest_frame import LINE_GAP, MIN_COVER, WIDEST
+from hpcsbi.rest_frame import LINE_GAP, MIN_COVER
 from hpcsbi.scan import Found, scan
 from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_store

@@ -5,6 +5,7 @@ import numpy as np
 from hpcsbi.flags import Flag, bits
 from hpcsbi.geometry import Group, groups, unreached
 from hpcsbi.grid import Grid
+from hpcsbi.pixels import native_pixels, too_wide
 from hpcsbi.quality import quality
 from hpcsbi.records import Spectra
 from hpcsbi.rest_frame import (
@@ -12,9 +13,7 @@ from hpcsbi.rest_frame import (
     EXTINCTION,
     air_to_vacuum,
     luminosity_distance_cm,
-    native_pixels,
     to_rest_frame,
-    too_wide,
 )
 
 __all__ = ["columns_of"]

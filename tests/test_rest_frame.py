@@ -8,15 +8,14 @@ from scipy.sparse import csr_matrix
 from scipy.stats import chi2
 
 from hpcsbi.grid import Grid
+from hpcsbi.pixels import edges_of, native_pixels
 from hpcsbi.rest_frame import (
     CM_PER_MPC,
     LINES,
     LSUN,
     air_to_vacuum,
-    edges_of,
     extinction_curve,
     luminosity_distance_cm,
-    native_pixels,
     regrid,
     to_rest_frame,
 )
