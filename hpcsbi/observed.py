@@ -106,6 +106,9 @@ def _on_grid(
     for row in np.flatnonzero(((ivar > 0).sum(1) < 20) | (flags & int(Flag.LUMINOSITY) > 0)):
         one = (wave, group.flux[row], group.ivar[row], zred[row])
         reason[row] = _why(*one, flags[row], distance[row], spectra.unit, grid)
+    odd = ~np.isfinite(group.ivar.sum(1, dtype=float)) | (group.ivar.min(1) < 0)
+    for row in np.flatnonzero(odd & (reason == "")):
+        reason[row] = _no_pixel(group.flux[row], group.ivar[row])
     return flux, ivar, flags, reason
 
 

@@ -435,6 +435,20 @@ def test_every_row_without_data_says_why(tmp_path):
         assert words in reason
 
 
+def test_pixels_with_an_impossible_ivar_are_told(tmp_path):
+    """Infinite or negative in some pixels: the row is used, and says how many are not."""
+    ivar = np.ones((3, 3000))
+    ivar[1, :90], ivar[2, 5] = np.inf, -1
+    path = survey_files.table(tmp_path / "a.fits", rows=3, IVAR=ivar)
+
+    store = run(tmp_path / "s.zarr", path, "table")
+
+    assert (store.read("n_pixels") > 100).all()
+    assert store.read("reason").tolist() == [
+        "", "ivar is infinite in 90 of 3000 pixels", "ivar is negative in 1 of 3000 pixels",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("unit", "absurd"), [("erg/s/cm2/Angstrom", True), (None, False)])
 def test_absurd_luminosities_are_flagged_and_not_inferred(unit, absurd, tmp_path):
     """A missing 1e-17 makes galaxies of 1e22 L_sun/A: the reason asks for the factor."""
