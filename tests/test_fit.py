@@ -90,10 +90,32 @@ def yardstick(run):
 
 @pytest.fixture(scope="module")
 def smooth(run):
-    """Draws of a spectrum with one broad mode, on which any sound sampler ends soon."""
-    store = fitted(run, "smooth.zarr", objects=[SMOOTH])
+    """Draws of one spectrum, and how many independent ones they are worth."""
+    return chain_of(run, "smooth.zarr")
+
+
+def chain_of(run, name, **options):
+    """Coordinates of draws of SMOOTH's chain, and how many independent ones they are worth."""
+    store = fitted(run, name, objects=[SMOOTH], draws=8000, proposals=8000, **options)
     assert store.read("converged").all()
-    return store.read("samples")[0]
+    samples = store.read("samples")[0].astype(float)
+    worth = np.minimum(store.read("ess")[0], len(samples))
+    return load_posterior(run[0] / "flow").prior.coordinates(samples), worth
+
+
+def agree(one, other):
+    """True for two sets of draws of one distribution; a false alarm comes once in 10^5.
+
+    Each coordinate's shares below the quartiles of both together may differ by 5.5 standard errors
+    of as many independent draws as half of each set is worth: walkers cross a quartile less often
+    than an autocorrelation time, which is that of the mean, says.
+    """
+    (a, n_a), (b, n_b) = one, other
+    levels = np.array([0.1, 0.25, 0.5, 0.75, 0.9])[:, None]
+    marks = np.quantile(np.concatenate([a[: len(b)], b[: len(a)]]), levels[:, 0], axis=0)
+    below = [(draws <= marks[:, None]).mean(1) for draws in (a, b)]
+    error = np.sqrt(levels * (1 - levels) * (2 / n_a + 2 / n_b))
+    return (abs(below[0] - below[1]) < 5.5 * error).all()
 
 
 def distance(a, b, prior):
@@ -121,7 +143,7 @@ def test_flow_is_compared_with_the_chain(run, yardstick):
     flow, reweighted, halves = read["wasserstein"].swapaxes(0, 1)
 
     assert np.isfinite(read["flow_samples"]).all() and np.isfinite(read["c2st"]).all()
-    assert (halves < 0.1).all() and (reweighted < 0.15).all()
+    assert (halves < 0.2).all() and (reweighted < 0.2).all()
     assert reweighted.mean() < flow.mean()
     prior = load_posterior(run[0] / "flow").prior
     own = [distance(read["samples"][i], read["flow_samples"][i], prior) for i in range(2)]
@@ -156,12 +178,18 @@ def test_costs_are_told_apart(run, yardstick):
 
 @pytest.mark.parametrize("start", ["prior", "optimiser"])
 def test_flow_does_not_decide(run, smooth, start):
-    """A chain that never saw the flow gives the same posterior."""
-    other = fitted(run, f"{start}.zarr", start=start, objects=[SMOOTH], steps=6000)
-    prior = load_posterior(run[0] / "flow").prior
+    """A chain that never saw the flow converges and gives the same posterior."""
+    assert agree(smooth, chain_of(run, f"{start}.zarr", start=start))
 
-    assert other.read("converged").all()
-    assert distance(smooth, other.read("samples")[0], prior).max() < 0.15
+
+def test_what_differs_does_not_agree(smooth):
+    """Half a standard deviation in one coordinate, or widths of all that are a third too small."""
+    draws, worth = smooth
+    shifted, narrow = draws.copy(), draws.mean(0) + (draws - draws.mean(0)) / 1.5
+    shifted[:, 3] += 0.5 * draws[:, 3].std()
+
+    assert agree(smooth, smooth)
+    assert not agree(smooth, (shifted, worth)) and not agree(smooth, (narrow, worth))
 
 
 def test_ranks_of_truths_are_uniform(run):
@@ -326,26 +354,24 @@ def test_wrong_input_is_named(run, yardstick):
 
 
 def test_independent_sampler_agrees(run, smooth):
-    """Nested sampling by nautilus, on the same likelihood, gives the same quantiles."""
+    """Nested sampling by nautilus, on the same likelihood, gives the same posterior."""
     posterior = load_posterior(run[0] / "flow")
     spectra = open_complete(run[0] / "spectra.zarr", "ingest")
     row = int(SMOOTH.split()[1])
     rows = slice(row, row + 1)
     flux, ivar = (torch.from_numpy(spectra.read(name, rows)) for name in ("flux", "ivar"))
-    likelihood = posterior.likelihood
     prior = posterior.prior
 
     def log_likelihood(u):
         theta = prior.theta(prior.low + (prior.high - prior.low) * u)
-        return likelihood(flux, ivar, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
+        return posterior.likelihood(flux, ivar, torch.tensor(theta)[None].float())[0].numpy()
 
     sampler = nautilus.Sampler(
-        lambda u: u, log_likelihood, n_dim=5, n_live=500, vectorized=True, pass_dict=False,
+        lambda u: u, log_likelihood, n_dim=5, n_live=1000, vectorized=True, pass_dict=False,
         n_networks=1, seed=1,
     )  # fmt: skip
     with torch.no_grad():
-        sampler.run(n_eff=3000)
+        sampler.run(n_eff=5000, discard_exploration=True)
     u = sampler.posterior(equal_weight=True)[0]
-    theta = prior.theta(prior.low + (prior.high - prior.low) * u)
 
-    assert distance(smooth, theta, prior).max() < 0.15
+    assert agree(smooth, (prior.low + (prior.high - prior.low) * u, min(sampler.n_eff, len(u))))
