@@ -88,7 +88,8 @@ def fit(
         objects: ids, or a number of first rows; None for those that the catalogue flags
             WEAK_WEIGHTS.
         engine: "table", or "prospector" for FSPS itself (0.05 s a likelihood; takes SPS_HOME).
-        start: "flow" (and the flow's base space), or without the flow "prior" or "optimiser".
+        start: "flow" (and the flow's base space), or without the flow "prior" or "optimiser"
+            (in amplitude and dust of the spectrum, `spaces.Anchored`).
         likelihood: "simulator" (what trained the flow) or "given" (the quoted sigma, the paper's).
         moves: "mixed", or "stretch" for plain stretch moves in the prior's box.
         walkers: number of them.
