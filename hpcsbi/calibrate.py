@@ -1,6 +1,11 @@
-"""Calibrate: is the flow right on spectra it never saw? calibration.zarr and a verdict."""
+"""Calibrate: are posteriors right on spectra never seen? calibration.zarr and a verdict.
+
+Judged is what `infer` publishes: draws re-weighted where the weights are good, cut at the age of
+the Universe at the spectrum's redshift. Beside it stands the flow alone.
+"""
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -8,9 +13,18 @@ import numpy as np
 import torch
 
 from hpcsbi.artifacts import load_posterior, refuse_other_model
+from hpcsbi.certificate import certify
 from hpcsbi.checks import predicted
 from hpcsbi.cluster import Cluster
-from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
+from hpcsbi.diagnostics import (
+    IMPROBABLE,
+    joint_names,
+    joint_ranks,
+    sbc_ranks,
+    score,
+    tarp_fractions,
+    verdict,
+)
 from hpcsbi.errors import BadInput
 from hpcsbi.files import write_atomically
 from hpcsbi.pairs import split_of
@@ -22,7 +36,6 @@ from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse
 
 __all__ = ["calibrate"]
 
-IMPROBABLE = 0.01
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
 
 
@@ -38,6 +51,9 @@ def calibrate(
 ) -> bool:
     """Draw from the posteriors of the held-out test pairs and judge them together.
 
+    A spectrum whose true age the Universe had not reached at its redshift comes from no prior that
+    ends there: the verdict on what is published leaves it out.
+
     Arguments:
         out: the store to write, calibration.zarr; calibration.json beside it holds the verdict.
         flow: folder of the trained flow.
@@ -50,7 +66,7 @@ def calibrate(
         cluster: where to run.
 
     Returns:
-        True when the flow passes.
+        True when the posteriors pass that `infer` would publish.
 
     Raises:
         Mismatch: the pairs were made with another prior, grid or noise than the flow.
@@ -77,34 +93,59 @@ def calibrate(
     arrays = _arrays(rows.stop - rows.start, names)
     store = create(out, arrays, settings, shard, {"notice": notice, "levels": list(LEVELS)})
     run_shards(partial(_calibrate_shard, out, flow, pairs), store, cluster, "calibrate")
-    found = verdict(store.read("ranks"), store.read("n_draws"), store.read("tarp"), names)
-    found["mean_log_prob"] = _renormalised_score(store)
-    p = store.read("predictive_p")
-    found["improbable"] = (
-        float(np.mean(p[np.isfinite(p)] < IMPROBABLE)) if np.isfinite(p).any() else None
-    )
-    found["notice"] = notice
+    found = _verdicts(store, names) | {"notice": notice}
     write_atomically(Path(out).with_suffix(".json"), json.dumps(found, indent=1).encode())
     _tell(found)
     return found["passed"]
 
 
+def _verdicts(store: Store, names: tuple[str, ...]) -> dict:
+    """The verdict on what is published, that on the flow under "flow", and its score."""
+    possible = store.read("possible")
+    published, flow = (
+        verdict(
+            *(store.read(f"{kind}{name}")[rows] for name in ("ranks", "n_draws", "tarp")),
+            names,
+            joint=store.read(f"{kind}joint_ranks")[rows],
+            predictive_p=store.read(f"{kind}predictive_p")[rows],
+        )
+        for kind, rows in (("", possible), ("flow_", np.full(store.rows, True)))
+    )
+    mean, error = score(store.read("log_prob"))
+    return published | {
+        "flow": flow,
+        "left_out": int((~possible).sum()),
+        "reweighted": float(store.read("reweighted")[possible].mean()),
+        "mean_log_prob": mean,
+        "mean_log_prob_error": error,
+    }
+
+
 def _arrays(rows: int, names: tuple[str, ...]) -> dict[str, Array]:
     table = {"row": rows, "parameter": len(names)}
-    return {
-        "theta": Array(table, "float64"),
+    joint = joint_names(names)
+    of_each = {
         "ranks": Array(table, "int32", {"long_name": "draws below the truth"}),
-        "quantiles": Array(table | {"level": len(LEVELS)}, "float32"),
+        "joint_ranks": Array({"row": rows, "joint": len(joint)}, "int32"),
         "tarp": Array(
             {"row": rows}, "float32", {"long_name": "draws closer to a random point than the truth"}
         ),
+        "predictive_p": Array({"row": rows}, "float32"),
+        "n_draws": Array({"row": rows}, "int32"),
+    }
+    return {
+        "theta": Array(table, "float64"),
+        "possible": Array({"row": rows}, "bool", {"long_name": "age below the Universe's"}),
+        "quantiles": Array(table | {"level": len(LEVELS)}, "float32"),
+        **of_each,
+        **{f"flow_{name}": array for name, array in of_each.items()},
+        "reweighted": Array({"row": rows}, "bool", {"long_name": "draws are re-weighted ones"}),
         "log_prob": Array(
             {"row": rows}, "float32", {"long_name": "log density of the truth, tau etc. in log10"}
         ),
-        "predictive_p": Array({"row": rows}, "float32"),
         "acceptance": Array({"row": rows}, "float32"),
-        "n_draws": Array({"row": rows}, "int32"),
         "parameter": Array({"parameter": len(names)}, "string", values=np.array(names)),
+        "joint": Array({"joint": len(joint)}, "string", values=np.array(joint)),
         "level": Array({"level": len(LEVELS)}, "float64", values=np.array(LEVELS)),
     }
 
@@ -115,89 +156,111 @@ def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
     settings, rows = store.settings, store.rows_of(shard)
     first = split_of(source.settings, source.rows, "test").start
     test = slice(first + rows.start, first + rows.stop)
-    theta, flux, ivar = (source.read(name, test) for name in ("theta", "flux", "ivar"))
+    names = ("theta", "flux", "ivar", "zred")
+    theta, flux, ivar, zred = (source.read(name, test) for name in names)
     seeds = np.array(
         [object_seed(settings["seed"], f"test {i}") for i in range(test.start, test.stop)]
     )
-    good = posterior.usable(flux, ivar)
     arrays = _nothing(len(theta), len(posterior.names))
-    arrays["theta"] = theta
+    arrays |= {"theta": theta, "possible": posterior.prior.support(theta, zred)}
+    good = posterior.usable(flux, ivar)
     if good.any():
-        drawn = posterior.sample(
-            flux[good], ivar[good], settings["draws"], seeds[good], cap=settings["cap"]
-        )
         rng = generator(settings["seed"], "calibrate", shard)
-        judged = _judge(posterior, drawn, theta[good], flux[good], ivar[good], rng)
-        checked = predicted(posterior.likelihood, drawn, flux[good], ivar[good])
-        judged["predictive_p"] = checked["predictive_p"]
-        for name, values in judged.items():
+        spectra = theta[good], flux[good], ivar[good]
+        for name, values in _judged(posterior, *spectra, zred[good], seeds[good], settings, rng):
             arrays[name][good] = values
     store.write(shard, **arrays)
     return len(theta)
 
 
-def _judge(
+def _judged(
     posterior: Posterior,
-    drawn: Draws,
     theta: np.ndarray,
     flux: np.ndarray,
     ivar: np.ndarray,
+    zred: np.ndarray,
+    seeds: np.ndarray,
+    settings: dict,
     rng: np.random.Generator,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and values of the arrays, of usable spectra."""
+    likelihood = posterior.likelihood
+    draw = partial(posterior.sample, flux, ivar, settings["draws"], seeds, cap=settings["cap"])
+    free = draw()
+    best = draw(zred=zred) if posterior.prior.bound_age else free
+    if likelihood is not None:
+        certificate = certify(posterior, likelihood, best, flux, ivar, zred, seeds, list(LEVELS))
+        best = certificate.draws
+        yield "reweighted", certificate.reweighted
+    for kind, drawn in (("flow_", free), ("", best)):
+        for name, values in _ranks(posterior, drawn, theta, rng).items():
+            yield kind + name, values
+        yield kind + "predictive_p", predicted(likelihood, drawn, flux, ivar)["predictive_p"]
+        yield kind + "n_draws", drawn.kept
+    yield "quantiles", _quantiles(best)
+    yield "log_prob", posterior.log_prob(theta, flux, ivar)
+    yield "acceptance", free.acceptance
+
+
+def _ranks(
+    posterior: Posterior, drawn: Draws, theta: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     prior = posterior.prior
     samples = np.nan_to_num(drawn.theta, nan=1.0)
-    quantiles = np.full((*theta.shape, len(LEVELS)), np.nan, dtype=np.float32)
-    enough = drawn.kept > 0
-    quantiles[enough] = np.moveaxis(np.nanquantile(drawn.theta[enough], LEVELS, axis=1), 0, -1)
+    truth, others = prior.coordinates(theta), prior.coordinates(samples)
     return {
         "ranks": sbc_ranks(theta, samples, drawn.kept),
-        "quantiles": quantiles,
-        "tarp": tarp_fractions(
-            prior.coordinates(theta),
-            prior.coordinates(samples),
-            prior.low,
-            prior.high,
-            rng,
-            drawn.kept,
-        ),
-        "log_prob": posterior.log_prob(theta, flux, ivar),
-        "acceptance": drawn.acceptance,
-        "n_draws": drawn.kept,
+        "joint_ranks": joint_ranks(truth, others, drawn.kept),
+        "tarp": tarp_fractions(truth, others, prior.low, prior.high, rng, drawn.kept),
     }
+
+
+def _quantiles(drawn: Draws) -> np.ndarray:
+    """Quantiles of draws, NaN where there are none, shape (rows, n_theta, levels)."""
+    quantiles = np.full((len(drawn.kept), drawn.theta.shape[2], len(LEVELS)), np.nan)
+    enough = drawn.kept > 0
+    quantiles[enough] = np.moveaxis(np.nanquantile(drawn.theta[enough], LEVELS, axis=1), 0, -1)
+    return quantiles
 
 
 def _nothing(rows: int, n_theta: int) -> dict[str, np.ndarray]:
     nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
-    return {
+    of_each = {
         "ranks": np.full((rows, n_theta), -1, dtype=np.int32),
-        "quantiles": nan((rows, n_theta, len(LEVELS))),
+        "joint_ranks": np.full((rows, 3 * n_theta * (n_theta - 1) // 2), -1, dtype=np.int32),
         "tarp": nan(rows),
-        "log_prob": nan(rows),
         "predictive_p": nan(rows),
-        "acceptance": nan(rows),
         "n_draws": np.zeros(rows, dtype=np.int32),
+    }
+    return {
+        **of_each,
+        **{f"flow_{name}": values.copy() for name, values in of_each.items()},
+        "quantiles": nan((rows, n_theta, len(LEVELS))),
+        "reweighted": np.zeros(rows, bool),
+        "log_prob": nan(rows),
+        "acceptance": nan(rows),
     }
 
 
-def _renormalised_score(store: Store) -> float:
-    """Mean log density of the truths, the flow's mass outside the prior given back."""
-    score = store.read("log_prob") - np.log(np.maximum(store.read("acceptance"), 1e-3))
-    return float(np.nanmean(score))
-
-
 def _tell(found: dict) -> None:
-    print(f"calibration on {found['n']} spectra: {'passed' if found['passed'] else 'FAILED'}")
-    print(f"{'parameter':>14}  {'KS p':>6}  coverage of the central intervals")
-    for name, figures in found["parameters"].items():
-        coverage = "  ".join(
-            f"{level}: {share:.3f}" for level, share in figures["coverage"].items()
-        )
-        print(f"{name:>14}  {figures['ks_p']:6.3f}  {coverage}")
-    print(f"{'TARP':>14}  {found['tarp']['ks_p']:6.3f}")
+    left_out = f" ({found['left_out']} older than the Universe)" if found["left_out"] else ""
+    for what, one in (("posteriors", found), ("the flow alone", found["flow"])):
+        print(f"{what} on {one['n']} spectra: {'passed' if one['passed'] else 'FAILED'}", end="")
+        print(left_out if one is found else "")
+        print(f"{'parameter':>14}  {'KS p':>6}  coverage of the central intervals")
+        for name, figures in one["parameters"].items():
+            coverage = "  ".join(
+                f"{level}: {share:.3f}" for level, share in figures["coverage"].items()
+            )
+            print(f"{name:>14}  {figures['ks_p']:6.3f}  {coverage}")
+        joint = min((figures["ks_p"] for figures in one["joint"].values()), default=np.nan)
+        print(f"{'joint, least':>14}  {joint:6.3f}  of {len(one['joint'])}")
+        print(f"{'TARP':>14}  {one['tarp']['ks_p']:6.3f}")
+        if one["predictive"]["p"] is not None:
+            print(f"predictive p-value below {IMPROBABLE}: {one['predictive']['improbable']:.3f}")
+        for reason in one["reasons"]:
+            print(f"  {reason}")
+    print(f"re-weighted: {found['reweighted']:.3f} of the spectra")
     print(f"mean log probability of the truth: {found['mean_log_prob']:.3f} nat")
-    if found["improbable"] is not None:
-        print(f"predictive p-value below {IMPROBABLE}: {found['improbable']:.3f} of the spectra")
-    for reason in found["reasons"]:
-        print(f"  {reason}")
     if found["notice"]:
         print(found["notice"])

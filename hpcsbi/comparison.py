@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from hpcsbi.diagnostics import score
 from hpcsbi.errors import BadInput
 from hpcsbi.tables import duration, number
 
@@ -67,15 +68,10 @@ def standings(log_prob: np.ndarray) -> list[Standing]:
     reach = stats.t.ppf(1 - (1 - CONFIDENCE) / max(flows - 1, 1), spectra - 1)
     found = []
     for i, own in enumerate(log_prob):
-        behind, error = _mean(log_prob[best] - own)
+        behind, error = score(log_prob[best] - own)
         tied = i == best or behind <= reach * error
-        found.append(Standing(*_mean(own), behind, error, i == best, bool(tied)))
+        found.append(Standing(*score(own), behind, error, i == best, bool(tied)))
     return found
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    """Mean and its standard error."""
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def cells(row: dict) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Are posteriors right: ranks, coverage, TARP and predictive p-values.
+"""Are posteriors right: ranks, joint ranks, coverage, TARP and predictive p-values.
 
 Every test here rests on one fact: if the posterior is right, the truth is one more draw from it,
 so the share of draws below the truth is uniform. Objects may have different numbers of draws;
@@ -6,6 +6,7 @@ so the share of draws below the truth is uniform. Objects may have different num
 """
 
 from collections.abc import Sequence
+from itertools import combinations, permutations
 
 import numpy as np
 from scipy import stats
@@ -13,12 +14,16 @@ from scipy import stats
 from hpcsbi.errors import BadInput
 
 __all__ = [
+    "IMPROBABLE",
     "LEVELS",
     "central_coverage",
     "chi",
+    "joint_names",
+    "joint_ranks",
     "ks_p_values",
     "rank_fractions",
     "sbc_ranks",
+    "score",
     "tarp_coverage",
     "tarp_fractions",
     "verdict",
@@ -26,6 +31,8 @@ __all__ = [
 
 LEVELS = (0.5, 0.68, 0.9, 0.95)
 WITHOUT_DRAWS = 0.01  # share of objects without a single draw that a good flow stays below
+# Predictive p-values of right posteriors lie below a number at most twice as often as it says.
+IMPROBABLE, MOST_IMPROBABLE = 0.01, 0.02
 
 
 def sbc_ranks(
@@ -55,6 +62,58 @@ def sbc_ranks(
     counts = _counted(theta, samples, n_samples)
     below = (samples < theta[:, None]) & counts[..., None]
     return below.sum(axis=1, dtype=np.int32)
+
+
+def joint_names(names: Sequence[str]) -> list[str]:
+    """What each column of `joint_ranks` looks at: pairs, then one parameter against a square."""
+    return [f"{a} x {b}" for a, b in combinations(names, 2)] + [
+        f"{a}^2 x {b}" for a, b in permutations(names, 2)
+    ]
+
+
+def joint_ranks(
+    theta: np.ndarray, samples: np.ndarray, n_samples: np.ndarray | None = None
+) -> np.ndarray:
+    """Ranks of the truth among draws in products of parameters: what single ranks cannot see.
+
+    With z, parameters less the mean over the width of draws *and* truth (so that under a right
+    posterior they cannot be told apart), z_i z_j sees a wrong correlation or a wrong width in any
+    direction, and (z_i^2 - 1) z_j a wrong curvature. benchmarks/verdict_power.py has the power.
+
+    Arguments:
+        theta: truths in the coordinates in which the prior is flat, shape (n_spectra, n_theta).
+        samples: draws in the same coordinates, shape (n_spectra, n, n_theta).
+        n_samples: draws that count, shape (n_spectra,); all of them by default.
+
+    Returns:
+        Ranks between 0 and n_samples, int32, shape (n_spectra, len(joint_names)).
+    """
+    counts = np.column_stack([np.ones(len(theta), bool), _counted(theta, samples, n_samples)])
+    pool = np.concatenate([np.asarray(theta)[:, None], samples], 1)
+    pool = np.where(counts[..., None], pool, np.nan)
+    z = pool - np.nanmean(pool, 1, keepdims=True)
+    width = np.sqrt(np.nanmean(z**2, 1, keepdims=True))
+    z = np.moveaxis(z / np.where(width > 0, width, 1.0), -1, 0)
+    products = [a * b for a, b in combinations(z, 2)]
+    products += [(a**2 - 1) * b for a, b in permutations(z, 2)]
+    below = [(one[:, 1:] < one[:, :1]).sum(1, dtype=np.int32) for one in products]
+    return np.stack(below, 1) if below else np.empty((len(theta), 0), np.int32)
+
+
+def score(log_prob: np.ndarray) -> tuple[float, float]:
+    """Mean log density of the truth and its standard error: the score of a flow, everywhere.
+
+    The density is that of `Posterior.log_prob`, in `Prior.coordinates`, not renormalised, so that
+    mass outside the prior costs.
+
+    Arguments:
+        log_prob: shape (n_spectra,), NaN where a spectrum is of no use.
+    """
+    values = np.asarray(log_prob, dtype=float)
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return float(values.mean()) if len(values) else np.nan, np.nan
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def rank_fractions(ranks: np.ndarray, n_samples: np.ndarray | int, seed: int = 0) -> np.ndarray:
@@ -186,11 +245,14 @@ def verdict(
     tarp: np.ndarray,
     names: Sequence[str],
     alpha: float = 0.01,
+    joint: np.ndarray | None = None,
+    predictive_p: np.ndarray | None = None,
 ) -> dict:
     """Pass or fail of a calibration, with the figures that decided it.
 
-    It fails when a Kolmogorov-Smirnov p-value, one for each parameter and one for TARP, lies
-    below alpha over their number: a right posterior fails with probability alpha at most.
+    It fails when one of its p-values lies below alpha over their number: a right posterior fails
+    with probability alpha at most. They are those of Kolmogorov and Smirnov, for each parameter,
+    each joint rank and TARP, and the probability of so many improbable spectra.
 
     Arguments:
         ranks: shape (n_spectra, n_theta).
@@ -198,26 +260,40 @@ def verdict(
         tarp: fractions of `tarp_fractions`, shape (n_spectra,).
         names: parameters, in the order of the columns.
         alpha: probability to fail a right posterior.
+        joint: of `joint_ranks`, if they were made.
+        predictive_p: posterior predictive p-values, shape (n_spectra,), NaN where there is none.
 
     Returns:
-        {"passed", "parameters": {name: {"ks_p", "coverage": {level: share}}}, "tarp": {"ks_p"},
-        "reasons", "n", "without_draws", "alpha", "threshold"}, ready for JSON.
+        {"passed", "parameters": {name: {"ks_p", "coverage": {level: share}}}, "joint": {what:
+        {"ks_p"}}, "tarp": {"ks_p"}, "predictive": {"p", "improbable"}, "reasons", "n",
+        "without_draws", "alpha", "threshold"}, ready for JSON.
 
     Raises:
         ValueError: no spectrum has a draw.
+
+    References:
+        Meng 1994, Annals of Statistics 22, 1142: predictive p-values against uniform ones.
     """
     n = np.broadcast_to(np.asarray(n_samples), len(ranks))
     drawn = n > 0
     if not drawn.any():
         raise BadInput(f"none of {len(ranks)} spectra has a posterior draw: nothing to judge.")
     ranks, n, tarp = ranks[drawn], n[drawn], tarp[drawn]
-    columns = np.column_stack([ranks, np.rint(np.asarray(tarp, dtype=float) * n)])
-    p = dict(zip([*names, "tarp"], ks_p_values(columns, n).tolist(), strict=True))
+    pairs = [] if joint is None else joint_names(names)
+    joint = np.empty((len(ranks), 0), int) if joint is None else joint[drawn]
+    columns = np.column_stack([ranks, joint, np.rint(np.asarray(tarp, dtype=float) * n)])
+    p = dict(zip([*names, *pairs, "tarp"], ks_p_values(columns, n).tolist(), strict=True))
+    predictive = _predictive(predictive_p)
+    if predictive["p"] is not None:
+        p["predictive"] = predictive["p"]
     coverage = central_coverage(ranks, n)
     threshold = alpha / len(p)
-    reasons = [
-        _unlike_uniform(name, value, threshold) for name, value in p.items() if value < threshold
-    ]
+    low = {name: value for name, value in p.items() if value < threshold}
+    reasons = [_reason(name, value, threshold) for name, value in low.items() if name not in pairs]
+    if wrong := [name for name in low if name in pairs]:
+        worst = min(wrong, key=low.get)
+        more = f" (the worst of {len(wrong)} of {len(pairs)} joint ranks)"
+        reasons.append(_reason(worst, low[worst], threshold) + more)
     missing = int((~drawn).sum())
     if missing > WITHOUT_DRAWS * len(drawn):
         reasons.append(f"{missing} of {len(drawn)} spectra have no draw inside the prior")
@@ -230,13 +306,25 @@ def verdict(
             }
             for i, name in enumerate(names)
         },
+        "joint": {name: {"ks_p": p[name]} for name in pairs},
         "tarp": {"ks_p": p["tarp"]},
+        "predictive": predictive,
         "reasons": reasons,
         "n": int(drawn.sum()),
         "without_draws": missing,
         "alpha": alpha,
         "threshold": threshold,
     }
+
+
+def _predictive(predictive_p: np.ndarray | None) -> dict[str, float | None]:
+    """Share of improbable spectra, and the probability of so many if posteriors are right."""
+    p = np.array([]) if predictive_p is None else predictive_p[np.isfinite(predictive_p)]
+    if not len(p):
+        return {"p": None, "improbable": None}
+    count = int((p < IMPROBABLE).sum())
+    chance = float(stats.binom.sf(count - 1, len(p), MOST_IMPROBABLE))
+    return {"p": chance, "improbable": count / len(p)}
 
 
 def _counted(theta: np.ndarray, samples: np.ndarray, n_samples: np.ndarray | None) -> np.ndarray:
@@ -264,6 +352,11 @@ def _per_row(n_samples: np.ndarray | int, ranks: np.ndarray) -> np.ndarray:
     return np.broadcast_to(n[..., None] if n.ndim and ranks.ndim > 1 else n, ranks.shape)
 
 
-def _unlike_uniform(name: str, p: float, threshold: float) -> str:
+def _reason(name: str, p: float, threshold: float) -> str:
+    if name == "predictive":
+        return (
+            f"too many spectra are improbable under their own posterior: p = {p:.2g}, below "
+            f"{threshold:.2g}"
+        )
     what = "TARP fractions" if name == "tarp" else f"ranks of {name}"
     return f"{what} are not uniform: KS p = {p:.2g}, below {threshold:.2g}"

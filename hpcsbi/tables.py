@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi import flags
+from hpcsbi.diagnostics import IMPROBABLE, score
 from hpcsbi.prior import Prior
 
 __all__ = [
@@ -125,15 +126,15 @@ def calibration_numbers(columns: Columns, without: int) -> list[tuple[str, str]]
     count = len(columns["n_draws"])
     numbers = [("spectra", f"{count}, and {without} without draws")]
     if "log_prob" in columns:
-        score = columns["log_prob"]
-        numbers.append(("mean log density of the truth", f"{np.nanmean(score):.3f} nat"))
+        mean, _ = score(columns["log_prob"])
+        numbers.append(("mean log density of the truth", f"{mean:.3f} nat"))
     if "acceptance" in columns:
         low, middle = np.nanquantile(columns["acceptance"], [0.01, 0.5])
         text = f"{middle:.3f} at the median, {low:.3f} at the first percentile"
         numbers.append(("share of draws inside the prior", text))
     if "predictive_p" in columns:
         p = columns["predictive_p"][np.isfinite(columns["predictive_p"])]
-        share = np.mean(p < 0.01) if len(p) else 0.0
+        share = np.mean(p < IMPROBABLE) if len(p) else 0.0
         text = f"{share:.3f} of spectra"
         # A blunt posterior can be calibrated; only its own predictions give it away.
         text += "; many draws do not fit the data: train longer" if share > BLUNT else ""

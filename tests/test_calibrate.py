@@ -5,8 +5,10 @@ import pytest
 import tiny
 
 from hpcsbi import calibrate as stage
+from hpcsbi import tables
 from hpcsbi.calibrate import calibrate
 from hpcsbi.cluster import Serial
+from hpcsbi.compare import compare
 from hpcsbi.dask_cluster import Local
 from hpcsbi.posterior import Posterior
 from hpcsbi.store import Mismatch, open_complete
@@ -32,21 +34,47 @@ def judge(run, out, cluster=None, **options) -> bool:
     return calibrate(out=str(out), cluster=cluster or Serial(), **settings)
 
 
+def verdict_of(path):
+    return json.loads(path.with_suffix(".json").read_text())
+
+
 def test_a_flow_passes_and_a_narrow_one_fails(run, tmp_path, monkeypatch):
-    """The verdict accepts the trained flow, and rejects it when its base is 40 % too narrow."""
+    """The verdict accepts the trained flow, and rejects it when its base is 40 % too narrow.
+
+    What is published of the narrow one is re-weighted, and right.
+    """
     passed = judge(run, tmp_path / "right.zarr")
+    right = verdict_of(tmp_path / "right.zarr")
 
     transform = Posterior._transform
     monkeypatch.setattr(
         Posterior, "_transform", lambda self, z, *rest: transform(self, 0.6 * z, *rest)
     )
-    narrow = judge(run, tmp_path / "narrow.zarr")
+    judge(run, tmp_path / "narrow.zarr")
+    narrow = verdict_of(tmp_path / "narrow.zarr")
 
-    assert passed
-    assert not narrow
-    verdict = json.loads((tmp_path / "narrow.json").read_text())
-    assert verdict["reasons"] and not verdict["passed"]
-    assert verdict["parameters"]["logmass"]["coverage"]["0.68"] < 0.6
+    assert passed and right["passed"] and right["flow"]["passed"]
+    assert not narrow["flow"]["passed"] and narrow["flow"]["reasons"]
+    assert narrow["flow"]["parameters"]["logmass"]["coverage"]["0.68"] < 0.6
+    published = narrow["parameters"]["logmass"]["coverage"]["0.68"]
+    assert published > narrow["flow"]["parameters"]["logmass"]["coverage"]["0.68"]
+    assert published == pytest.approx(0.68, abs=0.11)  # 4 standard deviations of 300 spectra
+
+
+def test_the_score_has_one_value(run, tmp_path, capsys):
+    """In the terminal, in the JSON, on the page and in the sweep's table: the same digits."""
+    judge(run, tmp_path / "c.zarr")
+    told = capsys.readouterr().out
+    store = open_complete(tmp_path / "c.zarr", "calibrate")
+    columns = {name: store.read(name) for name in ("log_prob", "n_draws")}
+    compare(str(tmp_path / "sweep.html"), str(run), str(run / "training.zarr"), 5, 10, 0)
+    sweep = json.loads((tmp_path / "sweep.json").read_text())["flows"][0]
+
+    value = verdict_of(tmp_path / "c.zarr")["mean_log_prob"]
+    assert f"{value:.3f} nat" in told
+    assert (f"{value:.3f} nat") in dict(tables.calibration_numbers(columns, 0)).values()
+    assert sweep["log_prob"] == pytest.approx(value, abs=1e-5)
+    assert (columns["log_prob"] < value).any()
 
 
 def test_rows_hold_what_was_judged(run, tmp_path):

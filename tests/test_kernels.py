@@ -87,7 +87,7 @@ def test_what_overflows_has_no_likelihood(where, odd, orders):
 
     with np.errstate(all="ignore"):
         log_likelihood = np.nan_to_num(-0.5 * (chi2 + log_ratio), nan=-np.inf, neginf=-np.inf)
-    assert log_likelihood[0] < -1e5 and not log_likelihood[0] == np.finfo(float).min
+    assert log_likelihood[0] < -1e5 and log_likelihood[0] != np.finfo(float).min
 
 
 def test_ln_likelihood_is_never_the_lowest_finite_number(engine):
