@@ -10,7 +10,7 @@ from hpcsbi.cluster import Cluster
 from hpcsbi.noise import Noise, make_noise
 from hpcsbi.pairs import SPLITS, Plan
 from hpcsbi.provenance import code_of
-from hpcsbi.seeds import generator
+from hpcsbi.seeds import generator, torch_generator
 from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store
 
@@ -99,7 +99,7 @@ def _augment_shard(out: str, simulations: str, plan: Plan, shard: int) -> int:
         torch.from_numpy(flux),
         torch.from_numpy(source.read("wave")).float(),
         None if floor is None else torch.from_numpy(floor).float(),
-        torch.Generator().manual_seed(seed),
+        torch_generator(seed),
     )
     store.write(
         shard,

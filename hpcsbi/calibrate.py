@@ -18,6 +18,7 @@ from hpcsbi.checks import predicted
 from hpcsbi.cluster import Cluster
 from hpcsbi.diagnostics import (
     IMPROBABLE,
+    blunt,
     joint_names,
     joint_ranks,
     sbc_ranks,
@@ -112,7 +113,10 @@ def _verdicts(store: Store, names: tuple[str, ...]) -> dict:
         for kind, rows in (("", possible), ("flow_", np.full(store.rows, True)))
     )
     mean, error = score(store.read("log_prob"))
+    reasons = [*published["reasons"], *filter(None, [blunt(flow)])]
     return published | {
+        "passed": not reasons,
+        "reasons": reasons,
         "flow": flow,
         "left_out": int((~possible).sum()),
         "reweighted": float(store.read("reweighted")[possible].mean()),

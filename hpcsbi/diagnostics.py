@@ -14,8 +14,10 @@ from scipy import stats
 from hpcsbi.errors import BadInput
 
 __all__ = [
+    "BLUNT",
     "IMPROBABLE",
     "LEVELS",
+    "blunt",
     "central_coverage",
     "chi",
     "joint_names",
@@ -33,6 +35,7 @@ LEVELS = (0.5, 0.68, 0.9, 0.95)
 WITHOUT_DRAWS = 0.01  # share of objects without a single draw that a good flow stays below
 # Predictive p-values of right posteriors lie below a number at most twice as often as it says.
 IMPROBABLE, MOST_IMPROBABLE = 0.01, 0.02
+BLUNT = 0.05  # share of improbable spectra from which a flow has learned too little to build on
 
 
 def sbc_ranks(
@@ -72,7 +75,10 @@ def joint_names(names: Sequence[str]) -> list[str]:
 
 
 def joint_ranks(
-    theta: np.ndarray, samples: np.ndarray, n_samples: np.ndarray | None = None
+    theta: np.ndarray,
+    samples: np.ndarray,
+    n_samples: np.ndarray | None = None,
+    seed: int = 0,
 ) -> np.ndarray:
     """Ranks of the truth among draws in products of parameters: what single ranks cannot see.
 
@@ -84,6 +90,7 @@ def joint_ranks(
         theta: truths in the coordinates in which the prior is flat, shape (n_spectra, n_theta).
         samples: draws in the same coordinates, shape (n_spectra, n, n_theta).
         n_samples: draws that count, shape (n_spectra,); all of them by default.
+        seed: breaks ties, of which there are many where two or three draws are all.
 
     Returns:
         Ranks between 0 and n_samples, int32, shape (n_spectra, len(joint_names)).
@@ -96,8 +103,11 @@ def joint_ranks(
     z = np.moveaxis(z / np.where(width > 0, width, 1.0), -1, 0)
     products = [a * b for a, b in combinations(z, 2)]
     products += [(a**2 - 1) * b for a, b in permutations(z, 2)]
-    below = [(one[:, 1:] < one[:, :1]).sum(1, dtype=np.int32) for one in products]
-    return np.stack(below, 1) if below else np.empty((len(theta), 0), np.int32)
+    rng, ranks = np.random.default_rng(seed), np.empty((len(theta), len(products)), np.int32)
+    for i, one in enumerate(products):
+        below, ties = one[:, 1:] < one[:, :1], one[:, 1:] == one[:, :1]
+        ranks[:, i] = below.sum(1) + rng.integers(0, ties.sum(1) + 1)
+    return ranks
 
 
 def score(log_prob: np.ndarray) -> tuple[float, float]:
@@ -111,7 +121,7 @@ def score(log_prob: np.ndarray) -> tuple[float, float]:
     """
     values = np.asarray(log_prob, dtype=float)
     values = values[~np.isnan(values)]
-    if len(values) < 2:
+    if len(values) < 2 or np.isinf(values).any():
         return float(values.mean()) if len(values) else np.nan, np.nan
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
@@ -315,6 +325,24 @@ def verdict(
         "alpha": alpha,
         "threshold": threshold,
     }
+
+
+def blunt(found: dict) -> str:
+    """Why re-weighted draws should not rest on a flow, or "".
+
+    A blunt flow can be calibrated, and weights can make its draws right; but they cannot see a mode
+    that no draw of it visits.
+
+    Arguments:
+        found: verdict on the flow alone, of `verdict`.
+    """
+    share, n = found["predictive"]["improbable"], found["n"]
+    if share is None or stats.binom.sf(round(share * n) - 1, n, BLUNT) >= found["threshold"]:
+        return ""
+    return (
+        f"of the flow alone {100 * share:.0f} % of the spectra are improbable under their own "
+        f"posterior, above {100 * BLUNT:.0f} %: train longer"
+    )
 
 
 def _predictive(predictive_p: np.ndarray | None) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ import torch
 
 from hpcsbi.errors import BadInput
 from hpcsbi.sampler import Inverse, Map
+from hpcsbi.seeds import torch_generator
 
 __all__ = ["Flow", "build_network"]
 
@@ -93,6 +94,6 @@ class _SbiMaf(torch.nn.Module):
 def build_network(flow: Flow, n_theta: int, n_context: int, seed: int) -> torch.nn.Module:
     """The network with its first weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.set_rng_state(torch_generator(seed).get_state())
         kind = {"zuko_maf": _ZukoMaf, "sbi_maf": _SbiMaf}[flow.network]
         return kind(flow, n_theta, n_context)

@@ -9,7 +9,7 @@ import torch
 from hpcsbi.errors import BadInput
 from hpcsbi.noise import Noise
 from hpcsbi.prior import Prior
-from hpcsbi.seeds import generator
+from hpcsbi.seeds import generator, torch_generator
 from hpcsbi.ssp import Ssp
 
 __all__ = ["SPLITS", "Plan", "fresh_pairs", "split_of"]
@@ -121,6 +121,6 @@ def fresh_pairs(
     signal = ssp.flux(theta, prior.names)
     names = prior.names
     floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
-    seeded = torch.Generator(wave.device).manual_seed(int(rng.integers(2**62)))
+    seeded = torch_generator(int(rng.integers(2**62)), wave.device)
     flux, ivar, _ = noise(signal, wave, floor, seeded)
     return torch.as_tensor(coordinates, dtype=torch.float32).to(wave.device), signal, flux, ivar

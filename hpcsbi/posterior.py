@@ -14,6 +14,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.likelihood import Likelihood, of_simulator
 from hpcsbi.prior import Prior
 from hpcsbi.sampler import Map
+from hpcsbi.seeds import base_draws
 from hpcsbi.ssp import Ssp
 
 __all__ = ["Draws", "Posterior"]
@@ -111,7 +112,8 @@ class Posterior:
         """Draw n parameter vectors inside the prior for each spectrum.
 
         An object is drawn for until it has n, or cap * n draws were made; one hard object does
-        not hold up the others. The numbers depend on the object's seed, not on its batch.
+        not hold up the others. The numbers depend on the object's seed, not on its batch. A
+        spectrum of which the representation makes no finite context has no draws.
 
         Arguments:
             flux, ivar: `usable` spectra, shape (objects, pixels).
@@ -138,15 +140,17 @@ class Posterior:
         cap: int,
     ) -> tuple[np.ndarray, ...]:
         objects, n_theta = len(context), len(self.names)
-        generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        generators = [base_draws(seed) for seed in seeds]
         theta = np.full((objects, n, n_theta), np.nan, dtype=np.float32)
         log_prob = np.full((objects, n), np.nan, dtype=np.float32)
         kept, inside_all, tried = (np.zeros(objects, dtype=np.int64) for _ in range(3))
+        known = (torch.isfinite(context).all(1) & torch.isfinite(shift).all(1)).numpy()
         for _ in range(cap):
-            todo = np.flatnonzero(kept < n)
+            todo = np.flatnonzero((kept < n) & known)
             if not len(todo):
                 break
-            z = torch.stack([torch.randn(n, n_theta, generator=generators[i]) for i in todo], 1)
+            base = [generators[i].standard_normal((n, n_theta), np.float32) for i in todo]
+            z = torch.from_numpy(np.stack(base, 1))
             new, log_jacobian = self._transform(z, self.invert(context[todo]), shift[todo])
             log_q = (_log_normal(z) - log_jacobian).T.numpy()
             limit = None if zred is None else zred[todo, None]
@@ -159,7 +163,12 @@ class Posterior:
                 rows = slice(kept[i], kept[i] + len(good))
                 theta[i, rows], log_prob[i, rows] = new[j, good], log_q[j, good]
                 kept[i] += len(good)
-        return theta, log_prob, kept.astype(np.int32), (inside_all / tried).astype(np.float32)
+        return (
+            theta,
+            log_prob,
+            kept.astype(np.int32),
+            (inside_all / np.maximum(tried, 1)).astype(np.float32),
+        )
 
     def transform(
         self, z: np.ndarray, flux: np.ndarray, ivar: np.ndarray
@@ -215,7 +224,6 @@ class Posterior:
 
     def _context(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         flux, ivar = np.asarray(flux, dtype=np.float32), np.asarray(ivar, dtype=np.float32)
-        flux = np.where(ivar > 0, flux, 0)  # NaN under a mask would reach every pixel
         # Copies in torch's own memory: products of unaligned ones differ in the last bit.
         return self.representation.context(torch.tensor(flux), torch.tensor(ivar))
 

@@ -19,7 +19,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.prior import Prior
 from hpcsbi.projection import fit_reference, floor_estimate, project, reference_spectrum
 from hpcsbi.ssp import Ssp
-from hpcsbi.target import LN10, Representation
+from hpcsbi.target import LN10, Representation, measurable
 
 __all__ = [
     "KINDS",
@@ -39,7 +39,7 @@ class Plain(Representation):
 
     def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
         """Every pixel must be there, and positive."""
-        return ((flux > 0) & (ivar > 0)).all(1)
+        return ((flux > 0) & (ivar > 0)).all(1) & measurable(flux, ivar)
 
     def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Representation.measure`."""
@@ -62,7 +62,7 @@ class Equivariant(Representation):
 
     def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
         """Every pixel must be there, and positive."""
-        return ((flux > 0) & (ivar > 0)).all(1)
+        return ((flux > 0) & (ivar > 0)).all(1) & measurable(flux, ivar)
 
     def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Representation.measure`."""

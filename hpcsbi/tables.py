@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi import flags
-from hpcsbi.diagnostics import IMPROBABLE, score
+from hpcsbi.diagnostics import BLUNT, IMPROBABLE, score
 from hpcsbi.prior import Prior
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "verdict_rows",
 ]
 
-BLUNT = 0.05  # share of spectra improbable under their own posterior; 0.01 or less if exact
 PARTS = ("training", "validation", "test")
 Columns = Mapping[str, np.ndarray]
 HEADERS = {

@@ -16,11 +16,28 @@ import torch
 from hpcsbi import kernels
 from hpcsbi.ssp import Ssp
 
-__all__ = ["LN10", "Representation"]
+__all__ = ["LN10", "Representation", "measurable"]
 
 LN10 = math.log(10)
 PART = 1024  # spectra whose anchor is worked on at once: they stay in the cache
+# Squares of the flux and their products with ivar must be numbers in float32. Galaxies have 10 to
+# 10^9 L_sun / Angstrom; beyond these limits a unit is missing (10^-17 makes 10^22 of 10^5).
+BRIGHTEST = 1e16
+LARGEST_SN = 1e7  # of a pixel
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
+
+
+def measurable(flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
+    """True where every valid pixel holds numbers that float32 can square, shape (n,).
+
+    Arguments:
+        flux: L_sun per Angstrom, shape (n, pixels).
+        ivar: its inverse variance, 0 (or NaN) where masked, shape (n, pixels).
+    """
+    valid = ivar > 0
+    size, sigma = flux.abs(), ivar.clamp_min(torch.finfo(torch.float32).tiny).rsqrt()
+    good = (size <= BRIGHTEST) & (sigma <= BRIGHTEST) & (size <= LARGEST_SN * sigma)
+    return (good & torch.isfinite(ivar) | ~valid).all(1)
 
 
 class Representation:
@@ -61,7 +78,7 @@ class Representation:
 
     def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
         """True for spectra that this representation can read, shape (n,)."""
-        return (ivar > 0).sum(1) >= 20
+        return ((ivar > 0).sum(1) >= 20) & measurable(flux, ivar)
 
     def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Raw context, (n, n_context), and shift of the coordinates, (n, n_theta)."""
@@ -71,10 +88,11 @@ class Representation:
         """Standardised context and shift.
 
         Arguments:
-            flux: L_sun per Angstrom, shape (n, pixels).
-            ivar: its inverse variance, 0 where masked, shape (n, pixels).
+            flux: L_sun per Angstrom, shape (n, pixels); what stands under a mask does not count.
+            ivar: its inverse variance, 0 (or NaN) where masked, shape (n, pixels).
         """
-        raw, shift = self.measure(flux, ivar)
+        valid = ivar > 0  # a NaN under a mask would reach every pixel
+        raw, shift = self.measure(torch.where(valid, flux, 0.0), torch.where(valid, ivar, 0.0))
         context = (raw - self.tensors["context_mean"]) / self.tensors["context_sd"]
         return context.clamp(-10, 10), shift
 

@@ -167,3 +167,76 @@ def test_shapes_and_unfinite_draws_are_refused():
         diagnostics.sbc_ranks(np.zeros((3, 3)), samples)
     with pytest.raises(ValueError, match="row 2"):
         diagnostics.rank_fractions(np.array([[1], [2], [9]]), 5)
+
+
+def correlated(truth, drawn, n=2000, draws=100, seed=0, bend=0.0):
+    """Truths and draws in five dimensions, two of them correlated, of widths that vary."""
+    rng = np.random.default_rng(seed)
+    one, other = np.eye(5), np.eye(5)
+    one[0, 1] = one[1, 0] = truth
+    other[0, 1] = other[1, 0] = drawn
+    theta = rng.multivariate_normal(np.zeros(5), one, (n, 1))
+    samples = rng.multivariate_normal(np.zeros(5), other, (n, draws))
+    theta[..., 3] = (theta[..., 3] + bend * (theta[..., 2] ** 2 - 1)) / np.sqrt(1 + 2 * bend**2)
+    place, width = 3 * rng.normal(size=(n, 1, 5)), np.exp(rng.normal(size=(n, 1, 5)))
+    return (place + width * theta)[:, 0], place + width * samples
+
+
+def jointly(theta, samples, n_samples=None):
+    """The verdict with joint ranks; no TARP worth the name, to leave the others to it."""
+    ranks = diagnostics.sbc_ranks(theta, samples, n_samples)
+    n = samples.shape[1] if n_samples is None else n_samples
+    tarp = np.random.default_rng(9).random(len(theta))
+    joint = diagnostics.joint_ranks(theta, samples, n_samples)
+    names = ("a", "b", "c", "d", "e")
+    return diagnostics.verdict(ranks, n, tarp, names, joint=joint)
+
+
+@pytest.mark.parametrize(
+    ("truth", "drawn", "bend"),
+    [(0.8, 0.6, 0.0), (0.6, 0.8, 0.0), (0.2, 0.0, 0.0), (0.0, 0.0, 0.25)],
+    ids=["loose", "tight", "none", "straight"],
+)
+def test_verdict_sees_joint_errors(truth, drawn, bend):
+    """Right in each parameter, wrong together: 10 of 10 sets of 2000 spectra fail by joint ranks.
+
+    With a power of 0.99, 10 of 10 fail in 9 of 10 runs, and 8 or more but for 1 in 10 000.
+    """
+    found = [jointly(*correlated(truth, drawn, seed=seed, bend=bend)) for seed in range(10)]
+
+    assert sum(not one["passed"] for one in found) >= 8
+    assert all(" x " in one["reasons"][-1] for one in found if not one["passed"])
+
+
+def test_joint_ranks_fail_a_right_posterior_as_rarely_as_alpha():
+    """150 right sets, and ranks are uniform also with few and unequal numbers of draws."""
+    sets = (correlated(0.8, 0.8, n=150, draws=30, seed=seed) for seed in range(150))
+    failed = sum(not jointly(*one)["passed"] for one in sets)
+    assert failed <= stats.binom.ppf(0.9999, 150, 0.01)
+
+    theta, samples = correlated(0.8, 0.8, n=4000, draws=20)
+    kept = np.random.default_rng(0).integers(1, 21, 4000)
+    samples[np.arange(20) >= kept[:, None]] = np.nan
+    p = diagnostics.ks_p_values(diagnostics.joint_ranks(theta, samples, kept), kept)
+    assert p.min() > 1e-4 / len(p)
+
+
+def test_too_many_improbable_spectra_fail():
+    """Twice the share that p-values of right posteriors may have at most passes, more does not."""
+    theta, samples = gaussian()
+    ranks, tarp = diagnostics.sbc_ranks(theta, samples), np.random.default_rng(0).random(1000)
+    for share, passed in ((0.0, True), (0.02, True), (0.1, False), (0.5, False)):
+        p = np.where(np.arange(1000) < 1000 * share, 1e-3, 0.5)
+        found = diagnostics.verdict(ranks, 200, tarp, NAMES, predictive_p=p)
+        assert found["passed"] is passed and found["predictive"]["improbable"] == share
+        assert bool(diagnostics.blunt(found)) is (share > 0.05)
+    nothing = diagnostics.verdict(ranks, 200, tarp, NAMES, predictive_p=np.full(1000, np.nan))
+    assert nothing["predictive"] == {"p": None, "improbable": None}
+    assert diagnostics.blunt(nothing) == ""
+
+
+def test_the_score_leaves_out_what_has_none():
+    """Mean and standard error over spectra that have a density; -inf is one."""
+    assert diagnostics.score(np.array([1.0, 2.0, np.nan, 3.0])) == (2.0, pytest.approx(1 / 3**0.5))
+    assert diagnostics.score(np.array([1.0, -np.inf]))[0] == -np.inf
+    assert np.isnan(diagnostics.score(np.array([np.nan]))).all()

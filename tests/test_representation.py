@@ -231,3 +231,36 @@ def test_unknown_kind_is_named():
     """The kinds are listed."""
     with pytest.raises(ValueError, match=r"'pca'.*projection"):
         build("pca", ("logmass",), {})
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_what_can_be_read_has_a_finite_context(benches, kind):
+    """Any level, S/N and sign: refused (a unit is missing: 7e22), or a context without NaN."""
+    bench = benches(kind)
+    _, signal, *_ = bench.draw(400, 3)
+    rng = np.random.default_rng(0)
+    level = torch.tensor(10 ** rng.uniform(-25, 25, (400, 1))).float()
+    flux = signal / signal.mean(1, keepdim=True) * level
+    snr = torch.tensor(10 ** rng.uniform(-6, 9, (400, 1))).float()
+    ivar = (flux.double() / snr.double()).pow(-2).float()
+    flux[::7] *= -1
+    flux[::11] = 0
+    ivar[::13, 20:] = 0
+    ivar[::17, 20:40] = torch.nan
+    ivar[5], flux[12, 3] = torch.inf, torch.nan
+
+    good = bench.representation.usable(flux, ivar)
+    found = bench.representation.context(flux[good], ivar[good])
+
+    assert good.float().mean() > 0.2 or kind == "equivariant"
+    assert all(torch.isfinite(values).all() for values in found)
+    assert not good[(level > 1e17)[:, 0]].any() and not good[[5, 12]].any()
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_galaxies_of_any_survey_can_be_read(benches, kind):
+    """From a dwarf to the brightest, at S/N of 0.1 to 10^5: nothing that exists is refused."""
+    bench = benches(kind)
+    _, signal, *_ = bench.draw(200, 4)
+    for snr in (0.1, 10, 1e5):
+        assert bench.representation.usable(signal, (signal / snr) ** -2).all()
