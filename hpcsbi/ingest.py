@@ -139,9 +139,7 @@ def _arrays(rows: int, grid: Grid) -> dict[str, Array]:
         "n_pixels": Array(row, "int32", {"description": "valid pixels"}),
         "snr": Array(row, "float32", {"description": "median over valid pixels"}),
         "file": Array(row, "string"),
-        "reason": Array(
-            row, "string", {"description": "what of a row is not used, and why"}
-        ),
+        "reason": Array(row, "string", {"description": "what of a row is not used, and why"}),
     }
 
 
