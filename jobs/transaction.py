@@ -153,7 +153,9 @@ def submission(run: Path, site: Site) -> Iterator[Submission]:
             for line in submissions.unnoted(run):  # a submission that was killed left it
                 note(run, line)
             found = Submission(run, _claimed(parent), site)
-            before = {number: signal.signal(number, found.stop) for number in SIGNALS}
+            # One that is ignored stays so: nohup.
+            heard = [n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN]
+            before = {number: signal.signal(number, found.stop) for number in heard}
             try:
                 yield found
                 found._end_if_stopped()

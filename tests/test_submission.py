@@ -92,8 +92,15 @@ def started(fake: Slurm, run: Path) -> subprocess.Popen:
         "--stages=" + ",".join(STAGES),
     ]
     return subprocess.Popen(
-        command, env=fake.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, env=fake.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=heard,
+    )  # fmt: skip
+
+
+def heard() -> None:
+    """As in a terminal, where the tests may be in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def submitted(
