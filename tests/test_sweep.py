@@ -102,7 +102,7 @@ def test_a_sweep_is_one_array_and_one_failure_is_one_failure(slurm_lab, run):
         (["seed=1,2"], ["2 of the settings", "flows/h128_s20", "train.out"]),
         (["seed=range(0,1001)"], ["1001", "1000"]),
         (["flow.network=zuko_maf,magic", OUT + "_${flow.network}"], ["magic", "sbi_maf"]),
-        (["name=a,b", "run=runs/${name}", "flow.hidden=4,8"], ["one run", "runs/a, runs/b"]),
+        (["name=a,b", "run=runs/${name}", "flow.hidden=4,8"], ["one run", "runs/a", "runs/b"]),
     ],
 )
 def test_what_cannot_be_submitted_is_told_now(slurm_lab, run, overrides, words):
