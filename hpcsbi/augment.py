@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster import Cluster
 from hpcsbi.noise import Noise, make_noise
 from hpcsbi.pairs import SPLITS, Plan
@@ -17,15 +18,16 @@ from hpcsbi.store import Array, Store, create, open_complete, open_store
 __all__ = ["augment"]
 
 
+@checked()
 def augment(
     out: str,
     simulations: str,
     noise: Noise,
-    copies: int,
-    validation: int,
-    test: int,
-    shard: int,
-    seed: int,
+    copies: Natural,
+    validation: Natural,
+    test: Natural,
+    shard: Count,
+    seed: Natural,
     cluster: Cluster,
 ) -> None:
     """Draw noise for every simulated spectrum and say which pairs training may see.

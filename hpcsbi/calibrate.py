@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.artifacts import load_posterior, refuse_other_model
 from hpcsbi.certificate import certify
 from hpcsbi.checks import predicted
@@ -40,14 +41,15 @@ __all__ = ["calibrate"]
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
 
 
+@checked()
 def calibrate(
     out: str,
     flow: str,
     pairs: str,
-    draws: int,
-    cap: int,
-    shard: int,
-    seed: int,
+    draws: Count,
+    cap: Count,
+    shard: Count,
+    seed: Natural,
     cluster: Cluster,
 ) -> bool:
     """Draw from the posteriors of the held-out test pairs and judge them together.

@@ -1,6 +1,7 @@
 """Where the work runs, a piece a task: here, or as one part of a job array."""
 
 import errno
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ __all__ = [
     "Finished",
     "Probe",
     "Serial",
+    "cores",
     "in_window",
 ]
 
@@ -40,6 +42,12 @@ class Enough(RuntimeError):
     def __init__(self, piece: Any, seconds: float) -> None:
         super().__init__(f"piece {piece} took {seconds:.3g} s")
         self.piece, self.seconds = piece, seconds
+
+
+def cores() -> int:
+    """Cores that this process may use; macOS has no affinity."""
+    mine = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else mine
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hpcsbi import __version__, page, plots
+from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.artifacts import load_posterior, refuse_other_model
 from hpcsbi.comparison import CONFIDENCE, cells, standings
 from hpcsbi.errors import BadInput
@@ -49,7 +50,8 @@ HEADS = {
 Columns = Mapping[str, np.ndarray]
 
 
-def compare(out: str, run: str, pairs: str, spectra: int, draws: int, seed: int) -> None:
+@checked()
+def compare(out: str, run: str, pairs: str, spectra: Count, draws: Count, seed: Natural) -> None:
     """Print a table of all flows of a run and write it as a page, as JSON and as CSV.
 
     The score is that of the test pairs, which no flow has seen: the log density of the true

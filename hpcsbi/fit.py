@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 
+from hpcsbi.arguments import AtLeast, Count, Natural, OneOf, checked
 from hpcsbi.artifacts import load_posterior
 from hpcsbi.catalogue import write_catalogue
 from hpcsbi.certificate import QUANTILES
-from hpcsbi.chain import Chain, Settings, advance, finished
+from hpcsbi.chain import MOVES, Chain, Settings, advance, finished
 from hpcsbi.cluster import Cluster
 from hpcsbi.columns import ARRAYS, METHODS, nothing
 from hpcsbi.deadline import OutOfTime, leaves
@@ -49,25 +51,41 @@ CHECKPOINT = 60.0  # seconds between two of one chain: most chains are shorter
 STATES = ".states"  # folder in the store: chains under way, and those that have not converged
 
 
+def _even(walkers: int) -> None:
+    if walkers % 2:
+        raise BadInput(f"fit.walkers={walkers}: an even number from 16.")
+
+
+def _enough(draws: int, proposals: int) -> None:
+    if draws > proposals:
+        raise BadInput(f"fit.draws={draws} of fit.proposals={proposals}: 1 to all of them.")
+
+
+def _something(objects: int | Sequence[str] | None, catalogue: str | None) -> None:
+    if objects is None and catalogue is None:
+        raise BadInput("fit.objects and fit.catalogue are both null: what is to be fitted?")
+
+
+@checked(_even, _enough, _something)
 def fit(
     out: str,
     flow: str,
     spectra: str,
     catalogue: str | None,
-    objects: int | Sequence[str] | None,
-    engine: str,
-    start: str,
-    likelihood: str,
-    moves: str,
-    walkers: int,
-    burn_in: Sequence[int],
-    steps: int,
+    objects: Natural | Sequence[str | int] | None,
+    engine: Annotated[str, OneOf(ENGINES)],
+    start: Annotated[str, OneOf(STARTS)],
+    likelihood: Annotated[str, OneOf(LIKELIHOODS)],
+    moves: Annotated[str, OneOf(MOVES)],
+    walkers: Annotated[int, AtLeast(16)],
+    burn_in: Sequence[Count],
+    steps: Count,
     converge: bool,
-    block: int,
-    draws: int,
-    proposals: int,
-    shard: int,
-    seed: int,
+    block: Count,
+    draws: Count,
+    proposals: Count,
+    shard: Count,
+    seed: Natural,
     cluster: Cluster,
 ) -> None:
     """Sample the posterior of chosen spectra by emcee until it has converged.
@@ -109,9 +127,6 @@ def fit(
         ValueError: an unknown choice or id.
         OutOfTime: the job ends first; the same command goes on.
     """
-    _check(engine, start, likelihood, walkers)
-    if not 1 <= draws <= proposals:
-        raise BadInput(f"fit.draws={draws} of fit.proposals={proposals}: 1 to all of them.")
     chain = Settings(moves, burn_in, steps, converge, block)
     part = cluster.part()
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest", part is None)
@@ -166,18 +181,6 @@ class _Run:
     chain: Settings
 
 
-def _check(engine: str, start: str, likelihood: str, walkers: int) -> None:
-    for name, value, choices in (
-        ("engine", engine, ENGINES),
-        ("start", start, STARTS),
-        ("likelihood", likelihood, LIKELIHOODS),
-    ):
-        if value not in choices:
-            raise BadInput(f"fit.{name} is {value!r}: choose from {', '.join(choices)}.")
-    if walkers < 16 or walkers % 2:
-        raise BadInput(f"fit.walkers={walkers}: an even number from 16.")
-
-
 def _catalogue(
     catalogue: str | None,
     objects: int | Sequence[str] | None,
@@ -187,8 +190,6 @@ def _catalogue(
 ) -> Store | None:
     """The catalogue to merge into; none where none is asked for, or there yet."""
     if catalogue is None or (objects is not None and not Path(catalogue).exists()):
-        if objects is None:
-            raise BadInput("fit.objects and fit.catalogue are both null: what is to be fitted?")
         return None
     store = open_complete(catalogue, "infer", verify)
     refuse_other_settings(

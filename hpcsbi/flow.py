@@ -6,9 +6,11 @@ shallower one of zuko that reaches more in the same time.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
+from hpcsbi.arguments import AtLeast, Count, OneOf
 from hpcsbi.errors import BadInput
 from hpcsbi.sampler import Inverse, Map
 from hpcsbi.seeds import torch_generator
@@ -29,9 +31,9 @@ class Flow:
         transforms: number of autoregressive transforms.
     """
 
-    network: str = "zuko_maf"
-    hidden: int = 128
-    transforms: int = 5
+    network: Annotated[str, OneOf(NETWORKS)] = "zuko_maf"
+    hidden: Annotated[int, AtLeast(2)] = 128
+    transforms: Count = 5
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:

@@ -2,10 +2,12 @@
 
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
 
+from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.artifacts import load_posterior
 from hpcsbi.catalogue import write_catalogue
 from hpcsbi.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
@@ -33,16 +35,22 @@ __all__ = ["infer"]
 FEW_ACCEPTED = 0.05
 
 
+def _few_kept(draws: int, keep_draws: int) -> None:
+    if keep_draws > draws:
+        raise BadInput(f"infer.keep_draws={keep_draws} of infer.draws={draws}: keep 0 to all.")
+
+
+@checked(_few_kept)
 def infer(
     out: str,
     flow: str,
     spectra: str,
-    draws: int,
-    cap: int,
-    keep_draws: int,
+    draws: Count,
+    cap: Count,
+    keep_draws: Natural,
     certificate: bool,
-    shard: int,
-    seed: int,
+    shard: Count,
+    seed: Natural,
     cluster: Cluster,
 ) -> None:
     """Draw from the posterior of every spectrum; write quantiles, checks and flags.
@@ -68,16 +76,11 @@ def infer(
         Mismatch: the spectra lie on another grid than the flow's.
         ValueError: more draws to keep than drawn, or a certificate without a table.
     """
-    if not 0 <= keep_draws <= draws:
-        raise BadInput(f"infer.keep_draws={keep_draws} of infer.draws={draws}: keep 0 to all.")
     part = cluster.part()
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest", part is None)
     refuse_damage(source, "ingest", part_rows(source.rows, shard, part))
     if certificate and posterior.ssp is None:
-        raise BadInput(
-            f"infer.certificate=true takes the table, and {flow} has no ssp.zarr: run "
-            "jobs/tabulate.py and train again, or set infer.certificate=false."
-        )
+        refuse_without_table(flow)
     refuse_other_settings(
         spectra,
         source.settings["grid"],
@@ -100,6 +103,14 @@ def infer(
     run_shards(partial(_infer_shard, out, flow, spectra), store, cluster, "infer")
     write_catalogue(out)
     _tell(store, notice)
+
+
+def refuse_without_table(flow: str) -> NoReturn:
+    """A flow that took no table along cannot certify."""
+    raise BadInput(
+        f"infer.certificate=true takes the table, and {flow} has no ssp.zarr: run "
+        "jobs/tabulate.py and train again, or set infer.certificate=false."
+    )
 
 
 def _arrays(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hpcsbi.arguments import Count, checked
 from hpcsbi.cluster import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.files import write_atomically
@@ -27,18 +28,19 @@ from hpcsbi.shards import run_shards
 from hpcsbi.store import Array, Store, create, open_store
 from hpcsbi.survey import Source, Survey, UnreadableError
 
-__all__ = ["find_files", "ingest"]
+__all__ = ["find_files", "ingest", "look_at_first"]
 
 LISTED = 1000  # more files than this are one checksum in the settings, not one each
 TOLD = 5  # of a kind that are shown at the end
 
 
+@checked()
 def ingest(
     out: str | Path,
     files: str | Sequence[str],
     survey: Survey,
     grid: Grid,
-    shard: int,
+    shard: Count,
     cluster: Cluster,
 ) -> None:
     """Write the spectra of some survey files, flagged where something is wrong with them.
@@ -109,6 +111,16 @@ def find_files(files: str | Sequence[str]) -> list[Path]:
     if not plain and not found:
         raise BadInput("ingest.files is empty: name the survey's files, or a pattern.")
     return list(dict.fromkeys([*plain, *found]))
+
+
+def look_at_first(files: str | Sequence[str], survey: Survey) -> None:
+    """Find the files, pair them, and open the first one.
+
+    Raises:
+        FileNotFoundError, BadInput: what `ingest` would raise.
+    """
+    for source in survey.sources(find_files(files))[:1]:
+        survey.count(source)
 
 
 def _files_settings(contents: list[tuple[str, int, str]]) -> dict:

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
 
+from hpcsbi.arguments import Between, Count
 from hpcsbi.errors import BadInput
 
 __all__ = [
@@ -102,9 +103,9 @@ class SurveyNoise:
     """
 
     snr: tuple[float, float] = (2.0, 1000.0)
-    max_zred: float = 0.8
-    min_pixels: int = 20
-    cut: float = 0.1
+    max_zred: Annotated[float, Between(0, 20)] = 0.8
+    min_pixels: Count = 20
+    cut: Annotated[float, Between(0, 1)] = 0.1
     calibration: float = 0.0
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpcsbi.arguments import checked
 from hpcsbi.deadline import MARGIN
 from hpcsbi.errors import BadInput
 from hpcsbi.progress import core_rates, flow_progress, store_progress
@@ -50,6 +51,7 @@ class Work:
     error: str = ""
 
 
+@checked()
 def plan(
     run: str,
     outs: Mapping[str, str],

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from hpcsbi import __version__, fitted, page, plots, tables
+from hpcsbi.arguments import checked
 from hpcsbi.artifacts import load_engine
 from hpcsbi.files import read_notes, write_atomically
 from hpcsbi.likelihood import Likelihood, of_simulator
@@ -31,6 +32,7 @@ PERCENTILES = ("p16", "p50", "p84")
 RATE, COST = ("stage", "rows", "worker_seconds"), ("stage", "cpu_seconds", "wall_seconds")
 
 
+@checked()
 def report(
     out: str,
     simulations: str,

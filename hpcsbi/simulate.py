@@ -4,11 +4,12 @@ import hashlib
 import os
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
+from hpcsbi.arguments import Count, Natural, OneOf, checked
 from hpcsbi.cluster import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
@@ -24,17 +25,18 @@ from hpcsbi.tree import tree_notice
 __all__ = ["simulate"]
 
 
+@checked()
 def simulate(
     out: str,
-    source: str,
-    n: int,
+    source: Annotated[str, OneOf(("table", "fsps"))],
+    n: Count,
     theta: str | None,
-    shard: int,
+    shard: Count,
     prior: Prior,
     grid: Grid,
     physics: Physics,
     table: str,
-    seed: int,
+    seed: Natural,
     cluster: Cluster,
 ) -> None:
     """Write theta, flux and status of every row; rows that FSPS cannot make are flagged.
@@ -55,8 +57,6 @@ def simulate(
         Mismatch: the table or `out` was made with other settings.
         FspsError: FSPS cannot run.
     """
-    if source not in ("fsps", "table"):
-        raise BadInput(f"simulate.source is {source!r}: choose 'fsps' or 'table'.")
     check_names(prior.names)
     rows = None if theta is None else read_theta(theta, prior)
     n = n if rows is None else len(rows)

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from hpcsbi import submissions
+from hpcsbi.arguments import checked
 from hpcsbi.errors import BadInput
 from hpcsbi.files import Damaged
 from hpcsbi.merges import is_behind, table_of
@@ -29,6 +30,7 @@ STAGES = {
 }
 
 
+@checked()
 def status(run: str, json: bool = False, verify: bool = False) -> None:
     """Print what of a run is done, running, failed and missing, and how long the rest takes.
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpcsbi.cluster import Cluster, Serial
+from hpcsbi.arguments import Count, Natural, checked
+from hpcsbi.cluster import Cluster, Serial, cores
 from hpcsbi.dust import dust_curve
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
@@ -22,7 +23,7 @@ from hpcsbi.ssp import ARRAYS, NOTICE, Ssp, check_accuracy
 from hpcsbi.store import Array, Mismatch, Store, create, differences, open_complete, open_store
 from hpcsbi.tree import tree_notice
 
-__all__ = ["SHIPPED", "metallicities", "tabulate"]
+__all__ = ["SHIPPED", "metallicities", "refuse_other_shipped", "tabulate", "takes_shipped"]
 
 SHIPPED = Path(str(files("hpcsbi") / "data" / "ssp_demo.zarr"))
 SPAN = (-2.0, 0.4)  # of logzsol, and further where the prior goes
@@ -32,19 +33,19 @@ NEBULAR = (-1.98, -1.5, -0.98, -0.58, -0.39, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2)
 BITS = (14, 10, 10)  # of the mantissas of the dust moments: 3e-5 of the flux, half the bytes
 
 
+@checked()
 def tabulate(
     out: str,
     grid: Grid,
     physics: Physics,
     prior: Prior,
-    draws: int,
-    shard: int,
-    seed: int,
+    draws: Natural,
+    shard: Count,
+    seed: Natural,
     cluster: Cluster,
+    demo: bool | None = None,
 ) -> None:
     """Write the table of SSPs and its error against direct predictions.
-
-    Without SPS_HOME the shipped demonstration table is copied.
 
     Arguments:
         out: store to write.
@@ -54,14 +55,16 @@ def tabulate(
         shard: metallicities in a shard.
         seed: of the draws.
         cluster: where to run.
+        demo: True copies the shipped demonstration table, False makes one by FSPS; None copies only
+            where SPS_HOME is not set.
 
     Raises:
-        Mismatch: `out` was made with other settings, or SPS_HOME is not set and the shipped table
-            is for another grid or model.
+        Mismatch: `out` was made with other settings, or the shipped table is to be copied and is
+            for another grid or model.
         FspsError: FSPS cannot run.
         ValueError: the error is larger than ACCURACY of hpcsbi.ssp.
     """
-    if "SPS_HOME" not in os.environ:
+    if takes_shipped(demo):
         _copy_shipped(out, grid, physics, cluster)
         return
     store = _create(out, grid, physics, prior, shard)
@@ -71,7 +74,7 @@ def tabulate(
     known = store.attributes["accuracy"]
     if any(known.get(name) != value for name, value in wanted.items()):
         # Here, and not on other nodes: no more processes than this one may use.
-        processes = min(cluster.workers, len(os.sched_getaffinity(0)))
+        processes = min(cluster.workers, cores())
         measured = _measure(store, grid, physics, prior, draws, seed, processes)
         known = {**wanted, **measured}
         store.group.attrs["accuracy"] = known
@@ -80,6 +83,30 @@ def tabulate(
         f"median {known['median']:.1e}, 99 % {known['p99']:.1e}, max {known['max']:.1e}."
     )
     check_accuracy(out, known)
+
+
+def takes_shipped(demo: bool | None) -> bool:
+    """Whether `tabulate` copies the shipped table."""
+    return not os.environ.get("SPS_HOME") if demo is None else demo
+
+
+def refuse_other_shipped(grid: Grid, physics: Physics) -> Store:
+    """The shipped table.
+
+    Raises:
+        Mismatch: it is for another grid or model.
+    """
+    shipped = open_complete(SHIPPED, "tabulate")
+    asked = {"grid": grid.settings(), "physics": physics.settings()}
+    found = {name: shipped.settings[name] for name in asked}
+    if lines := list(differences(found, asked)):
+        raise Mismatch(
+            "the demonstration table (tabulate.demo=true, or SPS_HOME is not set) is for another "
+            "grid or model:\n  "
+            + "\n  ".join(lines)
+            + "\nSet SPS_HOME to an FSPS data tree to make a table of your own."
+        )
+    return shipped
 
 
 def metallicities(prior: Prior) -> np.ndarray:
@@ -178,16 +205,7 @@ def _measure(
 
 
 def _copy_shipped(out: str, grid: Grid, physics: Physics, cluster: Cluster) -> None:
-    shipped = open_complete(SHIPPED, "tabulate")
-    asked = {"grid": grid.settings(), "physics": physics.settings()}
-    found = {name: shipped.settings[name] for name in asked}
-    lines = list(differences(found, asked))
-    if lines:
-        raise Mismatch(
-            "SPS_HOME is not set, and the demonstration table is for another grid or model:\n  "
-            + "\n  ".join(lines)
-            + "\nSet SPS_HOME to an FSPS data tree to make a table of your own."
-        )
+    shipped = refuse_other_shipped(grid, physics)
     arrays = _arrays({name: shipped.read(name) for name in ARRAYS[2:]})
     attributes = {name: shipped.attributes[name] for name in ("notice", "accuracy")}
     store = create(out, arrays, shipped.settings, shipped.shard, attributes)

@@ -7,12 +7,14 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from hpcsbi import representation as representations
+from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
 from hpcsbi.artifacts import load_engine
 from hpcsbi.deadline import OutOfTime, leaves
 from hpcsbi.dust import dust_curve
@@ -32,23 +34,25 @@ from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_
 
 __all__ = ["speed", "train"]
 
+SOURCES = ("fresh", "stored")
 LAST_STEPS = 10.0  # seconds: a step and its checkpoint
 MEND = "Choose another name=... or train.out=..., or remove that folder."
 
 
+@checked()
 def train(
     out: str,
     training: str,
     table: str,
-    source: str,
+    source: Annotated[str, OneOf(SOURCES)],
     flow: Flow,
-    representation: str,
-    steps: int,
-    batch: int,
-    rate: float,
-    seed: int,
-    threads: int,
-    checkpoint: int,
+    representation: Annotated[str, OneOf(representations.KINDS)],
+    steps: Count,
+    batch: Count,
+    rate: Positive,
+    seed: Natural,
+    threads: Count,
+    checkpoint: Count,
 ) -> None:
     """Fit the flow with a stated budget of steps; the learning rate ends at zero with it.
 
@@ -276,15 +280,13 @@ def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -
         raise FileNotFoundError("train.source=fresh needs the table: run jobs/tabulate.py first.")
     if source == "fresh":
         return FreshPairs(prior, ssp, make_noise(**pairs.settings["noise"]), wave, batch, seed)
-    if source == "stored":
-        rows = split_of(pairs.settings, pairs.rows, "train")
-        if rows.stop == 0:
-            raise BadInput(
-                f"{pairs.path} holds no training pairs (it was made with augment.copies=0): "
-                "train with train.source=fresh, or augment with copies > 0."
-            )
-        return StoredPairs(prior, pairs, rows, wave, batch, seed)
-    raise BadInput(f"train.source is {source!r}: choose fresh or stored.")
+    rows = split_of(pairs.settings, pairs.rows, "train")
+    if rows.stop == 0:
+        raise BadInput(
+            f"{pairs.path} holds no training pairs (it was made with augment.copies=0): "
+            "train with train.source=fresh, or augment with copies > 0."
+        )
+    return StoredPairs(prior, pairs, rows, wave, batch, seed)
 
 
 def _held_out(pairs: Store) -> Pairs | None:

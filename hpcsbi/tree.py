@@ -25,8 +25,9 @@ OTHERS = (
 )
 MEND = (
     "Mend: `git clone https://github.com/cconroy20/fsps && git -C fsps checkout 5b87175 && "
-    'export SPS_HOME="$PWD/fsps"` (the last commit with the layout of fsps 0.4.8), or unset '
-    "SPS_HOME to work with the demonstration table (simulate.source=table)."
+    'export SPS_HOME="$PWD/fsps"` (the last commit with the layout of fsps 0.4.8), or ask '
+    "for the demonstration table, which is not for science: tabulate.demo=true, with "
+    "simulate.source=table."
 )
 STAND_IN = (
     "Made with a stand-in for the FSPS data tree (it holds a STAND_IN.txt), not with the FSPS "

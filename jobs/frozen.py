@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from stage import CONF
+from words import CONF, composed_from
 
 HOW = ("cluster", "site")  # groups that say how a run is made, not what: they may change
 
@@ -25,8 +24,7 @@ hydra:
 
 def composed(overrides: Sequence[str]) -> DictConfig:
     """The configuration of a command line."""
-    with initialize_config_dir(CONF, version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    return composed_from(CONF, "config", overrides)
 
 
 def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.name}") -> Path:
@@ -74,8 +72,7 @@ def thawed(path: Path, overrides: Sequence[str]) -> DictConfig:
     """
     groups = [override for override in overrides if override.split("=")[0] in HOW]
     values = [override for override in overrides if override not in groups]
-    with initialize_config_dir(str(path.parent.absolute()), version_base="1.3"):
-        cfg = compose(path.stem, overrides=values)
+    cfg = composed_from(str(path.parent.absolute()), path.stem, values)
     chosen = {group.split("=")[0] for group in groups}
     return with_groups(cfg, [*groups, *(v for v in values if v.split(".")[0] in chosen)])
 

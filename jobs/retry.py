@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import environment  # noqa: F401  first: what is not installed is told before it is imported
 from frozen import composed, named, rooted, thawed
 from omegaconf import DictConfig
 from stage import REFUSED, refuse

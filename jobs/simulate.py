@@ -9,11 +9,18 @@ def simulate(cfg: DictConfig) -> int:
 
     Not by the parts of an array, which would each make a part of it: there it is a job of its own.
     """
-    array = cfg.cluster._target_.endswith(".Array")
-    if cfg.simulate.source == "table" and not array:
-        run_stage("tabulate", cfg)
-    return run_stage("simulate", cfg)
+    status = 0
+    for name in stages(cfg):
+        status = run_stage(name, cfg)
+    return status
+
+
+def stages(cfg: DictConfig) -> tuple[str, ...]:
+    """What the job runs."""
+    array = str(cfg.cluster._target_).endswith(".Array")
+    table = cfg.simulate.source == "table" and not array
+    return ("tabulate", "simulate") if table else ("simulate",)
 
 
 if __name__ == "__main__":
-    run_job("simulate", simulate)
+    run_job("simulate", simulate, stages)

@@ -4,22 +4,28 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import environment  # noqa: F401  what is not installed is told before it is imported
 import hydra
-from hydra.errors import HydraException, InstantiationException
+from checks import check_stages
+from hydra.errors import HydraException
 from hydra.utils import instantiate
+from manual import manual
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from privacy import keep_private
+from words import CONF, composed_from, in_plain_words, one_line, understood
 
 from hpcsbi import deadline
 from hpcsbi.caches import keep_caches
-from hpcsbi.cluster import FULL
+from hpcsbi.cluster import FULL, cores
 from hpcsbi.errors import Refusal
 from hpcsbi.files import append_line
 from hpcsbi.progress import worker_seconds
@@ -30,29 +36,43 @@ from hpcsbi.site import make_site
 # folder must come after the libraries.
 sys.path.append(sys.path.pop(0))
 
-# 1: calibration failed. 2: something is wrong with the input, or shards failed. 75: the job ends
-# before the work does, and wants to be queued again (slurm/stage.sbatch).
-FAILED, WRONG, AGAIN = 1, 2, 75
+# 1: calibration failed. 2: something is wrong with the input, or shards failed. 70: a fault of this
+# program. 75: the job ends before the work does, and wants to be queued again (slurm/stage.sbatch).
+# 130: Ctrl-C.
+FAILED, WRONG, BROKEN, AGAIN, INTERRUPTED = 1, 2, 70, 75, 130
 LOOKING = ("status", "plan")  # these only look: a run that is not there must not come to be
 # What is wrong with the input, the disk or the cluster, and not with this program.
 REFUSED = (HydraException, OmegaConfBaseException, Refusal, OSError)
 # Their workers are no children of the job: what they have worked is noted shard by shard.
 ELSEWHERE = ("hpcsbi.allocation.Allocation", "hpcsbi.elastic.Elastic")
-CONF = str(Path(__file__).resolve().parents[1] / "conf")
 
-OmegaConf.register_new_resolver("cores", lambda: len(os.sched_getaffinity(0)), replace=True)
+OmegaConf.register_new_resolver("cores", cores, replace=True)
 OmegaConf.register_new_resolver(
     "package_data", lambda name: str(files("hpcsbi") / "data" / name), replace=True
 )
 
 
-def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
-    """Compose the configuration from the command line and call the task; exit with its status."""
+def run_job(
+    name: str,
+    task: Callable[[DictConfig], int | None],
+    stages: Callable[[DictConfig], Sequence[str]] | None = None,
+) -> None:
+    """Compose the configuration from the command line and call the task; exit with its status.
+
+    Arguments:
+        name: of the job.
+        task: returns an exit status.
+        stages: those that the task will run, whose arguments are checked first; None for the one
+            of the job's name.
+    """
     statuses = [0]
+    stages = stages or (lambda cfg: (name,))
 
     @hydra.main(config_path=CONF, config_name="config", version_base="1.3")
     def main(cfg: DictConfig) -> None:
         try:
+            with in_plain_words(sys.argv[1:]):
+                check_stages(cfg, stages(cfg))
             if name in LOOKING:
                 keep_caches(None)
             else:
@@ -67,17 +87,50 @@ def run_job(name: str, task: Callable[[DictConfig], int | None]) -> None:
             statuses.append(refuse(error))
 
     deadline.listen()
-    sys.argv.append(f"hydra.job.name={name}")
-    if name in LOOKING:
-        sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what is wrong comes here, in place of a printed stack
     try:
+        _prepare(name, stages)
         main()
-    except SystemExit as end:  # Hydra's status 1 would read as a failed calibration
-        sys.exit(WRONG if end.code else 0)
     except REFUSED as error:
         sys.exit(refuse(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted: what is done is kept, the same command goes on.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except SystemExit as end:  # Hydra's status 1 would read as a failed calibration
+        sys.exit(WRONG if end.code else 0)
+    except Exception as error:
+        traceback.print_exception(error)
+        raise SystemExit(BROKEN) from error
     sys.exit(max(statuses))  # after all jobs of a sweep
+
+
+def _prepare(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> None:
+    """Read the command line for Hydra: what is wrong is told before Hydra makes a folder.
+
+    The settings of a sweep are composed one by one, later.
+    """
+    given = sys.argv[1:]
+    if {"-h", "--help"} & set(given):
+        print(help_of(name, stages))
+        sys.exit(0)
+    given = understood(given)
+    sys.argv[1:] = [*given, f"hydra.job.name={name}"]
+    if name in LOOKING:
+        sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
+    flags = dict(pairwise(given))  # a flag and its value
+    if {"-m", "--multirun", "-c", "--cfg", "--hydra-help"} & set(given):
+        return
+    folder, config = flags.get("--config-path", CONF), flags.get("--config-name", "config")
+    overrides = [word for word in given if "=" in word and not word.startswith("-")]
+    cfg = composed_from(os.path.abspath(folder), config, overrides)
+    with in_plain_words(overrides):
+        check_stages(cfg, stages(cfg))
+
+
+def help_of(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> str:
+    """The text of `--help`."""
+    about = (sys.modules["__main__"].__doc__ or "").splitlines()
+    return manual(name, about[0] if about else "", tuple(stages(composed_from(CONF, "config", []))))
 
 
 def _keep_private(cfg: DictConfig) -> None:
@@ -87,12 +140,10 @@ def _keep_private(cfg: DictConfig) -> None:
 
 def refuse(error: BaseException) -> int:
     """Tell what is wrong in place of a stack; the exit status."""
-    if isinstance(error, InstantiationException):
-        error = error.__cause__ or error
     mend = ""
     if isinstance(error, OSError) and (error.errno in FULL or "No space left" in str(error)):
         mend = "\nMake room, or choose another run=...; then the same command goes on from here."
-    print(f"error: {error}{mend}", file=sys.stderr, flush=True)
+    print(f"error: {one_line(error)}{mend}", file=sys.stderr, flush=True)
     return WRONG
 
 

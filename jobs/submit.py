@@ -6,11 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import environment  # noqa: F401  first: what is not installed is told before it is imported
+from checks import check_stages
 from frozen import composed, freeze, named, rooted, with_groups
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from stage import REFUSED, refuse
 from transaction import SCRIPT, Job, refuse_twice, say, submission
+from words import in_plain_words
 
 from hpcsbi import sbatch, slurm, submissions
 from hpcsbi.caches import keep_caches
@@ -94,12 +96,13 @@ def submit(
     if unknown:
         raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(NEEDS)}.")
     cfg, site = rooted(cfg), make_site(cfg.site)
-    for stage in stages:  # what is wrong with the input is wrong now, not after a night
-        check_arguments(cfg, stage)
     run = Path(cfg.run)
+    queued = submissions.queued(_known(run))
+    with in_plain_words([]):  # what is wrong with the input is wrong now, not after a night
+        check_stages(cfg, stages, tuple(queued))
     planned = _all_jobs(cfg, stages, run / "slurm" / "next", only)
     if dry_run:
-        numbers = submissions.queued(_known(run)) | {stage: f"<{stage}>" for stage in stages}
+        numbers = queued | {stage: f"<{stage}>" for stage in stages}
         for job in planned:
             print(_command(job, numbers))
         return {}
@@ -142,12 +145,6 @@ def _after(job: Job, numbers: Mapping[str, str]) -> str:
     """What a job waits for, as sbatch takes it."""
     waits = [f"{kind}:{numbers[name]}" for name, kind in job.waits.items() if name in numbers]
     return ",".join(waits)
-
-
-def check_arguments(cfg: DictConfig, stage: str) -> None:
-    """Build the stage's arguments, all but the cluster, which exists inside the job only."""
-    node = {key: value for key, value in cfg[stage].items() if key != "cluster"}
-    instantiate(node, _convert_="all")
 
 
 def _freeze(cfg: DictConfig, folder: Path) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 
+from checks import check_stages
 from frozen import freeze, rooted
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
-from submit import NEEDS, alone, ask_about, check_arguments, each_task
+from submit import NEEDS, alone, ask_about, each_task
 from transaction import Job, refuse_twice, say, submission
 
 from hpcsbi import slurm, submissions
@@ -62,7 +63,7 @@ def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> st
     cfgs = [rooted(_of_a_task(cfg)) for cfg in cfgs]
     _refuse_collisions(cfgs, stage)
     for cfg in cfgs:
-        check_arguments(cfg, stage)
+        check_stages(cfg, [stage])
     site, run = make_site(cfgs[0].site), Path(cfgs[0].run)
     tasks = tuple(
         _task(cfg, stage, varied) for cfg, varied in zip(cfgs, _varied(overrides), strict=True)

@@ -169,7 +169,7 @@ def test_the_ends_of_the_prior_are_inside(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "says"),
     [
-        ({"source": "bc03"}, ValueError, "choose 'fsps' or 'table'"),
+        ({"source": "bc03"}, ValueError, "choose from table, fsps"),
         ({"grid": Grid(pixels=100)}, Mismatch, "grid.pixels: 138 in the store, 100 asked"),
         ({"physics": Physics(dust_type=0)}, Mismatch, "physics.dust_type"),
         (

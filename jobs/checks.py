@@ -1,0 +1,202 @@
+"""What can be wrong is wrong now: all arguments of all stages, before the first one starts."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from words import CONF
+
+from hpcsbi.arguments import did_you_mean, refuse_wrong, shown
+from hpcsbi.errors import BadInput
+from hpcsbi.site import Site, make_site
+
+# Argument of a stage -> the stage that makes what it names.
+INPUTS = {
+    "simulate": {"table": "tabulate"},
+    "augment": {"simulations": "simulate"},
+    "train": {"training": "augment", "table": "tabulate"},
+    "calibrate": {"flow": "train", "pairs": "augment"},
+    "infer": {"flow": "train", "spectra": "ingest"},
+    "fit": {"flow": "train", "spectra": "ingest", "catalogue": "infer"},
+}
+HERE = ("hpcsbi.cluster.Serial", "hpcsbi.dask_cluster.Local")  # ways that stay on this machine
+
+
+def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] = ()) -> None:
+    """Refuse what one of the stages would refuse: types, names, files, numbers of rows.
+
+    Arguments:
+        cfg: the configuration.
+        stages: those that are about to run.
+        coming: others whose products will be there by then, as their jobs are in the queue.
+
+    Raises:
+        Refusal, OSError: in one line what is wrong, and the mend.
+    """
+    _refuse_unknown_nodes(cfg)
+    make_site(cfg.site)
+    refuse_wrong(Site, OmegaConf.to_container(cfg.site, resolve=True), "site")
+    _check_cluster(cfg.cluster)
+    nodes = {stage: arguments(cfg, stage) for stage in stages}
+    outs = [cfg[stage].get("out") for stage in (*stages, *coming)]
+    made = {os.path.abspath(out) for out in outs if out}
+    if "ingest" in nodes:
+        ingest = import_module("hpcsbi.ingest")
+        ingest.look_at_first(nodes["ingest"]["files"], nodes["ingest"]["survey"])
+    _check_tables(cfg, nodes)
+    _check_rows(nodes, made)
+    for stage, node in nodes.items():
+        for key, maker in INPUTS.get(stage, {}).items():
+            if _reads(key, node) and os.path.abspath(node[key]) not in made:
+                _check_input(stage, key, maker, node)
+
+
+def arguments(cfg: DictConfig, stage: str) -> dict[str, Any]:
+    """The stage's arguments, all but the cluster, which exists inside the job only.
+
+    Raises:
+        BadInput: an unknown key, another type, a value out of range.
+    """
+    node = cfg[stage]
+    if not OmegaConf.is_dict(node):
+        raise BadInput(f"{stage} is {shown(node)}: it holds keys, set one as {stage}.KEY=VALUE.")
+    plain = {key: _plain(node[key]) for key in node if key != "cluster"}
+    for key, value in plain.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            _check_object(value, key)
+    try:
+        built = instantiate(plain, _convert_="all")
+    except InstantiationException as error:
+        raise error.__cause__ or error from None
+    getattr(import_module(f"hpcsbi.{stage}"), stage).check(**built)
+    return built
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _check_object(node: Mapping, where: str, whole: bool = True) -> None:
+    """Compare a node that stands for an object with the arguments of its class."""
+    module, _, name = str(node["_target_"]).rpartition(".")
+    if module.split(".")[0] != "hpcsbi":
+        raise BadInput(f"{where}._target_ is {shown(node['_target_'])}: nothing of hpcsbi.")
+    kind = getattr(import_module(module), name)
+    given = {key: value for key, value in node.items() if key != "_target_"}
+    refuse_wrong(kind, given, where, whole)
+
+
+def _check_cluster(node: DictConfig) -> None:
+    """What of it does not depend on the job that it will run in."""
+    known = {
+        key: _plain(node[key])
+        for key in node
+        if not OmegaConf.is_interpolation(node, key) and key != "site"
+    }
+    _check_object(known, "cluster", whole=False)
+
+
+@lru_cache(maxsize=1)
+def top_level() -> tuple[str, ...]:
+    """Keys of the configuration, groups included."""
+    file = OmegaConf.load(Path(CONF) / "config.yaml")
+    groups = [key for entry in file.defaults if OmegaConf.is_dict(entry) for key in entry]
+    names = [str(key).removeprefix("override ") for key in (*groups, *file)]
+    return tuple(name for name in names if name not in ("defaults", "hydra", "hydra/job_logging"))
+
+
+def _refuse_unknown_nodes(cfg: DictConfig) -> None:
+    for key in cfg:
+        if key not in top_level() and key != "hydra":
+            raise BadInput(
+                f"{key} is not known{did_you_mean(key, top_level()) or '.'} All keys are in "
+                "conf/config.yaml."
+            )
+
+
+def _reads(key: str, node: Mapping[str, Any]) -> bool:
+    """Whether a stage with these arguments reads what one of them names."""
+    if key == "table":
+        return node["source"] in ("table", "fresh")
+    if key == "catalogue":
+        return node["objects"] is None
+    return True
+
+
+def _check_input(stage: str, key: str, maker: str, node: Mapping[str, Any]) -> None:
+    """Something that no stage of this call makes must be there."""
+    path = node[key]
+    if key == "flow":
+        posterior = import_module("hpcsbi.artifacts").load_posterior(path)
+        if node.get("certificate") and posterior.ssp is None:
+            import_module("hpcsbi.infer").refuse_without_table(path)
+        return
+    if not Path(path).exists():
+        raise FileNotFoundError(
+            f"{stage}.{key}: {path} does not exist: run the stage that makes it first "
+            f"(jobs/{maker}.py)."
+        )
+
+
+def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
+    """The shipped table fits what is asked for; FSPS is there where it is called."""
+    tabulate, simulate, fit = (nodes.get(stage, {}) for stage in ("tabulate", "simulate", "fit"))
+    shipped = False
+    if tabulate:
+        table = import_module("hpcsbi.tabulate")
+        shipped = table.takes_shipped(tabulate["demo"])
+        if shipped:
+            table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
+            import_module("hpcsbi.artifacts").load_engine(table.SHIPPED, tabulate["prior"])
+    if simulate:
+        import_module("hpcsbi.sps").check_names(simulate["prior"].names)
+    calls = [
+        (bool(tabulate) and not shipped, tabulate),
+        (simulate.get("source") == "fsps", simulate),
+        (fit.get("engine") == "prospector", fit),
+    ]
+    if any(called and not Path(node["out"]).exists() for called, node in calls):
+        there = cfg.cluster._target_ not in HERE and any("SPS_HOME" in x for x in cfg.site.setup)
+        if not there:
+            import_module("hpcsbi.tree").check_tree(os.environ.get("SPS_HOME"))
+
+
+def _check_rows(nodes: Mapping[str, Mapping], made: set[str]) -> None:
+    """More spectra are not held out than there are, and what is read of a product is in it."""
+    simulate, augment = nodes.get("simulate"), nodes.get("augment")
+    rows = None
+    if simulate:
+        rows, what = simulate["n"], "simulate.n"
+        if simulate["theta"] is not None:
+            theta = import_module("hpcsbi.simulate").read_theta(
+                simulate["theta"], simulate["prior"]
+            )
+            rows, what = len(theta), simulate["theta"]
+    if augment and not simulate and Path(augment["simulations"]).exists():
+        rows = import_module("hpcsbi.store").open_store(augment["simulations"]).rows
+        what = augment["simulations"]
+    if not augment or rows is None:
+        return
+    held_out = augment["validation"] + augment["test"]
+    if held_out > rows:
+        raise BadInput(
+            f"augment.validation={augment['validation']} and augment.test={augment['test']} are "
+            f"more than the {rows} spectra of {what}: simulate more, or hold out fewer."
+        )
+    pairs = augment["copies"] * (rows - held_out)
+    if not pairs + held_out:
+        raise BadInput("augment.copies, validation and test are all 0: no pair would be made.")
+    if "train" in nodes and nodes["train"]["source"] == "stored" and not pairs:
+        raise BadInput(
+            f"train.source=stored reads the copies of training spectra, and augment makes none: "
+            f"augment.copies={augment['copies']} of {rows - held_out} that are not held out."
+        )
+    judged = nodes.get("calibrate", {}).get("pairs", "")
+    if judged and os.path.abspath(judged) in made and not augment["test"]:
+        raise BadInput("calibrate judges held-out test spectra: set augment.test > 0.")

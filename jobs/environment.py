@@ -1,0 +1,16 @@
+"""A Python without the packages of hpcsbi says so in one line; imported before them."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+PYTHON = Path(__file__).resolve().parents[1] / ".venv/bin/python"
+MISSING = [name for name in ("hydra", "omegaconf", "hpcsbi") if find_spec(name) is None]
+
+if MISSING:
+    instead = (
+        f"run {PYTHON} {' '.join(sys.argv)}, or activate that environment"
+        if PYTHON.exists()
+        else "make the environment first (README.md, the first command)"
+    )
+    sys.exit(f"error: {sys.executable} has no {', '.join(MISSING)}: {instead}.")
