@@ -7,6 +7,7 @@ first one starts: both say the same.
 import difflib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import wraps
@@ -163,7 +164,8 @@ def checked(*rules: Callable[..., None]) -> Callable[[Callable], Callable]:
     def decorate(stage: Callable) -> Callable:
         name, signature = stage.__name__, inspect.signature(stage)
         if stage.__module__ == "__main__":  # python -m hpcsbi.train would do nothing, in silence
-            raise SystemExit(f"error: stages are run as python jobs/{name}.py (--help says more).")
+            print(f"error: run it as python jobs/{name}.py (--help says more).", file=sys.stderr)
+            raise SystemExit(2)
 
         def check(**arguments: Any) -> None:
             refuse_wrong(stage, arguments, name)

@@ -35,6 +35,7 @@ from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.shards import part_rows, run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_damage
+from hpcsbi.terminal import tell_once
 
 __all__ = ["calibrate"]
 
@@ -269,4 +270,4 @@ def _tell(found: dict) -> None:
     print(f"re-weighted: {found['reweighted']:.3f} of the spectra")
     print(f"mean log probability of the truth: {found['mean_log_prob']:.3f} nat")
     if found["notice"]:
-        print(found["notice"])
+        tell_once(found["notice"])

@@ -4,6 +4,7 @@ Every connection is encrypted with certificates that are made for the run and di
 dashboards listen on the loopback interface.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,17 @@ __all__ = [
 ]
 
 LOOPBACK = "127.0.0.1:0"
+
+
+class _Patience(logging.Filter):
+    """A process that takes seconds to end is none of the user's troubles; the nanny ends it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leave that sentence out."""
+        return "still alive after" not in record.getMessage()
+
+
+logging.getLogger("distributed.nanny").addFilter(_Patience())
 
 
 @dataclass(frozen=True)

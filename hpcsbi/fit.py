@@ -43,6 +43,7 @@ from hpcsbi.store import (
     refuse_damage,
     refuse_other_settings,
 )
+from hpcsbi.terminal import tell_once
 from hpcsbi.yardstick import PARTS, Object, clock, measured
 
 __all__ = ["fit"]
@@ -355,4 +356,4 @@ def _tell(store: Store, notice: str) -> None:
         name = store.read("id")[short][0]
         print(f"  {short.sum()} need more steps (first: {name}): run again with larger fit.steps.")
     if notice:
-        print(notice)
+        tell_once(notice)

@@ -29,6 +29,7 @@ from hpcsbi.store import (
     refuse_damage,
     refuse_other_settings,
 )
+from hpcsbi.terminal import tell_once
 
 __all__ = ["infer"]
 
@@ -128,7 +129,14 @@ def _arrays(
     }
     checked["origin"] = Array(row, "string", {"long_name": "of quantiles: " + ", ".join(ORIGINS)})
     samples = {"row": rows, "draw": keep_draws, "parameter": len(posterior.names)}
-    kept = {"samples": Array(samples, "float32")} if keep_draws else {}
+    about = {
+        "long_name": "draws of equal weight, resampled by weight where origin is reweighted",
+        "units": "see description",
+        "description": posterior.prior.units,
+    }
+    kept = {"samples": Array(samples, "float32", about)} if keep_draws else {}
+    names = np.array(posterior.names, dtype=object)
+    kept["parameter"] = Array({"parameter": len(names)}, "string", values=names)
     return {
         "id": Array(row, "string"),
         "zred": Array(row, "float64"),
@@ -281,4 +289,4 @@ def _tell(store: Store, notice: str) -> None:
     for name, count in counts(flags).items():
         print(f"  {name}: {count}")
     if notice:
-        print(notice)
+        tell_once(notice)

@@ -38,7 +38,7 @@ class Array:
 def lay_out(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: int) -> None:
     """Make a group with its arrays, empty but for those with values; what was there is removed."""
     shutil.rmtree(path, ignore_errors=True)
-    group = zarr.create_group(path, attributes=attributes)
+    group = zarr.create_group(path, attributes={**attributes, **_coordinates(arrays)})
     for name, array in arrays.items():
         shape = tuple(array.dims.values())
         sharded = array.values is None
@@ -69,6 +69,13 @@ def lay_out(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: in
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(path)
     (path / MARKS).mkdir()
+
+
+def _coordinates(arrays: Mapping[str, Array]) -> dict[str, str]:
+    """As CF says it, for xarray: what names rows and pixels, beside the dimensions' own names."""
+    known = [array.values is not None or name == "id" for name, array in arrays.items()]
+    names = [name for name, one in zip(arrays, known, strict=True) if one]
+    return {"coordinates": " ".join(sorted(names))} if names else {}
 
 
 def _nothing(dtype: str) -> Any:

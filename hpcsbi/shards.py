@@ -13,6 +13,7 @@ from hpcsbi.cluster import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
 from hpcsbi.machine import leave_word, machines_of, unlike
 from hpcsbi.provenance import code_of
+from hpcsbi.terminal import progress
 
 __all__ = ["Costs", "Elsewhere", "part_rows", "run_shards"]
 
@@ -117,10 +118,8 @@ def _drive(
     done: int,
 ) -> dict[int, Any]:
     """Note what becomes of each shard."""
-    from tqdm import tqdm
-
     receipts, seconds, began = {}, 0.0, time.time()
-    bar = tqdm(total=len(store.shards), initial=done, desc=title, unit="shard")
+    bar = progress(len(store.shards), done, title, "shard")
     try:
         for shard, outcome in outcomes:
             bar.update()

@@ -20,6 +20,7 @@ from hpcsbi.shards import run_shards
 from hpcsbi.sps import NOT_FINITE, OK, STATUSES, Physics, check_names, direct_spectra, preflight
 from hpcsbi.ssp import ARRAYS, Ssp, check_accuracy
 from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_other_settings
+from hpcsbi.terminal import tell_once
 from hpcsbi.tree import tree_notice
 
 __all__ = ["simulate"]
@@ -105,7 +106,13 @@ def read_theta(path: str, prior: Prior) -> np.ndarray:
     reader = readers.get(Path(path).suffix)
     if reader is None:
         raise BadInput(f"{path}: simulate.theta takes a .parquet or a .csv file.")
-    frame = reader(path)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"simulate.theta: {path} is not there, or is no file.")
+    try:
+        frame = reader(path)
+    except ValueError as error:  # of pyarrow and of pandas's parser
+        words = " ".join(str(error).split())
+        raise BadInput(f"simulate.theta: {path} cannot be read: {words}.") from error
     missing = [name for name in prior.names if name not in frame.columns]
     if missing or not len(frame):
         raise BadInput(
@@ -238,4 +245,4 @@ def _report(store: Store) -> None:
     if counts[OK] < store.rows:
         print(f"{store.path}: {counts[OK]} of {store.rows} rows are ok ({', '.join(bad)}).")
     if store.attributes["notice"]:
-        print(f"{store.path}: {store.attributes['notice']}")
+        tell_once(store.attributes["notice"])

@@ -50,8 +50,8 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
     folder = Path(run)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} does not exist: start it with python jobs/tabulate.py name={folder.name}, "
-            "or choose another with name=... or run=..."
+            f"{folder.absolute()} does not exist: start it with python jobs/tabulate.py "
+            f"name={folder.name}, or choose another with name=... or run=..."
         )
     if closed := _closed(folder):
         raise BadInput(closed)

@@ -21,6 +21,7 @@ from hpcsbi.shards import run_shards
 from hpcsbi.sps import OK, Physics, direct_spectra, direct_ssps, preflight, versions
 from hpcsbi.ssp import ARRAYS, NOTICE, Ssp, check_accuracy
 from hpcsbi.store import Array, Mismatch, Store, create, differences, open_complete, open_store
+from hpcsbi.terminal import tell_once
 from hpcsbi.tree import tree_notice
 
 __all__ = ["SHIPPED", "metallicities", "refuse_other_shipped", "tabulate", "takes_shipped"]
@@ -212,7 +213,7 @@ def _copy_shipped(out: str, grid: Grid, physics: Physics, cluster: Cluster) -> N
     # Copying is not worth the start of processes; parts of an array stay what they are.
     where = cluster if cluster.part() else Serial()
     run_shards(partial(_copy_shard, out), store, where, "tabulate")
-    print(f"{out}: {NOTICE}")
+    tell_once(NOTICE)
 
 
 def _copy_shard(path: str, shard: int) -> None:

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from hpcsbi import representation as representations
 from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
@@ -31,6 +30,7 @@ from hpcsbi.provenance import code_of
 from hpcsbi.ssp import Ssp
 from hpcsbi.store import Incomplete, Store, open_complete, refuse_other_settings
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
+from hpcsbi.terminal import progress
 
 __all__ = ["speed", "train"]
 
@@ -253,8 +253,7 @@ def _go_on(run: _Run, supply: Supply, held_out: Pairs | None, checkpoint: int, l
     fit = run.fit
     first, began = fit.step, time.monotonic()
     seen = None if held_out is None else seen_by(fit.representation, held_out)
-    bar = tqdm(total=fit.steps, initial=fit.step, desc="train", unit="step", mininterval=1)
-    with bar:
+    with progress(fit.steps, fit.step, "train", "step") as bar:
         for u, context in batches(supply, fit.representation, fit.step, fit.steps):
             fit.update(u, context)
             bar.update()

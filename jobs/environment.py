@@ -13,4 +13,5 @@ if MISSING:
         if PYTHON.exists()
         else "make the environment first (README.md, the first command)"
     )
-    sys.exit(f"error: {sys.executable} has no {', '.join(MISSING)}: {instead}.")
+    print(f"error: {sys.executable} has no {', '.join(MISSING)}: {instead}.", file=sys.stderr)
+    sys.exit(2)

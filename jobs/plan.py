@@ -9,6 +9,7 @@ from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 
+import environment  # noqa: F401  first: what is not installed is told before it is imported
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from stage import run_job, run_stage

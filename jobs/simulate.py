@@ -1,5 +1,6 @@
 """Noise-free spectra: prior, FSPS or the table -> simulations.zarr."""
 
+import environment  # noqa: F401  first: what is not installed is told before it is imported
 from omegaconf import DictConfig
 from stage import run_job, run_stage
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import environment  # noqa: F401  first: what is not installed is told before it is imported
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf

@@ -136,7 +136,7 @@ def test_a_trained_flow_is_left_alone(run, tmp_path):
 
 def test_wrong_sources_are_refused(run, tmp_path):
     """An unknown source, and stored training from a store without training pairs."""
-    with pytest.raises(ValueError, match="'live': choose fresh or stored"):
+    with pytest.raises(ValueError, match="'live': choose from fresh, stored"):
         tiny.trained(tmp_path, run / "training.zarr", source="live")
     bare = tiny.pairs(tmp_path / "bare", n=220)
     with pytest.raises(ValueError, match=r"augment\.copies=0"):

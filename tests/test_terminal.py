@@ -1,0 +1,40 @@
+import io
+
+from hpcsbi.terminal import progress, tell_once
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_log_has_lines():
+    """No carriage return, few lines, the last one says how far it came."""
+    log = io.StringIO()
+    with progress(500, 100, "train", "step", log) as bar:
+        for _ in range(400):
+            bar.update()
+            bar.set_postfix(held_out="3.1 nat", refresh=False)
+    lines = log.getvalue().splitlines()
+
+    assert "\r" not in log.getvalue()
+    assert 2 <= len(lines) <= 4
+    assert lines[0].startswith("train: 100 of 500 steps")
+    assert lines[-1].startswith("train: 500 of 500 steps") and "3.1 nat" in lines[-1]
+
+
+def test_a_terminal_has_a_bar():
+    """There it is drawn again and again in one line."""
+    screen = Screen()
+    with progress(5, 0, "infer", "shard", screen) as bar:
+        bar.update(5)
+
+    assert "\r" in screen.getvalue()
+
+
+def test_a_notice_is_told_once(capsys):
+    """In a process that makes many products."""
+    for _ in range(3):
+        tell_once("a sentence of this test")
+
+    assert capsys.readouterr().out == "a sentence of this test\n"

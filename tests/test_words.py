@@ -1,0 +1,221 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from checks import check_stages
+from hydra import compose, initialize_config_dir
+from manual import manual
+from words import CONF, composed_from, in_plain_words, quoted, understood
+
+from hpcsbi.errors import BadInput
+
+ROOT = Path(__file__).parents[1]
+DEMO = ("experiment=demo", "beside=null", "cluster=serial")
+MODEL = ("tabulate", "simulate", "augment", "train", "calibrate")
+ALL = (*MODEL, "ingest", "infer", "report")
+
+
+def composed(*overrides: str):
+    return composed_from(CONF, "config", overrides)
+
+
+def refused(stages, *overrides: str) -> str:
+    """What is said of a configuration."""
+    with pytest.raises((BadInput, OSError)) as caught:
+        cfg = composed(*overrides)
+        with in_plain_words(overrides):
+            check_stages(cfg, stages)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.step=100", "train.step is not known; did you mean train.steps?"),
+        ("+train.step=100", "train.step is not known; did you mean train.steps?"),
+        ("++train.step=100", "did you mean train.steps?"),
+        ("steps=100", "did you mean train.steps?"),
+        ("ingest.file=[x]", "did you mean ingest.files?"),
+        ("flow.hiden=3", "did you mean flow.hidden?"),
+        ("prior.columns.tage.hihg=3", "did you mean prior.columns.tage.high?"),
+        ("+prior.columns.tage.hihg=3", "did you mean prior.columns.tage.high?"),
+        ("+site.acount=x", "Did you mean account?"),
+        ("+cluster.worker=3", "did you mean cluster.workers?"),
+        ("experimnt=demo", "did you mean experiment?"),
+        ("+experimnt=demo", "did you mean experiment?"),
+        ("experiment=dmo", "did you mean experiment=demo?"),
+        ("survey=boss", "choose from desi, manga, sdss, table"),
+        ("cluster=pbs", "choose from allocation, array, local, serial, slurm"),
+        ("site=frontera", "here, lab, midway3, perlmutter"),
+        ("prior=[survey]", "choose one of digs, digs_survey, survey"),
+        ("train=5", "train is 5: it holds keys"),
+        ("train.flow=best", "train.flow is 'best'"),
+        ("run=runs/${nam}", "did you mean name?"),
+        ("cluster=local,serial", "has a comma"),
+        ("train.steps=", "train.steps is ''"),
+        ("noise.snr=[1,2", "cannot be read"),
+        ("noise._target_=os.system", "nothing of hpcsbi"),
+        ("site.tasks=many", "site.tasks is 'many'"),
+        ("seed=-1", "seed is -1"),
+    ],
+)
+def test_a_typing_error_names_the_likely_word(override, says):
+    """In one line, without the words of Hydra, OmegaConf and ANTLR."""
+    text = refused(MODEL, override)
+
+    assert says in text and "\n" not in text
+    assert not any(word in text for word in ("hydra", "Exception", "struct", "append", "EOF"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["X"], "options are KEY=VALUE"),
+        (["--run", "X"], "did you mean run=X?"),
+        (["--steps=100"], "did you mean train.steps=100?"),
+        (["--experiment", "demo"], "did you mean experiment=demo?"),
+        (["-n", "5"], "options are KEY=VALUE"),
+        (["seed:3"], "did you mean seed="),
+        (["=3"], "options are KEY=VALUE"),
+        (["tràin.steps =3"], "options are KEY=VALUE"),
+    ],
+)
+def test_what_is_no_option_is_told(words, says):
+    """As other programs take options, people try here."""
+    with pytest.raises(BadInput) as caught:
+        understood(words)
+
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("name=2024_05_01", "name", "2024_05_01"),
+        ("name=1e3", "name", "1e3"),
+        ("name=12", "name", "12"),
+        ("name=true", "name", "true"),
+        ("name=null", "name", "null"),
+        ("name=a b", "name", "a b"),
+        ("run=/data/my run (1)/x", "run", "/data/my run (1)/x"),
+        ("run=/a'b", "run", "/a'b"),
+        ('run=/a"b', "run", '/a"b'),
+        ("run=/a,b", "run", "/a,b"),
+        ("run=/a#b%20&c;d", "run", "/a#b%20&c;d"),
+        ("run=ünï/é", "run", "ünï/é"),
+        ("run=~/x", "run", str(Path.home() / "x")),
+        ("fit.objects=[1e5,007]", "fit.objects", ["1e5", "007"]),
+        ("fit.objects=3", "fit.objects", 3),
+        ("ingest.files=[~/x/*.fits,/a (b)/c]", "ingest.files",
+         [str(Path.home() / "x/*.fits"), "/a (b)/c"]),
+        ("ingest.files=/a/x[12].fits", "ingest.files", "/a/x[12].fits"),
+        ('ingest.files=["/a,b",c]', "ingest.files", ["/a,b", "c"]),
+        ("ingest.files=[]", "ingest.files", []),
+        ("simulate.n=1_000", "simulate.n", 1000),
+    ],
+)  # fmt: skip
+def test_a_value_stays_what_was_typed(override, key, value):
+    """Characters that Hydra's grammar has for itself need no second pair of quotes."""
+    once = quoted(override)
+    with initialize_config_dir(CONF, version_base="1.3"):
+        found = compose("config", [once])
+    for part in key.split("."):
+        found = found[part]
+
+    assert found == value
+    assert quoted(once) == once
+
+
+def test_settings_of_a_sweep_stay_apart():
+    """Commas are for sweeps, when there is one; names stay names in it."""
+    assert understood(["-m", "flow.hidden=25,50"]) == ["-m", "flow.hidden=25,50"]
+    assert understood(["--multirun", "name=1e3,b"])[1] == 'name="1e3","b"'
+
+
+@pytest.mark.parametrize(
+    ("stages", "overrides", "says"),
+    [
+        (ALL, ["ingest.files=[/nothing/*.fits]"], "/nothing/*.fits"),
+        (ALL, ["survey=sdss"], "survey=table"),
+        (ALL, ["augment.validation=100000"], "more than the 2000 spectra of simulate.n"),
+        (ALL, ["simulate.theta=/nothing.csv"], "/nothing.csv"),
+        (ALL, ["train.source=stored"], "augment makes none"),
+        (ALL, ["augment.test=0"], "augment.test > 0"),
+        (ALL, ["augment.test=0", "augment.validation=0"], "no pair would be made"),
+        (ALL, ["infer.keep_draws=3000"], "infer.keep_draws=3000 of infer.draws=1000"),
+        (ALL, ["infer.flow=/nowhere"], "/nowhere"),
+        (ALL, ["calibrate.pairs=/nowhere.zarr"], "calibrate.pairs: /nowhere.zarr does not exist"),
+        (ALL, ["grid=paper"], "demonstration table"),
+        (ALL, ["prior.columns.logzsol.low=-2.4"], "logzsol spans -2.4"),
+        (ALL, ["experiment=survey"], "tabulate.demo=true"),
+        (ALL, ["simulate.source=fsps"], "SPS_HOME"),
+        (("fit",), ["fit.engine=prospector", "fit.objects=1"], "SPS_HOME"),
+        (("infer",), [], "run jobs/train.py"),
+        (("augment",), [], "jobs/simulate.py"),
+    ],
+)
+def test_what_can_be_wrong_is_wrong_before_the_first_stage(
+    tmp_path, monkeypatch, stages, overrides, says
+):
+    """Files, rows, what other stages must have made, and FSPS, for every stage that would run."""
+    monkeypatch.delenv("SPS_HOME", raising=False)
+    run = tmp_path / "run"
+
+    assert says in refused(stages, *DEMO, f"run={run}", *overrides)
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["experiment=survey", "tabulate.demo=true"],
+        ["cluster=array"],
+        ["train.source=stored", "augment.copies=2", "simulate.n=2001"],
+    ],
+)
+def test_what_is_right_passes(tmp_path, monkeypatch, overrides):
+    """The demo, and science with the demonstration table where it is asked for."""
+    monkeypatch.delenv("SPS_HOME", raising=False)
+    check_stages(composed(*DEMO, f"run={tmp_path}", *overrides), ALL)
+
+
+def test_products_of_jobs_in_the_queue_are_no_lack(tmp_path):
+    """A chain that is taken up again waits for what others make; what lies there already is right."""
+    cfg = composed(*DEMO, f"run={tmp_path}")
+    check_stages(cfg, ["calibrate"], coming=["train", "augment"])
+    tiny.pairs(tmp_path)
+    check_stages(cfg, ["calibrate"], coming=["train"])
+    with pytest.raises(BadInput, match=r"more than the 300 spectra of .*simulations\.zarr"):
+        check_stages(cfg, ["augment"])
+
+
+def test_an_fsps_of_the_site_is_not_looked_for_here(tmp_path, monkeypatch):
+    """Where site.setup sets SPS_HOME, the login node need not have it."""
+    monkeypatch.delenv("SPS_HOME", raising=False)
+    overrides = ("experiment=survey", f"run={tmp_path}", 'site.setup=["export SPS_HOME=/sw/fsps"]')
+    check_stages(composed(*overrides, "cluster=allocation"), MODEL)
+    assert "SPS_HOME" in refused(MODEL, *overrides, "cluster=serial")
+
+
+def test_help_is_of_the_job():
+    """Its own node with the comments, the choices of its groups, and where the rest is."""
+    train, infer = manual("train", "Fit.", ("train",)), manual("infer", "Infer.", ("infer",))
+
+    assert "steps: 20000" in train and "source: fresh  # fresh or stored" in train
+    assert "best         zuko's masked autoregressive flow" in train
+    assert "keep_draws" not in train and "keep_draws" in infer and "steps:" not in infer
+    assert "conf/config.yaml" in train and "demo " in train
+
+
+def test_a_python_without_the_packages_says_so(tmp_path):
+    """One line with the Python that has them, in place of a stack."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", str(ROOT / "jobs/train.py"), "name=x"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "has no hydra" in done.stderr and len(done.stderr.splitlines()) == 1
