@@ -40,8 +40,8 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
         Refusal, OSError: in one line what is wrong, and the mend.
     """
     _refuse_unknown_nodes(cfg)
-    make_site(cfg.site)
     refuse_wrong(Site, OmegaConf.to_container(cfg.site, resolve=True), "site")
+    make_site(cfg.site)
     _check_cluster(cfg.cluster)
     nodes = {stage: arguments(cfg, stage) for stage in stages}
     outs = [cfg[stage].get("out") for stage in (*stages, *coming)]

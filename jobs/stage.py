@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,14 @@ from checks import check_stages
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from manual import manual
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from privacy import keep_private
 from words import CONF, composed_from, in_plain_words, one_line, understood
 
 from hpcsbi import deadline
 from hpcsbi.caches import keep_caches
-from hpcsbi.cluster import FULL, cores
+from hpcsbi.cluster import FULL
 from hpcsbi.errors import Refusal
 from hpcsbi.files import append_line
 from hpcsbi.progress import worker_seconds
@@ -45,11 +44,6 @@ LOOKING = ("status", "plan")  # these only look: a run that is not there must no
 REFUSED = (HydraException, OmegaConfBaseException, Refusal, OSError)
 # Their workers are no children of the job: what they have worked is noted shard by shard.
 ELSEWHERE = ("hpcsbi.allocation.Allocation", "hpcsbi.elastic.Elastic")
-
-OmegaConf.register_new_resolver("cores", cores, replace=True)
-OmegaConf.register_new_resolver(
-    "package_data", lambda name: str(files("hpcsbi") / "data" / name), replace=True
-)
 
 
 def run_job(

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from types import NoneType
 
@@ -16,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hpcsbi.cluster import cores
 from hpcsbi.errors import BadInput
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
@@ -25,6 +27,11 @@ VALUED = {"-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--co
 TEXT = (str, QuotedString, NoneType)
 TEXTS = ("name", "run", "fit.objects")  # a number stays as it was typed
 OPTIONS = "options are KEY=VALUE, as train.steps=100"
+
+OmegaConf.register_new_resolver("cores", cores, replace=True)
+OmegaConf.register_new_resolver(
+    "package_data", lambda name: str(files("hpcsbi") / "data" / name), replace=True
+)
 
 
 def understood(given: Sequence[str]) -> list[str]:
