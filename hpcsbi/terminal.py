@@ -19,11 +19,11 @@ class _Lines:
         self.file, self.last = file, ""
 
     def write(self, text: str) -> None:
-        """One line, unless it says what the last one said."""
+        """One line, unless it is of the same piece as the last one."""
         line = text.strip()
-        if line and line != self.last:
+        if line and line.split(",")[0] != self.last:
             self.file.write(f"{line}\n")
-            self.last = line
+            self.last = line.split(",")[0]
 
     def flush(self) -> None:
         """See `TextIO`."""

@@ -14,7 +14,9 @@ from typing import Any
 import environment  # noqa: F401  what is not installed is told before it is imported
 import hydra
 from checks import check_stages
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from manual import manual
 from omegaconf import DictConfig
@@ -65,12 +67,9 @@ def run_job(
     @hydra.main(config_path=CONF, config_name="config", version_base="1.3")
     def main(cfg: DictConfig) -> None:
         try:
-            with in_plain_words(sys.argv[1:]):
-                check_stages(cfg, stages(cfg))
-            if name in LOOKING:
-                keep_caches(None)
-            else:
+            if name not in LOOKING:
                 _keep_private(cfg)
+            _check_one_of_many(cfg, stages)
             statuses.append(task(cfg) or 0)
         except deadline.OutOfTime as end:
             print(f"{end}: the next job goes on from here.", flush=True)
@@ -119,6 +118,13 @@ def _prepare(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> None:
     cfg = composed_from(os.path.abspath(folder), config, overrides)
     with in_plain_words(overrides):
         check_stages(cfg, stages(cfg))
+
+
+def _check_one_of_many(cfg: DictConfig, stages: Callable[[DictConfig], Sequence[str]]) -> None:
+    """The settings of a sweep; those of one run were checked before Hydra started."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        with in_plain_words(sys.argv[1:]):
+            check_stages(cfg, stages(cfg))
 
 
 def help_of(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> str:

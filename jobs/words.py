@@ -11,6 +11,7 @@ from types import NoneType
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -116,7 +117,7 @@ def composed_from(folder: str, name: str, overrides: Sequence[str]) -> DictConfi
     given = [quoted(override) for override in overrides]
     for override in given:
         _refuse_no_name(override)
-    with in_plain_words(given), initialize_config_dir(folder, version_base="1.3"):
+    with in_plain_words(given), _of_its_own(folder):
         return compose(name.removesuffix(".yaml"), overrides=given)
 
 
@@ -128,6 +129,18 @@ def _refuse_no_name(override: str) -> None:
     named = parsed is None or parsed.is_sweep_override() or isinstance(parsed.value(), TEXT)
     if choices and not named:
         raise BadInput(f"{override}: choose one of {', '.join(choices)}.")
+
+
+@contextmanager
+def _of_its_own(folder: str) -> Iterator[None]:
+    """Hydra for a folder, also while a job runs under Hydra, which would allow one only."""
+    whole = GlobalHydra.instance()
+    before, whole.hydra = whole.hydra, None
+    try:
+        with initialize_config_dir(folder, version_base="1.3"):
+            yield
+    finally:
+        whole.hydra = before
 
 
 def one_line(error: BaseException) -> str:
@@ -226,7 +239,7 @@ def _near(key: str, known: Iterable[str]) -> str:
 
 def _all_keys() -> list[str]:
     """Every key of the configuration, as it is without overrides, with dots."""
-    with initialize_config_dir(CONF, version_base="1.3"):
+    with _of_its_own(CONF):
         cfg = compose("config")
     found: list[str] = []
 

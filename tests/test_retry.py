@@ -72,7 +72,9 @@ def queue(monkeypatch):
 
 def submitted(run: Path, *overrides: str, stages=STAGES) -> None:
     """A first submission of a run."""
-    submit(composed([f"run={run}", "name=n", "site.tasks=4", *overrides]), stages, dry_run=False)
+    sizes = ("simulate.n=300", "augment.validation=100", "augment.test=100")  # of tiny.pairs
+    given = [f"run={run}", "name=n", "site.tasks=4", *sizes, *overrides]
+    submit(composed(given), stages, dry_run=False)
 
 
 def again(run: Path, queue: Queue, *overrides: str) -> list[dict]:
