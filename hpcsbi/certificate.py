@@ -15,6 +15,7 @@ from hpcsbi.likelihood import Likelihood
 from hpcsbi.mixture import Mixture, adapted
 from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.prior import Prior
+from hpcsbi.terminal import counted
 from hpcsbi.weights import (
     effective_sample_size,
     log_evidence,
@@ -155,7 +156,8 @@ def certify(
     redshifts = [None] * len(flux) if zred is None else zred
     firsts = _of_flow(posterior.prior, likelihood, drawn, flux, ivar, zred)
     bests, rows = [], []
-    for i, best in enumerate(firsts):
+    for i in counted(range(len(firsts)), "certificate", 1, len(firsts)):
+        best = firsts[i]
         rng = np.random.default_rng([int(seeds[i]), STREAM])
         if not best.strong:
             spectrum = (flux[i : i + 1], ivar[i : i + 1], redshifts[i])

@@ -16,6 +16,7 @@ from hpcsbi.prior import Prior
 from hpcsbi.sampler import Map
 from hpcsbi.seeds import base_draws
 from hpcsbi.ssp import Ssp
+from hpcsbi.terminal import counted
 
 __all__ = ["Draws", "Posterior"]
 
@@ -124,7 +125,8 @@ class Posterior:
         """
         context, shift = self._context(flux, ivar)
         parts = []
-        for i in range(0, len(context), OBJECTS):
+        blocks = range(0, len(context), OBJECTS)
+        for i in counted(blocks, "draws of the flow", OBJECTS, len(context)):
             rows = slice(i, i + OBJECTS)
             z = None if zred is None else np.asarray(zred)[rows]
             parts.append(self._sample(context[rows], shift[rows], n, seeds[rows], z, cap))

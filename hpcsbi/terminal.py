@@ -1,13 +1,16 @@
 """What a stage says while it runs: progress, and sentences that need not be said twice."""
 
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["progress", "tell_once"]
+__all__ = ["counted", "progress", "tell_once"]
 
+Piece = TypeVar("Piece")
 OFTEN, SELDOM = 1.0, 30.0  # seconds between two looks on a terminal, and between lines of a log
 LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {elapsed} gone, {remaining} left{postfix}"
 
@@ -45,6 +48,28 @@ def progress(total: int, done: int, title: str, unit: str, file: TextIO | None =
         return tqdm(**common, file=file, mininterval=OFTEN)
     lines = _Lines(file)
     return tqdm(**common, file=lines, mininterval=SELDOM, miniters=1, bar_format=LINE)
+
+
+def counted(
+    pieces: Sequence[Piece], title: str, each: int, total: int, seldom: float = SELDOM
+) -> Iterator[Piece]:
+    """The pieces of a shard, one after the other; a line every half minute says how far it is.
+
+    It goes to the standard error of the process at work, which on one machine is the driver's.
+
+    Arguments:
+        pieces: what is yielded.
+        title: what is being done.
+        each, total: spectra in a piece, and in all of them.
+        seldom: seconds between two lines.
+    """
+    told = time.monotonic()
+    for i, piece in enumerate(pieces):
+        if time.monotonic() - told > seldom:
+            told = time.monotonic()
+            begin = "\r\x1b[K" if sys.stderr.isatty() else ""  # over the bar, which comes again
+            print(f"{begin}{title}: {i * each} of {total} spectra", file=sys.stderr, flush=True)
+        yield piece
 
 
 @lru_cache(maxsize=64)

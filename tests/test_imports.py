@@ -36,8 +36,7 @@ EDGES = {
     "progress": {"files", "layout", "locks", "merges", "store"},
     "cluster": {"deadline"},
     "provenance": set(),
-    "terminal": set(),
-    "shards": {"cluster", "machine", "provenance", "terminal"},
+    "shards": {"cluster", "machine", "provenance"},
     "tls": {"slurm"},
     "caches": set(),
     "dask_cluster": {"cluster", "tls"},
@@ -46,7 +45,7 @@ EDGES = {
     "trainings": {"files", "locks", "slurm", "submissions"},
 }
 JOINTS = {"artifacts", "catalogue", "observed", "sources"}  # from what lies on disk to parts
-ANYWHERE = {"errors"}
+ANYWHERE = {"errors", "terminal"}
 PARTS = MODULES - STAGES - set(EDGES) - JOINTS - ANYWHERE
 ALLOWED = (
     dict.fromkeys(STAGES, PARTS | set(EDGES) | JOINTS)

@@ -1,6 +1,6 @@
 import io
 
-from hpcsbi.terminal import progress, tell_once
+from hpcsbi.terminal import counted, progress, tell_once
 
 
 class Screen(io.StringIO):
@@ -38,3 +38,13 @@ def test_a_notice_is_told_once(capsys):
         tell_once("a sentence of this test")
 
     assert capsys.readouterr().out == "a sentence of this test\n"
+
+
+def test_inside_a_shard_a_line_tells_how_far_it_is(capsys):
+    """A survey of one shard stood at 0 of 1 for minutes; a quick one says nothing."""
+    assert list(counted(range(0, 64, 16), "certificate", 16, 64)) == [0, 16, 32, 48]
+    assert capsys.readouterr().err == ""
+
+    assert len(list(counted(range(0, 64, 16), "certificate", 16, 64, seldom=-1))) == 4
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "certificate: 48 of 64 spectra" and len(lines) == 4
