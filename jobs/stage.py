@@ -2,10 +2,12 @@
 
 import os
 import resource
+import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +24,7 @@ from manual import manual
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from privacy import keep_private
-from words import CONF, composed_from, in_plain_words, one_line, understood
+from words import CONF, VALUED, composed_from, in_plain_words, one_line, understood
 
 from hpcsbi import deadline
 from hpcsbi.caches import keep_caches
@@ -110,14 +112,32 @@ def _prepare(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> None:
     sys.argv[1:] = [*given, f"hydra.job.name={name}"]
     if name in LOOKING:
         sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
-    flags = dict(pairwise(given))  # a flag and its value
+        keep_caches(None)
+    flags = {flag: value for flag, value in pairwise(given) if flag in VALUED}
     if {"-m", "--multirun", "-c", "--cfg", "--hydra-help"} & set(given):
         return
     folder, config = flags.get("--config-path", CONF), flags.get("--config-name", "config")
-    overrides = [word for word in given if "=" in word and not word.startswith("-")]
+    words = [word for before, word in pairwise(["", *given]) if before not in VALUED]
+    overrides = [word for word in words if not word.startswith("-")]
     cfg = composed_from(os.path.abspath(folder), config, overrides)
-    with in_plain_words(overrides):
+    with in_plain_words(overrides), _no_trace(Path(cfg.run)):
         check_stages(cfg, stages(cfg))
+
+
+@contextmanager
+def _no_trace(run: Path) -> Iterator[None]:
+    """A run that is refused does not come to be, though libraries make their caches in it."""
+    new = not run.exists()
+    keep_caches(run)  # before the libraries of the stages are there
+    try:
+        yield
+    except REFUSED:
+        if new and run.exists():
+            for cache in run.glob(".*"):
+                shutil.rmtree(cache, ignore_errors=True)
+            with suppress(OSError):  # another process may have begun the run
+                run.rmdir()
+        raise
 
 
 def _check_one_of_many(cfg: DictConfig, stages: Callable[[DictConfig], Sequence[str]]) -> None:

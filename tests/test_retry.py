@@ -199,14 +199,14 @@ def test_what_a_stage_has_left(run):
 
 def test_a_thawed_configuration_keeps_what_was_frozen(tmp_path, queue):
     """Changes of conf/ do not reach it; cluster, site and single values may be chosen anew."""
-    submitted(tmp_path / "run", "cluster=array", "site=midway3", "simulate.n=77", "seed=5")
+    submitted(tmp_path / "run", "cluster=array", "site=midway3", "simulate.n=777", "seed=5")
     path = tmp_path / "run/slurm/0001/config.yaml"
     path.write_text(path.read_text().replace("shard: 1024", "shard: 99"))
 
     cfg = thawed(path, ["cluster=slurm", "site=lab", "site.tasks=3", "simulate.seed=1"])
 
     assert (cfg.simulate.n, cfg.simulate.shard, cfg.simulate.seed, cfg.augment.seed) == (
-        77,
+        777,
         99,
         1,
         5,
