@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 import tiny
+import xarray
 
 from hpcsbi.cluster import Serial
 from hpcsbi.dask_cluster import Local
@@ -124,6 +125,16 @@ def test_kept_draws_are_those_of_the_quantiles(run, done, tmp_path):
 
     assert np.allclose(medians, columns, rtol=1e-5)
     assert done.read("samples").shape == (40, 30, 7)
+
+
+def test_xarray_shows_names(done):
+    """Kept draws by parameter and rows by id, without a look into other files."""
+    opened = xarray.open_zarr(done.path)
+
+    assert list(opened.samples.parameter.values) == list(tiny.DIGS | tiny.NUISANCE)
+    assert opened.samples.sel(parameter="tau").dims == ("row", "draw")
+    assert "id" in opened.coords and "equal weight" in opened.samples.long_name
+    assert "parameter" not in pd.read_parquet(done.path.with_suffix(".parquet")).columns
 
 
 def test_the_best_numbers_stand_beside_the_flows(run, few, done, certified):

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pipeline
 import pytest
+import stage
 import tiny
+from frozen import composed
 
+from hpcsbi.errors import BadInput
 from hpcsbi.store import open_complete
 
 ROOT = Path(__file__).parents[1]
@@ -140,3 +144,48 @@ def test_status_of_a_run(tmp_path):
     assert words.returncode == numbers.returncode == 0, words.stderr
     assert "simulations" in words.stdout and "training" in words.stdout
     assert json.loads(numbers.stdout)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (KeyError("lost"), 70, "KeyError: 'lost'"),  # 1 would read as a failed calibration
+        (ValueError("odd"), 70, "Traceback"),
+        (BadInput("no such thing"), 2, "error: no such thing\n"),
+        (PermissionError(13, "not yours", "/x"), 2, "error: [Errno 13] not yours: '/x'"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_a_fault_of_the_program_is_no_refusal(tmp_path, monkeypatch, capfd, error, status, says):
+    """What we mean is one line; anything else has its traceback and a status of its own."""
+
+    def task(cfg):
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["jobs/status.py", f"run={tmp_path}"])
+    with pytest.raises(SystemExit) as end:
+        stage.run_job("status", task)
+
+    text = capfd.readouterr().err
+    assert end.value.code == status and says in text
+    assert ("Traceback" in text) == (status == 70)
+
+
+def test_the_page_comes_before_the_second_pipeline(tmp_path, monkeypatch, capsys):
+    """Whoever tries the demo looks at the page while the second prior runs, and at both after."""
+    done = []
+    monkeypatch.setattr(pipeline, "run_stage", lambda name, cfg: done.append(name) or 0)
+    done_well = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done.append("beside") or done_well)
+
+    assert pipeline.pipeline(composed(["experiment=demo", f"run={tmp_path}"])) == 0
+    assert done[-4:] == ["infer", "report", "beside", "report"]
+    out = capsys.readouterr().out
+    assert "minutes" in out.splitlines()[0] and out.splitlines()[-1] == f"{tmp_path}/report.html"
+
+
+def test_the_pipeline_beside_is_checked_too(tmp_path):
+    """Its overrides are wrong before the first pipeline begins."""
+    cfg = composed(["experiment=demo", f"run={tmp_path}", "beside=[experiment=demo,train.step=3]"])
+    with pytest.raises(BadInput, match=r"did you mean train\.steps"):
+        pipeline.check(cfg)

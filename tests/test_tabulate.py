@@ -21,7 +21,7 @@ from hpcsbi.tabulate import (
     metallicities,
     tabulate,
 )
-from hpcsbi.tree import tree_notice
+from hpcsbi.tree import FspsError, tree_notice
 
 HOME = os.environ.get("SPS_HOME")
 GRID, PHYSICS = Grid(), Physics()
@@ -152,3 +152,15 @@ def test_the_measurement_sees_a_wrong_table(tmp_path):
 
     assert good["median"] <= 1e-4 and good["p99"] <= 5e-3
     assert bad["p99"] > 5 * good["p99"]
+
+
+def test_the_demonstration_table_is_asked_for(tmp_path, monkeypatch):
+    """What is asked for decides, not the environment: no science begins with it by accident."""
+    monkeypatch.setenv("SPS_HOME", "/nowhere")
+    run(tmp_path / "a.zarr", demo=True)
+    assert open_complete(tmp_path / "a.zarr", "tabulate").attributes["notice"] == NOTICE
+    for home, demo in (("/nowhere", None), ("/nowhere", False), ("", False)):
+        monkeypatch.setenv("SPS_HOME", home)
+        with pytest.raises(FspsError, match=r"tabulate\.demo=true"):
+            run(tmp_path / "b.zarr", demo=demo)
+    run(tmp_path / "c.zarr", demo=None)
