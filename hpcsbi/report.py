@@ -146,9 +146,13 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
             "log_prob",
             "predictive_p",
             "acceptance",
+            "possible",
         ),
         finished_rows(store, 100_000),
     )
+    if "possible" in columns:  # the others come from no prior that ends at their redshift
+        possible = columns.pop("possible")
+        columns = {name: values[possible] for name, values in columns.items()}
     drawn = columns["n_draws"] > 0
     if drawn.sum() < 5:
         section["notes"].append("Fewer than 5 spectra have draws: there is nothing to show.")

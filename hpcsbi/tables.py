@@ -167,8 +167,9 @@ def verdict_rows(verdict: Mapping) -> dict:
     """The verdict of `diagnostics.verdict` as rows of a table.
 
     Returns:
-        {"passed", "n", "threshold", "reasons", "levels", "rows", "errors"}; what the verdict
-        lacks is left empty.
+        {"passed", "n", "threshold", "reasons", "levels", "rows", "errors", "flow"}; what the
+        verdict lacks is left empty; "flow" is the same of the flow alone, None where it is not
+        told apart.
     """
     parameters = verdict.get("parameters", {})
     levels = list(next(iter(parameters.values()), {}).get("coverage", {}))
@@ -177,6 +178,10 @@ def verdict_rows(verdict: Mapping) -> dict:
         _verdict_row(HEADERS.get(name, name), column, levels, threshold)
         for name, column in parameters.items()
     ]
+    if joint := verdict.get("joint", {}):
+        worst = min(joint, key=lambda name: joint[name]["ks_p"])
+        name = f"joint: {worst}, the least of {len(joint)}"
+        rows.append(_verdict_row(name, joint[worst], [], threshold))
     if "ks_p" in verdict.get("tarp", {}):
         rows.append(_verdict_row("TARP", verdict["tarp"], [], threshold))
     errors = [f"±{100 * np.sqrt(float(a) * (1 - float(a)) / n):.1f}" for a in levels] if n else []
@@ -188,6 +193,7 @@ def verdict_rows(verdict: Mapping) -> dict:
         "levels": [f"{100 * float(a):g} %" for a in levels],
         "rows": rows,
         "errors": ", ".join(errors) + " %" if errors else "",
+        "flow": verdict_rows(verdict["flow"]) if verdict.get("flow") else None,
     }
 
 
