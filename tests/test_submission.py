@@ -277,7 +277,7 @@ def test_the_environment_decides_nothing(fake, tmp_path):
     foreign = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SBATCH_EXPORT": "NONE",
                "SQUEUE_PARTITION": "x", "HPCSBI_CONFIG": "/other", "HYDRA_FULL_ERROR": "1",
                "SPS_HOME": str(tmp_path)}  # fmt: skip
-    done = submitted(fake, tmp_path / "run", **foreign)
+    done = submitted(fake, tmp_path / "run", "tabulate.demo=true", **foreign)
     assert done.returncode == 0, done.stderr
 
     exported = (fake.folder / "environment").read_text()
