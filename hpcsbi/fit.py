@@ -108,7 +108,7 @@ def fit(
             WEAK_WEIGHTS.
         engine: "table", or "prospector" for FSPS itself (0.05 s a likelihood; takes SPS_HOME).
         start: "flow" (and the flow's base space), or without the flow "prior" or "optimiser"
-            (in amplitude and dust of the spectrum, `spaces.Anchored`).
+            (in amplitude, dust and mean age of the spectrum, `spaces.Anchored`).
         likelihood: "simulator" (what trained the flow) or "given" (the quoted sigma, the paper's).
         moves: "mixed", or "stretch" for plain stretch moves in the prior's box.
         walkers: number of them.

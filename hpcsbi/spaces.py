@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.special import ndtr, ndtri
+from scipy.special import gammainc, ndtr, ndtri
 
 from hpcsbi import kernels
 from hpcsbi.posterior import Posterior
@@ -23,6 +23,8 @@ __all__ = ["Anchored", "Base", "Box", "Space"]
 LN10 = math.log(10)
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
 SYMMETRIES = ("logmass", "dust2")  # columns that multiply a spectrum by a known curve
+HISTORY = ("tage", "tau")
+FARTHEST = 20.0
 SHAPES = 1000  # prior draws whose mean shape is the reference
 FLOOR = 0.02  # least error of a pixel, relative, in the weights of the anchor
 LOOSE = {"logmass": 0.03, "dust2": 0.1}  # what shapes that are not the mean add to the widths
@@ -72,13 +74,14 @@ class Base:
 
 
 class Anchored:
-    """Amplitude and dust of the *spectrum*, beside probits of everything else.
+    """Amplitude and dust of the *spectrum*, its mean age, and probits of everything else.
 
     The galaxy's mass and dust trade against its age and metallicity along a thin curved ridge; the
     level and the reddening of its spectrum do not, for the data fix them. So logmass and dust2 are
     measured from what least squares, with the spectrum's own weights, finds in it, against what it
     finds in a spectrum of one solar mass without dust and with the other columns. That depends on
-    the other columns only, so the Jacobian is constant; nothing trained takes part.
+    the other columns only, so the Jacobian does not depend on it; nothing trained takes part.
+    In the same way tage and tau become the mean age of the mass and tage / tau, in logarithms.
 
     Arguments:
         prior: the prior.
@@ -87,7 +90,7 @@ class Anchored:
         zred: see `Base`.
 
     References:
-        `target.Representation` uses the same coordinates, with equal weights.
+        `target.Representation` has the same amplitude and dust, with equal weights.
     """
 
     def __init__(
@@ -101,48 +104,77 @@ class Anchored:
         self.prior, self.ssp, self.low = prior, ssp, prior.low
         self.width = prior.upper(zred) - prior.low
         self.log_volume = _log_volume(prior, zred)
-        named = [name for name in SYMMETRIES if name in prior.names]
-        self.free = np.array([prior.names.index(name) for name in named], dtype=int)
-        self.boxed = np.setdiff1d(np.arange(len(prior.names)), self.free)
-        curve = ssp.k.double().numpy()
-        slopes = {"logmass": np.full_like(curve, LN10), "dust2": -curve}
+        columns = list(prior.names)
+        named = [name for name in SYMMETRIES if name in columns]
+        self.free = np.array([columns.index(name) for name in named], dtype=int)
+        history = HISTORY if {*HISTORY} <= {*columns} else ()
+        self.history = np.array([columns.index(name) for name in history], dtype=int)
+        self.hard = np.append(self.history, self.free)
+        self.boxed = np.setdiff1d(np.arange(len(columns)), self.hard)
+        shapes = self.low + self.width * np.random.default_rng(0).random((SHAPES, len(columns)))
+        self.centre, self.scale = np.zeros(len(columns)), np.ones(len(columns))
+        if len(self.history):
+            ages = _mean_age(prior.theta(shapes)[:, self.history])
+            self.centre[self.history], self.scale[self.history] = ages.mean(0), ages.std(0)
         if named:
+            curve = ssp.k.double().numpy()
+            slopes = {"logmass": np.full_like(curve, LN10), "dust2": -curve}
             design = np.stack([slopes[name] for name in named], axis=1)
-            self.centre, self.scale = self._measure(flux, ivar, design, named)
-        else:
-            self.centre = self.scale = np.ones(0)
+            self.centre[self.free], self.scale[self.free] = self._measure(
+                flux, ivar, design, named, shapes
+            )
+        self.log_scale = np.log(self.scale).sum() - np.log(self.width[self.hard]).sum()
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
-        coordinates = np.empty(z.shape)
-        probit = z[:, self.boxed]
-        coordinates[:, self.boxed] = self.low[self.boxed] + self.width[self.boxed] * ndtr(probit)
-        offset = self.centre + self.scale * z[:, self.free]
-        coordinates[:, self.free] = offset - self._anchor(coordinates)
-        share = (coordinates[:, self.free] - self.low[self.free]) / self.width[self.free]
-        inside = ((share >= 0) & (share <= 1)).all(1)
-        log_density = -0.5 * (probit**2).sum(1) - probit.shape[1] * SQRT_2PI
-        log_density += np.log(self.scale / self.width[self.free]).sum()
+        boxed, history, free = self.boxed, self.history, self.free
+        coordinates = self.low + self.width * ndtr(z)
+        log_density = self.log_scale - 0.5 * (z[:, boxed] ** 2).sum(1) - len(boxed) * SQRT_2PI
+        y = self.centre + self.scale * z
+        inside = np.ones(len(z), dtype=bool)
+        if len(history):
+            ages = _tage_and_tau(y[:, history])
+            log = self.prior.log[history]
+            coordinates[:, history] = np.where(log, np.log10(ages), ages)
+            log_density += np.where(log, -math.log(LN10), np.log(ages)).sum(1)
+            inside = self._within(coordinates, history)
+            coordinates[~inside] = self.low + self.width / 2  # anything that the table has
+        if len(free):
+            coordinates[:, free] = y[:, free] - self._anchor(coordinates)
+            inside &= self._within(coordinates, free)
         return self.prior.theta(coordinates), np.where(inside, log_density, -np.inf)
 
     def points(self, theta: np.ndarray) -> np.ndarray:
         """Inverse: z of theta inside the prior, shape (n, n_theta)."""
         coordinates = self.prior.coordinates(theta)
         z = ndtri(((coordinates - self.low) / self.width).clip(1e-9, 1 - 1e-9))
-        found = coordinates[:, self.free] + self._anchor(coordinates)
-        z[:, self.free] = (found - self.centre) / self.scale
+        y = coordinates.copy()
+        if len(self.history):
+            y[:, self.history] = _mean_age(np.asarray(theta)[:, self.history])
+        if len(self.free):
+            y[:, self.free] += self._anchor(coordinates)
+        z[:, self.hard] = ((y - self.centre) / self.scale)[:, self.hard]
         return z
 
+    def _within(self, coordinates: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """True where these columns are inside the prior, shape (n,)."""
+        share = (coordinates[:, columns] - self.low[columns]) / self.width[columns]
+        return ((share >= 0) & (share <= 1)).all(1)
+
     def _measure(
-        self, flux: np.ndarray, ivar: np.ndarray, design: np.ndarray, named: list[str]
+        self,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        design: np.ndarray,
+        named: list[str],
+        coordinates: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Amplitude and dust of the spectrum, and how well they are known, (columns,) each.
 
         A reference of the mean shape of the prior's spectra is fitted first, as in `Projection`;
         what it misses is projected with the weights that the chain's anchor then has as well.
         """
-        rng = np.random.default_rng(0)
-        coordinates = self.low + self.width * rng.random((SHAPES, len(self.low)))
+        coordinates = coordinates.copy()
         coordinates[:, self.free] = 0.0
         shapes = np.log(np.maximum(self._bare(coordinates), 1e-30))
         mean = (shapes - shapes @ np.linalg.pinv(design).T @ design.T).mean(0)
@@ -200,6 +232,30 @@ class Box:
     def points(self, theta: np.ndarray) -> np.ndarray:
         """Inverse: z of theta, shape (n, n_theta)."""
         return self.prior.coordinates(theta)
+
+
+def _mean_age(ages: np.ndarray) -> np.ndarray:
+    """ln of the mean age of the mass, Gyr, and of tage / tau, from tage and tau, shape (n, 2).
+
+    The mean age is tage - tau gamma(3, x) / gamma(2, x), x = tage / tau, of a delayed-tau history.
+    """
+    tage, tau = np.asarray(ages, dtype=float).T
+    return np.stack([np.log(tage * _mean_share(tage / tau)), np.log(tage / tau)], axis=1)
+
+
+def _tage_and_tau(logs: np.ndarray) -> np.ndarray:
+    """Inverse of `_mean_age`; the Jacobian of the logarithms is one."""
+    logs = logs.clip(-FARTHEST, FARTHEST)  # far outside of every prior
+    x = np.exp(logs[:, 1])
+    tage = np.exp(logs[:, 0]) / _mean_share(x)
+    return np.stack([tage, tage / x], axis=1)
+
+
+def _mean_share(x: np.ndarray) -> np.ndarray:
+    """Mean age of the mass over tage, from 1/3 for constantly rising to 1 for a burst."""
+    few = x < 0.01  # 0 / 0, by its series
+    y = np.where(few, 1.0, x)
+    return np.where(few, 1 / 3 + x / 18, 1 - 2 * gammainc(3, y) / gammainc(2, y) / y)
 
 
 def _log_volume(prior: Prior, zred: float | None) -> float:

@@ -367,11 +367,11 @@ def test_independent_sampler_agrees(run, smooth):
         return posterior.likelihood(flux, ivar, torch.tensor(theta)[None].float())[0].numpy()
 
     sampler = nautilus.Sampler(
-        lambda u: u, log_likelihood, n_dim=5, n_live=1000, vectorized=True, pass_dict=False,
+        lambda u: u, log_likelihood, n_dim=5, n_live=500, vectorized=True, pass_dict=False,
         n_networks=1, seed=1,
     )  # fmt: skip
     with torch.no_grad():
-        sampler.run(n_eff=5000, discard_exploration=True)
+        sampler.run(n_eff=3000)
     u = sampler.posterior(equal_weight=True)[0]
 
     assert agree(smooth, (prior.low + (prior.high - prior.low) * u, min(sampler.n_eff, len(u))))
