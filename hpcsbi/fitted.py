@@ -84,8 +84,8 @@ def _remarks(settings: Mapping) -> list[str]:
         )
     if settings.get("start") == "flow":
         remarks.append(
-            "The chains moved in the flow's base space (fit.start=flow), which makes them cheaper "
-            "than chains without a flow; a mode that the flow does not know can be missed by all."
+            "The chains moved in the flow's base space (fit.start=flow): a mode that the flow does "
+            "not know can be missed by all. With fit.start=prior no chain sees the flow."
         )
     return remarks
 
