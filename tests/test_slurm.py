@@ -92,7 +92,7 @@ def marks(run: Path) -> int:
 def at_work(log: Path, earlier: int) -> bool:
     """True when the training has begun, or gone on so many times, and takes steps."""
     text = log.read_text() if log.exists() else ""
-    return text.count("goes on from step") == earlier and "step/s" in text.split("goes on from")[-1]
+    return text.count("goes on from step") == earlier and "steps, " in text.split("goes on from")[-1]
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_requeues_are_bounded(run, reference):
         shutil.copytree(reference / name, run / name)
     (number,) = submit(run, "--stages=train", "site.requeues=0", "train.steps=100000")
     log = run / "logs" / f"train-{number}.log"
-    until(lambda: log.exists() and "step/s" in log.read_text())
+    until(lambda: log.exists() and "steps, " in log.read_text())
     subprocess.run(["scancel", "--signal=USR1", "--batch", number], check=True)
 
     assert wait(number) == {"FAILED"}
