@@ -3,8 +3,7 @@
 What mixes: an independent proposal, a mixture of normals that importance sampling in rounds fits to
 the posterior before the first step, among differential-evolution moves that keep it honest where
 the mixture is thin. Plain stretch moves, those of the paper, are the other choice. Every one of
-them keeps detailed balance; the snooker move of emcee 3.1.6 does not (emcee's pull request 531),
-and right or wrong it gains nothing here (benchmarks/moves.py).
+them keeps detailed balance; the snooker move of emcee 3.1.6 does not (emcee's pull request 531).
 """
 
 from collections.abc import Callable, Mapping, Sequence
