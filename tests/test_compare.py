@@ -114,11 +114,13 @@ def test_what_a_job_died_of_is_told(run, monkeypatch):
 
 
 def test_without_slurm_a_submitted_flow_is_not_forgotten(run, monkeypatch):
-    """Where SLURM is gone the table says that nobody tells how the job ended."""
+    """Where SLURM is gone the table says that nobody tells what becomes of the job."""
     submitted(run, "flows/lost")
     monkeypatch.setenv("PATH", str(run))
 
-    assert "does not tell" in compared(run)["lost"]["reason"]
+    lost = compared(run)["lost"]
+
+    assert lost["state"] == "unknown" and "squeue" in lost["reason"]
 
 
 def test_a_stopped_training_shows_its_step(run, monkeypatch):
