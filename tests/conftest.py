@@ -9,11 +9,19 @@ import pytest
 from hypothesis import settings
 from lab import slurm_lab  # noqa: F401  a fixture
 
+from hpcsbi.terminal import tell_once
+
 # The jobs are scripts; their shared part registers the resolvers that the configuration needs.
 sys.path.append(str(Path(__file__).parents[1] / "jobs"))
 
 settings.register_profile("hpcsbi", deadline=None, max_examples=50)
 settings.load_profile("hpcsbi")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told() -> None:
+    """What a process tells once, it tells once in every test."""
+    tell_once.cache_clear()
 
 
 class Kill(BaseException):
