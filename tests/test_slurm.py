@@ -92,7 +92,9 @@ def marks(run: Path) -> int:
 def at_work(log: Path, earlier: int) -> bool:
     """True when the training has begun, or gone on so many times, and takes steps."""
     text = log.read_text() if log.exists() else ""
-    return text.count("goes on from step") == earlier and "steps, " in text.split("goes on from")[-1]
+    return (
+        text.count("goes on from step") == earlier and "steps, " in text.split("goes on from")[-1]
+    )
 
 
 @pytest.fixture(scope="module")
