@@ -150,6 +150,7 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
         ),
         finished_rows(store, 100_000),
     )
+    whole = {name: columns.pop(name) for name in ("log_prob",) if name in columns}  # one score
     if "possible" in columns:  # the others come from no prior that ends at their redshift
         possible = columns.pop("possible")
         columns = {name: values[possible] for name, values in columns.items()}
@@ -158,7 +159,7 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
         section["notes"].append("Fewer than 5 spectra have draws: there is nothing to show.")
         return section
     columns = {name: values[drawn] for name, values in columns.items()}
-    section["numbers"] = tables.calibration_numbers(columns, int((~drawn).sum()))
+    section["numbers"] = tables.calibration_numbers(columns | whole, int((~drawn).sum()))
     return section | {"images": page.calibration_pictures(columns, prior)}
 
 

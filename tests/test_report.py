@@ -86,7 +86,7 @@ def table(folder):
     filled(folder / "flows/a/ssp.zarr", arrays, {}, coordinates)
 
 
-def calibration(folder, rng, width=1.0):
+def calibration(folder, rng, width=1.0, more=None):
     """Calibration of a Gaussian posterior cut at the prior's box, by rejection."""
     coordinates = PRIOR.coordinates(PRIOR.sample(200, rng))
     sigma = 0.01 * (PRIOR.high - PRIOR.low)
@@ -103,7 +103,7 @@ def calibration(folder, rng, width=1.0):
     arrays = {"theta": PRIOR.theta(coordinates), "ranks": ranks, "tarp": tarp, "n_draws": kept}
     arrays["quantiles"] = np.moveaxis(quantiles, 1, 2).astype("float32")
     found = {"parameter": np.array(PRIOR.names)}
-    filled(folder / "calibration.zarr", arrays, {"flow": FLOW}, found)
+    filled(folder / "calibration.zarr", arrays | (more or {}), {"flow": FLOW}, found)
     content = json.dumps(verdict(ranks, kept, tarp, PRIOR.names))
     (folder / "calibration.json").write_text(content)
 
@@ -263,6 +263,18 @@ def test_a_failed_calibration_is_told_in_full(tmp_path):
 
     assert "FAILED" in page and "PASSED" not in page
     assert "ranks of tage are not uniform: KS p = " in page
+
+
+def test_the_score_is_that_of_all_spectra(tmp_path):
+    """As in the terminal and in the sweep: what the verdict leaves out has a density, too."""
+    rng = np.random.default_rng(0)
+    more = {"log_prob": rng.normal(3.0, 1.0, 200), "possible": np.arange(200) % 4 > 0}
+    more["log_prob"][~more["possible"]] -= 2
+    calibration(tmp_path, rng, more=more)
+
+    page = page_of(tmp_path)
+
+    assert f"{more['log_prob'].mean():.3f} nat" in page and "149, and 1 without" in page
 
 
 def test_missing_shards_and_missing_pieces_are_told(tmp_path, run):
