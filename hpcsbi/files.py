@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -190,14 +190,13 @@ def replaced(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
+    with ExitStack() as undo:
+        undo.callback(half.unlink, missing_ok=True)  # after a kill `sweep` does it
         yield half
         with half.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(half, path)
-    except Exception:  # a kill leaves it for `sweep`
-        half.unlink(missing_ok=True)
-        raise
+        undo.pop_all()
 
 
 def sweep(folder: Path, name: str = "") -> None:

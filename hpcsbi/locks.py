@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -100,13 +100,12 @@ def locked(
 def _enter(lock: Lock) -> None:
     """Take a lock that no other one excludes."""
     _take(lock)
-    try:
+    with ExitStack() as undo:
+        undo.callback(_release, lock)
         for other in sorted(lock.path.parent.glob("*.json")):
             if other != lock.path and not _share(lock.path.stem, other.stem):
                 _refuse_if_alive(other)
-    except BaseException:
-        _release(lock)
-        raise
+        undo.pop_all()
 
 
 def holders(folder: Path) -> list[dict]:

@@ -103,21 +103,18 @@ def call(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=PIPE, stderr=PIPE,
         encoding="utf-8", errors="surrogateescape", start_new_session=True,
     ) as process:  # fmt: skip
-        while True:
-            try:
-                out, err = process.communicate(timeout=SLICE)
-                return subprocess.CompletedProcess(command, process.returncode, out, err)
-            except subprocess.TimeoutExpired:
-                pass
-            except BaseException:
+        try:
+            while time.monotonic() <= end:
+                with suppress(subprocess.TimeoutExpired):
+                    out, err = process.communicate(timeout=SLICE)
+                    return subprocess.CompletedProcess(command, process.returncode, out, err)
+                if not hurried and hurry():
+                    end, hurried = min(end, time.monotonic() + patience / 10), True
+        finally:  # too late, or something stopped us
+            if process.returncode is None:
                 _kill(process)
-                raise
-            if not hurried and hurry():
-                end, hurried = min(end, time.monotonic() + patience / 10), True
-            if time.monotonic() > end:
-                _kill(process)
-                err = f"no answer within {patience:.0f} s"
-                return subprocess.CompletedProcess(command, -signal.SIGKILL, "", err)
+    err = f"no answer within {patience:.0f} s"
+    return subprocess.CompletedProcess(command, -signal.SIGKILL, "", err)
 
 
 def _kill(process: subprocess.Popen) -> None:

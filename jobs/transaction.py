@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -148,27 +148,21 @@ def submission(run: Path, site: Site) -> Iterator[Submission]:
     keep_private(run, site.mask)
     for path in (run / "logs", parent):
         path.mkdir(exist_ok=True)
-    try:
-        with locked(parent):
+    with ExitStack() as never:
+        for path in fresh:  # a run that was never submitted is not there
+            never.callback(_remove_if_empty, path)
+        with locked(parent), ExitStack() as after, ExitStack() as undo:
             for line in submissions.unnoted(run):  # a submission that was killed left it
                 note(run, line)
             found = Submission(run, _claimed(parent), site)
-            # One that is ignored stays so: nohup.
-            heard = [n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN]
-            before = {number: signal.signal(number, found.stop) for number in heard}
-            try:
-                yield found
-                found._end_if_stopped()
-            except BaseException:
-                _undo(found)
-                raise
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-    except BaseException:
-        for path in reversed(fresh):  # a run that was never submitted is not there
-            _remove_if_empty(path)
-        raise
+            for number in SIGNALS:
+                if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                    after.callback(signal.signal, number, signal.signal(number, found.stop))
+            undo.callback(_undo, found)
+            yield found
+            found._end_if_stopped()
+            undo.pop_all()
+        never.pop_all()
 
 
 def _claimed(parent: Path) -> Path:
