@@ -11,6 +11,7 @@ from hpcsbi.slurm import end_time
 __all__ = ["MARGIN", "OutOfTime", "is_stopped", "leaves", "listen", "time_left"]
 
 MARGIN = 20.0  # seconds for the way out: a checkpoint, the request to be queued again
+SHARE = 0.25  # of the time that there was: a job of a minute must not go by without any work
 NOTICE = 120.0  # seconds ahead of the end at which SLURM sends SIGUSR1: slurm/stage.sbatch
 _stopped = threading.Event()
 _told = [math.inf]  # when, by a clock that nobody sets
@@ -40,7 +41,8 @@ def time_left() -> float:
 
     After SIGUSR1 they are counted from it: the clock of a node may be behind that of SLURM.
     """
-    return min(_end() - time.time(), _told[0] + NOTICE - time.monotonic()) - MARGIN
+    end, margin = _end()
+    return min(end - time.time(), _told[0] + NOTICE - time.monotonic()) - margin
 
 
 def leaves(seconds: float) -> bool:
@@ -49,6 +51,7 @@ def leaves(seconds: float) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _end() -> float:
-    """The end of the job, asked once."""
-    return end_time() or math.inf
+def _end() -> tuple[float, float]:
+    """The end of the job, asked once, and the seconds before it that are for the way out."""
+    end = end_time() or math.inf
+    return end, min(MARGIN, SHARE * max(end - time.time(), 0.0))

@@ -7,7 +7,7 @@ than the scan goes on where the last one stopped, and the parts of a job array s
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def _look(survey: Survey, folder: Path, piece: Sequence[Source]) -> tuple[list[F
         except BadInput as error:
             wrong.append(str(error))
     if len(known) < len(found):
-        write_atomically(place, json.dumps([asdict(each) for each in found]).encode())
+        write_atomically(place, json.dumps(found, default=vars).encode())
     return found, wrong
 
 

@@ -135,6 +135,16 @@ def test_work_that_cannot_finish_is_not_started(monkeypatch):
     assert time.time() < end
 
 
+@pytest.mark.parametrize(("length", "least"), [(24, 17), (86_400, 86_379)])
+def test_the_way_out_takes_a_quarter_at_most(monkeypatch, length, least):
+    """A job that is as short as the way out of a long one works all the same."""
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + length))
+    monkeypatch.setattr(deadline, "_end", deadline._end.__wrapped__)
+
+    assert least < deadline.time_left() < length
+
+
 def test_work_in_flight_is_left_when_time_is_up(monkeypatch):
     """A piece that outlasts the job does not keep it from asking to be queued again."""
     monkeypatch.setattr(clusters, "LISTEN", 0.1)

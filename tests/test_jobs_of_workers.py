@@ -88,7 +88,8 @@ def test_memory_of_a_task_with_several_processors(monkeypatch):
 
 def test_notice_is_counted_from_the_signal(monkeypatch):
     """A clock that is a minute behind does not make a job end before its work does."""
-    monkeypatch.setattr(deadline, "_end", lambda: deadline.time.time() + 180)  # by that clock
+    end = deadline.time.time() + 180  # by that clock
+    monkeypatch.setattr(deadline, "_end", lambda: (end, deadline.MARGIN))
     monkeypatch.setattr(deadline, "_told", list(deadline._told))
     monkeypatch.setattr(deadline, "_stopped", type(deadline._stopped)())
     before = signal.getsignal(signal.SIGUSR1)
