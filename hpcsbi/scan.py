@@ -1,15 +1,17 @@
 """The look at all files of a survey before any is read: rows, checksums, what is wrong.
 
 What was found is kept beside the store, a file for some files each, so that a job that is shorter
-than the scan goes on where the last one stopped, and the parts of a job array share the work.
+than the scan goes on where the last one stopped, and the parts of a job array share the work. The
+driver holds less than a kilobyte a file: a million fit into 2 GB.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hpcsbi.cluster import Cluster, Failure, Serial
 from hpcsbi.errors import BadInput, Unfinished
@@ -25,7 +27,7 @@ Content = tuple[str, int, str]
 """Name, bytes and checksum of a file."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """A good file.
 
@@ -33,13 +35,11 @@ class Found:
         source: with its rows.
         contents: of the file, and of the one beside it.
         notes: what of it is not read.
-        stamps: size and times of change of both files when they were looked at.
     """
 
     source: Source
-    contents: list[Content]
-    notes: list[str]
-    stamps: list[list[int]]
+    contents: tuple[Content, ...]
+    notes: tuple[str, ...]
 
 
 def scan(survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Path) -> list[Found]:
@@ -64,8 +64,8 @@ def scan(survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Pa
     found, wrong, todo = [], [], []
     for k, piece in enumerate(pieces):
         known = _kept(_place(folder, survey, piece), trust=k % count != index)
-        if known is not None and len(known) == len(piece):
-            found += known
+        if len(known) == len(piece):
+            found += map(_found, known)
         else:
             todo.append(piece)
     todo = [piece for k in range(count) for piece in todo[(index + k) % count :: count]]
@@ -86,30 +86,39 @@ def scan(survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Pa
 def _look(survey: Survey, folder: Path, piece: Sequence[Source]) -> tuple[list[Found], list[str]]:
     """Good files of a piece, and what is wrong with the others; good ones are kept."""
     place = _place(folder, survey, piece)
-    known = {(each.source.path, each.source.beside): each for each in _kept(place) or []}
-    found, wrong = [], []
+    known = {tuple(one["source"][:2]): one for one in _kept(place)}
+    seen, wrong = [], []
     for source in piece:
         one = known.get((source.path, source.beside))
         try:
-            found.append(one or _one(survey, source))
+            seen.append(one or _seen(survey, source))
         except BadInput as error:
             wrong.append(str(error))
-    if len(known) < len(found):
-        write_atomically(place, json.dumps(found, default=vars).encode())
-    return found, wrong
+    if len(known) < len(seen):
+        write_atomically(place, json.dumps(seen).encode())
+    return [_found(one) for one in seen], wrong
 
 
-def _one(survey: Survey, source: Source) -> Found:
-    paths = list(_paths(source))
+def _seen(survey: Survey, source: Source) -> dict[str, Any]:
+    """What is kept of a file; `stamps` are its size and times of change, and of the one beside."""
+    paths = _paths(source.path, source.beside)
     stamps = [_stamp(path) for path in paths]  # before: a change meanwhile is seen next time
     rows, notes = survey.look(source)
-    return Found(replace(source, rows=rows), [_content(path) for path in paths], notes, stamps)
+    return {
+        "source": (source.path, source.beside, rows),
+        "contents": [_content(path) for path in paths],
+        "notes": notes,
+        "stamps": stamps,
+    }
 
 
-def _paths(source: Source) -> Iterator[Path]:
-    yield Path(source.path)
-    if source.beside:
-        yield Path(source.beside)
+def _found(seen: dict[str, Any]) -> Found:
+    contents = tuple(tuple(content) for content in seen["contents"])
+    return Found(Source(*seen["source"]), contents, tuple(seen["notes"]))
+
+
+def _paths(path: str, beside: str) -> list[Path]:
+    return [Path(name) for name in (path, beside) if name]
 
 
 def _stamp(path: Path) -> list[int]:
@@ -129,19 +138,19 @@ def _place(folder: Path, survey: Survey, piece: Sequence[Source]) -> Path:
     return folder / f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.json"
 
 
-def _kept(place: Path, trust: bool = False) -> list[Found] | None:
-    """What was found before, without files that have changed since; None if nothing was."""
+def _kept(place: Path, trust: bool = False) -> list[dict[str, Any]]:
+    """What was seen before of a piece, without files that have changed since."""
     try:
-        entries = json.loads(place.read_bytes())
+        kept = json.loads(place.read_bytes())
     except FileNotFoundError:
-        return None
-    kept = []
-    for entry in entries:
-        contents = [tuple(content) for content in entry["contents"]]
-        one = Found(Source(**entry["source"]), contents, entry["notes"], entry["stamps"])
-        if trust or [_stamp(path) for path in _paths(one.source)] == one.stamps:
-            kept.append(one)
-    return kept
+        return []
+    if trust:
+        return kept
+    return [
+        one
+        for one in kept
+        if [_stamp(path) for path in _paths(*one["source"][:2])] == one["stamps"]
+    ]
 
 
 def _refuse_repeats(found: Sequence[Found]) -> None:

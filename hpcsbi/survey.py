@@ -39,7 +39,7 @@ class UnreadableError(BadInput):
     """A file whose header was good broke while its rows were read."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """A file of spectra.
 
