@@ -43,7 +43,7 @@ def write_catalogue(path: str | Path) -> None:
         sources = made_of(store, chains)
         if read_parquet_header(table).get(MADE_OF) == sources:
             return
-        names = [name for name in store.attributes["sharded"] if store.group[name].ndim == 1]
+        names = [name for name in store.attributes["sharded"] if store.arrays[name].ndim == 1]
         chains = [fits for fits in chains if _fits(fits, store)]
         blocks = _Blocks(store, names, _converged(chains), _parameters(store))
         columns = {name: _Column(blocks, name) for name in blocks.block(0, 0)}

@@ -76,7 +76,12 @@ class Store:
     @cached_property
     def group(self) -> zarr.Group:
         """The Zarr group."""
-        return _group(self.path, os.access(self.path, os.W_OK), _stamp(self.path))
+        return self._opened[0]
+
+    @property
+    def arrays(self) -> dict[str, zarr.Array]:
+        """The Zarr arrays: to ask the group for one crosses to another thread and back."""
+        return self._opened[1]
 
     @property
     def attributes(self) -> dict:
@@ -109,7 +114,7 @@ class Store:
 
     def read(self, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Rows of one array."""
-        array = self.group[name]
+        array = self.arrays[name]
         if isinstance(rows, slice):
             return np.asarray(array[rows])
         return np.asarray(array.oindex[rows])
@@ -126,7 +131,7 @@ class Store:
                 f"{self.path}: a shard holds {', '.join(self._sharded)}, not {', '.join(arrays)}."
             )
         for name, values in arrays.items():
-            expected = (rows.stop - rows.start, *self.group[name].shape[1:])
+            expected = (rows.stop - rows.start, *self.arrays[name].shape[1:])
             if np.shape(values) != expected:
                 raise BadInput(
                     f"{self.path}: {name} of shape {np.shape(values)} does not cover shard {shard} "
@@ -136,7 +141,7 @@ class Store:
         for path in (self._mark(shard), *self._files(shard).values()):
             path.unlink(missing_ok=True)
         for name, values in arrays.items():
-            self.group[name][rows] = values
+            self.arrays[name][rows] = values
         self.unmark_failed(shard)
         write_atomically(self._mark(shard), self._checksums(shard))
 
@@ -231,6 +236,10 @@ class Store:
         append_line(self.path.parent / "rates.jsonl", line)
 
     @cached_property
+    def _opened(self) -> tuple[zarr.Group, dict[str, zarr.Array]]:
+        return _opened(self.path, os.access(self.path, os.W_OK), _stamp(self.path))
+
+    @cached_property
     def _sharded(self) -> tuple[str, ...]:
         return tuple(self.group.attrs["sharded"])
 
@@ -241,7 +250,7 @@ class Store:
         """File of each sharded array; a shard that holds only fill values has none."""
         return {
             name: self.path / name / "c" / "/".join([str(shard)] + ["0"] * (array.ndim - 1))
-            for name, array in ((name, self.group[name]) for name in self._sharded)
+            for name, array in ((name, self.arrays[name]) for name in self._sharded)
         }
 
     def _checksums(self, shard: int) -> bytes:
@@ -416,9 +425,12 @@ def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend
 
 
 @lru_cache(maxsize=32)
-def _group(path: Path, writable: bool, stamp: tuple[int, ...]) -> zarr.Group:
-    """The group as its file was: settings can be long, and a worker opens a store once a shard."""
-    return zarr.open_group(path, mode="r+" if writable else "r")
+def _opened(
+    path: Path, writable: bool, stamp: tuple[int, ...]
+) -> tuple[zarr.Group, dict[str, zarr.Array]]:
+    """A group as its file was, and its arrays: settings can be long, a worker opens often."""
+    group = zarr.open_group(path, mode="r+" if writable else "r")
+    return group, dict(group.arrays())
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -430,9 +442,9 @@ def _mend_coordinates(store: Store, arrays: Mapping[str, Array]) -> None:
     """Write damaged coordinates again; the same settings make the same ones."""
     for name in store.damaged_coordinates():
         values = arrays[name].values if name in arrays else None
-        if values is not None and values.shape == store.group[name].shape:
+        if values is not None and values.shape == store.arrays[name].shape:
             print(f"{store.path}: array {name} is damaged and made again.", flush=True)
-            store.group[name][...] = values
+            store.arrays[name][...] = values
 
 
 def _short(value: Any) -> str:

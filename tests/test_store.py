@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import shutil
@@ -235,6 +236,19 @@ def test_settings_are_read_once_in_a_process(tmp_path, monkeypatch):
     shutil.rmtree(made.path)
     create(made.path, arrays(10), {"seed": 4}, 4)
     assert Store(made.path).settings == {"seed": 4}
+
+
+def test_a_shard_costs_one_crossing_for_each_array(tmp_path, monkeypatch):
+    """Zarr works in a thread of its own; on a busy node each way there and back waits its turn."""
+    made, crossings = filled(tmp_path / "a.zarr", only=(0,)), []
+    real = asyncio.run_coroutine_threadsafe
+    monkeypatch.setattr(
+        asyncio, "run_coroutine_threadsafe", lambda *a: crossings.append(1) or real(*a)
+    )
+
+    Store(made.path).write(1, **content(made.rows_of(1)))
+
+    assert len(crossings) == len(made.attributes["sharded"])
 
 
 def test_a_part_trusts_the_marks_of_rows_that_it_does_not_read(tmp_path):
