@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcsbi.errors import BadInput
-from hpcsbi.files import load_weights
+from hpcsbi.files import load_weights, there
 from hpcsbi.posterior import Posterior
 from hpcsbi.prior import Prior
+from hpcsbi.settings import refuse_other_settings
 from hpcsbi.ssp import ARRAYS, Ssp
-from hpcsbi.store import Store, open_complete, refuse_other_settings
+from hpcsbi.store import Store, open_complete
 
 if TYPE_CHECKING:
     import xarray
@@ -25,7 +26,7 @@ def load_posterior(folder: str | Path) -> Posterior:
         Damaged: its file is cut short.
     """
     path = Path(folder) / "flow.safetensors"
-    if not path.exists():
+    if not there(path):
         raise FileNotFoundError(
             f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
             "(a folder such as runs/demo/flows/projection_zuko_maf_h128_t5)."

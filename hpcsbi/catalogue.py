@@ -10,7 +10,8 @@ from hpcsbi.columns import merged
 from hpcsbi.files import read_parquet_header, write_parquet
 from hpcsbi.flags import legend
 from hpcsbi.merges import MADE_OF, chains_of, made_of, table_of
-from hpcsbi.store import Incomplete, Store, differences, open_store
+from hpcsbi.settings import differences
+from hpcsbi.store import Incomplete, Store, open_store
 
 __all__ = ["write_catalogue"]
 

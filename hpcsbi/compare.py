@@ -20,7 +20,8 @@ from hpcsbi.files import Damaged, write_atomically
 from hpcsbi.pairs import split_of
 from hpcsbi.posterior import Posterior
 from hpcsbi.seeds import object_seed
-from hpcsbi.store import Incomplete, Mismatch, Store, open_complete, open_store
+from hpcsbi.settings import Mismatch
+from hpcsbi.store import Incomplete, Store, open_complete, open_store
 from hpcsbi.trainings import Training, trainings
 
 __all__ = ["compare"]

@@ -25,11 +25,13 @@ __all__ = [
     "Damaged",
     "append_line",
     "load_weights",
+    "look_again",
     "read_notes",
     "read_parquet_header",
     "replaced",
     "save_weights",
     "sweep",
+    "there",
     "write_atomically",
     "write_parquet",
 ]
@@ -197,6 +199,22 @@ def replaced(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(half, path)
         undo.pop_all()
+
+
+def look_again(folder: Path) -> None:
+    """Have a network file system forget what it remembers of a folder, where that may be changed.
+
+    A client of NFS remembers up to a minute what a folder held, unless it changes it itself.
+    """
+    with suppress(OSError), NamedTemporaryFile(dir=folder, suffix=".partial"):
+        pass
+
+
+def there(path: Path) -> bool:
+    """True if something is there, also if another machine has just put it there."""
+    if not path.exists():
+        look_again(path.parent)
+    return path.exists()
 
 
 def sweep(folder: Path, name: str = "") -> None:

@@ -32,17 +32,10 @@ from hpcsbi.merges import CATALOGUE
 from hpcsbi.posterior import Posterior
 from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator, object_seed
+from hpcsbi.settings import refuse_other_settings
 from hpcsbi.shards import Costs, part_rows, run_shards
 from hpcsbi.starts import STARTS, started
-from hpcsbi.store import (
-    Array,
-    Store,
-    create,
-    open_complete,
-    open_store,
-    refuse_damage,
-    refuse_other_settings,
-)
+from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_damage
 from hpcsbi.terminal import tell_once
 from hpcsbi.yardstick import PARTS, Object, clock, measured
 

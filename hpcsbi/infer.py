@@ -19,16 +19,9 @@ from hpcsbi.posterior import Draws, Posterior
 from hpcsbi.prior import age_of_universe
 from hpcsbi.provenance import code_of
 from hpcsbi.seeds import object_seed
+from hpcsbi.settings import refuse_other_settings
 from hpcsbi.shards import part_rows, run_shards
-from hpcsbi.store import (
-    Array,
-    Store,
-    create,
-    open_complete,
-    open_store,
-    refuse_damage,
-    refuse_other_settings,
-)
+from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_damage
 from hpcsbi.terminal import tell_once
 
 __all__ = ["infer"]

@@ -15,7 +15,7 @@ ONE_BY_ONE = Lock()  # Python 3.11 parses wrongly in two threads (SystemError: r
 # They carry work and bytes to where they belong, and decide none.
 CARRIERS = {
     "artifacts", "catalogue", "cluster", "deadline", "errors", "files", "layout", "locks",
-    "machine", "merges", "nursery", "provenance", "shards", "slurm", "store", "tree",
+    "machine", "merges", "nursery", "provenance", "settings", "shards", "slurm", "store", "tree",
 }  # fmt: skip
 
 

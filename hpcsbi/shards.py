@@ -1,7 +1,7 @@
 """The shards of a store, made wherever the cluster is, each noted as it ends."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,11 @@ from hpcsbi.cluster import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
 from hpcsbi.machine import leave_word, machines_of, unlike
 from hpcsbi.provenance import code_of
+from hpcsbi.store import PATIENCE, settled
 from hpcsbi.terminal import progress
 
 __all__ = ["Costs", "Elsewhere", "part_rows", "run_shards"]
 
-# Seconds until a mark that a worker has set must be seen: clients of NFS remember up to a minute
-# what a folder held, unless they change it themselves, as `look_again` does.
-PATIENCE = 45.0
 NAMED = 5
 
 
@@ -94,7 +92,8 @@ def run_shards(
             outcomes = cluster.map(work, todo, threads=threads)
             made = _drive(outcomes, store, cluster, lock, title, len(mine) - len(todo))
             receipts |= made
-            states = _settled(store, mine, made)
+            settled(store, made, PATIENCE)
+            states = store.states(mine)
         if part is None:
             store.sweep()  # a worker killed in the middle of a file leaves half of it
     _refuse_unfinished(store, states, title)
@@ -176,18 +175,6 @@ def _vouched(
         )
     leave_word(folder)
     return function(shard)
-
-
-def _settled(store: Any, mine: list[int], made: Iterable[int]) -> dict[int, str]:
-    """States, once what was made is seen: workers' files come late on network file systems."""
-    end, pause = time.monotonic() + PATIENCE, 0.05
-    states = store.states(mine)
-    while any(states[shard] != "done" for shard in made) and time.monotonic() < end:
-        time.sleep(pause)
-        pause = min(2 * pause, 5.0)
-        store.look_again()
-        states = store.states(mine)
-    return states
 
 
 def _refuse_unfinished(store: Any, states: Mapping[int, str], title: str) -> None:

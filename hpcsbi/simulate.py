@@ -16,10 +16,11 @@ from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator
+from hpcsbi.settings import refuse_other_settings
 from hpcsbi.shards import run_shards
 from hpcsbi.sps import NOT_FINITE, OK, STATUSES, Physics, check_names, direct_spectra, preflight
 from hpcsbi.ssp import ARRAYS, Ssp, check_accuracy
-from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_other_settings
+from hpcsbi.store import Array, Store, create, open_complete, open_store
 from hpcsbi.terminal import tell_once
 from hpcsbi.tree import tree_notice
 

@@ -21,46 +21,51 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
 import zarr
 
 from hpcsbi.errors import BadInput
-from hpcsbi.files import ABANDONED, Damaged, append_line, sweep, write_atomically
+from hpcsbi.files import (
+    ABANDONED,
+    Damaged,
+    append_line,
+    look_again,
+    sweep,
+    there,
+    write_atomically,
+)
 from hpcsbi.layout import MARKS, Array, checksum, coordinate_checksum, lay_out
 from hpcsbi.locks import Lock, locked
+from hpcsbi.settings import refuse_other_settings
+from hpcsbi.slurm import own_job
 
 __all__ = [
+    "PATIENCE",
     "Array",
     "Damaged",
     "Incomplete",
-    "Mismatch",
     "Store",
     "create",
-    "differences",
     "open_complete",
     "open_store",
     "refuse_damage",
-    "refuse_other_settings",
+    "settled",
 ]
 
 STATES, MISSING = ("done", "failed"), "missing"  # as the names of marks end; done before failed
+# Seconds until a mark must be seen that another machine has set; see `files.look_again`.
+PATIENCE = 45.0
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
-
 MEND = "Choose another name=... or run=..., remove the store, or ask for the old settings."
-
-
-class Mismatch(BadInput):
-    """A store was made with other settings than those asked for."""
 
 
 class Incomplete(BadInput):
@@ -168,9 +173,8 @@ class Store:
         return states
 
     def look_again(self) -> None:
-        """Have a network file system forget what it remembers of the marks; takes a free store."""
-        with NamedTemporaryFile(dir=self.path / MARKS, suffix=".partial"):
-            pass
+        """Have a network file system forget what it remembers of the marks."""
+        look_again(self.path / MARKS)
 
     def _verified(self, shard: int) -> str:
         try:
@@ -323,7 +327,7 @@ def open_store(path: str | Path, check: bool = True) -> Store:
         Damaged: it is not a store of this project.
     """
     path = Path(path)
-    if not path.exists():
+    if not there(path):
         raise FileNotFoundError(f"{path} does not exist: run the stage that makes it first.")
     store = Store(path)
     try:
@@ -355,8 +359,27 @@ def open_complete(path: str | Path, stage: str, verify: bool = True) -> Store:
         Incomplete: shards are missing, failed or damaged.
     """
     store = open_store(path)
+    late = [shard for shard, state in store.states().items() if state == MISSING]
+    settled(store, late, PATIENCE if own_job() else 0.0)  # the stage before may just have ended
     _refuse_bad(store, stage, store.states(verify=verify))
     return store
+
+
+def settled(store: Any, made: Iterable[int], patience: float) -> None:
+    """Wait until the marks of shards that were made, maybe on another machine, are seen.
+
+    Arguments:
+        store: a `Store`, or what has its methods.
+        made: numbers of the shards.
+        patience: seconds.
+    """
+    end, pause, made = time.monotonic() + patience, 0.05, list(made)
+    while any(state != "done" for state in store.states(made).values()):
+        store.look_again()
+        if time.monotonic() > end:
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
 
 
 def refuse_damage(store: Store, stage: str, rows: np.ndarray) -> None:
@@ -381,49 +404,6 @@ def _refuse_bad(store: Store, stage: str, states: Mapping[int, str]) -> None:
         )
 
 
-def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
-    """One line for every setting that differs, e.g. "prior.columns.tage.high: 4.0, asked 13.8".
-
-    The order of names counts as well: that of the prior's columns is theirs in theta.
-    """
-    if isinstance(found, dict) and isinstance(asked, dict):
-        for name in sorted(set(found) | set(asked)):
-            here = f"{key}.{name}" if key else name
-            yield from differences(found.get(name, "absent"), asked.get(name, "absent"), here)
-        both = [[name for name in one if name in other] for one, other in _pairs(found, asked)]
-        if both[0] != both[1]:
-            order = [", ".join(names) for names in both]
-            yield f"{key or 'order'}: in the order {order[0]} in the store, {order[1]} asked"
-    elif found != asked:
-        yield f"{key}: {_short(found)} in the store, {_short(asked)} asked"
-
-
-def _pairs(one: Any, other: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    return (one, other), (other, one)
-
-
-def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend: str) -> None:
-    """Raise with every setting that differs.
-
-    Raises:
-        Mismatch: something differs.
-    """
-    lines = list(differences(dict(found), dict(asked)))
-    if not lines:
-        return
-    code = [line for line in lines if line.split(":")[0].split(".")[-1] == "code"]
-    told = (
-        "\nThe code that decides its bytes is not the one that made it: go on with that version of "
-        "hpcsbi (git log, git stash), or make it anew."
-    )
-    raise Mismatch(
-        f"{path} was made with other settings:\n  "
-        + "\n  ".join(lines)
-        + (told if code else "")
-        + f"\n{mend}"
-    )
-
-
 @lru_cache(maxsize=32)
 def _opened(
     path: Path, writable: bool, stamp: tuple[int, ...]
@@ -445,8 +425,3 @@ def _mend_coordinates(store: Store, arrays: Mapping[str, Array]) -> None:
         if values is not None and values.shape == store.arrays[name].shape:
             print(f"{store.path}: array {name} is damaged and made again.", flush=True)
             store.arrays[name][...] = values
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."

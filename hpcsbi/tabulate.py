@@ -17,10 +17,11 @@ from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.provenance import code_of
 from hpcsbi.seeds import generator
+from hpcsbi.settings import Mismatch, differences
 from hpcsbi.shards import run_shards
 from hpcsbi.sps import OK, Physics, direct_spectra, direct_ssps, preflight, versions
 from hpcsbi.ssp import ARRAYS, NOTICE, Ssp, check_accuracy
-from hpcsbi.store import Array, Mismatch, Store, create, differences, open_complete, open_store
+from hpcsbi.store import Array, Store, create, open_complete, open_store
 from hpcsbi.terminal import tell_once
 from hpcsbi.tree import tree_notice
 

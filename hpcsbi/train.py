@@ -27,8 +27,9 @@ from hpcsbi.optimisation import Fit, seen_by
 from hpcsbi.pairs import split_of
 from hpcsbi.prior import Prior
 from hpcsbi.provenance import code_of
+from hpcsbi.settings import refuse_other_settings
 from hpcsbi.ssp import Ssp
-from hpcsbi.store import Incomplete, Store, open_complete, refuse_other_settings
+from hpcsbi.store import Incomplete, Store, open_complete
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
 from hpcsbi.terminal import progress
 

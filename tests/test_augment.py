@@ -12,7 +12,8 @@ from hpcsbi.augment import augment
 from hpcsbi.cluster import Serial
 from hpcsbi.dask_cluster import Local
 from hpcsbi.noise import FractionalNoise
-from hpcsbi.store import Incomplete, Mismatch, open_complete
+from hpcsbi.settings import Mismatch
+from hpcsbi.store import Incomplete, open_complete
 
 
 def run(path, out: str, cluster, fraction: float = 0.05, copies: int = 5):

@@ -11,7 +11,8 @@ from hpcsbi.cluster import Serial
 from hpcsbi.compare import compare
 from hpcsbi.dask_cluster import Local
 from hpcsbi.posterior import Posterior
-from hpcsbi.store import Mismatch, open_complete
+from hpcsbi.settings import Mismatch
+from hpcsbi.store import open_complete
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -155,3 +156,28 @@ def test_notes_of_several_jobs_do_not_meet(tmp_path, monkeypatch):
 
     assert sorted(note["job"] or "" for note in notes) == ["", "7", "8"] and broken == 0
     assert len(path.read_text().splitlines()) == 1
+
+
+def test_what_another_machine_has_just_made_is_there(tmp_path, monkeypatch):
+    """A client of NFS remembers that a name was not there until it changes the folder itself."""
+    real, absent, make = Path.exists, set(), files.NamedTemporaryFile
+
+    def exists(path):
+        if not real(path):
+            absent.add(path)
+        return path not in absent
+
+    def change(**options):
+        absent.clear()
+        return make(**options)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    monkeypatch.setattr(files, "NamedTemporaryFile", change)
+    path = tmp_path / "simulations.zarr"
+    assert not files.there(path) and not path.exists()
+    path.mkdir()
+
+    assert not path.exists()
+    assert files.there(path)
+    assert not files.there(tmp_path / "no" / "folder")
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]

@@ -26,9 +26,10 @@ from hpcsbi.fit import fit
 from hpcsbi.flags import Flag
 from hpcsbi.infer import infer
 from hpcsbi.pairs import split_of
+from hpcsbi.settings import Mismatch
 from hpcsbi.shards import Elsewhere
 from hpcsbi.store import Array as StoreArray
-from hpcsbi.store import Mismatch, create, open_complete, open_store
+from hpcsbi.store import create, open_complete, open_store
 
 GOOD = 12
 SMOOTH = "object 5"

@@ -14,7 +14,8 @@ from hpcsbi.grid import Grid
 from hpcsbi.infer import QUANTILES, infer
 from hpcsbi.pairs import split_of
 from hpcsbi.prior import age_of_universe
-from hpcsbi.store import Array, Incomplete, Mismatch, create, open_complete
+from hpcsbi.settings import Mismatch
+from hpcsbi.store import Array, Incomplete, create, open_complete
 
 HARD = ("masked", "not a number", "negative", "distant", "few")
 

@@ -21,7 +21,8 @@ from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, names
 from hpcsbi.grid import Grid
 from hpcsbi.ingest import find_files, ingest
 from hpcsbi.rest_frame import CM_PER_MPC, LSUN, luminosity_distance_cm
-from hpcsbi.store import Mismatch, open_complete, open_store
+from hpcsbi.settings import Mismatch
+from hpcsbi.store import open_complete, open_store
 from hpcsbi.survey import Survey, UnreadableError
 
 ROOT = Path(__file__).parents[1]

@@ -13,10 +13,11 @@ from hpcsbi.errors import Unfinished
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
 from hpcsbi.provenance import code_of
+from hpcsbi.settings import Mismatch
 from hpcsbi.shards import run_shards
 from hpcsbi.simulate import simulate
 from hpcsbi.sps import Physics
-from hpcsbi.store import Array, Mismatch, create, open_store
+from hpcsbi.store import Array, create, open_store
 
 
 @pytest.fixture

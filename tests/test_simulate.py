@@ -13,10 +13,11 @@ from hpcsbi.cluster import Serial
 from hpcsbi.dask_cluster import Local
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
+from hpcsbi.settings import Mismatch
 from hpcsbi.simulate import read_theta, simulate
 from hpcsbi.sps import FspsError, Physics
 from hpcsbi.ssp import NOTICE
-from hpcsbi.store import Mismatch, open_complete, open_store
+from hpcsbi.store import open_complete, open_store
 from hpcsbi.tabulate import SHIPPED
 
 HOME = os.environ.get("SPS_HOME")

@@ -6,6 +6,8 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -14,14 +16,13 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcsbi.settings import Mismatch, differences
 from hpcsbi.store import (
     Array,
     Damaged,
     Incomplete,
-    Mismatch,
     Store,
     create,
-    differences,
     open_complete,
     open_store,
     refuse_damage,
@@ -264,6 +265,24 @@ def test_a_part_trusts_the_marks_of_rows_that_it_does_not_read(tmp_path):
     made.forget(1)
     with pytest.raises(Incomplete, match="missing"):
         open_complete(made.path, "augment", verify=False)
+
+
+def test_marks_of_the_stage_before_may_come_late(tmp_path, monkeypatch):
+    """In a job, which follows another one on another node; a user is not kept waiting."""
+    made = filled(tmp_path / "a.zarr", only=(0, 2))
+    late = Timer(0.3, partial(made.write, 1, **content(made.rows_of(1))))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(Incomplete, match=r"shard 1 .*missing"):
+        open_complete(made.path, "simulate")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+
+    late.start()
+    assert open_complete(made.path, "simulate").states() == dict.fromkeys(range(3), "done")
+
+    made.forget(1)
+    made.mark_failed(1, "no luck")
+    with pytest.raises(Incomplete, match=r"shard 1 .*failed"):  # at once
+        open_complete(made.path, "simulate")
 
 
 def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hpcsbi.cluster import Serial
 from hpcsbi.grid import Grid
 from hpcsbi.prior import Prior
+from hpcsbi.settings import Mismatch
 from hpcsbi.sps import Physics
 from hpcsbi.ssp import NOTICE
-from hpcsbi.store import Mismatch, open_complete, open_store
+from hpcsbi.store import open_complete, open_store
 from hpcsbi.tabulate import (
     SHIPPED,
     _create,

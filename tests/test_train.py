@@ -20,7 +20,8 @@ from hpcsbi.optimisation import Fit
 from hpcsbi.pairs import split_of
 from hpcsbi.progress import left
 from hpcsbi.representation import build
-from hpcsbi.store import Mismatch, open_complete
+from hpcsbi.settings import Mismatch
+from hpcsbi.store import open_complete
 from hpcsbi.target import Representation
 from hpcsbi.train import speed
 

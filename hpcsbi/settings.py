@@ -1,0 +1,60 @@
+"""Settings that made a product, compared with those asked for: what differs is refused."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpcsbi.errors import BadInput
+
+__all__ = ["Mismatch", "differences", "refuse_other_settings"]
+
+
+class Mismatch(BadInput):
+    """A product was made with other settings than those asked for."""
+
+
+def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
+    """One line for every setting that differs, e.g. "prior.columns.tage.high: 4.0, asked 13.8".
+
+    The order of names counts as well: that of the prior's columns is theirs in theta.
+    """
+    if isinstance(found, dict) and isinstance(asked, dict):
+        for name in sorted(set(found) | set(asked)):
+            here = f"{key}.{name}" if key else name
+            yield from differences(found.get(name, "absent"), asked.get(name, "absent"), here)
+        ours, theirs = [name for name in found if name in asked], [n for n in asked if n in found]
+        if ours != theirs:
+            yield (
+                f"{key or 'order'}: in the order {', '.join(ours)} in the store, "
+                f"{', '.join(theirs)} asked"
+            )
+    elif found != asked:
+        yield f"{key}: {_short(found)} in the store, {_short(asked)} asked"
+
+
+def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend: str) -> None:
+    """Raise with every setting that differs.
+
+    Raises:
+        Mismatch: something differs.
+    """
+    lines = list(differences(dict(found), dict(asked)))
+    if not lines:
+        return
+    code = [line for line in lines if line.split(":")[0].split(".")[-1] == "code"]
+    told = (
+        "\nThe code that decides its bytes is not the one that made it: go on with that version of "
+        "hpcsbi (git log, git stash), or make it anew."
+    )
+    raise Mismatch(
+        f"{path} was made with other settings:\n  "
+        + "\n  ".join(lines)
+        + (told if code else "")
+        + f"\n{mend}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
