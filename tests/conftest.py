@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from lab import slurm_lab  # noqa: F401  a fixture
 
+from hpcsbi.errors import Unfinished
 from hpcsbi.terminal import tell_once
 
 # The jobs are scripts; their shared part registers the resolvers that the configuration needs.
@@ -33,23 +34,29 @@ class Boundaries:
 
     def __init__(self) -> None:
         self.count, self.kill, self.pid = 0, -1, 100_000
+        self.hard = self.dead = False
 
     def before(self, function):
         def wrapped(*arguments, **options):
             self.count += 1
-            if self.count - 1 == self.kill:
+            if self.count - 1 == self.kill or self.dead:
+                self.dead = self.hard
                 raise Kill
             return function(*arguments, **options)
 
         return wrapped
 
     @contextmanager
-    def killed_at(self, moment: int) -> Iterator[None]:
-        """What runs inside dies before boundary `moment`; what runs after has another number."""
-        self.count, self.kill = 0, moment
-        with pytest.raises(Kill):
+    def killed_at(self, moment: int, hard: bool = False) -> Iterator[None]:
+        """What runs inside dies before boundary `moment`; what runs after has another number.
+
+        A `hard` death, as by SIGKILL, leaves locks and halves of files behind.
+        """
+        self.count, self.kill, self.hard = 0, moment, hard
+        with pytest.raises((Kill, Unfinished)):  # a thread's end reads as a piece that failed
             yield
-        self.kill, self.pid = -1, self.pid + 1
+        assert self.count > moment
+        self.kill, self.dead, self.pid = -1, False, self.pid + 1
 
 
 @pytest.fixture
@@ -59,4 +66,5 @@ def boundaries(monkeypatch) -> Boundaries:
     monkeypatch.setattr(os, "getpid", lambda: found.pid)
     for owner, name in itertools.product((os, Path), ("replace", "rename", "unlink")):
         monkeypatch.setattr(owner, name, found.before(getattr(owner, name)))
+    monkeypatch.setattr(os, "link", found.before(os.link))
     return found

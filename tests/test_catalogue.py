@@ -1,6 +1,7 @@
 """catalogue.parquet follows from the stores that are there, whoever writes it and when."""
 
 import json
+import shutil
 import threading
 import time
 
@@ -156,6 +157,29 @@ def test_what_is_left_after_a_kill_before_the_table(tmp_path, capsys):
     assert left("fit", whole.path) is left("infer", store.path) is None
     status(str(tmp_path))
     assert "behind" not in capsys.readouterr().out
+
+
+def test_killed_between_any_two_files_gives_the_same_table(tmp_path, boundaries):
+    """A reader finds the old table or the new one, and the next command makes the new one."""
+    whole = tmp_path / "whole"
+    store = catalogue(whole)
+    write_catalogue(store.path)
+    old = (whole / "catalogue.parquet").read_bytes()
+    fits(whole / "fits.zarr", [4, 17, 20])
+    before = boundaries.count
+    write_catalogue(store.path)
+    new, total = (whole / "catalogue.parquet").read_bytes(), boundaries.count - before
+    assert new != old and total >= 3  # lock, table, lock gone
+
+    for kill in range(total):
+        run = shutil.copytree(whole, tmp_path / str(kill))
+        (run / "catalogue.parquet").write_bytes(old)
+        with boundaries.killed_at(kill, hard=True):
+            write_catalogue(run / "catalogue.zarr")
+        assert (run / "catalogue.parquet").read_bytes() in (old, new)
+        write_catalogue(run / "catalogue.zarr")
+        assert (run / "catalogue.parquet").read_bytes() == new
+        assert not is_behind(run / "catalogue.zarr")
 
 
 def test_writers_wait_for_each_other(tmp_path, monkeypatch):

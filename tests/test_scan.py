@@ -88,6 +88,22 @@ def test_a_job_shorter_than_the_scan_goes_on(tmp_path, monkeypatch, hashed):
     assert [each.source.rows for each in found] == [1] * 256
 
 
+def test_killed_between_any_two_files_keeps_what_was_found(tmp_path, boundaries, hashed):
+    """The scan that goes on finds the same, and reads again only the piece that was cut off."""
+    sources = small(tmp_path, 64 * 3)
+    whole = scan(TABLE, sources, Serial(), tmp_path / "whole")
+    total = boundaries.count
+    assert total >= 3
+
+    for kill in range(total):
+        del hashed[:]
+        kept = tmp_path / f"kept{kill}"
+        with boundaries.killed_at(kill, hard=True):
+            scan(TABLE, sources, Serial(), kept)
+        assert scan(TABLE, sources, Serial(), kept) == whole
+        assert len(hashed) <= 64 * 4
+
+
 def test_parts_share_the_work(tmp_path, hashed):
     """Each part begins with its own files and takes over what the others have found."""
     sources = small(tmp_path, 64 * 3)
