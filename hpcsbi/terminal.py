@@ -1,18 +1,23 @@
 """What a stage says while it runs: progress, and sentences that need not be said twice."""
 
+import errno
+import io
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["counted", "progress", "tell_once"]
+__all__ = ["counted", "outlive_reader", "progress", "tell_once"]
 
 Piece = TypeVar("Piece")
 OFTEN, SELDOM = 1.0, 30.0  # seconds between two looks on a terminal, and between lines of a log
 LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {elapsed} gone, {remaining} left{postfix}"
+LEFT = (errno.EPIPE, errno.EIO)  # of a pipe as of `| head`, and of a terminal that was closed
 
 
 class _Lines:
@@ -31,6 +36,36 @@ class _Lines:
     def flush(self) -> None:
         """See `TextIO`."""
         self.file.flush()
+
+
+class _Heedless(io.FileIO):
+    """A stream that is written to, whether or not there is a reader yet."""
+
+    def write(self, content: bytes) -> int:
+        """Write; from when the reader has left, to nowhere."""
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno not in LEFT:
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return memoryview(content).nbytes
+
+
+def outlive_reader() -> None:
+    """From now on this process goes on when the reader of what it prints has left."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream is not getattr(sys, f"__{name}__"):
+            continue  # closed, or somebody else's
+        stream.flush()
+        buffer = io.BufferedWriter(_Heedless(stream.fileno(), "w", closefd=False))
+        again = io.TextIOWrapper(
+            buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering
+        )
+        setattr(sys, name, again)
 
 
 def progress(total: int, done: int, title: str, unit: str, file: TextIO | None = None) -> tqdm:
@@ -68,7 +103,8 @@ def counted(
         if time.monotonic() - told > seldom:
             told = time.monotonic()
             begin = "\r\x1b[K" if sys.stderr.isatty() else ""  # over the bar, which comes again
-            print(f"{begin}{title}: {i * each} of {total} spectra", file=sys.stderr, flush=True)
+            with suppress(BrokenPipeError):  # in a worker
+                print(f"{begin}{title}: {i * each} of {total} spectra", file=sys.stderr, flush=True)
         yield piece
 
 

@@ -15,10 +15,12 @@ from hpcsbi import submissions
 from hpcsbi.caches import keep_caches
 from hpcsbi.locks import holders
 from hpcsbi.progress import Left, left
+from hpcsbi.terminal import outlive_reader
 
 
 def main() -> None:
     """Look at the run, submit, print the jobs, return."""
+    outlive_reader()
     parser = argparse.ArgumentParser(prog="python jobs/retry.py", description=__doc__)
     parser.add_argument("name", help="of the run")
     parser.add_argument("--dry-run", action="store_true", help="print what would be submitted")

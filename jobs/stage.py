@@ -34,6 +34,7 @@ from hpcsbi.files import append_line
 from hpcsbi.progress import worker_seconds
 from hpcsbi.shards import Elsewhere
 from hpcsbi.site import make_site
+from hpcsbi.terminal import outlive_reader
 
 # Jobs are named after stages, and one of them like a library that torch imports (tabulate): this
 # folder must come after the libraries.
@@ -82,6 +83,7 @@ def run_job(
             statuses.append(refuse(error))
 
     deadline.listen()
+    outlive_reader()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what is wrong comes here, in place of a printed stack
     try:
         _prepare(name, stages)

@@ -11,13 +11,14 @@ from checks import check_stages
 from frozen import composed, freeze, named, rooted, with_groups
 from omegaconf import DictConfig
 from stage import REFUSED, refuse
-from transaction import SCRIPT, Job, refuse_twice, say, submission
+from transaction import SCRIPT, Job, refuse_twice, submission
 from words import in_plain_words
 
 from hpcsbi import sbatch, slurm, submissions
 from hpcsbi.caches import keep_caches
 from hpcsbi.errors import BadInput
 from hpcsbi.site import Site, make_site
+from hpcsbi.terminal import outlive_reader
 
 # Stage -> what it waits for: "afterok" that the stage succeeds, "afterany" that it ends.
 NEEDS = {
@@ -42,6 +43,7 @@ WAYS = {
 
 def main() -> None:
     """Check everything that can be checked now, submit, print the jobs, return."""
+    outlive_reader()
     parser = argparse.ArgumentParser(prog="slurm/pipeline.sh", description=__doc__)
     parser.add_argument("name", help="of the run")
     parser.add_argument("--dry-run", action="store_true", help="print what would be submitted")
@@ -115,8 +117,8 @@ def submit(
         for job in _all_jobs(cfg, stages, new.folder, only):
             after = _after(job, numbers)
             numbers[job.stage] = number = new.add(job, after)
-            say(f"{job.stage:10s} job {number}  {after}".rstrip())
-    say(f"logs in {run / 'logs'}; python jobs/status.py run={run} tells how far it is.")
+            print(f"{job.stage:10s} job {number}  {after}".rstrip(), flush=True)
+    print(f"logs in {run / 'logs'}; python jobs/status.py run={run} tells how far it is.")
     return numbers
 
 

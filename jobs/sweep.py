@@ -11,7 +11,7 @@ from frozen import freeze, rooted
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 from submit import NEEDS, alone, ask_about, each_task
-from transaction import Job, refuse_twice, say, submission
+from transaction import Job, refuse_twice, submission
 
 from hpcsbi import slurm, submissions
 from hpcsbi.errors import BadInput
@@ -78,8 +78,8 @@ def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> st
             freeze(cfg, folder / f"{i}.yaml", f"${{run}}/hydra/${{hydra.job.name}}/{i}")
         number = new.add(job)
     for i, task in enumerate(tasks):
-        say(f"{stage:10s} job {number}_{i}  {' '.join(task['overrides'])}")
-    say(f"logs in {run / 'logs'}; python jobs/compare.py run={run} tells how far it is.")
+        print(f"{stage:10s} job {number}_{i}  {' '.join(task['overrides'])}")
+    print(f"logs in {run / 'logs'}; python jobs/compare.py run={run} tells how far it is.")
     return number
 
 

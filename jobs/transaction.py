@@ -256,11 +256,3 @@ def refuse_twice(jobs: Sequence[Job], run: Path, known: Sequence[Mapping]) -> No
             f"{run} is submitted already: {names}. Wait for them (jobs/status.py tells), submit "
             f"other stages with --stages, or end them first: scancel {numbers}"
         )
-
-
-def say(text: str) -> None:
-    """Print; a reader who has left does not end the submission, for the jobs are noted."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -103,6 +103,30 @@ def test_wrong_input_ends_with_words(tmp_path, name, override, words):
     assert not list(tmp_path.glob("run/*.zarr"))
 
 
+@pytest.mark.parametrize(
+    ("name", "overrides"), [("status", []), ("simulate", ["simulate.n=60", "cluster=serial"])]
+)
+def test_a_reader_who_leaves_ends_nothing(tmp_path, name, overrides):
+    """As with `2>&1 | head -1`: what is asked for is done, and no stack is printed anywhere."""
+    command = [sys.executable, f"jobs/{name}.py", f"run={tmp_path}", *overrides]
+    read, write = os.pipe()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=write, stderr=write)
+    os.close(read)
+    os.close(write)
+
+    assert process.wait(timeout=120) == 0
+    assert name == "status" or open_complete(tmp_path / "simulations.zarr", "simulate").rows == 60
+
+
+def test_the_words_of_a_looker_are_cut_without_a_stack(tmp_path):
+    """`status | head`: standard error stays empty."""
+    command = [sys.executable, "jobs/status.py", f"run={tmp_path}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+
+    assert (process.stderr.read(), process.wait(timeout=120)) == (b"", 0)
+
+
 def test_a_sweep_goes_on_after_a_job(tmp_path):
     """Every job of a sweep runs, and its exit status is that of the worst."""
     done = job("status", "-m", f"run={tmp_path},{tmp_path}/absent,{tmp_path}", "status.json=true",
