@@ -2,8 +2,8 @@
 
 A holder is dead only where that is known: its process is gone from this machine, or SLURM says that
 its job has ended. Who cannot be asked (another machine without a job, a query that fails, a job of
-another user that the site hides, a lock that cannot be read) holds the folder, and the error says
-how to clear it.
+another cluster, or of another user that the site hides, a lock that cannot be read) holds the
+folder, and the error says how to clear it.
 """
 
 import errno
@@ -123,6 +123,7 @@ def _self() -> dict:
         "started": _started(os.getpid()),
         "user": os.getuid(),
         "job": slurm.own_job(),
+        "cluster": slurm.own_cluster(),
         "restarts": slurm.restarts(),
         "command": Path(sys.argv[0]).name,
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -219,7 +220,8 @@ def _refuse_if_alive(path: Path) -> bool:
 
 
 def _told(path: Path, holder: Mapping) -> str:
-    job = f", job {holder['job']}" if holder["job"] else ""
+    of = f" of cluster {holder['cluster']}" if holder.get("cluster") else ""
+    job = f", job {holder['job']}{of}" if holder["job"] else ""
     user = holder.get("user", os.getuid())
     whose = "" if user == os.getuid() else f" of {_name(user)}"
     return (
@@ -268,7 +270,11 @@ def _parsed(path: Path) -> dict | None:
 
 def _states(found: Iterable[Mapping]) -> Mapping[str, slurm.JobState] | None:
     """What SLURM says of the jobs of holders that are not seen from here; None: it does not say."""
-    asked = [holder for holder in found if holder["job"] and not _is_here(holder)]
+    asked = [
+        holder
+        for holder in found
+        if holder["job"] and not _is_here(holder) and not _of_another_cluster(holder)
+    ]
     if not asked:
         return {}
     own = {"own": True} if {holder.get("user") for holder in asked} == {os.getuid()} else {}
@@ -276,6 +282,14 @@ def _states(found: Iterable[Mapping]) -> Mapping[str, slurm.JobState] | None:
         return slurm.jobs([holder["job"].split("_")[0] for holder in asked], **own)
     except slurm.SlurmError:
         return None
+
+
+def _of_another_cluster(holder: Mapping) -> bool:
+    """True unless SLURM can be asked here for a holder's job."""
+    try:
+        return slurm.is_elsewhere(holder.get("cluster"))
+    except slurm.SlurmError:
+        return True
 
 
 def _is_here(holder: Mapping) -> bool:
@@ -298,7 +312,7 @@ def _dead(holder: Mapping, states: Mapping[str, slurm.JobState] | None) -> bool:
     if holder["host"] == here["host"] and holder["boot"] != here["boot"]:
         # This machine has begun again since, unless another one has its name.
         return here["machine"] is not None and holder["machine"] == here["machine"]
-    if holder["job"] is None:
+    if holder["job"] is None or _of_another_cluster(holder):
         return False
     if holder["job"] == slurm.own_job():  # this job, before it was queued again
         return holder["restarts"] < slurm.restarts()

@@ -58,6 +58,11 @@ class Site:
             mask = -1
         if not 0 <= mask <= 0o777:
             raise BadInput(f"site.umask is {self.umask!r}: it must be like '077' or '027'.")
+        if any(name in (*self.options, *self.train) for name in ("cluster", "clusters")):
+            raise BadInput(
+                "site.options.clusters: squeue would not find the jobs of another cluster; log in "
+                "to that one and submit there."
+            )
         if self.tasks < 1 or self.requeues < 0:
             raise BadInput(
                 f"site.tasks is {self.tasks} and site.requeues {self.requeues}: at least one task, "

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from hpcsbi.slurm_commands import (
@@ -26,9 +27,12 @@ __all__ = [
     "SlurmError",
     "account_states",
     "cancel",
+    "cluster",
     "end_time",
+    "is_elsewhere",
     "jobs",
     "largest_array",
+    "own_cluster",
     "own_job",
     "queue_states",
     "restarts",
@@ -223,6 +227,36 @@ def own_job() -> str | None:
     """Number of the job that this process runs in ("12_3" in an array), None outside."""
     job, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else job
+
+
+def own_cluster() -> str | None:
+    """Name of the cluster whose job this process runs in, None outside."""
+    return os.environ.get("SLURM_CLUSTER_NAME") if own_job() else None
+
+
+@lru_cache(maxsize=1)
+def cluster() -> str:
+    """Name of the cluster that answers here, "" where SLURM gives it none.
+
+    Raises:
+        SlurmError: it is not known.
+    """
+    return own_cluster() or _configured("ClusterName") or ""
+
+
+def is_elsewhere(name: str | None) -> bool:
+    """True of the jobs of a cluster that is not the one which answers here.
+
+    Several may share a file system: numbers mean other jobs there, and what is not seen here may
+    well run.
+
+    Arguments:
+        name: of the cluster, None or "" where it was not noted.
+
+    Raises:
+        SlurmError: it is not known.
+    """
+    return bool(name) and cluster() not in ("", name)
 
 
 def restarts() -> int:

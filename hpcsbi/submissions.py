@@ -4,7 +4,7 @@ import json
 import os
 import pwd
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hpcsbi import slurm
@@ -90,14 +90,13 @@ def unnoted(run: Path) -> list[dict]:
     Raises:
         SlurmError: it is not known whether there are any.
     """
-    noted = {job["job"] for job in submitted(run)}
     parent = (run / "slurm").resolve()
     left = [path for path in parent.glob("[0-9]*/*/job.json") if path.parent not in _starts(run)]
     found = slurm.started_in(parent, active=True) if left else {}
     return [
         json.loads((start / "job.json").read_text()) | {"job": number}
         for number, start in found.items()
-        if number not in noted and start / "job.json" in left
+        if start / "job.json" in left
     ]
 
 
@@ -108,15 +107,18 @@ def _starts(run: Path) -> set[Path]:
 def ask(run: Path) -> list[dict]:
     """Jobs of a run with their states; those of each stage's newest submission come first.
 
-    The state of a job that SLURM has forgotten is "unknown".
+    The state of a job that SLURM has forgotten is "unknown". Of one of another cluster, "elsewhere"
+    says of which, and nothing is known.
 
     Raises:
         SlurmError: what SLURM would say is not known.
     """
     noted = submitted(run)
     jobs = noted + unnoted(run)
-    own = all(job.get("user", os.getuid()) == os.getuid() for job in jobs)
-    return _told(jobs, slurm.jobs((job["job"] for job in jobs), own))
+    away = {name for name in {job.get("cluster") for job in jobs} if slurm.is_elsewhere(name)}
+    here = [job for job in jobs if job.get("cluster") not in away]
+    own = all(job.get("user", os.getuid()) == os.getuid() for job in here)
+    return _told(jobs, slurm.jobs((job["job"] for job in here), own), away)
 
 
 def remembered(run: Path) -> list[dict]:
@@ -124,10 +126,12 @@ def remembered(run: Path) -> list[dict]:
     return _told(submitted(run), {})
 
 
-def _told(jobs: Sequence[Mapping], states: Mapping[str, JobState]) -> list[dict]:
+def _told(
+    jobs: Sequence[Mapping], states: Mapping[str, JobState], away: Collection[str] = ()
+) -> list[dict]:
     newest = {job["stage"]: _submission(job) for job in jobs}
     found = [
-        _entry(job, slurm.tasks_of(job["job"], states))
+        (_elsewhere(job) if job.get("cluster") in away else _here(job, states))
         | {"newest": newest[job["stage"]] == _submission(job)}
         for job in jobs
     ]
@@ -144,6 +148,16 @@ def _submission(job: Mapping) -> str:
     return str(Path(job.get("config", "")).parent)
 
 
+def _here(job: Mapping, states: Mapping[str, JobState]) -> dict:
+    return _entry(job, slurm.tasks_of(job["job"], states))
+
+
+def _elsewhere(job: Mapping) -> dict:
+    """A job of another cluster, whose number is that of another job here."""
+    cluster = job["cluster"]
+    return _entry(job, {}) | {"elsewhere": cluster, "state": f"not known here, of {cluster}"}
+
+
 def _entry(job: Mapping, tasks: Mapping[str, JobState]) -> dict:
     states = [state.state for state in tasks.values()]
     # A task that is cancelled before it begins leaves no trace in SLURM.
@@ -158,6 +172,7 @@ def _entry(job: Mapping, tasks: Mapping[str, JobState]) -> dict:
         "submitted": job.get("submitted"),
         "state": summary(states),
         "states": dict(Counter(states)),
+        "elsewhere": "",
         "active": sum(state.active for state in tasks.values()),
         "waits": [{"reason": why, "jobs": n, "mend": mend(why)} for why, n in waits.items()],
         "failures": [_failure(job, name, state) for name, state in bad.items()],

@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,8 @@ __all__ = ["Pair", "make_pair", "on_disk"]
 EARLY = timedelta(hours=1)  # the clock of another node may be behind
 LATE = timedelta(days=365)
 NAME = "dask-internal"
-START, HERE = "tls-", "here."  # of folders: tls-JOB-..., or tls-here.HOST.PID-... outside of jobs
+# Of folders: tls-JOB@CLUSTER-..., or tls-here.HOST.PID-... outside of jobs.
+START, HERE = "tls-", "here."
 
 
 @dataclass(frozen=True)
@@ -113,28 +114,41 @@ def _on_sigterm(clean: Callable[[], None]) -> Iterator[None]:
 
 
 def _owner() -> str:
-    return slurm.own_job() or f"{HERE}{socket.gethostname()}.{os.getpid()}"
+    job, cluster = slurm.own_job(), slurm.own_cluster()
+    if job is None:
+        return f"{HERE}{socket.gethostname()}.{os.getpid()}"
+    return f"{job}@{cluster}" if cluster else job
 
 
 def _sweep(folder: Path) -> None:
     """Remove what drivers left that are surely gone; of others nothing is known."""
     left = {path: path.name[len(START) :].rpartition("-")[0] for path in folder.glob(f"{START}*")}
-    elsewhere = {owner.split("_")[0] for owner in left.values() if not owner.startswith(HERE)}
-    try:
-        states = slurm.jobs(elsewhere - {(slurm.own_job() or "").split("_")[0]})
-    except slurm.SlurmError:
-        states = None
+    outside = {owner for owner in left.values() if owner.startswith(HERE)}
+    gone = {owner for owner in outside if _ended(owner)}
+    gone |= {_owner()} - outside  # this job, before it was queued again
+    with suppress(slurm.SlurmError):  # nothing is known of the others
+        gone |= _gone_jobs(set(left.values()) - outside - gone)
     for path, owner in left.items():
-        if _gone(owner, states):
+        if owner in gone:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _gone(owner: str, states: dict[str, slurm.JobState] | None) -> bool:
-    if owner.startswith(HERE):
-        host, _, pid = owner.removeprefix(HERE).rpartition(".")
-        return host == socket.gethostname() and not psutil.pid_exists(int(pid))
-    if owner == slurm.own_job():  # this job, before it was queued again
-        return True
-    return states is not None and not any(
-        state.active for state in slurm.tasks_of(owner.split("_")[0], states).values()
-    )
+def _ended(owner: str) -> bool:
+    host, _, pid = owner.removeprefix(HERE).rpartition(".")
+    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+
+
+def _gone_jobs(owners: set[str]) -> set[str]:
+    """Of jobs those that have ended; of other clusters' nothing is known."""
+    parted = {owner: owner.partition("@") for owner in owners}
+    numbers = {
+        owner: job.split("_")[0]
+        for owner, (job, _, cluster) in parted.items()
+        if not slurm.is_elsewhere(cluster)
+    }
+    states = slurm.jobs(set(numbers.values()))
+    return {
+        owner
+        for owner, number in numbers.items()
+        if not any(state.active for state in slurm.tasks_of(number, states).values())
+    }

@@ -1,7 +1,7 @@
 """The trainings of a run: which are done, go on, wait or have failed, and why."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Training:
 @dataclass(frozen=True)
 class _Task:
     job: str
+    cluster: str | None
     log: Path
     flow: Mapping[str, Any]
 
@@ -54,10 +55,10 @@ def trainings(run: Path) -> list[Training]:
     """All flows of a run: those that have a folder, and those that jobs were submitted for."""
     tasks = _tasks(run)
     folders = {os.path.relpath(path, run) for path in run.glob("flows/*") if path.is_dir()}
-    states = _states(tasks.values())
+    states = _states(tasks)
     costs = _costs(run / "costs.jsonl")
     return [
-        _training(run, out, tasks.get(out), states, costs.get(out))
+        _training(run, out, tasks.get(out), states.get(out, {}), costs.get(out))
         for out in sorted(folders | set(tasks))
     ]
 
@@ -130,16 +131,23 @@ def _tasks(run: Path) -> dict[str, _Task]:
             if line["stage"] == "train":
                 log = Path(line["log"])  # a folder may have a percent sign too
                 log = log.with_name(log.name.replace("%A", line["job"]).replace("%a", str(i)))
-                found[task["out"]] = _Task(f"{line['job']}_{i}", log, task["flow"])
+                job = f"{line['job']}_{i}"
+                found[task["out"]] = _Task(job, line.get("cluster"), log, task["flow"])
     return found
 
 
-def _states(tasks: Iterable[_Task]) -> Mapping[str, slurm.JobState] | str:
-    """States of tasks; in words why they are not known where SLURM cannot be asked."""
+def _states(tasks: Mapping[str, _Task]) -> dict[str, Mapping[str, slurm.JobState] | str]:
+    """Product -> states of tasks; in words why they are not known where SLURM cannot be asked."""
     try:
-        return slurm.jobs({task.job.split("_")[0] for task in tasks})
+        away = {
+            out: task.cluster for out, task in tasks.items() if slurm.is_elsewhere(task.cluster)
+        }
+        here = tasks.keys() - away.keys()
+        states = slurm.jobs({tasks[out].job.split("_")[0] for out in here})
     except slurm.SlurmError as error:
-        return str(error)
+        return dict.fromkeys(tasks, str(error))
+    told = {out: f"it is of the cluster {cluster}: ask there" for out, cluster in away.items()}
+    return dict.fromkeys(here, states) | told
 
 
 def _costs(path: Path) -> dict[str, float]:

@@ -113,6 +113,7 @@ class Submission:
             "config": str(job.config),
             "submitted": time.time(),
             "user": os.getuid(),
+            "cluster": slurm.cluster(),
             "start": str(start),
             "outs": [os.path.relpath(out, self.run) for out in job.outs],
         }
@@ -244,12 +245,19 @@ def refuse_twice(jobs: Sequence[Job], run: Path, known: Sequence[Mapping]) -> No
     """
     asked = {(job.stage, os.path.relpath(out, run)) for job in jobs for out in job.outs}
     stages = {stage for stage, _ in asked}
-    active = [job for job in known if job["active"] and job["stage"] in stages]
-    clash = [
-        job for job in active
-        if job["outs"] is None or any((job["stage"], out) in asked for out in job["outs"])
+    same = [
+        job for job in known
+        if job["stage"] in stages
+        and (job["outs"] is None or any((job["stage"], out) in asked for out in job["outs"]))
     ]  # fmt: skip
-    if clash:
+    if away := [job for job in same if job["elsewhere"]]:
+        names = ", ".join(f"{job['stage']} job {job['job']} of {job['elsewhere']}" for job in away)
+        raise Unfinished(
+            f"{run} was submitted on another cluster: {names}. Whether they wait or run is not "
+            f"known here: ask there, and when they have ended remove their lines from "
+            f"{run / 'slurm' / 'jobs.jsonl'}."
+        )
+    if clash := [job for job in same if job["active"]]:
         names = ", ".join(f"{job['stage']} job {job['job']} {job['state']}" for job in clash)
         numbers = " ".join(job["job"] for job in clash)
         raise Unfinished(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from lab import slurm_lab  # noqa: F401  a fixture
 
+from hpcsbi import slurm
 from hpcsbi.errors import Unfinished
 from hpcsbi.terminal import tell_once
 
@@ -21,8 +22,9 @@ settings.load_profile("hpcsbi")
 
 @pytest.fixture(autouse=True)
 def _nothing_told() -> None:
-    """What a process tells once, it tells once in every test."""
+    """What a process tells or asks once, it does once in every test."""
     tell_once.cache_clear()
+    slurm.cluster.cache_clear()
 
 
 class Kill(BaseException):

@@ -84,6 +84,27 @@ def test_a_job_on_another_host_is_asked_for(tmp_path, monkeypatch, state, held):
             pass
 
 
+@pytest.mark.parametrize(("answers", "held"), [("alpha", False), ("beta", True), ("", False)])
+@pytest.mark.parametrize("own", ["8", "77"])
+def test_a_number_means_another_job_on_another_cluster(tmp_path, monkeypatch, answers, held, own):
+    """Two SLURMs on one file system: what the other one says of a job 77, or our being its 77
+    queued again, is not about the holder; SLURM without a name is taken for the same."""
+    written(tmp_path, job="77", cluster="alpha")
+    monkeypatch.setenv("SLURM_JOB_ID", own)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setattr(slurm, "cluster", lambda: answers)
+    monkeypatch.setattr(slurm, "jobs", lambda ids: {"77": slurm.JobState("COMPLETED")})
+
+    if held:
+        with pytest.raises(Held, match="job 77 of cluster alpha"):
+            locked(tmp_path).__enter__()
+        assert len(holders(tmp_path)) == 1
+    else:
+        assert holders(tmp_path) == []
+        with locked(tmp_path):
+            pass
+
+
 def test_who_cannot_be_asked_counts_as_alive(tmp_path):
     """A holder on another host without a job is left alone, and the error names the file."""
     written(tmp_path)

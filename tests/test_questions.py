@@ -1,5 +1,6 @@
 """Questions to SLURM: neither the user's settings nor a failure decides what the answer is."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from hpcsbi import slurm, slurm_commands
 from hpcsbi.slurm import SlurmError
-from hpcsbi.trainings import _unfinished
+from hpcsbi.trainings import _unfinished, trainings
 
 CLEAN = (
     "for name in ${!SQUEUE_@} ${!SBATCH_@} ${!SLURM_@}; do [ $name = SLURM_CONF ] || exit 9; done"
@@ -115,3 +116,21 @@ def test_a_training_that_nobody_can_ask_about_has_not_failed(programs, tmp_path)
     state, reason = _unfinished(Path(tmp_path), task, "squeue: no answer")
 
     assert state == "unknown" and "no answer" in reason
+
+
+def test_a_training_of_another_cluster_has_not_failed(programs, tmp_path):
+    """The job of its number here has, which is another one."""
+    programs("scontrol", "echo 'ClusterName = beta'")
+    programs("squeue", 'echo "7_0|FAILED|NonZeroExitCode"; echo "7_1|FAILED|NonZeroExitCode"')
+    (tmp_path / "slurm").mkdir()
+    line = {"job": "7", "stage": "train", "log": f"{tmp_path}/train-%A_%a.log"}
+    lines = [
+        line | {"cluster": cluster, "tasks": [{"out": f"flows/{cluster}", "flow": {}}]}
+        for cluster in ("alpha", "beta")
+    ]
+    (tmp_path / "slurm" / "jobs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    assert {one.name: one.state for one in trainings(tmp_path)} == {
+        "alpha": "unknown",
+        "beta": "failed",
+    }

@@ -17,7 +17,8 @@ from unittest import mock
 import pytest
 import submit
 
-from hpcsbi import submissions
+from hpcsbi import slurm, submissions
+from hpcsbi.status import status
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("tabulate", "simulate", "augment")
@@ -242,6 +243,27 @@ def test_a_run_is_not_submitted_twice(fake, tmp_path):
     assert "submitted already" in second.stderr and "scancel 101 102 103" in second.stderr
     assert third.returncode == 0 and "afterok:103" in third.stdout
     assert len(fake.waiting()) == 4
+
+
+def test_a_run_of_another_cluster_is_not_taken_for_ended(fake, tmp_path, capsys):
+    """Two SLURMs on one file system: its numbers are those of other jobs here, and not to see."""
+    run = tmp_path / "run"
+    cluster = fake.folder / "bin" / "scontrol"
+    cluster.write_text("#!/bin/bash\necho 'ClusterName = alpha'\n")
+    assert submitted(fake, run).returncode == 0
+    cluster.write_text("#!/bin/bash\necho 'ClusterName = beta'\n")
+    (fake.folder / "queue").write_text("101|COMPLETED|n|/elsewhere\n")  # beta's
+    slurm.cluster.cache_clear()
+    again = submitted(fake, run)
+    with mock.patch.dict(os.environ, fake.environment()):
+        status(str(run))
+    told = capsys.readouterr().out
+    other = submitted(fake, run, "--stages=train", "train.training=/absent")
+
+    assert again.returncode == 2 and "tabulate job 101 of alpha" in again.stderr
+    assert "not known here" in again.stderr and not fake.waiting()
+    assert told.count("not known here, of alpha") == len(STAGES) and "COMPLETED" not in told
+    assert other.returncode == 2 and "/absent" in other.stderr  # no hope in alpha's augment
 
 
 def test_not_known_is_not_not_there(fake, tmp_path):

@@ -82,7 +82,11 @@ def test_a_cancelled_driver_leaves_no_key(tmp_path):
 
 @pytest.mark.parametrize(
     ("states", "left"),
-    [({"8": JobState("RUNNING")}, {"tls-8-x"}), ({}, set()), (None, {"tls-7-x", "tls-8-x"})],
+    [
+        ({"8": JobState("RUNNING")}, {"tls-8-x"}),
+        ({}, set()),
+        (None, {"tls-7-x", "tls-7@here-y", "tls-8-x"}),
+    ],
 )
 def test_keys_of_other_jobs_stay_while_they_may_be_at_work(tmp_path, monkeypatch, states, left):
     """Those of jobs that have ended are swept; when SLURM does not answer, none."""
@@ -93,9 +97,11 @@ def test_keys_of_other_jobs_stay_while_they_may_be_at_work(tmp_path, monkeypatch
         return {job: state for job, state in states.items() if job in set(ids)}
 
     monkeypatch.setattr(slurm, "jobs", jobs)
-    for name in ("tls-7-x", "tls-8-x"):
+    monkeypatch.setattr(slurm, "cluster", lambda: "here")
+    away = "tls-7@there-x"  # whatever a job 7 does here
+    for name in ("tls-7-x", "tls-7@here-y", "tls-8-x", away):
         (tmp_path / name).mkdir()
     with tls.on_disk(tls.Pair("key", "certificate"), tmp_path):
         pass
 
-    assert {path.name for path in tmp_path.iterdir()} == left
+    assert {path.name for path in tmp_path.iterdir()} == left | {away}
