@@ -5,7 +5,7 @@ the Universe at the spectrum's redshift. Beside it stands the flow alone.
 """
 
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -55,8 +55,10 @@ def calibrate(
 ) -> bool:
     """Draw from the posteriors of the held-out test pairs and judge them together.
 
-    A spectrum whose true age the Universe had not reached at its redshift comes from no prior that
-    ends there: the verdict on what is published leaves it out.
+    Redshifts are drawn without regard to ages, as for training. Of the pairs whose age the Universe
+    had reached, theta is flat below that age: what the published posterior takes for granted. The
+    others come from no such prior; the verdict on the flow alone, which knows no redshift, has them
+    all. (Redshifts drawn anew until they fit an age would make the old ones rare at each redshift.)
 
     Arguments:
         out: the store to write, calibration.zarr; calibration.json beside it holds the verdict.
@@ -157,77 +159,88 @@ def _arrays(rows: int, names: tuple[str, ...]) -> dict[str, Array]:
     }
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    """Test pairs and the seeds of their draws, rows of each."""
+
+    theta: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    zred: np.ndarray
+    seeds: np.ndarray
+
+    def those(self, rows: np.ndarray) -> "_Pairs":
+        return _Pairs(*(getattr(self, one.name)[rows] for one in fields(self)))
+
+
 def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
     torch.set_num_threads(1)
     store, source, posterior = Store(Path(out)), open_store(pairs), load_posterior(flow)
     settings, rows = store.settings, store.rows_of(shard)
     first = split_of(source.settings, source.rows, "test").start
     test = slice(first + rows.start, first + rows.stop)
-    names = ("theta", "flux", "ivar", "zred")
-    theta, flux, ivar, zred = (source.read(name, test) for name in names)
     seeds = np.array(
         [object_seed(settings["seed"], f"test {i}") for i in range(test.start, test.stop)]
     )
-    arrays = _nothing(len(theta), len(posterior.names))
-    arrays |= {"theta": theta, "possible": posterior.prior.support(theta, zred)}
-    good = posterior.usable(flux, ivar)
-    if good.any():
-        rng = generator(settings["seed"], "calibrate", shard)
-        spectra = theta[good], flux[good], ivar[good]
-        for name, values in _judged(posterior, *spectra, zred[good], seeds[good], settings, rng):
-            arrays[name][good] = values
+    whole = _Pairs(*(source.read(name, test) for name in ("theta", "flux", "ivar", "zred")), seeds)
+    possible = posterior.prior.support(whole.theta, whole.zred)
+    usable = posterior.usable(whole.flux, whole.ivar)
+    arrays = _nothing(len(possible), len(posterior.names))
+    arrays |= {"theta": whole.theta, "possible": possible}
+    sizes = settings["draws"], settings["cap"]
+    rng = generator(settings["seed"], "calibrate", shard)
+    for judged, good in ((_of_flow, usable), (_published, usable & possible)):
+        if good.any():
+            for name, values in judged(posterior, whole.those(good), *sizes, rng).items():
+                arrays[name][good] = values
     store.write(shard, **arrays)
-    return len(theta)
+    return len(possible)
 
 
-def _judged(
-    posterior: Posterior,
-    theta: np.ndarray,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    zred: np.ndarray,
-    seeds: np.ndarray,
-    settings: dict,
-    rng: np.random.Generator,
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and values of the arrays, of usable spectra."""
-    likelihood = posterior.likelihood
-    draw = partial(posterior.sample, flux, ivar, settings["draws"], seeds, cap=settings["cap"])
-    free = draw()
-    best = draw(zred=zred) if posterior.prior.bound_age else free
-    if likelihood is not None:
-        certificate = certify(posterior, likelihood, best, flux, ivar, zred, seeds, list(LEVELS))
-        best = certificate.draws
-        yield "reweighted", certificate.reweighted
-    for kind, drawn in (("flow_", free), ("", best)):
-        for name, values in _ranks(posterior, drawn, theta, rng).items():
-            yield kind + name, values
-        yield kind + "predictive_p", predicted(likelihood, drawn, flux, ivar)["predictive_p"]
-        yield kind + "n_draws", drawn.kept
-    yield "quantiles", _quantiles(best)
-    yield "log_prob", posterior.log_prob(theta, flux, ivar)
-    yield "acceptance", free.acceptance
-
-
-def _ranks(
-    posterior: Posterior, drawn: Draws, theta: np.ndarray, rng: np.random.Generator
+def _of_flow(
+    posterior: Posterior, pairs: _Pairs, draws: int, cap: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    prior = posterior.prior
-    samples = np.nan_to_num(drawn.theta, nan=1.0)
-    truth, others = prior.coordinates(theta), prior.coordinates(samples)
-    return {
-        "ranks": sbc_ranks(theta, samples, drawn.kept),
-        "joint_ranks": joint_ranks(truth, others, drawn.kept),
-        "tarp": tarp_fractions(truth, others, prior.low, prior.high, rng, drawn.kept),
+    """Arrays of the flow alone, of usable spectra."""
+    drawn = posterior.sample(pairs.flux, pairs.ivar, draws, pairs.seeds, cap=cap)
+    ranks = _ranks(posterior, drawn, pairs, rng)
+    return {f"flow_{name}": values for name, values in ranks.items()} | {
+        "log_prob": posterior.log_prob(pairs.theta, pairs.flux, pairs.ivar),
+        "acceptance": drawn.acceptance,
     }
 
 
-def _quantiles(drawn: Draws) -> np.ndarray:
-    """Quantiles of draws, NaN where there are none, shape (rows, n_theta, levels)."""
-    quantiles = np.full((len(drawn.kept), drawn.theta.shape[2], len(LEVELS)), np.nan)
-    enough = drawn.kept > 0
-    quantiles[enough] = np.moveaxis(np.nanquantile(drawn.theta[enough], LEVELS, axis=1), 0, -1)
-    return quantiles
+def _published(
+    posterior: Posterior, pairs: _Pairs, draws: int, cap: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Arrays of what `infer` publishes, of usable spectra that are possible at their redshift."""
+    likelihood, levels = posterior.likelihood, list(LEVELS)
+    seen, seeds = (pairs.flux, pairs.ivar), pairs.seeds
+    drawn = posterior.sample(*seen, draws, seeds, pairs.zred, cap)
+    quantiles, arrays = drawn.quantiles(levels), {}
+    if likelihood is not None:
+        found = certify(posterior, likelihood, drawn, *seen, pairs.zred, seeds, levels)
+        quantiles = np.where(found.reweighted[:, None], found.quantiles, quantiles)
+        arrays, drawn = {"reweighted": found.reweighted}, found.draws
+    arrays["quantiles"] = np.moveaxis(quantiles, 0, -1)
+    return arrays | _ranks(posterior, drawn, pairs, rng)
+
+
+def _ranks(
+    posterior: Posterior, drawn: Draws, pairs: _Pairs, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Where the truths stand among draws, and how well draws foretell their spectra."""
+    prior = posterior.prior
+    samples = np.nan_to_num(drawn.theta, nan=1.0)
+    truth, others = prior.coordinates(pairs.theta), prior.coordinates(samples)
+    return {
+        "ranks": sbc_ranks(pairs.theta, samples, drawn.kept),
+        "joint_ranks": joint_ranks(truth, others, drawn.kept),
+        "tarp": tarp_fractions(truth, others, prior.low, prior.high, rng, drawn.kept),
+        "predictive_p": predicted(posterior.likelihood, drawn, pairs.flux, pairs.ivar)[
+            "predictive_p"
+        ],
+        "n_draws": drawn.kept,
+    }
 
 
 def _nothing(rows: int, n_theta: int) -> dict[str, np.ndarray]:

@@ -163,8 +163,7 @@ def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
         "flags": flags,
         "n_pixels": (ivar > 0).sum(1, dtype=np.int32),
     }
-    usable = posterior.representation.usable(torch.from_numpy(flux), torch.from_numpy(ivar)).numpy()
-    good = usable & (flags & NOT_INFERRED == 0)
+    good = posterior.usable(flux, ivar) & (flags & NOT_INFERRED == 0)
     if good.any():
         seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
         found = _measure(posterior, flux[good], ivar[good], zred[good], seeds[good], settings)
@@ -186,7 +185,7 @@ def _measure(
     """Columns of the spectra that can be inferred."""
     drawn = posterior.sample(flux, ivar, settings["draws"], seeds, zred, settings["cap"])
     columns = {"n_draws": drawn.kept, "acceptance": drawn.acceptance}
-    own = _quantiles(drawn)
+    own = drawn.quantiles(list(QUANTILES.values()))
     best, quantiles, certificate = drawn, own, None
     if settings["certificate"]:
         levels = list(QUANTILES.values())
@@ -206,16 +205,6 @@ def _measure(
     older = _older_than_universe(posterior, flux, ivar, zred, seeds)
     columns["new_flags"][older] |= Flag.OLDER_THAN_UNIVERSE
     return columns
-
-
-def _quantiles(drawn: Draws) -> np.ndarray:
-    """Quantiles of draws, shape (levels, objects, n_theta), NaN where there are none."""
-    objects, _, n_theta = drawn.theta.shape
-    quantiles = np.full((len(QUANTILES), objects, n_theta), np.nan)
-    some = drawn.kept > 0
-    if some.any():
-        quantiles[:, some] = np.nanquantile(drawn.theta[some], list(QUANTILES.values()), axis=1)
-    return quantiles
 
 
 def _by_level(

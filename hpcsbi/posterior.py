@@ -1,7 +1,7 @@
 """The posterior: a trained flow with its representation, prior and table; it can be drawn from."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +38,14 @@ class Draws:
     log_prob: np.ndarray
     kept: np.ndarray
     acceptance: np.ndarray
+
+    def quantiles(self, levels: Sequence[float]) -> np.ndarray:
+        """Quantiles of each object, NaN where nothing is kept, shape (levels, objects, n_theta)."""
+        objects, _, n_theta = self.theta.shape
+        found, some = np.full((len(levels), objects, n_theta), np.nan), self.kept > 0
+        if some.any():
+            found[:, some] = np.nanquantile(self.theta[some], levels, axis=1)
+        return found
 
 
 class Posterior:

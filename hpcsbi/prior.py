@@ -200,7 +200,10 @@ def age_of_universe(zred: np.ndarray | float) -> np.ndarray:
     """Age of the Universe at redshift zred, Gyr, in the paper's cosmology (WMAP9)."""
     from astropy.cosmology import WMAP9  # a second to import, and only surveys need it
 
-    return np.asarray(WMAP9.age(np.asarray(zred, dtype=float)).to_value("Gyr"))
+    zred = np.asarray(zred, dtype=float)
+    if not zred.size:  # astropy raises
+        return zred
+    return np.asarray(WMAP9.age(zred).to_value("Gyr"))
 
 
 def _check_column(name: str, column: Column) -> None:

@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 import tiny
+import torch
+from scipy import stats
 
 from hpcsbi import calibrate as stage
 from hpcsbi import tables
@@ -10,9 +12,12 @@ from hpcsbi.calibrate import calibrate
 from hpcsbi.cluster import Serial
 from hpcsbi.compare import compare
 from hpcsbi.dask_cluster import Local
+from hpcsbi.noise import SurveyNoise
 from hpcsbi.posterior import Posterior
 from hpcsbi.settings import Mismatch
 from hpcsbi.store import open_complete
+
+FEW = 24  # spectra of a flow that is hopeless: each takes the whole rescue
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,70 @@ def test_a_flow_passes_and_a_narrow_one_fails(run, tmp_path, monkeypatch):
     published = narrow["parameters"]["logmass"]["coverage"]["0.68"]
     assert published > narrow["flow"]["parameters"]["logmass"]["coverage"]["0.68"]
     assert published == pytest.approx(0.68, abs=0.11)  # 4 standard deviations of 300 spectra
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["digs", "survey"])
+def begun(request, tmp_path_factory):
+    """A run whose flow took 30 steps, its prior, and what calibration returned."""
+    path, survey = tmp_path_factory.mktemp("begun"), request.param
+    training = tiny.pairs(path, survey=survey, n=40, validation=10, test=FEW)
+    kind = "projection" if survey else "equivariant"
+    tiny.trained(path, training, steps=30, representation=kind)
+    return path, tiny.prior(survey), judge(path, path / "c.zarr")
+
+
+def test_thirty_steps_do_not_pass(begun):
+    """A flow that has learned next to nothing fails, and so does what is published of it.
+
+    It may be calibrated, as broad as the prior, and weights may be good where they see one mode.
+    """
+    found = verdict_of(begun[0] / "c.zarr")
+
+    assert not begun[2] and not found["passed"] and "train longer" in found["reasons"][-1]
+
+
+def test_impossible_pairs_are_of_the_flow_alone(begun):
+    """Galaxies older than the Universe at their redshift have no draw, weight or verdict."""
+    path, prior, _ = begun
+    store = open_complete(path / "c.zarr", "calibrate")
+    pairs = open_complete(path / "training.zarr", "augment")
+    theta, zred = (pairs.read(name)[-FEW:] for name in ("theta", "zred"))
+    found, possible = verdict_of(path / "c.zarr"), prior.support(theta, zred)
+
+    assert np.array_equal(store.read("possible"), possible)
+    assert (0 < possible.sum() < FEW) if prior.bound_age else possible.all()
+    assert found["n"] == possible.sum() == FEW - found["left_out"] and found["flow"]["n"] == FEW
+    assert np.array_equal(store.read("n_draws") > 0, possible)
+    assert np.array_equal(np.isfinite(store.read("quantiles")).all((1, 2)), possible)
+    assert not store.read("reweighted")[~possible].any()
+
+
+def test_ages_of_possible_pairs_are_flat_up_to_the_universe():
+    """Redshifts are drawn without regard to ages: what is left is what the bounded prior says.
+
+    Control: redshifts drawn again until they fit the age would make old galaxies rare.
+    """
+    prior, n, wave = tiny.prior(survey=True), 2000, torch.linspace(3750, 9500, 30)
+    theta, column = prior.sample(n, np.random.default_rng(0)), prior.names.index("tage")
+    generator = torch.Generator().manual_seed(0)
+
+    def redshifts(n):
+        return SurveyNoise()(torch.ones(n, 30), wave, None, generator)[2].numpy()
+
+    def p_of(theta, zred):
+        width = prior.upper(zred)[:, column] - prior.low[column]
+        return stats.kstest((theta[:, column] - prior.low[column]) / width, "uniform").pvalue
+
+    zred = redshifts(n)
+    possible = prior.support(theta, zred)
+    assert 0.6 < possible.mean() < 0.9 and p_of(theta[possible], zred[possible]) > 1e-4
+
+    again = np.flatnonzero(~possible)
+    for _ in range(20):
+        zred[again] = redshifts(len(again))
+        again = again[~prior.support(theta[again], zred[again])]
+    fit = np.setdiff1d(np.arange(n), again)
+    assert p_of(theta[fit], zred[fit]) < 1e-12
 
 
 def test_the_score_has_one_value(run, tmp_path, capsys):
