@@ -19,8 +19,8 @@ from hpcsbi.diagnostics import (
     ks_p_values,
     sbc_ranks,
     tarp_fractions,
-    verdict,
 )
+from hpcsbi.verdict import verdict
 
 ALPHA = 0.01
 

@@ -17,16 +17,7 @@ from hpcsbi.artifacts import load_posterior, refuse_other_model
 from hpcsbi.certificate import certify
 from hpcsbi.checks import predicted
 from hpcsbi.cluster import Cluster
-from hpcsbi.diagnostics import (
-    IMPROBABLE,
-    blunt,
-    joint_names,
-    joint_ranks,
-    sbc_ranks,
-    score,
-    tarp_fractions,
-    verdict,
-)
+from hpcsbi.diagnostics import joint_names, joint_ranks, sbc_ranks, score, tarp_fractions
 from hpcsbi.errors import BadInput
 from hpcsbi.files import write_atomically
 from hpcsbi.pairs import split_of
@@ -36,6 +27,7 @@ from hpcsbi.seeds import generator, object_seed
 from hpcsbi.shards import part_rows, run_shards
 from hpcsbi.store import Array, Store, create, open_complete, open_store, refuse_damage
 from hpcsbi.terminal import tell_once
+from hpcsbi.verdict import IMPROBABLE, blunt, verdict
 
 __all__ = ["calibrate"]
 

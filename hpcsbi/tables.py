@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi import flags
-from hpcsbi.diagnostics import BLUNT, IMPROBABLE, score
+from hpcsbi.diagnostics import score
 from hpcsbi.prior import Prior
+from hpcsbi.verdict import BLUNT, IMPROBABLE
 
 __all__ = [
     "HEADERS",
@@ -164,7 +165,7 @@ def prior_difference(prior: Prior, other: Prior) -> str:
 
 
 def verdict_rows(verdict: Mapping) -> dict:
-    """The verdict of `diagnostics.verdict` as rows of a table.
+    """The verdict of `verdict.verdict` as rows of a table.
 
     Returns:
         {"passed", "n", "threshold", "reasons", "levels", "rows", "errors", "flow"}; what the

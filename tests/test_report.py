@@ -9,7 +9,7 @@ import pytest
 
 from hpcsbi import columns as fit_columns
 from hpcsbi import fitted as fitted_section
-from hpcsbi.diagnostics import sbc_ranks, tarp_fractions, verdict
+from hpcsbi.diagnostics import sbc_ranks, tarp_fractions
 from hpcsbi.files import save_weights
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
@@ -18,6 +18,7 @@ from hpcsbi.prior import Prior
 from hpcsbi.report import report
 from hpcsbi.store import Array, create
 from hpcsbi.tables import HEADERS
+from hpcsbi.verdict import verdict
 
 GRID = Grid()
 BASIC = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpcsbi import tables
-from hpcsbi.diagnostics import verdict
+from hpcsbi.verdict import verdict
 
 
 @pytest.mark.parametrize(
