@@ -55,16 +55,17 @@ class _Heedless(io.FileIO):
 
 
 def outlive_reader() -> None:
-    """From now on this process goes on when the reader of what it prints has left."""
+    """From now on this process goes on when the reader of what it prints has left.
+
+    Lines are written as they end, also into a log: a killed job must not take its words along.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None or stream is not getattr(sys, f"__{name}__"):
             continue  # closed, or somebody else's
         stream.flush()
         buffer = io.BufferedWriter(_Heedless(stream.fileno(), "w", closefd=False))
-        again = io.TextIOWrapper(
-            buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering
-        )
+        again = io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True)
         setattr(sys, name, again)
 
 

@@ -67,6 +67,7 @@ def queue(monkeypatch):
     monkeypatch.setattr(sbatch, "would_submit", lambda *_: "")
     monkeypatch.setattr(slurm, "jobs", found.jobs)
     monkeypatch.setattr(slurm, "largest_array", lambda: 1000)
+    monkeypatch.setattr(slurm, "cluster", lambda: "lab")
     return found
 
 

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 
 from hpcsbi.terminal import counted, progress, tell_once
 
@@ -48,3 +50,11 @@ def test_inside_a_shard_a_line_tells_how_far_it_is(capsys):
     assert len(list(counted(range(0, 64, 16), "certificate", 16, 64, seldom=-1))) == 4
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "certificate: 48 of 64 spectra" and len(lines) == 4
+
+
+def test_a_killed_job_leaves_its_words():
+    """What was printed before a kill is in the log, as with python -u."""
+    job = "import os; from hpcsbi import terminal; terminal.outlive_reader(); print('step 5')"
+    done = subprocess.run([sys.executable, "-c", f"{job}; os._exit(9)"], capture_output=True)
+
+    assert (done.returncode, done.stdout) == (9, b"step 5\n")
