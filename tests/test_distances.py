@@ -49,9 +49,10 @@ def test_weights_undo_the_shift():
 def test_classifier_reaches_the_analytic_accuracy(shift):
     """Phi(s / 2) for normals s sd apart, in five dimensions; 0.5 for equal ones."""
     off = np.eye(5)[0] * shift
-    found = [c2st(normal(s, n_theta=5), normal(s + 9, n_theta=5) + off) for s in range(3)]
+    found = [c2st(normal(s, n_theta=5), normal(s + 99, n_theta=5) + off) for s in range(8)]
 
-    assert np.mean(found) == pytest.approx(norm.cdf(shift / 2), abs=0.025)
+    # What is learnt from 2000 draws is up to 0.024 short of the best; means of 8 scatter by 0.004.
+    assert -0.024 - 4 * 0.004 < np.mean(found) - norm.cdf(shift / 2) < 4 * 0.004
 
 
 def test_thin_direction_is_seen():
@@ -92,7 +93,7 @@ def test_repeats_are_not_learnt_by_heart():
 def test_correlated_draws_are_not_learnt_by_heart():
     """Neighbours in a chain resemble each other: usual folds are fooled, pieces are not."""
     found, fooled = [], []
-    for seed in range(4):
+    for seed in range(16):
         steps, chain = normal(seed), np.zeros((1000, 3))
         for i in range(1, 1000):
             chain[i] = 0.95 * chain[i - 1] + np.sqrt(1 - 0.95**2) * steps[i]
@@ -102,7 +103,8 @@ def test_correlated_draws_are_not_learnt_by_heart():
         fooled.append(cross_val_score(KNeighborsClassifier(5), both, label, cv=usual).mean())
         found.append(c2st(b, a))
 
-    assert np.mean(fooled) > 0.6 and np.mean(found) < 0.54
+    # Four standard errors from 0.598 and 0.5: single values scatter by 0.023 and 0.035.
+    assert np.mean(fooled) > 0.575 and np.mean(found) < 0.535
 
 
 def test_same_numbers_in_little_time():

@@ -159,7 +159,7 @@ def test_gradient_equals_finite_differences(arrays):
     names = SURVEY.names
     engine = Ssp(**arrays, prior=SURVEY).double()
     theta = SURVEY.sample(20, np.random.default_rng(4))
-    theta[:, 1] = theta[:, 1].clip(-1.9, 0.35)
+    theta[:, 1] = theta[:, 1].clip(-1.89, 0.34)  # between nodes of the table
     theta = torch.tensor(theta, requires_grad=True)
     value = engine.flux(theta, names).log().sum()
     (slope,) = torch.autograd.grad(value, theta)
