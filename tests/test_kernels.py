@@ -171,14 +171,12 @@ def test_bytes_do_not_depend_on_the_processor(tmp_path):
     """Compiled for vectors of 128 and of 256 bits, with other features: the same bytes."""
     if "fma" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("no fused multiply-add here: other bytes, as the module says")
-    tests = os.path.dirname(__file__)
-    narrow = "+avx,+fma,+prefer-128-bit"
-    seen = {digest()}
-    for cpu, features in (("haswell", narrow), ("x86-64-v3", "+avx,+avx2,+fma,+bmi,+bmi2")):
-        environment = os.environ | {
-            "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features,
-            "NUMBA_CACHE_DIR": str(tmp_path / cpu),
-        }  # fmt: skip
+    tests, seen = os.path.dirname(__file__), set()
+    others = {name: value for name, value in os.environ.items() if name[:9] != "NUMBA_CPU"}
+    narrow = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+fma,+prefer-128-bit"}
+    wide = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2"}
+    for number, processor in enumerate(({}, narrow, wide)):  # the first is this one
+        environment = others | processor | {"NUMBA_CACHE_DIR": str(tmp_path / str(number))}
         command = [sys.executable, "-c", HASH, tests]
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         seen.add(run.stdout.strip())
