@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hpcsbi.slurm import end_time
 
-__all__ = ["MARGIN", "OutOfTime", "is_stopped", "leaves", "listen", "time_left"]
+__all__ = ["OutOfTime", "is_stopped", "leaves", "listen", "time_left", "way_out"]
 
 MARGIN = 20.0  # seconds for the way out: a checkpoint, the request to be queued again
 SHARE = 0.25  # of the time that there was: a job of a minute must not go by without any work
@@ -50,8 +50,13 @@ def leaves(seconds: float) -> bool:
     return not is_stopped() and time_left() > seconds
 
 
+def way_out(seconds: float) -> float:
+    """Seconds at the end of a job of so many that are not for work."""
+    return min(MARGIN, SHARE * seconds)
+
+
 @lru_cache(maxsize=1)
 def _end() -> tuple[float, float]:
     """The end of the job, asked once, and the seconds before it that are for the way out."""
     end = end_time() or math.inf
-    return end, min(MARGIN, SHARE * max(end - time.time(), 0.0))
+    return end, way_out(max(end - time.time(), 0.0))

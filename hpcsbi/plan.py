@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsbi.arguments import checked
-from hpcsbi.deadline import MARGIN
-from hpcsbi.errors import BadInput
+from hpcsbi.arguments import Count, checked
+from hpcsbi.deadline import way_out
 from hpcsbi.progress import core_rates, flow_progress, store_progress
 from hpcsbi.site import seconds_of
 from hpcsbi.submissions import printable
@@ -37,7 +36,7 @@ class Work:
         left: rows, or steps of training; None where their number is not known.
         shards: to make; training is one piece.
         shard: rows in a shard.
-        rate: rows or steps a second of one core; None where it is not known.
+        rate: rows or steps a second of one process; None where it is not known.
         source: "measured" in this run, or "estimated".
         error: why nothing can be said, "" if it can.
     """
@@ -58,7 +57,9 @@ def plan(
     rows: Mapping[str, int | None],
     shards: Mapping[str, int],
     rates: Mapping[str, float],
-    tasks: int,
+    tasks: Count,
+    cores: Count | None,
+    training_cores: Count | None,
     time: str,
     requeues: int,
     probe: bool,
@@ -73,21 +74,22 @@ def plan(
         outs: stage -> what it makes.
         rows: stage -> rows (steps of training) that it will make, for what has not begun.
         shards: stage -> rows in a shard.
-        rates: stage -> rows (steps) a second and core, for what the run has not measured.
-        tasks: cores at work at once; training is one.
+        rates: stage -> rows (steps) a second of one process, for what the run has not measured.
+        tasks: processes at work at once; training is one.
+        cores: of each process, that SLURM gives and accounts for: cpus-per-task; None is one.
+        training_cores: the same of training.
         time: limit of one job, as SLURM takes it.
         requeues: how often a job is queued again.
         probe: whether unknown rates were probed, for the words about those that stay unknown.
         json: print JSON for a program in place of lines for a reader.
 
     Raises:
-        ValueError: a time that SLURM would not take, or no tasks.
+        ValueError: a time that SLURM would not take.
     """
-    limit = seconds_of(time)
-    if tasks < 1:
-        raise BadInput(f"plan.tasks is {tasks}: at least one core.")
+    limit, given = seconds_of(time), {"train": training_cores or 1}
     stages = [
-        _reckoned(work, tasks, limit, requeues) | {"waits": missing_inputs(work.stage, outs)}
+        _reckoned(work, tasks, given.get(work.stage, cores or 1), limit, requeues)
+        | {"waits": missing_inputs(work.stage, outs)}
         for work in works(run, outs, rows, shards, rates)
     ]
     known = [stage for stage in stages if stage["core_hours"] is not None]
@@ -167,7 +169,7 @@ def _whole(stage: str, out: str) -> bool:
     return "error" not in seen and seen["done"] == seen["shards"]
 
 
-def _reckoned(work: Work, tasks: int, limit: float, requeues: int) -> dict[str, Any]:
+def _reckoned(work: Work, tasks: int, cores: int, limit: float, requeues: int) -> dict[str, Any]:
     """A stage's work as numbers of seconds, hours and jobs; None where they are not known."""
     entry = {
         "stage": work.stage,
@@ -181,13 +183,13 @@ def _reckoned(work: Work, tasks: int, limit: float, requeues: int) -> dict[str, 
         return entry | {"core_hours": 0.0, "wall_seconds": 0.0, "jobs": 0, "warnings": []}
     if work.left is None or not work.rate:
         return entry | {"core_hours": None, "wall_seconds": None, "jobs": None, "warnings": []}
-    cores = 1 if work.stage == "train" else tasks
+    processes = 1 if work.stage == "train" else tasks
     piece = work.shard / work.rate
-    # The last round of shards may leave cores idle, which are paid for all the same.
-    wall = min(math.ceil(work.shards / cores) * piece, work.left / work.rate)
-    jobs = max(1, math.ceil(wall / max(limit - MARGIN, 1.0)))
+    # The last round of shards may leave processes idle, which are paid for all the same.
+    wall = min(math.ceil(work.shards / processes) * piece, work.left / work.rate)
+    jobs = max(1, math.ceil(wall / (limit - way_out(limit))))
     return entry | {
-        "core_hours": cores * wall / 3600,
+        "core_hours": processes * cores * wall / 3600,
         "wall_seconds": wall,
         "jobs": jobs,
         "warnings": list(_warnings(work, piece, limit, jobs, requeues)),
@@ -195,7 +197,7 @@ def _reckoned(work: Work, tasks: int, limit: float, requeues: int) -> dict[str, 
 
 
 def _warnings(work: Work, piece: float, limit: float, jobs: int, requeues: int) -> Iterable[str]:
-    if work.stage != "train" and 2 * piece > limit - MARGIN:
+    if work.stage != "train" and 2 * piece > limit - way_out(limit):
         yield (
             f"a shard takes {duration(piece)}, and a job of {duration(limit)} is too short to "
             f"start two: raise site.time, or before it begins lower {work.stage}.shard"
@@ -205,8 +207,9 @@ def _warnings(work: Work, piece: float, limit: float, jobs: int, requeues: int) 
 
 
 def _lines(found: Mapping, outs: Mapping[str, str], probe: bool) -> Iterable[str]:
-    yield f"{found['run']}: {found['tasks']} cores, jobs of {duration(found['job_seconds'])}"
-    yield f"  {'':10} {'left':>24} {'of one core':>26} {'core-hours':>10} {'time':>9} {'jobs':>5}"
+    yield f"{found['run']}: {found['tasks']} processes, jobs of {duration(found['job_seconds'])}"
+    heads = f"{'left':>24} {'of one process':>26} {'core-hours':>10} {'time':>9} {'jobs':>5}"
+    yield f"  {'':10} {heads}"
     for stage in found["stages"]:
         yield f"  {stage['stage']:10} {_told(stage, probe)}"
         yield from (f"  {'':10} {warning}" for warning in stage["warnings"])

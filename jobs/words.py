@@ -26,6 +26,7 @@ CONF = str(Path(__file__).resolve().parents[1] / "conf")
 FLAGS = {"-m", "--multirun", "--resolve", "--hydra-help", "--version"}
 VALUED = {"-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"}
 TEXT = (str, QuotedString, NoneType)
+OPEN = ("site.options", "site.train", "plan.rates")  # their keys are the user's
 TEXTS = ("name", "run", "fit.objects")  # a number stays as it was typed
 OPTIONS = "options are KEY=VALUE, as train.steps=100"
 
@@ -73,6 +74,8 @@ def quoted(override: str, sweep: bool = False) -> str:
         return override
     if not re.fullmatch(r"[+~]{0,2}[\w@:./-]+", key):
         raise BadInput(f"{override!r} is no option: {OPTIONS}{_likely(key, override, ())}")
+    if key.startswith(OPEN):
+        key, override = f"++{key}", f"++{override}"  # Hydra takes keys that are not there with it
     parsed = _parsed(override)
     if parsed is not None and not (parsed.is_sweep_override() and not sweep):
         return override if key.lstrip("+") not in TEXTS else _as_text(key, value, parsed)

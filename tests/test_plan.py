@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsbi.cluster import Enough, Probe
-from hpcsbi.deadline import MARGIN
+from hpcsbi.deadline import way_out
 from hpcsbi.plan import Work, _reckoned, plan, works
 from hpcsbi.shards import run_shards
 from hpcsbi.site import seconds_of
@@ -38,6 +38,8 @@ def planned(run: Path, capsys, **options) -> dict:
         "shards": {"simulate": 10},
         "rates": {},
         "tasks": 4,
+        "cores": 1,
+        "training_cores": 1,
         "time": "01:00:00",
         "requeues": 10,
         "probe": False,
@@ -85,6 +87,20 @@ def test_idle_cores_of_the_last_round_are_paid(tmp_path, capsys):
     assert found["core_hours"] == pytest.approx(80 / 3600)
 
 
+def test_cores_that_a_process_keeps_from_others_are_paid(tmp_path, capsys):
+    """With four processors for each task core-hours are four times as many, times are the same."""
+    half_made(tmp_path)
+    rates = {"simulate": 1.0, "train": 10.0}
+    outs = {"simulate": str(tmp_path / "simulations.zarr"), "train": str(tmp_path / "flows/x")}
+    plain = planned(tmp_path, capsys, rates=rates, outs=outs)
+    wide = planned(tmp_path, capsys, rates=rates, outs=outs, cores=4, training_cores=32)
+
+    assert wide["wall_seconds"] == plain["wall_seconds"]
+    hours = ([stage["core_hours"] for stage in one["stages"]] for one in (wide, plain))
+    ratios = [more / less for more, less in zip(*hours, strict=True)]
+    assert ratios == pytest.approx([4, 32])
+
+
 @given(
     st.integers(1, 10**6), st.integers(1, 5000), st.integers(1, 300), st.floats(1e-3, 1e6),
     st.integers(60, 10**6),
@@ -93,13 +109,13 @@ def test_no_plan_is_faster_than_its_cores(rows, shard, tasks, rate, limit):
     """Core-hours cover the work, the cores the time, and the jobs too."""
     shards = -(-rows // shard)
     work = Work("simulate", rows, shards, min(shard, rows), rate, "measured")
-    found = _reckoned(work, tasks, limit, 0)
+    found = _reckoned(work, tasks, 1, limit, 0)
 
     seconds = rows / rate
     assert found["wall_seconds"] <= seconds * (1 + 1e-9)
     assert found["wall_seconds"] * min(tasks, shards) >= seconds * (1 - 1e-9)
     assert found["core_hours"] * 3600 >= seconds * (1 - 1e-9)
-    assert found["jobs"] * max(limit - MARGIN, 1) >= found["wall_seconds"] * (1 - 1e-9)
+    assert found["jobs"] * (limit - way_out(limit)) >= found["wall_seconds"] * (1 - 1e-9)
 
 
 def test_what_a_short_job_cannot_do_is_told(tmp_path, capsys):
@@ -134,6 +150,8 @@ def test_unknown_is_said_and_not_guessed(tmp_path, capsys):
         "outs": outs,
         "shards": {"tabulate": 8, "simulate": 10},
         "rows": {"simulate": 9},
+        "cores": 1,
+        "training_cores": 1,
     }
     plan(str(tmp_path), **planned_text, rates={}, tasks=1, time="5", requeues=0, probe=True)
     assert "9 rows known when tabulate.zarr is there" in capsys.readouterr().out

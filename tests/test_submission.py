@@ -338,9 +338,9 @@ def test_a_name_stays_as_it_was_typed(fake, tmp_path, name):
     ("overrides", "absent", "present"),
     [
         (["site.memory=null"], "mem-per-cpu", "--ntasks=4"),
-        (["+site.options.mem-per-cpu=null"], "mem-per-cpu", "--ntasks=4"),
-        (["+site.options.mem=64G"], "mem-per-cpu", "--mem=64G"),
-        (["+site.options.ntasks=null"], "--ntasks", "--mem-per-cpu=2G"),
+        (["site.options.mem-per-cpu=null"], "mem-per-cpu", "--ntasks=4"),
+        (["site.options.mem=64G"], "mem-per-cpu", "--mem=64G"),
+        (["site.options.ntasks=null"], "--ntasks", "--mem-per-cpu=2G"),
     ],
 )
 def test_a_site_leaves_out_what_it_forbids(fake, tmp_path, overrides, absent, present):

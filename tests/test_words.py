@@ -7,7 +7,8 @@ import tiny
 from checks import check_stages
 from hydra import compose, initialize_config_dir
 from manual import manual
-from words import CONF, composed_from, in_plain_words, quoted, understood
+from omegaconf import OmegaConf
+from words import CONF, OPEN, composed_from, in_plain_words, quoted, understood
 
 from hpcsbi.errors import BadInput
 
@@ -114,6 +115,10 @@ def test_what_is_no_option_is_told(words, says):
         ('ingest.files=["/a,b",c]', "ingest.files", ["/a,b", "c"]),
         ("ingest.files=[]", "ingest.files", []),
         ("simulate.n=1_000", "simulate.n", 1000),
+        ("site.options.cpus-per-task=4", "site.options", {"cpus-per-task": 4}),
+        ("site.train={gres: 'gpu:1', mem: 8G}", "site.train", {"gres": "gpu:1", "mem": "8G"}),
+        ("plan.rates={simulate: 2e4}", "plan.rates", {"simulate": 2e4}),
+        ("+plan.rates.train=20", "plan.rates", {"train": 20}),
     ],
 )  # fmt: skip
 def test_a_value_stays_what_was_typed(override, key, value):
@@ -126,6 +131,21 @@ def test_a_value_stays_what_was_typed(override, key, value):
 
     assert found == value
     assert quoted(once) == once
+
+
+def test_what_is_empty_is_open_for_keys_of_the_user():
+    """Such a mapping takes keys without a plus sign; all of them are known to the command line."""
+    cfg = composed()
+    nodes, found = [("", cfg)], set()
+    while nodes:
+        prefix, node = nodes.pop()
+        for key, value in node.items_ex(resolve=False):
+            if OmegaConf.is_dict(value):
+                nodes.append((f"{prefix}{key}.", value))
+                if not value:
+                    found.add(f"{prefix}{key}")
+
+    assert found == set(OPEN)
 
 
 def test_settings_of_a_sweep_stay_apart():
