@@ -5,12 +5,12 @@ import resource
 import shutil
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import environment  # noqa: F401  what is not installed is told before it is imported
@@ -82,6 +82,7 @@ def run_job(
         except REFUSED as error:  # the next job of a sweep may do better
             statuses.append(refuse(error))
 
+    sys.excepthook = _broken
     deadline.listen()
     outlive_reader()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # what is wrong comes here, in place of a printed stack
@@ -95,10 +96,13 @@ def run_job(
         sys.exit(INTERRUPTED)
     except SystemExit as end:  # Hydra's status 1 would read as a failed calibration
         sys.exit(WRONG if end.code else 0)
-    except Exception as error:
-        traceback.print_exception(error)
-        raise SystemExit(BROKEN) from error
     sys.exit(max(statuses))  # after all jobs of a sweep
+
+
+def _broken(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Tell of a fault of this program, and end with its status in place of Python's 1."""
+    sys.__excepthook__(kind, error, trace)
+    raise SystemExit(BROKEN)
 
 
 def _prepare(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> None:
