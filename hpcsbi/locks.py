@@ -1,8 +1,6 @@
 """One driver on a folder: the second says who holds it, and a dead one holds nothing.
 
-A holder is dead only where that is known: its process is gone from this machine, or SLURM says that
-its job has ended. Who cannot be asked (another machine without a job, a query that fails, a job of
-another cluster, or of another user that the site hides, a lock that cannot be read) holds the
+Who is not known to be dead (see `drivers`), or has left a lock that cannot be read, holds the
 folder, and the error says how to clear it.
 """
 
@@ -10,19 +8,14 @@ import errno
 import json
 import os
 import pwd
-import socket
-import sys
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from hpcsbi import slurm
+from hpcsbi.drivers import is_dead, states_of, this_driver
 from hpcsbi.errors import Unfinished
 from hpcsbi.files import sweep, write_atomically
 
@@ -31,7 +24,6 @@ __all__ = ["LOCKS", "Held", "Lock", "holders", "locked"]
 LOCKS = ".lock"
 SETTLED = 1.0  # seconds: two drivers that find the same dead lock do not both win
 TRIES = 10
-STEPPED = 120.0  # seconds that a clock may be set by; for locks of versions that knew no better
 # What a file system without hard links says to one.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 UNKNOWN = {
@@ -83,7 +75,7 @@ def locked(
     path, end = folder / LOCKS / f"{name}.json", time.monotonic() + patience
     path.parent.mkdir(exist_ok=True)
     while True:
-        lock = Lock(path, _self())
+        lock = Lock(path, this_driver())
         try:
             _enter(lock)
             break
@@ -112,42 +104,8 @@ def holders(folder: Path) -> list[dict]:
     """Those who are at work on a folder now."""
     found = [_read(path) for path in sorted((folder / LOCKS).glob("*.json"))]
     found = [holder for holder in found if holder]
-    states = _states(found)  # asked once: an array has hundreds
-    return [holder for holder in found if not _dead(holder, states)]
-
-
-def _self() -> dict:
-    return {
-        **_place(),
-        "pid": os.getpid(),
-        "started": _started(os.getpid()),
-        "user": os.getuid(),
-        "job": slurm.own_job(),
-        "cluster": slurm.own_cluster(),
-        "restarts": slurm.restarts(),
-        "command": Path(sys.argv[0]).name,
-        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "token": uuid.uuid4().hex,
-    }
-
-
-@cache
-def _place() -> dict:
-    """Where the number of a process means something: machine, its boot, the space of numbers."""
-
-    def line(path: str) -> str | None:
-        try:
-            return Path(path).read_text().strip() or None
-        except OSError:  # not Linux
-            return None
-
-    space = Path("/proc/self/ns/pid")
-    return {
-        "host": socket.gethostname(),
-        "machine": line("/etc/machine-id"),
-        "boot": line("/proc/sys/kernel/random/boot_id"),
-        "space": os.readlink(space) if space.is_symlink() else None,
-    }
+    states = states_of(found)  # asked once: an array has hundreds
+    return [holder for holder in found if not is_dead(holder, states)]
 
 
 def _take(lock: Lock) -> None:
@@ -195,7 +153,7 @@ def _release(lock: Lock) -> None:
     if held and _is(held, lock.holder):
         lock.path.unlink(missing_ok=True)
     for half in lock.path.parent.glob("*.partial"):  # of drivers that were killed, by what they say
-        if (holder := _parsed(half)) and _dead(holder, None):
+        if (holder := _parsed(half)) and is_dead(holder, None):
             half.unlink(missing_ok=True)
     sweep(lock.path.parent)
 
@@ -211,7 +169,7 @@ def _refuse_if_alive(path: Path) -> bool:
     holder = _read(path)
     if holder is None:
         return False
-    if not _dead(holder, _states([holder])):
+    if not is_dead(holder, states_of([holder])):
         raise Held(_told(path, holder))
     if _read(path) != holder:  # another driver has removed it, and may hold its own
         return False
@@ -266,85 +224,3 @@ def _parsed(path: Path) -> dict | None:
             raise
         return {}
     return holder if isinstance(holder, dict) and holder.keys() >= UNKNOWN.keys() else {}
-
-
-def _states(found: Iterable[Mapping]) -> Mapping[str, slurm.JobState] | None:
-    """What SLURM says of the jobs of holders that are not seen from here; None: it does not say."""
-    asked = [
-        holder
-        for holder in found
-        if holder["job"] and not _is_here(holder) and not _of_another_cluster(holder)
-    ]
-    if not asked:
-        return {}
-    own = {"own": True} if {holder.get("user") for holder in asked} == {os.getuid()} else {}
-    try:
-        return slurm.jobs([holder["job"].split("_")[0] for holder in asked], **own)
-    except slurm.SlurmError:
-        return None
-
-
-def _of_another_cluster(holder: Mapping) -> bool:
-    """True unless SLURM can be asked here for a holder's job."""
-    try:
-        return slurm.is_elsewhere(holder.get("cluster"))
-    except slurm.SlurmError:
-        return True
-
-
-def _is_here(holder: Mapping) -> bool:
-    """True if the number of the holder's process means the same here."""
-    here = _place()
-    if "boot" not in holder:
-        return holder["host"] == here["host"]
-    return (holder["boot"], holder["space"]) == (here["boot"], here["space"]) and (
-        here["boot"] is not None or holder["host"] == here["host"]
-    )
-
-
-def _dead(holder: Mapping, states: Mapping[str, slurm.JobState] | None) -> bool:
-    """True if the holder is surely dead: its process is gone, or its job has ended."""
-    here = _place()
-    if _is_here(holder):
-        if "boot" not in holder:
-            return not _runs_since(holder["pid"], holder["started"])
-        return holder["started"] is None or _started(holder["pid"]) != holder["started"]
-    if holder["host"] == here["host"] and holder["boot"] != here["boot"]:
-        # This machine has begun again since, unless another one has its name.
-        return here["machine"] is not None and holder["machine"] == here["machine"]
-    if holder["job"] is None or _of_another_cluster(holder):
-        return False
-    if holder["job"] == slurm.own_job():  # this job, before it was queued again
-        return holder["restarts"] < slurm.restarts()
-    if states is None:
-        return False
-    state = states.get(holder["job"])
-    if state is None:  # forgotten; but sites may hide jobs of others
-        return holder.get("user", os.getuid()) == os.getuid()
-    return not state.active or state.state == "PENDING"
-
-
-def _started(pid: int) -> float | None:
-    """When a process began, None where it has ended; the number may belong to another by now.
-
-    In ticks since the machine's boot: the time of day moves when somebody sets the clock.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else int(fields[19])
-    except (FileNotFoundError, ProcessLookupError):
-        return None if Path("/proc/self/stat").exists() else _time_of_start(pid)
-
-
-def _time_of_start(pid: int) -> float | None:
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _runs_since(pid: int, started: float | None) -> bool:
-    """True if a process runs and began about then."""
-    found = _time_of_start(pid)
-    return found is not None and started is not None and abs(found - started) < STEPPED

@@ -14,8 +14,9 @@ PACKAGE = Path(__file__).parent
 ONE_BY_ONE = Lock()  # Python 3.11 parses wrongly in two threads (SystemError: recursion depth)
 # They carry work and bytes to where they belong, and decide none.
 CARRIERS = {
-    "artifacts", "catalogue", "cluster", "deadline", "errors", "files", "layout", "locks",
-    "machine", "merges", "nursery", "provenance", "settings", "shards", "slurm", "store", "tree",
+    "artifacts", "catalogue", "cluster", "deadline", "drivers", "errors", "files", "layout",
+    "locks", "machine", "merges", "nursery", "provenance", "settings", "shards", "slurm", "store",
+    "tree",
 }  # fmt: skip
 
 
