@@ -86,7 +86,6 @@ def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> 
 
 
 def _augment_shard(out: str, simulations: str, plan: Plan, shard: int) -> int:
-    torch.set_num_threads(1)
     store, source = Store(Path(out)), open_store(simulations)
     settings = store.settings
     rows = store.rows_of(shard)

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.artifacts import load_posterior, refuse_other_model
@@ -166,7 +165,6 @@ class _Pairs:
 
 
 def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
-    torch.set_num_threads(1)
     store, source, posterior = Store(Path(out)), open_store(pairs), load_posterior(flow)
     settings, rows = store.settings, store.rows_of(shard)
     first = split_of(source.settings, source.rows, "test").start

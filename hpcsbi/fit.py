@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 
 from hpcsbi.arguments import AtLeast, Count, Natural, OneOf, checked
 from hpcsbi.artifacts import load_posterior
@@ -254,7 +253,6 @@ def _state(store: Store, row: int) -> Path:
 
 
 def _fit_shard(run: _Run, shard: int) -> Costs:
-    torch.set_num_threads(1)
     store, source, posterior = (
         Store(Path(run.out)),
         open_store(run.spectra),

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import torch
 
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.artifacts import load_posterior
@@ -151,7 +150,6 @@ def _quantile_columns(names: tuple[str, ...], certificate: bool) -> list[str]:
 
 
 def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
-    torch.set_num_threads(1)
     store, source, posterior = Store(Path(out)), open_store(spectra), load_posterior(flow)
     settings, rows = store.settings, store.rows_of(shard)
     names = ("id", "zred", "flux", "ivar", "flags")

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from hpcsbi import __version__, fitted, page, plots, tables
 from hpcsbi.arguments import checked
@@ -23,6 +22,7 @@ from hpcsbi.sources import (
     weights_of,
 )
 from hpcsbi.store import Damaged, Incomplete, Store
+from hpcsbi.threads import use_one_thread
 
 __all__ = ["report"]
 
@@ -54,7 +54,7 @@ def report(
         beside: a second catalogue of the same spectra, under another prior, or None.
         costs: file with one JSON line for each call of a stage.
     """
-    torch.set_num_threads(1)
+    use_one_thread()
     paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
     paths |= {"ingest": spectra, "infer": catalogue}
     stores = {job: opened(path, job) for job, path in paths.items()}

@@ -15,6 +15,7 @@ from hpcsbi.machine import leave_word, machines_of, unlike
 from hpcsbi.provenance import code_of
 from hpcsbi.store import PATIENCE, settled
 from hpcsbi.terminal import progress
+from hpcsbi.threads import use_one_thread
 
 __all__ = ["Costs", "Elsewhere", "part_rows", "run_shards"]
 
@@ -174,6 +175,7 @@ def _vouched(
             "another installation on this node): start the job again with one version for all."
         )
     leave_word(folder)
+    use_one_thread()
     return function(shard)
 
 

@@ -210,7 +210,6 @@ def _fsps(
 def _table(
     path: str, prior: Prior, theta: np.ndarray, names: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    torch.set_num_threads(1)  # or the bytes depend on the number of cores
     flux = _engine(path, prior).flux(torch.from_numpy(theta), names).numpy()
     status = np.where(np.isfinite(flux).all(1), OK, NOT_FINITE).astype(np.int8)
     return flux, status
@@ -218,7 +217,6 @@ def _table(
 
 @lru_cache(maxsize=2)
 def _engine(path: str, prior: Prior) -> Ssp:
-    torch.set_num_threads(1)
     table = open_store(path)
     return Ssp(**{name: table.read(name) for name in ARRAYS}, prior=prior)
 

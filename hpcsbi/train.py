@@ -32,6 +32,7 @@ from hpcsbi.ssp import Ssp
 from hpcsbi.store import Incomplete, Store, open_complete
 from hpcsbi.supply import FreshPairs, Pairs, StoredPairs, Supply, batches, read_pairs
 from hpcsbi.terminal import progress
+from hpcsbi.threads import use_one_thread
 
 __all__ = ["speed", "train"]
 
@@ -82,6 +83,7 @@ def train(
         Held: another job trains this flow.
         OutOfTime: the job ends first; the checkpoint is written, and the same command goes on.
     """
+    use_one_thread()
     torch.set_num_threads(threads)
     pairs = open_complete(training, "augment")
     settings = _settings(pairs, source, flow, representation, steps, batch, rate, seed)
@@ -141,6 +143,7 @@ def speed(
         warm: steps that are not counted, which load and compile.
         steps: steps that are.
     """
+    use_one_thread()
     torch.set_num_threads(threads)
     pairs = open_complete(training, "augment")
     settings = _settings(pairs, source, flow, representation, warm + steps, batch, 1e-4, 0)

@@ -244,4 +244,5 @@ def test_choices_of_the_environment_make_another_machine():
             check=True,
         ).stdout.strip()
 
-    assert other() == digest(machine()) != other(NUMBA_CPU_NAME="haswell")
+    another = "generic" if os.environ.get("NUMBA_CPU_NAME") == "haswell" else "haswell"
+    assert other() == digest(machine()) != other(NUMBA_CPU_NAME=another)
