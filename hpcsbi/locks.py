@@ -7,7 +7,6 @@ folder, and the error says how to clear it.
 import errno
 import json
 import os
-import pwd
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from hpcsbi.drivers import is_dead, states_of, this_driver
 from hpcsbi.errors import Unfinished
 from hpcsbi.files import sweep, write_atomically
+from hpcsbi.terminal import user_name
 
 __all__ = ["LOCKS", "Held", "Lock", "holders", "locked"]
 
@@ -181,19 +181,12 @@ def _told(path: Path, holder: Mapping) -> str:
     of = f" of cluster {holder['cluster']}" if holder.get("cluster") else ""
     job = f", job {holder['job']}{of}" if holder["job"] else ""
     user = holder.get("user", os.getuid())
-    whose = "" if user == os.getuid() else f" of {_name(user)}"
+    whose = "" if user == os.getuid() else f" of {user_name(user)}"
     return (
         f"{path.parent.parent} is held by process {holder['pid']}{whose} on {holder['host']}{job} "
         f"({holder['command']}, since {holder['since']}): wait for it, or end it first. If it is "
         f"surely dead, remove {path}."
     )
-
-
-def _name(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return f"user {user}"
 
 
 def _is(one: Mapping, other: Mapping) -> bool:

@@ -11,8 +11,8 @@ from hpcsbi.arguments import Count, checked
 from hpcsbi.deadline import way_out
 from hpcsbi.progress import core_rates, flow_progress, store_progress
 from hpcsbi.site import seconds_of
-from hpcsbi.submissions import printable
 from hpcsbi.tables import duration
+from hpcsbi.terminal import printable
 
 __all__ = ["INPUTS", "Work", "missing_inputs", "plan", "works"]
 

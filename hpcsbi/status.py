@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
-from hpcsbi import submissions
+from hpcsbi import job_words, submissions
 from hpcsbi.arguments import checked
 from hpcsbi.errors import BadInput
 from hpcsbi.files import Damaged
 from hpcsbi.merges import is_behind, table_of
 from hpcsbi.progress import flow_progress, store_progress
 from hpcsbi.slurm_commands import SlurmError
-from hpcsbi.submissions import printable
 from hpcsbi.tables import duration
+from hpcsbi.terminal import printable, user_name
 
 __all__ = ["status"]
 
@@ -88,7 +88,7 @@ def _closed(path: Path) -> str:
     if os.access(path, os.R_OK | os.X_OK):
         return ""
     return (
-        f"{path} {CLOSED} ({submissions.user_name(path.stat().st_uid)}): ask for it "
+        f"{path} {CLOSED} ({user_name(path.stat().st_uid)}): ask for it "
         "(site.umask=027 lets the group read what a run writes); it is as it was."
     )
 
@@ -170,7 +170,7 @@ def _lines(found: dict) -> Iterable[str]:
         yield f"  {verdict['name']:{wide}} {_judgement(verdict)}"
     if found["jobs"]:
         yield "SLURM" + (f": {printable(found['slurm'])}" if found["slurm"] else "")
-        yield from (f"  {line}" for line in submissions.lines(found["jobs"]))
+        yield from (f"  {line}" for line in job_words.lines(found["jobs"]))
 
 
 def _progress(store: dict) -> str:

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import pwd
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["counted", "outlive_reader", "progress", "tell_once"]
+__all__ = ["counted", "outlive_reader", "printable", "progress", "tell_once", "user_name"]
 
 Piece = TypeVar("Piece")
 OFTEN, SELDOM = 1.0, 30.0  # seconds between two looks on a terminal, and between lines of a log
@@ -113,3 +114,16 @@ def counted(
 def tell_once(text: str) -> None:
     """Print a sentence, the first time in this process."""
     print(text, flush=True)
+
+
+def printable(text: str) -> str:
+    """Text without control characters: names from survey files reach it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def user_name(number: int | str) -> str:
+    """Name of a user by number."""
+    try:
+        return pwd.getpwuid(int(number)).pw_name
+    except (KeyError, ValueError):
+        return f"user {number}"

@@ -8,8 +8,9 @@ from typing import Any
 
 from hpcsbi import slurm
 from hpcsbi.files import Damaged, load_weights, read_notes
+from hpcsbi.job_words import last_line
 from hpcsbi.locks import holders
-from hpcsbi.submissions import last_line, submitted
+from hpcsbi.submissions import submitted
 
 __all__ = ["Training", "trainings"]
 

@@ -33,7 +33,8 @@ EDGES = {
     "settings": set(),
     "machine": {"files"},
     "store": {"files", "layout", "locks", "settings", "slurm"},
-    "submissions": {"files", "slurm"},
+    "job_words": {"slurm"},
+    "submissions": {"files", "job_words", "slurm"},
     "merges": {"files", "store"},
     "progress": {"files", "layout", "locks", "merges", "store"},
     "cluster": {"deadline"},
@@ -45,7 +46,7 @@ EDGES = {
     "dask_cluster": {"cluster", "tls"},
     "allocation": {"cluster", "dask_cluster", "site", "slurm", "tls"},
     "elastic": {"cluster", "dask_cluster", "sbatch", "site", "slurm", "tls"},
-    "trainings": {"files", "locks", "slurm", "submissions"},
+    "trainings": {"files", "job_words", "locks", "slurm", "submissions"},
 }
 JOINTS = {"artifacts", "catalogue", "observed", "sources"}  # from what lies on disk to parts
 ANYWHERE = {"errors", "terminal"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from hpcsbi import slurm, submissions
+from hpcsbi import job_words, slurm
 from hpcsbi.cluster import Serial
 from hpcsbi.files import save_weights
 from hpcsbi.shards import run_shards
@@ -238,8 +238,8 @@ def test_without_slurm_states_are_unknown(submitted, capsys, monkeypatch):
 )
 def test_a_mend_for_every_reason_to_wait(reason, word):
     """Reasons that never end say what to change, others that there is nothing to do."""
-    assert word in submissions.mend(reason)
-    assert bool(word) == bool(submissions.mend(reason))
+    assert word in job_words.mend(reason)
+    assert bool(word) == bool(job_words.mend(reason))
 
 
 def test_tasks_on_one_line_of_the_accounting_are_spread():
