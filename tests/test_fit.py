@@ -241,7 +241,7 @@ def test_killed_inside_an_object(run, yardstick):
         [sys.executable, "-c", CHILD, str(run[0]), str(out)],
         env={**os.environ, **offered, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 600
     while not list(out.glob(".states/*.safetensors")) and time.monotonic() < limit:
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)

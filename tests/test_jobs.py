@@ -113,7 +113,7 @@ def test_a_reader_who_leaves_ends_nothing(tmp_path, name, overrides):
     os.close(read)
     os.close(write)
 
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=600) == 0
     assert name == "status" or open_complete(tmp_path / "simulations.zarr", "simulate").rows == 60
 
 
@@ -123,7 +123,7 @@ def test_the_words_of_a_looker_are_cut_without_a_stack(tmp_path):
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
 
-    assert (process.stderr.read(), process.wait(timeout=120)) == (b"", 0)
+    assert (process.stderr.read(), process.wait(timeout=600)) == (b"", 0)
 
 
 def test_a_sweep_goes_on_after_a_job(tmp_path):

@@ -47,7 +47,7 @@ def products(run: Path) -> dict[str, bytes]:
 def whole(tmp_path_factory):
     run = tmp_path_factory.mktemp("pipeline") / "whole"
     process = start(run)
-    out = process.communicate(timeout=300)[0]
+    out = process.communicate(timeout=900)[0]
     assert process.returncode in ENDED, out
     return run, out
 
@@ -68,7 +68,7 @@ def test_again_makes_nothing_again(whole):
     run, _ = whole
     before = {path: path.stat().st_mtime_ns for path in run.glob("*.zarr/*/c/**/*")}
     process = start(run)
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
 
     assert process.returncode in ENDED
     assert before == {path: path.stat().st_mtime_ns for path in run.glob("*.zarr/*/c/**/*")}
@@ -84,7 +84,7 @@ def test_killed_anywhere_gives_the_same_bytes(whole, tmp_path):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     process = start(run)
-    out = process.communicate(timeout=300)[0]
+    out = process.communicate(timeout=900)[0]
 
     assert process.returncode in ENDED, out
     assert products(run) == products(whole[0])

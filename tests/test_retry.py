@@ -244,7 +244,7 @@ def test_on_a_real_slurm(slurm_lab, tmp_path):
         found = json.loads(ask(sys.executable, "jobs/status.py", *options, "status.json=true"))
         return {entry["stage"]: entry for entry in found["jobs"]}
 
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while told()["augment"]["active"] and time.monotonic() < end:
         time.sleep(1)
     before = told()

@@ -326,7 +326,7 @@ def test_signals_reach_the_work_in_one_process(tmp_path):
     )  # fmt: skip
     until(lambda: marks(run) > 0)
     process.send_signal(signal.SIGUSR1)
-    out = process.communicate(timeout=60)[0]
+    out = process.communicate(timeout=PATIENCE)[0]
 
     assert process.returncode == 75
     assert "the next job goes on from here" in out

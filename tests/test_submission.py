@@ -190,7 +190,7 @@ def test_a_signal_in_the_middle_leaves_nothing(fake, tmp_path, number):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(number)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=300)[1]
 
     assert process.returncode == 2
     assert signal.Signals(number).name in error and "Traceback" not in error
@@ -202,7 +202,7 @@ def test_a_reader_who_leaves_ends_nothing(fake, tmp_path):
     """As with `slurm/pipeline.sh n | head -1`: all jobs are submitted and noted."""
     process = started(fake, tmp_path / "run")
     process.stdout.close()
-    process.wait(timeout=120)
+    process.wait(timeout=300)
 
     assert len(fake.waiting()) == len(STAGES)
     assert known(fake, tmp_path / "run")
