@@ -22,9 +22,13 @@ TRIED = 4000  # draws of the space, the best of which is where the optimiser sta
 NEAR = 0.05  # width of the walkers around the best fit
 WIDE = 0.3  # of what is tried first around it: a narrow look takes the peak for the posterior
 COMPONENTS = 12  # normals of the independent proposal
-CARE = Care(points=4000, rounds=30, fewest=400, inflated=1.15, defence=0.05)
-ROUNDS, DRAWS, GOOD = 30, 8000, 0.5  # of explore; it ends when so large a share of draws counts
-WARMTH, COVER, WARM_ROUNDS = 0.3, 0.35, 3  # power of what covers the tails, its share and rounds
+CARE = Care(points=4000, rounds=12, fewest=400, inflated=1.15, defence=0.05)
+ROUNDS, DRAWS = 30, 8000  # of one power of the posterior, at most; in a round
+# Powers of the posterior that are followed one after the other, each until so large a share of its
+# draws counts. A wide one shows what the posterior itself, followed from the prior, may lose: a
+# second peak or a far end of the ridge, where walkers then stay for thousands of steps.
+LADDER = ((0.1, 0.3), (0.3, 0.3), (1.0, 0.5))
+COVER = 0.35  # share of the proposal that follows the power before the last, and so the tails
 
 LogLikelihood = Callable[[np.ndarray], np.ndarray]
 
@@ -83,8 +87,8 @@ def explore(
     """Walkers near the posterior, and a proposal fitted to it: importance sampling in rounds.
 
     Each round fits normals to the weighted draws of the one before, flattened while they are few,
-    and so comes down from the prior to a posterior that is e^20 times smaller in some ten rounds.
-    What is still wrong here costs the chain time, not truth.
+    and so comes down from the prior, over powers of the posterior, to a posterior that is e^20
+    times smaller in some fifteen rounds. What is still wrong here costs the chain time, not truth.
 
     Arguments:
         target: what is sampled.
@@ -95,38 +99,47 @@ def explore(
     Returns:
         z, shape (walkers, n_theta), and the proposal.
 
+    Raises:
+        BadInput: no draw with a density above zero.
+
     References:
         Cappe et al. 2008, Stat. Comput. 18, 447 (population Monte Carlo).
+        Neal 2001, Stat. Comput. 11, 125 (powers of the target in between).
     """
     proposal = first
-    for _ in range(ROUNDS):
-        z = proposal.sample(DRAWS, rng)
-        log_weights = target(z) - proposal.log_prob(z)
-        proposal = adapted(z, log_weights, COMPONENTS, rng, CARE)
-        if effective_sample_size(log_weights) > GOOD * DRAWS:
-            break
-    some = np.isfinite(log_weights)
-    if not some.any():
+    for power, enough in LADDER:
+        wider = proposal
+        proposal, z, log_weights = _follow(target, power, enough, wider, rng)
+    if not np.isfinite(log_weights).any():
         raise BadInput("no draw has a posterior density above zero: is the flux finite?")
     weights = normalised(flattened(log_weights, walkers))
     walking = z[rng.permutation(systematic(weights, walkers, rng.random()))]
-    return walking, _covered(target, proposal, rng)
+    return walking, _covered(proposal, wider)
 
 
-def _covered(target: Target, proposal: Mixture, rng: np.random.Generator) -> Mixture:
-    """The proposal joined by one that follows a power of the posterior, which reaches further.
+def _follow(
+    target: Target, power: float, enough: float, proposal: Mixture, rng: np.random.Generator
+) -> tuple[Mixture, np.ndarray, np.ndarray]:
+    """A proposal fitted to a power of the target; the draws of its last round and their weights."""
+    for _ in range(ROUNDS):
+        z = proposal.sample(DRAWS, rng)
+        log_weights = power * target(z) - proposal.log_prob(z)
+        proposal = adapted(z, log_weights, COMPONENTS, rng, CARE)
+        if effective_sample_size(log_weights) > enough * DRAWS:
+            break
+    return proposal, z, log_weights
+
+
+def _covered(proposal: Mixture, wider: Mixture) -> Mixture:
+    """The proposal joined by a wider one.
 
     Walkers that come to where the proposal is thin stay there for hundreds of steps; in the tails
     along a curved ridge it always is, however much its normals are widened.
     """
-    warm = proposal
-    for _ in range(WARM_ROUNDS):
-        z = warm.sample(DRAWS, rng)
-        warm = adapted(z, WARMTH * target(z) - warm.log_prob(z), COMPONENTS, rng, CARE)
     return Mixture(
-        np.append((1 - COVER) * proposal.shares, COVER * warm.shares),
-        np.concatenate([proposal.means, warm.means]),
-        np.concatenate([proposal.covariances, warm.covariances]),
+        np.append((1 - COVER) * proposal.shares, COVER * wider.shares),
+        np.concatenate([proposal.means, wider.means]),
+        np.concatenate([proposal.covariances, wider.covariances]),
     )
 
 
