@@ -17,6 +17,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Protocol, Union, get_args, get_origin, get_type_hints
 
 from hpcsbi.errors import BadInput
+from hpcsbi.threads import use_one_thread
 
 __all__ = [
     "AtLeast",
@@ -155,7 +156,8 @@ def refuse_wrong(
 def checked(*rules: Callable[..., None]) -> Callable[[Callable], Callable]:
     """Decorator of a stage: its arguments are compared with its signature before it begins.
 
-    `stage.check(**arguments)` does that alone, with the arguments that are known.
+    `stage.check(**arguments)` does that alone, with the arguments that are known. The stage then
+    computes with one thread from its first line, for what it loads is made there and then used.
 
     Arguments:
         rules: functions of some of the stage's arguments that raise BadInput.
@@ -177,6 +179,7 @@ def checked(*rules: Callable[..., None]) -> Callable[[Callable], Callable]:
         @wraps(stage)
         def called(*args: Any, **options: Any) -> Any:
             check(**signature.bind(*args, **options).arguments)
+            use_one_thread()
             return stage(*args, **options)
 
         called.check = check

@@ -21,7 +21,6 @@ from hpcsbi.posterior import Posterior
 from hpcsbi.seeds import object_seed
 from hpcsbi.settings import Mismatch
 from hpcsbi.store import Incomplete, Store, open_complete, open_store
-from hpcsbi.threads import use_one_thread
 from hpcsbi.trainings import Training, trainings
 
 __all__ = ["compare"]
@@ -69,7 +68,6 @@ def compare(out: str, run: str, pairs: str, spectra: Count, draws: Count, seed: 
         FileNotFoundError: the run has no flow, or no pairs.
         ValueError: the store holds no test pairs.
     """
-    use_one_thread()
     source = open_complete(pairs, "augment")
     test, found = _test_pairs(source), trainings(Path(run))
     if not found:

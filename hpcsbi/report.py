@@ -22,7 +22,6 @@ from hpcsbi.sources import (
     weights_of,
 )
 from hpcsbi.store import Damaged, Incomplete, Store
-from hpcsbi.threads import use_one_thread
 
 __all__ = ["report"]
 
@@ -54,7 +53,6 @@ def report(
         beside: a second catalogue of the same spectra, under another prior, or None.
         costs: file with one JSON line for each call of a stage.
     """
-    use_one_thread()
     paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
     paths |= {"ingest": spectra, "infer": catalogue}
     stores = {job: opened(path, job) for job, path in paths.items()}

@@ -83,7 +83,6 @@ def train(
         Held: another job trains this flow.
         OutOfTime: the job ends first; the checkpoint is written, and the same command goes on.
     """
-    use_one_thread()
     torch.set_num_threads(threads)
     pairs = open_complete(training, "augment")
     settings = _settings(pairs, source, flow, representation, steps, batch, rate, seed)

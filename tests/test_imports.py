@@ -39,8 +39,7 @@ EDGES = {
     "progress": {"files", "layout", "locks", "merges", "store"},
     "cluster": {"deadline"},
     "provenance": set(),
-    "threads": set(),
-    "shards": {"cluster", "machine", "provenance", "store", "threads"},
+    "shards": {"cluster", "machine", "provenance", "store"},
     "tls": {"slurm"},
     "caches": set(),
     "dask_cluster": {"cluster", "tls"},
@@ -49,7 +48,7 @@ EDGES = {
     "trainings": {"files", "job_words", "locks", "slurm", "submissions"},
 }
 JOINTS = {"artifacts", "catalogue", "observed", "sources"}  # from what lies on disk to parts
-ANYWHERE = {"errors", "terminal"}
+ANYWHERE = {"errors", "terminal", "threads"}
 PARTS = MODULES - STAGES - set(EDGES) - JOINTS - ANYWHERE
 ALLOWED = (
     dict.fromkeys(STAGES, PARTS | set(EDGES) | JOINTS)
