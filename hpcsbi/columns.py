@@ -10,7 +10,7 @@ from hpcsbi.checks import OF_DRAWS
 from hpcsbi.flags import Flag
 from hpcsbi.prior import Prior
 
-__all__ = ["ARRAYS", "METHODS", "merged", "nothing", "of_chain", "spread"]
+__all__ = ["ARRAYS", "METHODS", "apart", "merged", "nothing", "of_chain", "spread"]
 
 METHODS = ("flow", "reweighted", "halves")  # what is compared with the chain; its own two halves
 
@@ -87,7 +87,7 @@ def of_chain(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarray]:
     found = diagnose(chain)
     coordinates = chain.past.reshape(-1, chain.past.shape[-1])
     theta = prior.theta(coordinates)
-    chosen = spread(len(theta), draws)
+    chosen = apart(*chain.past.shape[:2], draws)
     return {
         "samples": theta[chosen],
         "log_prob": chain.past_log_prob.reshape(-1)[chosen],
@@ -131,3 +131,17 @@ def merged(
 def spread(n: int, wanted: int) -> np.ndarray:
     """Equally spaced indices, first and last among them."""
     return np.linspace(0, n - 1, wanted).astype(int)
+
+
+def apart(steps: int, walkers: int, wanted: int) -> np.ndarray:
+    """Indices of a chain's draws, one step after the other, that depend on each other least.
+
+    They are equally spaced along the walkers put end to end. Along the steps put end to end equal
+    spaces meet the same few walkers again and again.
+
+    Arguments:
+        steps, walkers: shape of the chain.
+        wanted: number of draws.
+    """
+    walker, step = np.divmod(spread(steps * walkers, wanted), steps)
+    return np.sort(step * walkers + walker)

@@ -11,7 +11,7 @@ import numpy as np
 from hpcsbi.certificate import QUANTILES, Certificate, certify
 from hpcsbi.chain import Chain
 from hpcsbi.checks import posterior_flags, predicted
-from hpcsbi.columns import METHODS, of_chain, spread
+from hpcsbi.columns import METHODS, apart, of_chain, spread
 from hpcsbi.distances import c2st, wasserstein, width_ratio
 from hpcsbi.likelihood import Likelihood
 from hpcsbi.posterior import Draws, Posterior
@@ -132,7 +132,7 @@ def compared(
         draws: number of draws kept.
     """
     past = chain.past.reshape(-1, chain.past.shape[-1])
-    ruler = past[spread(len(past), min(len(past), RULERS))]
+    ruler = past[apart(*chain.past.shape[:2], min(len(past), RULERS))]
     half = len(ruler) // 2
     sets = {"halves": (ruler[:half], ruler[half:], None, ruler[half:])}
     columns = {}
