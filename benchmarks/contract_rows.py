@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LAG = 5.0
 PARTS = 4
+# Three stages that find in the case's folder what they need.
+CHAINS = {"simulate": "simulate,augment,train", "infer": "infer,fit,report"}
 MEETING = 120  # seconds that parts wait for each other
 # Each notes in a file beside it that what it simulates was met.
 NOTING = """
@@ -168,7 +170,7 @@ def interrupted(case: "Case") -> Told:
         return Told("needs SLURM" + case.finish(), False, *account(case))
     name = f"ctrlc{os.getpid()}"
     command = [
-        "slurm/pipeline.sh", name, "--stages=simulate,augment,train", f"run={case.run}",
+        "slurm/pipeline.sh", name, f"--stages={CHAINS[case.stage]}", f"run={case.run}",
         "+site.options.begin=now+1hour",
         *(option for option in case.sizes if not option.startswith("cluster=")),
     ]  # fmt: skip
@@ -182,7 +184,9 @@ def interrupted(case: "Case") -> Told:
         time.sleep(0.02)
     begun = pipeline.poll() is None
     pipeline.send_signal(signal.SIGINT)
-    pipeline.communicate()
+    told = pipeline.communicate()[0]
+    if not (folder / "sbatch.taken").exists():
+        return Told(f"nothing was taken: {told[-200:]}" + case.finish(), False, *account(case))
     listed = subprocess.run(
         ["squeue", "-h", "-o", "%A %j"], capture_output=True, text=True, check=True
     ).stdout.split()
