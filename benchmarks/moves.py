@@ -1,6 +1,6 @@
 """The moves of `fit`, and some that it could have, on densities that are known.
 
-    PYTHONPATH=tests python benchmarks/moves.py [--steps 20000]
+    PYTHONPATH=tests python benchmarks/moves.py [DENSITY ...] [--steps 20000]
 
 The densities are those of tests/test_moves.py. For each move alone, and for the two kinds that
 `fit.moves` offers: the width of the draws over the right one less one, in percent, with its
@@ -53,10 +53,13 @@ def chain(moves, target, steps):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("densities", nargs="*", default=list(TARGETS))
     parser.add_argument("--steps", type=int, default=20_000)
-    steps = parser.parse_args().steps // BATCHES * BATCHES
+    options = parser.parse_args()
+    steps = options.steps // BATCHES * BATCHES
     print("density    move                        width - 1, %     tau   accepted  draws / CPU s")
-    for name, target in TARGETS.items():
+    for name in options.densities:
+        target = TARGETS[name]
         proposal = off_and_wide(target)
         mixed = moves_of("mixed", proposal)
         cases = {type(move).__name__: [(move, 1.0)] for move, _ in mixed}

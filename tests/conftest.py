@@ -10,6 +10,7 @@ from hypothesis import settings
 from lab import slurm_lab  # noqa: F401  a fixture
 
 from hpcsbi import slurm
+from hpcsbi.cluster import cores
 from hpcsbi.errors import Unfinished
 from hpcsbi.terminal import tell_once
 
@@ -18,6 +19,11 @@ sys.path.append(str(Path(__file__).parents[1] / "jobs"))
 
 settings.register_profile("hpcsbi", deadline=None, max_examples=50)
 settings.load_profile("hpcsbi")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: a third of the time tests wait for SLURM or others."""
+    return cores() + 1
 
 
 @pytest.fixture(autouse=True)
