@@ -16,9 +16,9 @@ import time
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior
-from hpcsbi.certificate import LARGEST_K, RESCUE, certify, strong
-from hpcsbi.noise import make_noise
+from hpcsbi.inference.certificate import LARGEST_K, RESCUE, certify, strong
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.noise import make_noise
 
 LEVELS = [0.025, 0.16, 0.5, 0.84, 0.975]
 

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import psutil
 
-from hpcsbi.dask_cluster import Local
-from hpcsbi.progress import worker_seconds
-from hpcsbi.slurm import jobs
+from hpcsbi.cluster.dask_local import Local
+from hpcsbi.cluster.slurm import jobs
+from hpcsbi.run.progress import worker_seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARD, SHARDS = 400_000, 14

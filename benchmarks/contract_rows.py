@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcsbi.files import read_notes
-from hpcsbi.store import open_store
+from hpcsbi.store.files import read_notes
+from hpcsbi.store.store import open_store
 
 if TYPE_CHECKING:
     from kill_matrix import Case

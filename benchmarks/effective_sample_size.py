@@ -14,12 +14,12 @@ import time
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior
-from hpcsbi.likelihood import of_simulator
-from hpcsbi.pairs import split_of
+from hpcsbi.run.flows import load_posterior
 from hpcsbi.seeds import object_seed
-from hpcsbi.store import open_complete
-from hpcsbi.weights import effective_sample_size, pareto_k
+from hpcsbi.simulator.likelihood import of_simulator
+from hpcsbi.simulator.pairs import split_of
+from hpcsbi.statistics.importance_weights import effective_sample_size, pareto_k
+from hpcsbi.store.store import open_complete
 
 DRAWS = 10_000
 

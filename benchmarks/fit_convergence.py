@@ -16,13 +16,13 @@ import time
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior
-from hpcsbi.certificate import QUANTILES, certify
-from hpcsbi.chain import Settings, advance, diagnose, finished
-from hpcsbi.distances import wasserstein
-from hpcsbi.pairs import split_of
-from hpcsbi.starts import started
-from hpcsbi.store import open_complete
+from hpcsbi.inference.certificate import QUANTILES, certify
+from hpcsbi.mcmc.chain import Settings, advance, diagnose, finished
+from hpcsbi.mcmc.starts import started
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.pairs import split_of
+from hpcsbi.statistics.distances import wasserstein
+from hpcsbi.store.store import open_complete
 
 SETTINGS = Settings(moves="mixed", burn_in=[100], steps=20_000, converge=True, block=100)
 WALKERS, DRAWS = 128, (1000, 10_000)

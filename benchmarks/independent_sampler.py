@@ -15,9 +15,9 @@ import nautilus
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior
-from hpcsbi.distances import wasserstein
-from hpcsbi.store import open_complete
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.statistics.distances import wasserstein
+from hpcsbi.store.store import open_complete
 
 LIVE, EFFECTIVE = 2000, 5000
 

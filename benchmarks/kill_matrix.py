@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 from contract_rows import CONTRACTS
 
-from hpcsbi.store import open_store
+from hpcsbi.store.store import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS = {

@@ -19,13 +19,13 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from prospect.likelihood import lnlike_spec
 
-from hpcsbi.artifacts import load_engine
 from hpcsbi.grid import Grid
-from hpcsbi.likelihood import Likelihood
-from hpcsbi.noise import FractionalNoise
-from hpcsbi.sps import Physics, spectrum, warm
-from hpcsbi.store import open_complete
-from hpcsbi.tabulate import SHIPPED
+from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.fsps_spectra import Physics, spectrum, warm
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.noise import FractionalNoise
+from hpcsbi.stages.tabulate import SHIPPED
+from hpcsbi.store.store import open_complete
 
 CONF = Path(__file__).parents[1] / "conf"
 FRACTION = 0.05

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from hpcsbi.records import Spectra
-from hpcsbi.survey import Source, Survey
+from hpcsbi.survey.formats import Source, Survey
+from hpcsbi.survey.spectra import Spectra
 
 OUT = Path(__file__).parents[1] / "hpcsbi" / "data" / "sdss_nuclei.fits.gz"
 BAD_BITS = (22, 23, 24, 25, 26)

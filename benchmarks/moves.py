@@ -1,8 +1,8 @@
 """The moves of `fit`, and some that it could have, on densities that are known.
 
-    PYTHONPATH=tests python benchmarks/moves.py [DENSITY ...] [--steps 20000]
+    PYTHONPATH=tests/mcmc python benchmarks/moves.py [DENSITY ...] [--steps 20000]
 
-The densities are those of tests/test_moves.py. For each move alone, and for the two kinds that
+The densities are those of tests/mcmc/test_moves.py. For each move alone, and for the two kinds that
 `fit.moves` offers: the width of the draws over the right one less one, in percent, with its
 standard error; the autocorrelation time in steps (mean square of the whitened coordinates); shares
 accepted; and independent draws in a CPU second, of 128 walkers and a density that costs nothing.
@@ -16,7 +16,7 @@ import numpy as np
 from emcee.model import Model
 from test_moves import BATCHES, TARGETS, off_and_wide
 
-from hpcsbi.chain import MOVES, moves_of
+from hpcsbi.mcmc.chain import MOVES, moves_of
 
 WALKERS = 128
 

@@ -15,11 +15,11 @@ import copy
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior
-from hpcsbi.certificate import certify, strong
-from hpcsbi.checks import predicted
-from hpcsbi.likelihood import Likelihood
-from hpcsbi.noise import make_noise
+from hpcsbi.inference.certificate import certify, strong
+from hpcsbi.inference.row_checks import predicted
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.noise import make_noise
 
 DRAWS, LEVELS = 1000, [0.16, 0.5, 0.84]
 STEEPER = 0.6  # exponent of the extra wavelength dependence

@@ -15,12 +15,12 @@ import time
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior
-from hpcsbi.chain import Settings, advance, begin, diagnose, finished
-from hpcsbi.engines import log_likelihoods
-from hpcsbi.pairs import split_of
-from hpcsbi.starts import started
-from hpcsbi.store import open_complete
+from hpcsbi.mcmc.chain import Settings, advance, begin, diagnose, finished
+from hpcsbi.mcmc.likelihoods import log_likelihoods
+from hpcsbi.mcmc.starts import started
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.pairs import split_of
+from hpcsbi.store.store import open_complete
 
 PAPER = Settings("stretch", [4096, 4096, 2048, 512], 128, False, 512)
 DEFAULT = Settings("mixed", [100], 20_000, True, 100)

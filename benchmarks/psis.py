@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 from arviz_stats.base import array_stats
 
-from hpcsbi.weights import pareto_smoothed
+from hpcsbi.statistics.importance_weights import pareto_smoothed
 
 KINDS = {
     "normal": lambda rng, shape: rng.normal(size=shape),

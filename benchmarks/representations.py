@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 import yaml
 
-from hpcsbi.artifacts import load_engine
-from hpcsbi.flow import Flow
-from hpcsbi.noise import FractionalNoise, SurveyNoise
-from hpcsbi.optimisation import Fit, seen_by
-from hpcsbi.prior import Prior
-from hpcsbi.representation import fitted
-from hpcsbi.supply import FreshPairs, batches
+from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.optimiser import Fit, seen_by
+from hpcsbi.inference.representation import fitted
+from hpcsbi.inference.training_pairs import FreshPairs, batches
+from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.prior import Prior
 
 TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
 CASES = {

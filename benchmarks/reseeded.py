@@ -1,6 +1,6 @@
 """Run tests with other random numbers: does one hold because of its seed?
 
-    PYTHONPATH=benchmarks python -m pytest -p reseeded --reseed=1 tests/test_fit.py ...
+    PYTHONPATH=benchmarks python -m pytest -p reseeded --reseed=1 tests/stages/test_fit.py ...
 
 Every seed that a test or the package gives is joined by the number, in the processes of pytest
 itself; programs that a test starts keep theirs, so tests that compare bytes with them are no use

@@ -17,10 +17,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from hpcsbi.grid import Grid
-from hpcsbi.sps import Physics, spectrum, warm
-from hpcsbi.ssp import ARRAYS, Ssp
-from hpcsbi.store import open_complete
-from hpcsbi.tabulate import SHIPPED
+from hpcsbi.simulator.fsps_spectra import Physics, spectrum, warm
+from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
+from hpcsbi.stages.tabulate import SHIPPED
+from hpcsbi.store.store import open_complete
 
 BATCH = 4096
 CONF = Path(__file__).parents[1] / "conf"

@@ -13,14 +13,14 @@ import argparse
 
 import numpy as np
 
-from hpcsbi.diagnostics import (
+from hpcsbi.statistics.calibration import (
     joint_names,
     joint_ranks,
     ks_p_values,
     sbc_ranks,
     tarp_fractions,
 )
-from hpcsbi.verdict import verdict
+from hpcsbi.statistics.verdict import verdict
 
 ALPHA = 0.01
 

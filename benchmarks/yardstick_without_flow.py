@@ -16,15 +16,15 @@ import time
 import numpy as np
 import torch
 
-from hpcsbi.artifacts import load_posterior
-from hpcsbi.certificate import QUANTILES, certify
-from hpcsbi.chain import Settings, advance, diagnose, finished
-from hpcsbi.distances import wasserstein
-from hpcsbi.engines import log_likelihoods
 from hpcsbi.flags import NOT_INFERRED
-from hpcsbi.pairs import split_of
-from hpcsbi.starts import STARTS, started
-from hpcsbi.store import open_complete
+from hpcsbi.inference.certificate import QUANTILES, certify
+from hpcsbi.mcmc.chain import Settings, advance, diagnose, finished
+from hpcsbi.mcmc.likelihoods import log_likelihoods
+from hpcsbi.mcmc.starts import STARTS, started
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.pairs import split_of
+from hpcsbi.statistics.distances import wasserstein
+from hpcsbi.store.store import open_complete
 
 WALKERS, PROPOSALS = 128, 10_000
 

@@ -165,7 +165,9 @@ def checked(*rules: Callable[..., None]) -> Callable[[Callable], Callable]:
 
     def decorate(stage: Callable) -> Callable:
         name, signature = stage.__name__, inspect.signature(stage)
-        if stage.__module__ == "__main__":  # python -m hpcsbi.train would do nothing, in silence
+        if (
+            stage.__module__ == "__main__"
+        ):  # python -m hpcsbi.stages.train would do nothing, in silence
             print(f"error: run it as python jobs/{name}.py (--help says more).", file=sys.stderr)
             raise SystemExit(2)
 

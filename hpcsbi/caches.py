@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["keep_caches"]
 
-PACKAGE = Path(__file__).parent
+KERNELS = Path(__file__).parent / "kernels"
 
 
 def keep_caches(folder: Path | None) -> None:
@@ -20,8 +20,8 @@ def keep_caches(folder: Path | None) -> None:
     Arguments:
         folder: of a run; None for a command that writes nothing, whose caches go with it.
     """
-    inside = PACKAGE / "__pycache__"
-    beside = os.access(inside if inside.exists() else PACKAGE, os.W_OK)
+    inside = KERNELS / "__pycache__"
+    beside = os.access(inside if inside.exists() else KERNELS, os.W_OK)
     if folder is None and not {"MPLCONFIGDIR", "NUMBA_CACHE_DIR"} <= os.environ.keys():
         folder = Path(tempfile.mkdtemp(prefix="hpcsbi-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from words import CONF
 
 from hpcsbi.arguments import did_you_mean, refuse_wrong, shown
+from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
-from hpcsbi.site import Site, make_site
 
 # Argument of a stage -> the stage that makes what it names.
 INPUTS = {
@@ -25,7 +25,10 @@ INPUTS = {
     "infer": {"flow": "train", "spectra": "ingest"},
     "fit": {"flow": "train", "spectra": "ingest", "catalogue": "infer"},
 }
-HERE = ("hpcsbi.cluster.Serial", "hpcsbi.dask_cluster.Local")  # ways that stay on this machine
+HERE = (
+    "hpcsbi.cluster.executors.Serial",
+    "hpcsbi.cluster.dask_local.Local",
+)  # ways that stay on this machine
 
 
 def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] = ()) -> None:
@@ -47,7 +50,7 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
     outs = [cfg[stage].get("out") for stage in (*stages, *coming)]
     made = {os.path.abspath(out) for out in outs if out}
     if "ingest" in nodes:
-        ingest = import_module("hpcsbi.ingest")
+        ingest = import_module("hpcsbi.stages.ingest")
         ingest.look_at_first(nodes["ingest"]["files"], nodes["ingest"]["survey"])
     _check_tables(cfg, nodes)
     _check_rows(nodes, made)
@@ -74,7 +77,7 @@ def arguments(cfg: DictConfig, stage: str) -> dict[str, Any]:
         built = instantiate(plain, _convert_="all")
     except InstantiationException as error:
         raise error.__cause__ or error from None
-    getattr(import_module(f"hpcsbi.{stage}"), stage).check(**built)
+    getattr(import_module(f"hpcsbi.stages.{stage}"), stage).check(**built)
     return built
 
 
@@ -133,9 +136,9 @@ def _check_input(stage: str, key: str, maker: str, node: Mapping[str, Any]) -> N
     """Something that no stage of this call makes must be there."""
     path = node[key]
     if key == "flow":
-        posterior = import_module("hpcsbi.artifacts").load_posterior(path)
+        posterior = import_module("hpcsbi.run.flows").load_posterior(path)
         if node.get("certificate") and posterior.ssp is None:
-            import_module("hpcsbi.infer").refuse_without_table(path)
+            import_module("hpcsbi.stages.infer").refuse_without_table(path)
         return
     if not Path(path).exists():
         raise FileNotFoundError(
@@ -149,13 +152,13 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
     tabulate, simulate, fit = (nodes.get(stage, {}) for stage in ("tabulate", "simulate", "fit"))
     shipped = False
     if tabulate:
-        table = import_module("hpcsbi.tabulate")
+        table = import_module("hpcsbi.stages.tabulate")
         shipped = table.takes_shipped(tabulate["demo"])
         if shipped:
             table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
-            import_module("hpcsbi.artifacts").load_engine(table.SHIPPED, tabulate["prior"])
+            import_module("hpcsbi.run.flows").load_engine(table.SHIPPED, tabulate["prior"])
     if simulate:
-        import_module("hpcsbi.sps").check_names(simulate["prior"].names)
+        import_module("hpcsbi.simulator.fsps_spectra").check_names(simulate["prior"].names)
     calls = [
         (bool(tabulate) and not shipped, tabulate),
         (simulate.get("source") == "fsps", simulate),
@@ -164,7 +167,7 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
     if any(called and not Path(node["out"]).exists() for called, node in calls):
         there = cfg.cluster._target_ not in HERE and any("SPS_HOME" in x for x in cfg.site.setup)
         if not there:
-            import_module("hpcsbi.tree").check_tree(os.environ.get("SPS_HOME"))
+            import_module("hpcsbi.simulator.fsps_data").check_tree(os.environ.get("SPS_HOME"))
 
 
 def _check_rows(nodes: Mapping[str, Mapping], made: set[str]) -> None:
@@ -174,12 +177,12 @@ def _check_rows(nodes: Mapping[str, Mapping], made: set[str]) -> None:
     if simulate:
         rows, what = simulate["n"], "simulate.n"
         if simulate["theta"] is not None:
-            theta = import_module("hpcsbi.simulate").read_theta(
+            theta = import_module("hpcsbi.stages.simulate").read_theta(
                 simulate["theta"], simulate["prior"]
             )
             rows, what = len(theta), simulate["theta"]
     if augment and not simulate and Path(augment["simulations"]).exists():
-        rows = import_module("hpcsbi.store").open_store(augment["simulations"]).rows
+        rows = import_module("hpcsbi.store.store").open_store(augment["simulations"]).rows
         what = augment["simulations"]
     if not augment or rows is None:
         return

@@ -15,10 +15,10 @@ from omegaconf import DictConfig
 from stage import run_job, run_stage
 from submit import chain
 
-from hpcsbi.cluster import Enough, Probe
+from hpcsbi.cluster.executors import Enough, Probe
 from hpcsbi.errors import Refusal
-from hpcsbi.plan import missing_inputs, works
-from hpcsbi.store import open_store
+from hpcsbi.stages.plan import missing_inputs, works
+from hpcsbi.store.store import open_store
 
 # Rows of a piece that are few and yet tell the speed; with FSPS a row takes long.
 PIECES = {"augment": 4096, "calibrate": 32, "ingest": 1024, "infer": 64, "tabulate": 1}
@@ -75,7 +75,7 @@ def _probe(stage: str, cfg: DictConfig, folder: Path) -> tuple[float, int | None
     """Rows or steps a second, and how many rows there will be."""
     if stage == "train":
         arguments = instantiate({key: cfg.train[key] for key in OF_SPEED}, _convert_="all")
-        return import_module("hpcsbi.train").speed(**arguments), None
+        return import_module("hpcsbi.stages.train").speed(**arguments), None
     node, files = cfg[stage], 1
     node.out = str(folder / Path(node.out).name)
     node.shard = min(node.shard, _piece(stage, cfg))
@@ -84,7 +84,7 @@ def _probe(stage: str, cfg: DictConfig, folder: Path) -> tuple[float, int | None
     arguments = instantiate({k: v for k, v in node.items() if k != "cluster"}, _convert_="all")
     start = time.monotonic()
     try:
-        getattr(import_module(f"hpcsbi.{stage}"), stage)(**arguments, cluster=Probe())
+        getattr(import_module(f"hpcsbi.stages.{stage}"), stage)(**arguments, cluster=Probe())
         made, seconds = None, time.monotonic() - start
     except Enough as end:
         made, seconds = end.piece, end.seconds
@@ -101,7 +101,9 @@ def _piece(stage: str, cfg: DictConfig) -> int:
 
 def _first_file(node: DictConfig) -> int:
     """Leave the first file alone, and return how many there are: all are taken to be like it."""
-    files = import_module("hpcsbi.ingest").find_files(instantiate(node.files, _convert_="all"))
+    files = import_module("hpcsbi.stages.ingest").find_files(
+        instantiate(node.files, _convert_="all")
+    )
     node.files = [str(files[0])]
     return len(files)
 

@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 from stage import REFUSED, refuse
 from submit import ALONE, NEEDS, WAYS, submit
 
-from hpcsbi import submissions
 from hpcsbi.caches import keep_caches
-from hpcsbi.locks import holders
-from hpcsbi.progress import Left, left
+from hpcsbi.run import submissions
+from hpcsbi.run.progress import Left, left
+from hpcsbi.store.locks import holders
 from hpcsbi.terminal import outlive_reader
 
 

@@ -26,14 +26,14 @@ from omegaconf.errors import OmegaConfBaseException
 from privacy import keep_private
 from words import CONF, VALUED, composed_from, in_plain_words, one_line, understood
 
-from hpcsbi import deadline
 from hpcsbi.caches import keep_caches
-from hpcsbi.cluster import FULL
+from hpcsbi.cluster import deadline
+from hpcsbi.cluster.executors import FULL
+from hpcsbi.cluster.site import make_site
 from hpcsbi.errors import Refusal
-from hpcsbi.files import append_line
-from hpcsbi.progress import worker_seconds
-from hpcsbi.shards import Elsewhere
-from hpcsbi.site import make_site
+from hpcsbi.run.progress import worker_seconds
+from hpcsbi.store.files import append_line
+from hpcsbi.store.shards import Elsewhere
 from hpcsbi.terminal import outlive_reader
 
 # Jobs are named after stages, and one of them like a library that torch imports (tabulate): this
@@ -48,7 +48,7 @@ LOOKING = ("status", "plan")  # these only look: a run that is not there must no
 # What is wrong with the input, the disk or the cluster, and not with this program.
 REFUSED = (HydraException, OmegaConfBaseException, Refusal, OSError)
 # Their workers are no children of the job: what they have worked is noted shard by shard.
-ELSEWHERE = ("hpcsbi.allocation.Allocation", "hpcsbi.elastic.Elastic")
+ELSEWHERE = ("hpcsbi.cluster.dask_allocation.Allocation", "hpcsbi.cluster.dask_jobs.Elastic")
 
 
 def run_job(
@@ -175,7 +175,7 @@ def refuse(error: BaseException) -> int:
 
 def run_stage(name: str, cfg: DictConfig) -> int:
     """Call hpcsbi.<name>.<name> with its node of the configuration."""
-    stage = getattr(import_module(f"hpcsbi.{name}"), name)
+    stage = getattr(import_module(f"hpcsbi.stages.{name}"), name)
     before, start = _cpu_seconds(cfg, name), time.time()
     try:
         passed = stage(**instantiate(cfg[name], _convert_="all"))

@@ -14,10 +14,11 @@ from stage import REFUSED, refuse
 from transaction import SCRIPT, Job, refuse_twice, submission
 from words import in_plain_words
 
-from hpcsbi import sbatch, slurm, submissions
 from hpcsbi.caches import keep_caches
+from hpcsbi.cluster import sbatch, slurm
+from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
-from hpcsbi.site import Site, make_site
+from hpcsbi.run import submissions
 from hpcsbi.terminal import outlive_reader
 
 # Stage -> what it waits for: "afterok" that the stage succeeds, "afterany" that it ends.
@@ -35,9 +36,9 @@ NEEDS = {
 }
 ALONE = ("train", "report")  # one process; all others fan out
 WAYS = {
-    "hpcsbi.allocation.Allocation": "allocation",
-    "hpcsbi.elastic.Elastic": "slurm",
-    "hpcsbi.cluster.Array": "array",
+    "hpcsbi.cluster.dask_allocation.Allocation": "allocation",
+    "hpcsbi.cluster.dask_jobs.Elastic": "slurm",
+    "hpcsbi.cluster.executors.Array": "array",
 }
 
 

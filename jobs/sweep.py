@@ -13,11 +13,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from submit import NEEDS, alone, ask_about, each_task
 from transaction import Job, refuse_twice, submission
 
-from hpcsbi import slurm, submissions
+from hpcsbi.cluster import slurm
+from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
-from hpcsbi.site import Site, make_site
+from hpcsbi.run import submissions
 
-SERIAL = {"_target_": "hpcsbi.cluster.Serial", "workers": 1}
+SERIAL = {"_target_": "hpcsbi.cluster.executors.Serial", "workers": 1}
 
 
 def check(cfg: DictConfig) -> None:

@@ -20,11 +20,12 @@ from types import FrameType
 
 from privacy import keep_private
 
-from hpcsbi import sbatch, slurm, submissions
+from hpcsbi.cluster import sbatch, slurm
+from hpcsbi.cluster.site import Site
 from hpcsbi.errors import Unfinished
-from hpcsbi.files import write_atomically
-from hpcsbi.locks import locked
-from hpcsbi.site import Site
+from hpcsbi.run import submissions
+from hpcsbi.store.files import write_atomically
+from hpcsbi.store.locks import locked
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "slurm" / "stage.sbatch"

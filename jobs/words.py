@@ -18,7 +18,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hpcsbi.cluster import cores
+from hpcsbi.cluster.executors import cores
 from hpcsbi.errors import BadInput
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 from lab import slurm_lab  # noqa: F401  a fixture
 
-from hpcsbi import slurm
-from hpcsbi.cluster import cores
+from hpcsbi.cluster import slurm
+from hpcsbi.cluster.executors import cores
 from hpcsbi.errors import Unfinished
 from hpcsbi.terminal import tell_once
 

@@ -5,7 +5,7 @@ import json
 HOLD = """
 import sys, time
 from pathlib import Path
-from hpcsbi.locks import locked
+from hpcsbi.store.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

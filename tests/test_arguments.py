@@ -7,20 +7,20 @@ import pytest
 import tiny
 
 from hpcsbi.arguments import Count, OneOf, checked, refuse_wrong
-from hpcsbi.augment import augment
-from hpcsbi.calibrate import calibrate
-from hpcsbi.compare import compare
 from hpcsbi.errors import BadInput
-from hpcsbi.fit import fit
-from hpcsbi.flow import Flow
-from hpcsbi.infer import infer
-from hpcsbi.noise import SurveyNoise
-from hpcsbi.plan import plan
-from hpcsbi.prior import Prior
-from hpcsbi.simulate import simulate
-from hpcsbi.survey import Survey
-from hpcsbi.tabulate import tabulate
-from hpcsbi.train import train
+from hpcsbi.inference.flow import Flow
+from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.stages.augment import augment
+from hpcsbi.stages.calibrate import calibrate
+from hpcsbi.stages.compare import compare
+from hpcsbi.stages.fit import fit
+from hpcsbi.stages.infer import infer
+from hpcsbi.stages.plan import plan
+from hpcsbi.stages.simulate import simulate
+from hpcsbi.stages.tabulate import tabulate
+from hpcsbi.stages.train import train
+from hpcsbi.survey.formats import Survey
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_rules_see_several_arguments():
 
 
 def test_a_stage_run_as_a_module_says_how_it_is_run():
-    """python -m hpcsbi.status did nothing, in silence, with status 0."""
+    """python -m hpcsbi.stages.status did nothing, in silence, with status 0."""
     for module, says in (
-        ("hpcsbi.status", "python jobs/status.py"),
+        ("hpcsbi.stages.status", "python jobs/status.py"),
         ("hpcsbi", "jobs/pipeline.py"),
     ):
         done = subprocess.run(

@@ -30,7 +30,7 @@ def composed(*overrides: str):
 @pytest.mark.parametrize("name", STAGES)
 def test_config_is_the_signature(name, experiment):
     """No key that nothing reads, no argument that the configuration forgets."""
-    function = getattr(import_module(f"hpcsbi.{name}"), name)
+    function = getattr(import_module(f"hpcsbi.stages.{name}"), name)
     cfg = composed(*([] if experiment is None else [f"experiment={experiment}"]))
 
     assert set(cfg[name]) == set(inspect.signature(function).parameters)

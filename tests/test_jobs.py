@@ -12,7 +12,7 @@ import tiny
 from frozen import composed
 
 from hpcsbi.errors import BadInput
-from hpcsbi.store import open_complete
+from hpcsbi.store.store import open_complete
 
 ROOT = Path(__file__).parents[1]
 

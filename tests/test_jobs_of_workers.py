@@ -9,10 +9,11 @@ import subprocess
 import pytest
 from privacy import keep_private
 
-from hpcsbi import caches, deadline
-from hpcsbi.allocation import Allocation, _memory_limit
-from hpcsbi.elastic import Elastic, _cluster_class
-from hpcsbi.site import make_site
+from hpcsbi import caches
+from hpcsbi.cluster import deadline
+from hpcsbi.cluster.dask_allocation import Allocation, _memory_limit
+from hpcsbi.cluster.dask_jobs import Elastic, _cluster_class
+from hpcsbi.cluster.site import make_site
 
 CERTIFICATES = {"tls-ca-file": "ca", "tls-cert": "cert", "tls-key": "key"}
 

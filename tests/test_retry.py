@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 from retry import retry
 from submit import submit
 
-from hpcsbi import sbatch, slurm
-from hpcsbi.progress import left
-from hpcsbi.slurm import JobState
-from hpcsbi.store import Damaged, open_store
+from hpcsbi.cluster import sbatch, slurm
+from hpcsbi.cluster.slurm import JobState
+from hpcsbi.run.progress import left
+from hpcsbi.store.store import Damaged, open_store
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("tabulate", "simulate", "augment", "train")

@@ -17,8 +17,9 @@ from unittest import mock
 import pytest
 import submit
 
-from hpcsbi import slurm, submissions
-from hpcsbi.status import status
+from hpcsbi.cluster import slurm
+from hpcsbi.run import submissions
+from hpcsbi.stages.status import status
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("tabulate", "simulate", "augment")

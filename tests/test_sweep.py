@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from hpcsbi import slurm
-from hpcsbi.compare import compare
+from hpcsbi.cluster import slurm
+from hpcsbi.stages.compare import compare
 
 ROOT = Path(__file__).parents[1]
 OUT = "train.out=${run}/flows/h${flow.hidden}_s${train.steps}"

@@ -4,15 +4,15 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
-from hpcsbi.augment import augment
-from hpcsbi.cluster import Serial
-from hpcsbi.flow import Flow
+from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
-from hpcsbi.noise import FractionalNoise, SurveyNoise
-from hpcsbi.prior import Prior
-from hpcsbi.simulate import simulate
-from hpcsbi.sps import Physics
-from hpcsbi.train import train
+from hpcsbi.inference.flow import Flow
+from hpcsbi.simulator.fsps_spectra import Physics
+from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.stages.augment import augment
+from hpcsbi.stages.simulate import simulate
+from hpcsbi.stages.train import train
 
 TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
 DIGS = {

@@ -1,0 +1,1 @@
+"""Where pieces run: here, by Dask, by SLURM. It knows no store."""

@@ -1,0 +1,301 @@
+"""What SLURM knows of jobs, asked of its own programs, and how to cancel them."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from hpcsbi.cluster.slurm_commands import (
+    PATIENCE,
+    WAITS,
+    SlurmError,
+    answer,
+    call,
+    clean_environment,
+    reason,
+)
+
+__all__ = [
+    "ACTIVE",
+    "JobState",
+    "SlurmError",
+    "account_states",
+    "cancel",
+    "cluster",
+    "end_time",
+    "is_elsewhere",
+    "jobs",
+    "largest_array",
+    "own_cluster",
+    "own_job",
+    "queue_states",
+    "restarts",
+    "spread",
+    "started_in",
+    "tasks_of",
+    "waiting",
+]
+
+ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "STOPPED")
+NO_END = ("N/A", "NONE", "UNLIMITED")
+ACCOUNTING = 15.0  # seconds for sacct, which tells more but nothing that decides
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What SLURM says of a job or of one task of an array.
+
+    Arguments:
+        state: RUNNING, PENDING, COMPLETED, FAILED, TIMEOUT, OUT_OF_MEMORY, NODE_FAIL, CANCELLED ...
+        reason: why it waits or ended, "" where SLURM gives none.
+        exit_code: "status:signal", "" where it is not known.
+    """
+
+    state: str
+    reason: str = ""
+    exit_code: str = ""
+
+    @property
+    def active(self) -> bool:
+        """True while the job waits or runs."""
+        return self.state in ACTIVE
+
+
+def started_in(folder: Path, active: bool = False) -> dict[str, Path]:
+    """Numbers of the jobs that start in or below a folder -> where; of arrays theirs.
+
+    Arguments:
+        folder: absolute.
+        active: leave out those that have ended.
+
+    Raises:
+        SlurmError: it is not known.
+    """
+    states = [] if active else ["--states=all"]
+    text = answer(["squeue", "--all", "--noheader", *states, "--format=%F|%Z"])
+    found = (line.partition("|") for line in text.splitlines())
+    starts = {number.strip(): Path(start) for number, bar, start in found if bar}
+    return {job: start for job, start in starts.items() if start.is_relative_to(folder)}
+
+
+def jobs(ids: Iterable[str], own: bool = False) -> dict[str, JobState]:
+    """State of some jobs; an array is spread into its tasks ("12_3"). Forgotten ones are left out.
+
+    squeue tells of those that wait, run or have just ended, whoever's they are; the accounting,
+    where there is one, of all others.
+
+    Arguments:
+        ids: numbers of jobs.
+        own: they are this user's, to whom SLURM shows them in any case.
+
+    Raises:
+        SlurmError: it is not known which of them wait or run.
+    """
+    ids = sorted(set(ids))
+    if not ids:
+        return {}
+    # One unknown number makes squeue refuse all: ask for everything.
+    command = ["squeue", "--all", "--noheader", "--array", "--states=all", "--format=%i|%T|%r"]
+    found = _merged(queue_states(answer(command), ids), account_states(_accounted(ids)))
+    missing = set(ids) - {job.split("_")[0] for job in found}
+    if missing and not own and "jobs" in (_configured("PrivateData") or ""):
+        raise SlurmError(
+            f"SLURM does not show the jobs of other users here (PrivateData), so whether "
+            f"{', '.join(sorted(missing))} wait or run is not known: ask whose they are."
+        )
+    return found
+
+
+def _merged(queued: dict[str, JobState], ended: dict[str, JobState]) -> dict[str, JobState]:
+    """The accounting says more of what has ended, but lags behind the queue."""
+    found = dict(queued)
+    for job, state in ended.items():
+        seen = queued.get(job)
+        if seen is None:
+            found[job] = state
+        elif not seen.active and not state.active:
+            found[job] = JobState(state.state, state.reason or seen.reason, state.exit_code)
+    return found
+
+
+def queue_states(text: str, ids: Sequence[str]) -> dict[str, JobState]:
+    """States from what `squeue --array --format=%i|%T|%r` printed."""
+    found = {}
+    for job, state, why in _rows(text, 3):
+        if job.split("_")[0] in ids:
+            found[job] = JobState(state, "" if why == "None" else why)
+    return found
+
+
+def account_states(text: str) -> dict[str, JobState]:
+    """States from what `sacct --parsable2 --format=JobID,State,Reason,ExitCode` printed.
+
+    The reason of a job that somebody cancelled is "by UID"; one that SLURM cancelled because what
+    it waited for failed has Dependency.
+    """
+    found = {}
+    for jobs, state, why, code in _rows(text, 4):
+        state, _, by = state.partition(" ")  # "CANCELLED by 1000"
+        why = by or ("" if why == "None" else why)
+        found |= dict.fromkeys(spread(jobs), JobState(state, why, code))
+    return found
+
+
+def _rows(text: str, fields: int) -> list[list[str]]:
+    """Lines about jobs; a banner that a site's wrapper prints is none."""
+    rows = [line.split("|", fields - 1) for line in text.splitlines() if line[:1].isdigit()]
+    return [row for row in rows if len(row) == fields]
+
+
+def spread(jobs: str) -> list[str]:
+    """Tasks that stand on one line: "12_[0-2,5%4]" is 12_0, 12_1, 12_2 and 12_5."""
+    array, bracket, tasks = jobs.partition("_[")
+    if not bracket:
+        return [jobs]
+    found = []
+    for part in tasks.rstrip("]").split("%")[0].split(","):
+        ends, _, step = part.partition(":")
+        first, _, last = ends.partition("-")
+        found += range(int(first), int(last or first) + 1, int(step or 1))
+    return [f"{array}_{task}" for task in found]
+
+
+def _accounted(ids: Sequence[str]) -> str:
+    """What the accounting says; nothing where there is none.
+
+    The queue knows all that wait or run: what the accounting does not tell is how others ended.
+    """
+    if shutil.which("sacct") is None:
+        return ""
+    command = ["sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ids)}",
+               "--format=JobID,State,Reason,ExitCode"]  # fmt: skip
+    done = call(command, clean_environment(LC_ALL="C"), ACCOUNTING)
+    if done.returncode == -signal.SIGKILL:
+        print(f"sacct: {done.stderr}: how jobs ended is not known now.", file=sys.stderr)
+    return "" if done.returncode else done.stdout
+
+
+def tasks_of(job: str, states: Mapping[str, JobState]) -> dict[str, JobState]:
+    """Of some states those of one job: itself, or the tasks of its array."""
+    return {name: state for name, state in states.items() if name.split("_")[0] == job}
+
+
+def waiting(name: str) -> dict[str, JobState]:
+    """Jobs of this user of that name which wait, and why.
+
+    Raises:
+        SlurmError: it is not known.
+    """
+    command = ["squeue", "--noheader", "--me", f"--name={name}", "--states=PENDING"]
+    rows = _rows(answer([*command, "--format=%i|%T|%r"]), 3)
+    return {job: JobState(state, why) for job, state, why in rows}
+
+
+def cancel(ids: Iterable[str]) -> None:
+    """Cancel jobs; those that have ended are left alone.
+
+    Raises:
+        SlurmError: some may be in the queue yet; names them.
+    """
+    ids = sorted(set(ids))
+    if not ids:
+        return
+    for wait in (*WAITS, None):
+        done = call(["scancel", *ids], clean_environment(LC_ALL="C"), PATIENCE)
+        if not done.returncode:
+            return
+        if wait is not None:
+            time.sleep(wait)
+    said = f"scancel: {reason(done.stderr)}"
+    try:
+        states = jobs((job.split("_")[0] for job in ids), own=True)
+    except SlurmError as error:
+        raise SlurmError(
+            f"{said}; {error} End them when it answers: scancel {' '.join(ids)}"
+        ) from error
+    if left := [job for job in ids if any(s.active for s in tasks_of(job, states).values())]:
+        raise SlurmError(f"{said}; in the queue yet: scancel {' '.join(left)}")
+
+
+def own_job() -> str | None:
+    """Number of the job that this process runs in ("12_3" in an array), None outside."""
+    job, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else job
+
+
+def own_cluster() -> str | None:
+    """Name of the cluster whose job this process runs in, None outside."""
+    return os.environ.get("SLURM_CLUSTER_NAME") if own_job() else None
+
+
+@lru_cache(maxsize=1)
+def cluster() -> str:
+    """Name of the cluster that answers here, "" where SLURM gives it none.
+
+    Raises:
+        SlurmError: it is not known.
+    """
+    return own_cluster() or _configured("ClusterName") or ""
+
+
+def is_elsewhere(name: str | None) -> bool:
+    """True of the jobs of a cluster that is not the one which answers here.
+
+    Several may share a file system: numbers mean other jobs there, and what is not seen here may
+    well run.
+
+    Arguments:
+        name: of the cluster, None or "" where it was not noted.
+
+    Raises:
+        SlurmError: it is not known.
+    """
+    return bool(name) and cluster() not in ("", name)
+
+
+def restarts() -> int:
+    """How often this job was queued again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0))
+
+
+def end_time() -> float | None:
+    """When SLURM ends this job, seconds since 1970; None outside a job or without a limit.
+
+    Raises:
+        SlurmError: it is not known.
+    """
+    if "SLURM_JOB_ID" not in os.environ:
+        return None
+    if "SLURM_JOB_END_TIME" in os.environ:
+        return float(os.environ["SLURM_JOB_END_TIME"])
+    # Before SLURM 23.02 the environment does not tell. UTC: local times happen twice in autumn.
+    job = os.environ["SLURM_JOB_ID"]
+    text = answer(["squeue", "--all", "--noheader", f"--job={job}", "--format=%e"], TZ="UTC0")
+    lines = text.split() or ["nothing"]
+    if lines[-1] in NO_END:
+        return None
+    try:
+        return datetime.fromisoformat(lines[-1]).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise SlurmError(
+            f"when this job ends is not known: of job {job} squeue says {lines[-1]!r}."
+        ) from None
+
+
+def largest_array() -> int | None:
+    """Highest number of tasks in an array, None where SLURM does not tell."""
+    limit = _configured("MaxArraySize")
+    return int(limit) - 1 if limit else None
+
+
+def _configured(name: str) -> str | None:
+    """A value of SLURM's configuration, None where it has none of that name."""
+    lines = answer(["scontrol", "show", "config"]).splitlines()
+    found = [line.partition("=")[2].strip() for line in lines if line.split()[:1] == [name]]
+    return found[0] if found else None

@@ -1,0 +1,1 @@
+"""Representation, flow, training, posterior, certificate."""

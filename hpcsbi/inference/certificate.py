@@ -1,0 +1,274 @@
+"""The certificate: exact likelihoods of a flow's draws, and what they say about the posterior.
+
+The draws become importance samples of the exact posterior. Where their weights are good, quantiles
+of the weighted draws are right whatever the flow did, and the evidence comes along. Where they are
+weak, wider and then fitted proposals in the flow's base space are tried, until one is good.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.statistics.importance_weights import (
+    effective_sample_size,
+    log_evidence,
+    normalised,
+    pareto_smoothed,
+    systematic,
+    weighted_quantiles,
+)
+from hpcsbi.statistics.mixture import Mixture, adapted
+from hpcsbi.terminal import counted
+
+__all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "RESCUE", "Certificate", "Step", "certify", "strong"]
+
+QUANTILES = {"p2_5": 0.025, "p16": 0.16, "p50": 0.5, "p84": 0.84, "p97_5": 0.975}
+ORIGINS = ("flow", "reweighted", "mcmc")  # what the catalogue's quantiles may come from
+LARGEST_K = 0.7
+# Effective draws: p16, p50 and p84 are good to 0.1 standard deviations, p2.5 and p97.5 to 0.15.
+FEWEST = 200
+STREAM = 1  # keeps the certificate's random numbers apart from those of the draws
+
+COLUMNS = {
+    "ess": ("float32", "effective number of weighted draws"),
+    "pareto_k": ("float32", "shape of the tail of the weights; below 0.7 they can be trusted"),
+    "n_weights": ("int32", "draws behind the weights"),
+    "log_evidence": ("float64", "ln of the evidence, flux in L_sun / Angstrom; NaN: weak weights"),
+    "log_evidence_error": ("float32", "standard error of log_evidence; inf: weak weights"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One try to find better weights.
+
+    Arguments:
+        draws: number of draws.
+        width: of a normal about zero in the base space, where the flow's own is 1.
+        components: normals fitted to the weighted draws of the step before; 0 for none.
+    """
+
+    draws: int
+    width: float = 1.0
+    components: int = 0
+
+
+# Cheapest order found by benchmarks/certificate.py; each step starts from the one before it.
+RESCUE = (
+    Step(1000, width=1.25),
+    Step(2000, components=4),
+    Step(2000, components=4),
+    Step(4000, components=4),
+    Step(4000, components=4),
+    Step(4000, components=4),
+)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What the weights of several spectra say; rows are objects.
+
+    Arguments:
+        draws: equally weighted draws of the best posterior there is, as many as the flow's.
+        reweighted: True where they come from weighted draws, else from the flow, shape (objects,).
+        quantiles: of the weighted draws, NaN where they are weak, (levels, objects, n_theta).
+        numbers: values of COLUMNS by name, each of shape (objects,).
+        before: the same of the flow's own draws, before any rescue.
+        weighted: of each object the proposals behind the numbers, (n_weights, n_theta), and their
+            smoothed weights, which add up to one.
+    """
+
+    draws: Draws
+    reweighted: np.ndarray
+    quantiles: np.ndarray
+    numbers: dict[str, np.ndarray]
+    before: dict[str, np.ndarray]
+    weighted: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """Weighted draws of one object, n of them.
+
+    `log_share` turns the mean weight of all rows into the evidence.
+    """
+
+    theta: np.ndarray
+    log_weights: np.ndarray
+    smoothed: np.ndarray
+    pareto_k: float
+    ess: float
+    n: int
+    log_share: float = 0.0
+
+    @property
+    def strong(self) -> bool:
+        return bool(strong(self.ess, self.pareto_k))
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """Values of COLUMNS; weak weights give no evidence: NaN, and inf for its error."""
+        evidence, error = log_evidence(self.smoothed) if self.strong else (np.nan, np.inf)
+        return {
+            "ess": self.ess,
+            "pareto_k": self.pareto_k,
+            "n_weights": self.n,
+            "log_evidence": float(evidence) + self.log_share,
+            "log_evidence_error": float(error),
+        }
+
+
+def strong(ess: np.ndarray | float, pareto_k: np.ndarray | float) -> np.ndarray:
+    """True where weights are good enough to stand for the posterior."""
+    return (np.asarray(ess) >= FEWEST) & (np.asarray(pareto_k) < LARGEST_K)
+
+
+def certify(
+    posterior: Posterior,
+    likelihood: Likelihood,
+    drawn: Draws,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    zred: np.ndarray | None,
+    seeds: np.ndarray,
+    levels: list[float],
+    rescue: tuple[Step, ...] = RESCUE,
+) -> Certificate:
+    """Weight the draws of each spectrum, and try again where the weights are weak.
+
+    The numbers of an object depend on its seed and its draws, not on its batch.
+
+    Arguments:
+        posterior: the flow.
+        likelihood: that of the simulator which trained it (`posterior.likelihood`).
+        drawn: `posterior.sample(flux, ivar, ...)`.
+        flux, ivar: usable spectra, shape (objects, pixels).
+        zred: redshifts, for priors that bound tage by the age of the Universe.
+        seeds: one integer per object.
+        levels: of the quantiles.
+        rescue: what to try in turn.
+    """
+    redshifts = [None] * len(flux) if zred is None else zred
+    firsts = _of_flow(posterior.prior, likelihood, drawn, flux, ivar, zred)
+    bests, rows = [], []
+    for i in counted(range(len(firsts)), "certificate", 1, len(firsts)):
+        best = firsts[i]
+        rng = np.random.default_rng([int(seeds[i]), STREAM])
+        if not best.strong:
+            spectrum = (flux[i : i + 1], ivar[i : i + 1], redshifts[i])
+            best = _rescued(posterior, likelihood, best, spectrum, rescue, rng)
+        bests.append(best)
+        rows.append(_row(best, drawn.theta[i], levels, rng))
+    theta, quantiles, weighted = zip(*rows, strict=True)
+    reweighted = np.array([best.strong for best in bests])
+    kept = np.where(reweighted, drawn.theta.shape[1], drawn.kept).astype(np.int32)
+    return Certificate(
+        replace(drawn, theta=np.stack(theta), kept=kept),
+        reweighted,
+        np.stack(quantiles, axis=1),
+        _columns(bests),
+        _columns(firsts),
+        weighted,
+    )
+
+
+def _columns(found: list[_Weighted]) -> dict[str, np.ndarray]:
+    """Numbers of all objects, by name."""
+    numbers = [one.numbers for one in found]
+    return {name: np.array([one[name] for one in numbers]) for name in COLUMNS}
+
+
+def _of_flow(
+    prior: Prior,
+    likelihood: Likelihood,
+    drawn: Draws,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    zred: np.ndarray | None,
+) -> list[_Weighted]:
+    """The flow's own draws, weighted, for each object."""
+    log_weights = _log_weights(prior, likelihood, drawn.theta, drawn.log_prob, flux, ivar, zred)
+    smoothed, k = pareto_smoothed(log_weights)
+    # The density is that before the box was cut out, and rows may hold fewer draws than columns.
+    share = drawn.acceptance * drawn.theta.shape[1] / np.maximum(drawn.kept, 1)
+    log_share = np.log(np.where(share > 0, share, 1.0))
+    ess = effective_sample_size(log_weights)
+    rows = (drawn.theta, log_weights, smoothed, k, ess, drawn.kept, log_share)
+    return [_Weighted(*row) for row in zip(*rows, strict=True)]
+
+
+def _log_weights(
+    prior: Prior,
+    likelihood: Likelihood,
+    theta: np.ndarray,
+    log_q: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    zred: np.ndarray | None,
+) -> np.ndarray:
+    """ln of likelihood times prior over proposal in `Prior.coordinates`, shape (objects, draws).
+
+    -inf outside the prior. A likelihood that is the same for all draws of an object has learned
+    nothing from its spectrum, or has overflowed: such rows are NaN, and so never strong.
+    """
+    with torch.no_grad():
+        log_likelihood = likelihood(
+            # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+            *(torch.tensor(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta))
+        )
+    limit = None if zred is None else np.asarray(zred)[:, None]
+    width = np.maximum(prior.upper(limit) - prior.low, 1e-300)  # 0: no age fits the redshift
+    log_prior = -np.log(width).sum(-1)
+    log_weights = log_likelihood.numpy() + log_prior - log_q
+    inside = prior.support(theta, limit) & np.isfinite(log_weights)
+    seen = np.where(inside, log_likelihood.numpy(), np.nan)
+    flat = np.fmax.reduce(seen, 1) == np.fmin.reduce(seen, 1)
+    flat &= inside.sum(1) > 1
+    return np.where(flat[:, None], np.nan, np.where(inside, log_weights, -np.inf))
+
+
+def _rescued(
+    posterior: Posterior,
+    likelihood: Likelihood,
+    first: _Weighted,
+    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+    rescue: tuple[Step, ...],
+    rng: np.random.Generator,
+) -> _Weighted:
+    """Weighted draws of the first step whose weights are strong, or of the last one."""
+    flux, ivar, zred = spectrum
+    zred = None if zred is None else np.array([zred])
+    z, found = None, first
+    for step in rescue:
+        if step.components and z is not None:
+            proposal = adapted(z, found.log_weights, step.components, rng)
+        else:
+            proposal = Mixture.normal(len(posterior.names), step.width)
+        z = proposal.sample(step.draws, rng)
+        theta, log_jacobian = posterior.transform(z[None], flux, ivar)
+        log_q = proposal.log_prob(z) - log_jacobian
+        log_weights = _log_weights(posterior.prior, likelihood, theta, log_q, flux, ivar, zred)[0]
+        smoothed, k = pareto_smoothed(log_weights)
+        ess = effective_sample_size(log_weights)
+        found = _Weighted(theta[0], log_weights, smoothed, float(k), float(ess), step.draws)
+        if found.strong:
+            break
+    return found
+
+
+def _row(
+    best: _Weighted, drawn: np.ndarray, levels: list[float], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Equally weighted draws of one object, weighted quantiles, and the proposals behind them."""
+    weights = normalised(best.smoothed)
+    if not best.strong:
+        none = np.full((len(levels), drawn.shape[1]), np.nan)
+        return drawn, none, (best.theta, weights)
+    chosen = rng.permutation(systematic(weights, len(drawn), rng.random()))
+    quantiles = weighted_quantiles(best.theta, weights, levels)
+    return best.theta[chosen], quantiles, (best.theta, weights)

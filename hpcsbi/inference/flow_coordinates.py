@@ -1,0 +1,186 @@
+"""Coordinates in which the network infers theta, common to all representations.
+
+Columns of a symmetry (mass, a screen of dust) are inferred relative to a measured shift, against
+what their galaxy's other columns would shift a spectrum by; the others pass through a probit of the
+prior's box, so that the flow cannot leave it. Coordinates are those of `Prior.coordinates` (log10
+for log columns).
+"""
+
+import math
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from hpcsbi.kernels import spectra as kernels
+from hpcsbi.simulator.ssp_table import Ssp
+
+__all__ = ["LN10", "Representation", "measurable"]
+
+LN10 = math.log(10)
+PART = 1024  # spectra whose anchor is worked on at once: they stay in the cache
+# Squares of the flux and their products with ivar must be numbers in float32. Galaxies have 10 to
+# 10^9 L_sun / Angstrom; beyond these limits a unit is missing (10^-17 makes 10^22 of 10^5).
+BRIGHTEST = 1e16
+LARGEST_SN = 1e7  # of a pixel
+SQRT_2PI = math.log(math.sqrt(2 * math.pi))
+
+
+def measurable(flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
+    """True where every valid pixel holds numbers that float32 can square, shape (n,).
+
+    Arguments:
+        flux: L_sun per Angstrom, shape (n, pixels).
+        ivar: its inverse variance, 0 (or NaN) where masked, shape (n, pixels).
+    """
+    valid = ivar > 0
+    size, sigma = flux.abs(), ivar.clamp_min(torch.finfo(torch.float32).tiny).rsqrt()
+    good = (size <= BRIGHTEST) & (sigma <= BRIGHTEST) & (size <= LARGEST_SN * sigma)
+    return (good & torch.isfinite(ivar) | ~valid).all(1)
+
+
+class Representation:
+    """Base of all representations: the target coordinates and the standardised context.
+
+    Arguments:
+        tensors: fitted numbers; `low`, `high` (bounds of the box), `log` (1 for log columns), each
+            (n_theta,), `dust_curve` (pixels,), and those of the kind.
+        ssp: the table engine, for the anchor of shifted columns.
+
+    Attributes:
+        shifted: columns of theta that are inferred relative to a measured shift.
+        pad: by how much training widens the box of shifted columns; mass needs none, because the
+            context does not depend on it.
+    """
+
+    kind: ClassVar[str]
+    shifted: ClassVar[dict[str, float]] = {}
+
+    def __init__(
+        self, names: tuple[str, ...], tensors: dict[str, torch.Tensor], ssp: Ssp | None = None
+    ) -> None:
+        self.names = tuple(names)
+        self.tensors = tensors
+        self.ssp = ssp
+        self.column = {name: names.index(name) for name in self.shifted if name in names}
+        self.free = torch.tensor([name in self.shifted for name in names])
+
+    @property
+    def n_context(self) -> int:
+        """Length of the context."""
+        return len(self.tensors["context_mean"])
+
+    @property
+    def pad(self) -> torch.Tensor:
+        """Widening of the box in training, in coordinates, shape (n_theta,)."""
+        return torch.tensor([self.shifted.get(name, 0.0) for name in self.names])
+
+    def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
+        """True for spectra that this representation can read, shape (n,)."""
+        return ((ivar > 0).sum(1) >= 20) & measurable(flux, ivar)
+
+    def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Raw context, (n, n_context), and shift of the coordinates, (n, n_theta)."""
+        raise NotImplementedError
+
+    def context(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standardised context and shift.
+
+        Arguments:
+            flux: L_sun per Angstrom, shape (n, pixels); what stands under a mask does not count.
+            ivar: its inverse variance, 0 (or NaN) where masked, shape (n, pixels).
+        """
+        valid = ivar > 0  # a NaN under a mask would reach every pixel
+        raw, shift = self.measure(torch.where(valid, flux, 0.0), torch.where(valid, ivar, 0.0))
+        context = (raw - self.tensors["context_mean"]) / self.tensors["context_sd"]
+        return context.clamp(-10, 10), shift
+
+    def to_flow(
+        self, coordinates: torch.Tensor, shift: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Flow coordinates and log |d flow / d coordinates|, shapes (n, n_theta) and (n,)."""
+        low, high = self.tensors["low"], self.tensors["high"]
+        unit = ((coordinates - low) / (high - low)).clamp(1e-7, 1 - 1e-7)
+        probit = torch.special.ndtri(unit.double()).float()
+        free = coordinates + self._anchor(coordinates) - shift
+        u = torch.where(self.free, free, probit)
+        log_det = torch.where(self.free, 0.0, probit**2 / 2 + SQRT_2PI - (high - low).log())
+        scale = self.tensors["target_sd"]
+        return (u - self.tensors["target_mean"]) / scale, (log_det - scale.log()).sum(-1)
+
+    def from_flow(self, u: torch.Tensor, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Coordinates of theta, the inverse of `to_flow`, and the same log-determinant."""
+        u = u * self.tensors["target_sd"] + self.tensors["target_mean"]
+        low, high = self.tensors["low"], self.tensors["high"]
+        inside = low + (high - low) * torch.special.ndtr(u)
+        free = u + shift - self._anchor(inside)
+        log_det = torch.where(self.free, 0.0, u**2 / 2 + SQRT_2PI - (high - low).log())
+        log_det = (log_det - self.tensors["target_sd"].log()).sum(-1)
+        return torch.where(self.free, free, inside), log_det
+
+    def _anchor(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """Shift that the other columns alone would give a noise-free spectrum, (..., n_theta).
+
+        With it the shifted columns become the amplitude and dust of the *spectrum*, which the data
+        fix, in place of those of the galaxy, which trade against its age and metallicity. It does
+        not depend on the shifted columns, so that the Jacobian stays what it was. It takes the
+        table; without one it is zero.
+        """
+        if self.ssp is None or not self.column:
+            return torch.zeros_like(coordinates)
+        # Draws of one object together: neighbours on the table's grid are in the cache.
+        grouped = coordinates.transpose(0, -2)
+        flat = grouped.reshape(-1, len(self.names))
+        theta = torch.where(self.tensors["log"] > 0, 10**flat, flat)
+        theta = torch.where(self.free, 0.0, theta)
+        found = torch.cat([self._split_of_bare(part) for part in theta.split(PART)])
+        anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), found.T, strict=False)))
+        return anchor.reshape(grouped.shape).transpose(0, -2)
+
+    def _split_of_bare(self, theta: torch.Tensor) -> torch.Tensor:
+        """Amplitude and dust of dustless spectra of one solar mass, (n, shifted columns)."""
+        flux = self.ssp.dustless(theta, self.names)
+        if not self.ssp.is_compiled(theta):
+            return flux.clamp_min(1e-30).log() @ self._onto_symmetries.T
+        found = np.empty((len(flux), len(self._onto_symmetries)), np.float32)
+        kernels.project_log(flux.numpy(), self._onto_symmetries.numpy(), found)
+        return torch.from_numpy(found)
+
+    @cached_property
+    def _symmetries(self) -> torch.Tensor:
+        """d ln flux / d (logmass, dust2), shape (pixels, number of shifted columns)."""
+        curve = self.tensors["dust_curve"]
+        return torch.stack([torch.full_like(curve, LN10), -curve], 1)[:, : len(self.shifted)]
+
+    @cached_property
+    def _onto_symmetries(self) -> torch.Tensor:
+        """What turns ln flux into the shifted columns by least squares, shape (columns, pixels)."""
+        return torch.linalg.pinv(self._symmetries)
+
+    def standardise(
+        self, coordinates: torch.Tensor, flux: torch.Tensor, ivar: torch.Tensor
+    ) -> None:
+        """Set the means and widths of context and target from a training sample."""
+        n_theta = len(self.names)
+        self.tensors |= {"target_mean": torch.zeros(n_theta), "target_sd": torch.ones(n_theta)}
+        pairs = zip(flux.split(4096), ivar.split(4096), coordinates.split(4096), strict=True)
+        raw, u = [], []
+        for f, i, c in pairs:
+            context, shift = self.measure(f, i)
+            raw.append(context)
+            u.append(self.to_flow(c, shift)[0])
+        raw, u = torch.cat(raw), torch.cat(u)
+        self.tensors |= {
+            "context_mean": raw.mean(0),
+            "context_sd": raw.std(0).clamp_min(1e-6),
+            "target_mean": u.mean(0),
+            "target_sd": u.std(0),
+        }
+
+    def _shift(self, like: torch.Tensor, **columns: torch.Tensor) -> torch.Tensor:
+        shift = like.new_zeros(len(like), len(self.names))
+        for name, values in columns.items():
+            if name in self.column:
+                shift[:, self.column[name]] = values
+        return shift

@@ -1,0 +1,121 @@
+"""The fit of a network to batches: optimiser, schedule, and a state from which it goes on."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from hpcsbi.inference.flow import Flow, build_network
+from hpcsbi.inference.flow_coordinates import Representation
+from hpcsbi.inference.training_pairs import CHUNK, Pairs
+
+__all__ = ["Fit", "seen_by"]
+
+WARM_UP = 200
+CLIP = 5.0
+
+
+class Fit:
+    """Network and optimiser under a stated budget of steps.
+
+    The rate rises for 200 steps and falls to zero along half a cosine that ends with the budget.
+
+    Arguments:
+        flow: the network.
+        representation: fitted; it travels with the weights.
+        steps: the budget.
+        rate: highest learning rate.
+        seed: seed of the first weights.
+
+    Attributes:
+        step: steps taken.
+        skipped: steps without a finite loss, in which nothing was changed.
+    """
+
+    def __init__(
+        self, flow: Flow, representation: Representation, steps: int, rate: float, seed: int
+    ) -> None:
+        self.representation, self.steps, self.rate = representation, steps, rate
+        n_theta = len(representation.names)
+        self.network = build_network(flow, n_theta, representation.n_context, seed)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=rate)
+        self.step = self.skipped = 0
+
+    @property
+    def learning_rate(self) -> float:
+        """Rate of the next step."""
+        rise = min(1.0, (self.step + 1) / WARM_UP)
+        return self.rate * rise * (1 + math.cos(math.pi * self.step / self.steps)) / 2
+
+    def update(self, u: torch.Tensor, context: torch.Tensor) -> float:
+        """Take one step; returns the loss, NaN if it was skipped."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate
+        self.step += 1
+        loss = -self.network.log_prob(u, context).mean()
+        self.optimiser.zero_grad()
+        if not torch.isfinite(loss):
+            self.skipped += 1
+            return math.nan
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def score(self, seen: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> float:
+        """Mean log density of the truths in `Prior.coordinates`, given what `seen_by` returned."""
+        u, context, log_det = seen
+        return float((self.network.log_prob(u, context) + log_det).mean())
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Weights ("network.*") and the representation's numbers ("representation.*")."""
+        parts = {
+            "network": self.network.state_dict(),
+            "representation": self.representation.tensors,
+        }
+        return {
+            f"{part}.{name}": values.detach().cpu().contiguous().numpy()
+            for part, content in parts.items()
+            for name, values in content.items()
+        }
+
+    def moments(self) -> dict[str, np.ndarray]:
+        """State of the optimiser ("optimiser.*")."""
+        state = self.optimiser.state_dict()["state"]
+        return {
+            f"optimiser.{i}.{name}": np.atleast_1d(torch.as_tensor(values).numpy())
+            for i, content in state.items()
+            for name, values in content.items()
+        }
+
+    def load(self, tensors: Mapping[str, np.ndarray], step: int, skipped: int) -> None:
+        """Go back to the state that `tensors` and `moments` gave."""
+        self.step, self.skipped = step, skipped
+        weights, state = {}, {}
+        for key, values in tensors.items():
+            part, _, name = key.partition(".")
+            if part == "network":
+                weights[name] = torch.from_numpy(values)
+            elif part == "optimiser":
+                i, _, moment = name.partition(".")
+                value = torch.from_numpy(values)
+                state.setdefault(int(i), {})[moment] = value[0] if moment == "step" else value
+        self.network.load_state_dict(weights)
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+@torch.no_grad()
+def seen_by(
+    representation: Representation, pairs: Pairs
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Flow coordinates, context and log-determinant of the pairs that can be read."""
+    parts = []
+    for c, f, i in zip(*(values.split(CHUNK) for values in pairs), strict=True):
+        good = representation.usable(f, i)
+        context, shift = representation.context(f[good], i[good])
+        u, log_det = representation.to_flow(c[good], shift)
+        parts.append((u, context, log_det))
+    return tuple(torch.cat(values) for values in zip(*parts, strict=True))

@@ -1,0 +1,251 @@
+"""The posterior: a trained flow with its representation, prior and table; it can be drawn from."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from hpcsbi.grid import Grid
+from hpcsbi.inference import representation as representations
+from hpcsbi.inference.flow import Flow, build_network
+from hpcsbi.inference.maf_inverse import Map
+from hpcsbi.seeds import base_draws
+from hpcsbi.simulator.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.terminal import counted
+
+__all__ = ["Draws", "Posterior"]
+
+OBJECTS = 16  # spectra drawn for at once
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws from the posteriors of several spectra.
+
+    Arguments:
+        theta: draws in theta's own units, NaN past `kept`, shape (objects, n, n_theta).
+        log_prob: their log density in `Prior.coordinates`, before the box is cut out of it.
+        kept: number of draws inside the prior, at most n, shape (objects,).
+        acceptance: share of all draws that lie inside the prior, shape (objects,).
+    """
+
+    theta: np.ndarray
+    log_prob: np.ndarray
+    kept: np.ndarray
+    acceptance: np.ndarray
+
+    def quantiles(self, levels: Sequence[float]) -> np.ndarray:
+        """Quantiles of each object, NaN where nothing is kept, shape (levels, objects, n_theta)."""
+        objects, _, n_theta = self.theta.shape
+        found, some = np.full((len(levels), objects, n_theta), np.nan), self.kept > 0
+        if some.any():
+            found[:, some] = np.nanquantile(self.theta[some], levels, axis=1)
+        return found
+
+
+class Posterior:
+    """A trained flow with its representation and prior.
+
+    Arguments:
+        settings: everything that made the flow, with the settings upstream of it.
+        tensors: weights ("network.*") and fitted numbers ("representation.*").
+        notice: the sentence that products of a demonstration table carry, or "".
+        ssp: the table engine that the representation was fitted with, if it was.
+    """
+
+    def __init__(
+        self,
+        settings: dict,
+        tensors: Mapping[str, torch.Tensor],
+        notice: str = "",
+        ssp: Ssp | None = None,
+    ) -> None:
+        self.settings, self.notice, self.ssp = settings, notice, ssp
+        simulations = settings["training"]["simulations"]
+        self.prior = Prior(**simulations["prior"])
+        self.grid = Grid(**simulations["grid"])
+        self.representation = representations.build(
+            settings["representation"], self.prior.names, _under("representation.", tensors), ssp
+        )
+        self.network = build_network(
+            Flow(**settings["flow"]), len(self.prior.names), self.representation.n_context, 0
+        )
+        self.network.load_state_dict(_under("network.", tensors))
+        self.network.eval()
+        self.invert = self.network.inverse()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of theta's columns."""
+        return self.prior.names
+
+    @cached_property
+    def likelihood(self) -> Likelihood | None:
+        """That of the simulator which trained the flow; None without a table."""
+        if self.ssp is None:
+            return None
+        return of_simulator(self.ssp, self.names, self.settings["training"]["noise"])
+
+    def usable(self, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+        """True for spectra that have what the representation needs, shape (n,)."""
+        return self.representation.usable(torch.from_numpy(flux), torch.from_numpy(ivar)).numpy()
+
+    @torch.no_grad()
+    def log_prob(self, theta: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+        """Log density of theta in `Prior.coordinates`, not renormalised to the box, shape (n,).
+
+        Arguments:
+            theta: one row per spectrum, own units, shape (n, n_theta).
+            flux, ivar: spectra, shape (n, pixels).
+        """
+        coordinates = torch.as_tensor(self.prior.coordinates(theta), dtype=torch.float32)
+        context, shift = self._context(flux, ivar)
+        u, log_det = self.representation.to_flow(coordinates, shift)
+        return (self.network.log_prob(u, context) + log_det).numpy()
+
+    @torch.no_grad()
+    def sample(
+        self,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        n: int,
+        seeds: np.ndarray,
+        zred: np.ndarray | None = None,
+        cap: int = 20,
+    ) -> Draws:
+        """Draw n parameter vectors inside the prior for each spectrum.
+
+        An object is drawn for until it has n, or cap * n draws were made; one hard object does
+        not hold up the others. The numbers depend on the object's seed, not on its batch. A
+        spectrum of which the representation makes no finite context has no draws.
+
+        Arguments:
+            flux, ivar: `usable` spectra, shape (objects, pixels).
+            n: draws wanted per object.
+            seeds: one integer per object.
+            zred: redshifts, for priors that bound tage by the age of the Universe.
+            cap: draws made at most, in units of n.
+        """
+        context, shift = self._context(flux, ivar)
+        parts = []
+        blocks = range(0, len(context), OBJECTS)
+        for i in counted(blocks, "draws of the flow", OBJECTS, len(context)):
+            rows = slice(i, i + OBJECTS)
+            z = None if zred is None else np.asarray(zred)[rows]
+            parts.append(self._sample(context[rows], shift[rows], n, seeds[rows], z, cap))
+        return Draws(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    def _sample(
+        self,
+        context: torch.Tensor,
+        shift: torch.Tensor,
+        n: int,
+        seeds: np.ndarray,
+        zred: np.ndarray | None,
+        cap: int,
+    ) -> tuple[np.ndarray, ...]:
+        objects, n_theta = len(context), len(self.names)
+        generators = [base_draws(seed) for seed in seeds]
+        theta = np.full((objects, n, n_theta), np.nan, dtype=np.float32)
+        log_prob = np.full((objects, n), np.nan, dtype=np.float32)
+        kept, inside_all, tried = (np.zeros(objects, dtype=np.int64) for _ in range(3))
+        known = (torch.isfinite(context).all(1) & torch.isfinite(shift).all(1)).numpy()
+        for _ in range(cap):
+            todo = np.flatnonzero((kept < n) & known)
+            if not len(todo):
+                break
+            base = [generators[i].standard_normal((n, n_theta), np.float32) for i in todo]
+            z = torch.from_numpy(np.stack(base, 1))
+            new, log_jacobian = self._transform(z, self.invert(context[todo]), shift[todo])
+            log_q = (_log_normal(z) - log_jacobian).T.numpy()
+            limit = None if zred is None else zred[todo, None]
+            inside = self.prior.support(new, limit) & np.isfinite(log_q)
+            for j, i in enumerate(todo):
+                good = np.flatnonzero(inside[j])
+                inside_all[i] += len(good)
+                tried[i] += n
+                good = good[: n - kept[i]]
+                rows = slice(kept[i], kept[i] + len(good))
+                theta[i, rows], log_prob[i, rows] = new[j, good], log_q[j, good]
+                kept[i] += len(good)
+        return (
+            theta,
+            log_prob,
+            kept.astype(np.int32),
+            (inside_all / np.maximum(tried, 1)).astype(np.float32),
+        )
+
+    def transform(
+        self, z: np.ndarray, flux: np.ndarray, ivar: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Theta of points in the flow's base space, for proposals other than its standard normal.
+
+        Arguments:
+            z: base points, shape (objects, n, n_theta).
+            flux, ivar: usable spectra, shape (objects, pixels).
+
+        Returns:
+            theta in its own units, which may lie outside the prior, shape (objects, n, n_theta);
+            log |d coordinates / d z| with `Prior.coordinates`, shape (objects, n).
+        """
+        return self.mapping(flux, ivar)(z)
+
+    @torch.no_grad()
+    def mapping(
+        self, flux: np.ndarray, ivar: np.ndarray
+    ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """`transform` of some spectra as a function of z, which looks at the spectra once."""
+        context, shift = self._context(flux, ivar)
+        to_flow = self.invert(context)
+
+        @torch.no_grad()
+        def mapped(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
+            theta, log_jacobian = self._transform(base, to_flow, shift)
+            return theta, log_jacobian.T.numpy()
+
+        return mapped
+
+    def _transform(
+        self, z: torch.Tensor, to_flow: Map, shift: torch.Tensor
+    ) -> tuple[np.ndarray, torch.Tensor]:
+        """Theta, object first, and log |d coordinates / d z| of base draws z, its shape."""
+        u, log_det = to_flow(z)
+        coordinates, log_det_box = self.representation.from_flow(u, shift)
+        theta = self.prior.theta(coordinates.movedim(0, 1).numpy()).astype(np.float32)
+        # Columns that cannot leave the box may round out of it: 0.4 is above 0.4 in float32.
+        boxed = np.where(self.representation.free.numpy(), theta, theta.clip(*self._box))
+        return boxed, log_det - log_det_box
+
+    @cached_property
+    def _box(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest float32 inside the prior's bounds, own units, shape (n_theta,)."""
+        ends = []
+        for exact, inwards in zip(self.prior.bounds, (1, -1), strict=True):
+            near = exact.astype(np.float32)
+            inner = np.nextafter(near, np.float32(inwards * np.inf))
+            ends.append(np.where((near - exact) * inwards < 0, inner, near))
+        return ends[0], ends[1]
+
+    def _context(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        flux, ivar = np.asarray(flux, dtype=np.float32), np.asarray(ivar, dtype=np.float32)
+        # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+        return self.representation.context(torch.tensor(flux), torch.tensor(ivar))
+
+
+def _log_normal(z: torch.Tensor) -> torch.Tensor:
+    """Log density of the standard normal, shape (...)."""
+    return -0.5 * (z**2).sum(-1) - z.shape[-1] * math.log(math.sqrt(2 * math.pi))
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(prefix): torch.as_tensor(values)
+        for name, values in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,231 @@
+"""What the network sees of a spectrum.
+
+A representation maps (flux, ivar) to a context of fixed length and a shift of theta's coordinates
+(`target`). The shift carries the exact symmetries: multiplying a spectrum by a constant moves
+logmass and nothing else, so the network infers logmass minus the measured log amplitude and never
+sees mass.
+
+References:
+    benchmarks/representations.py measures what each kind is worth.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+
+from hpcsbi.errors import BadInput
+from hpcsbi.inference.flow_coordinates import LN10, Representation, measurable
+from hpcsbi.inference.projection import fit_reference, floor_estimate, project, reference_spectrum
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import Ssp
+
+__all__ = [
+    "KINDS",
+    "Equivariant",
+    "Pixels",
+    "Plain",
+    "Projection",
+    "build",
+    "fitted",
+]
+
+
+class Plain(Representation):
+    """The paper's way, nothing measured beforehand: log flux, standardised per pixel."""
+
+    kind = "plain"
+
+    def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
+        """Every pixel must be there, and positive."""
+        return ((flux > 0) & (ivar > 0)).all(1) & measurable(flux, ivar)
+
+    def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Representation.measure`."""
+        return flux.clamp_min(1e-30).log(), self._shift(flux)
+
+    def fit(self, signal: torch.Tensor, *_: torch.Tensor) -> None:
+        """Nothing to fit but the standardisation."""
+
+
+class Equivariant(Representation):
+    """For noise proportional to the flux: mass and dust as shifts, whitened components of the rest.
+
+    Noise of a constant fraction is constant in ln flux, where mass and a dust screen are
+    translations. Least squares on (1, dust curve) measures both; the residual is projected on the
+    principal components of noise-free spectra, each divided by the width of signal and noise.
+    """
+
+    kind = "equivariant"
+    shifted: ClassVar[dict[str, float]] = {"logmass": 0.0, "dust2": 0.8}
+
+    def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
+        """Every pixel must be there, and positive."""
+        return ((flux > 0) & (ivar > 0)).all(1) & measurable(flux, ivar)
+
+    def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Representation.measure`."""
+        (amplitude, dust), rest = self._split(flux)
+        components = (rest - self.tensors["mean"]) @ self.tensors["basis"]
+        context = torch.cat([components, dust[:, None]], 1)
+        return context, self._shift(flux, logmass=amplitude, dust2=dust)
+
+    def fit(self, signal: torch.Tensor, flux: torch.Tensor, ivar: torch.Tensor) -> None:
+        """Find the components in noise-free spectra, shape (n, pixels).
+
+        Where only noisy ones are at hand (stored pairs) they take their place; their covariance
+        holds the noise already.
+        """
+        rest = self._split(signal)[1].double()
+        self.tensors["mean"] = rest.mean(0).float()
+        noise = float(((ivar * flux**2) ** -1).nanmedian())
+        variance, vectors = torch.linalg.eigh(torch.cov(rest.T))
+        clean = not torch.equal(signal, flux)
+        keep = variance > (1e-3 if clean else 1.12) * noise
+        width = (variance + noise if clean else variance)[keep].sqrt()
+        self.tensors["basis"] = (vectors[:, keep] / width).flip(1).float()
+
+    def _split(self, flux: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+        y = flux.clamp_min(1e-30).log()
+        design = self._symmetries
+        found = y @ self._onto_symmetries.T
+        return (found[:, 0], found[:, 1]), y - found @ design.T
+
+
+class Pixels(Representation):
+    """The obvious input for survey noise: scaled flux, log sigma and mask of every pixel."""
+
+    kind = "pixels"
+    shifted: ClassVar[dict[str, float]] = {"logmass": 0.0}
+
+    def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Representation.measure`."""
+        valid = ivar > 0
+        count = valid.sum(1, keepdim=True).clamp_min(1)
+        level = (flux.abs() * valid).sum(1, keepdim=True) / count
+        level = level.clamp_min(1e-30)
+        log_sigma = -0.5 * (ivar * level**2).clamp_min(1e-12).log()
+        spread = (log_sigma * valid).sum(1, keepdim=True) / count
+        log_sigma = torch.where(valid, log_sigma, spread)
+        scaled = torch.where(valid, flux / level, 1.0).asinh()
+        context = torch.cat([scaled, log_sigma, valid.float()], 1)
+        return context, self._shift(flux, logmass=level[:, 0].log10())
+
+    def fit(self, signal: torch.Tensor, *_: torch.Tensor) -> None:
+        """Nothing to fit but the standardisation."""
+
+
+class Projection(Representation):
+    """For survey noise: the spectrum relative to a dusty reference, projected by its own weights.
+
+    1. A reference 10^a x mean x exp(-d k), positive everywhere, is fitted to the flux (Gauss-
+       Newton): flux over reference minus one is a residual that also exists below zero.
+    2. The residual is projected on the principal components of noise-free spectra, a and d, by
+       generalised least squares with the object's own weights and the components' variances as
+       a Gaussian prior; a masked pixel has weight zero.
+    3. The scatter about the projection, against the quoted errors, measures the noise floor; the
+       projection is repeated with it.
+
+    The context: components in units of their prior width (through asinh, lines have long tails),
+    how much the spectrum has narrowed each of them, dust, the floor and its uncertainty, the number
+    of valid pixels. Everything scales exactly with the flux, so mass is a shift.
+    """
+
+    kind = "projection"
+    shifted: ClassVar[dict[str, float]] = {"logmass": 0.0, "dust2": 0.8}
+    n_components: ClassVar[int] = 28
+    first_floor: ClassVar[float] = 0.02
+
+    def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `Representation.measure`."""
+        fixed, valid = self.tensors, ivar > 0
+        log_level, dust = fit_reference(flux, ivar, fixed["mean"], fixed["dust_curve"])
+        reference = reference_spectrum(log_level, dust, fixed["mean"], fixed["dust_curve"])
+        residual = torch.where(valid, flux / reference - 1, 0.0)
+        variance = torch.where(valid, 1 / (ivar * reference**2).clamp_min(1e-20), torch.inf)
+        found, _, taken = self._project(residual, 1 / (variance + self.first_floor**2))
+        model = 1 + found @ fixed["basis"].T
+        scale = model.clamp_min(0.1)
+        rest = torch.where(valid, residual + 1 - model, 0.0)
+        floor = floor_estimate(rest, variance, scale, taken)
+        best = floor[:, :1].exp() * scale
+        found, width, _ = self._project(residual, 1 / (variance + best**2))
+        amplitude = log_level / LN10 + found[:, 0] * fixed["prior_sd"][0]
+        dust = dust + found[:, 1] * fixed["prior_sd"][1]
+        count = valid.sum(1, keepdim=True).float()
+        context = [found[:, 2:].asinh(), width.log(), dust[:, None], floor, count.log()]
+        return torch.cat(context, 1), self._shift(flux, logmass=amplitude, dust2=dust)
+
+    def fit(self, signal: torch.Tensor, *_: torch.Tensor) -> None:
+        """Find the mean dust-free shape and the components in noise-free spectra (n, pixels)."""
+        curve = self.tensors["dust_curve"]
+        y = signal.clamp_min(1e-30).log()
+        design = self._symmetries
+        mean = (y - y @ self._onto_symmetries.T @ design.T).mean(0)
+        log_level, dust = fit_reference(signal, (0.01 * signal) ** -2, mean, curve)
+        residual = (signal / reference_spectrum(log_level, dust, mean, curve) - 1).double()
+        variance, vectors = torch.linalg.eigh(residual.T @ residual / len(residual))
+        last = slice(-self.n_components, None)
+        vectors, width = vectors[:, last].flip(1).float(), variance[last].flip(0).sqrt().float()
+        prior_sd = torch.cat([torch.tensor([0.3, 1.0]), width])  # dex of level, dust
+        basis = torch.cat([design, vectors], 1) * prior_sd
+        self.tensors |= {"mean": mean, "basis": basis, "prior_sd": prior_sd}
+
+    def _project(
+        self, residual: torch.Tensor, weight: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return project(residual, weight, self.tensors["basis"], self._products)
+
+    @cached_property
+    def _products(self) -> torch.Tensor:
+        basis = self.tensors["basis"].double()
+        return (basis[:, :, None] * basis[:, None]).flatten(1)
+
+
+KINDS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}
+
+
+def build(
+    kind: str,
+    names: tuple[str, ...],
+    tensors: dict[str, torch.Tensor],
+    ssp: Ssp | None = None,
+) -> Representation:
+    """Representation of a kind, with fitted tensors or those it needs to be fitted.
+
+    Arguments:
+        kind, names, tensors, ssp: see `Representation`.
+
+    Raises:
+        ValueError: the kind is unknown.
+    """
+    if kind not in KINDS:
+        raise BadInput(f"representation is {kind!r}: choose from {', '.join(KINDS)}.")
+    return KINDS[kind](names, dict(tensors), ssp)
+
+
+def fitted(
+    kind: str,
+    prior: Prior,
+    dust_curve: torch.Tensor,
+    ssp: Ssp | None,
+    draw: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+) -> Representation:
+    """Representation of a kind, fitted to a training sample.
+
+    Arguments:
+        kind: see `build`.
+        prior: the prior.
+        dust_curve: optical depth of each pixel for dust2 = 1, shape (pixels,).
+        ssp: see `Representation`.
+        draw: given the widening of the prior's box, gives coordinates of theta, noise-free flux
+            (or noisy where there is none), flux and ivar of the sample.
+    """
+    box = {"low": prior.low, "high": prior.high, "log": prior.log}
+    tensors = {name: torch.tensor(values).float() for name, values in box.items()}
+    representation = build(kind, prior.names, tensors | {"dust_curve": dust_curve}, ssp)
+    coordinates, signal, flux, ivar = draw(representation.pad)
+    representation.fit(signal, flux, ivar)
+    representation.standardise(coordinates, flux, ivar)
+    return representation

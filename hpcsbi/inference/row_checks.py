@@ -1,0 +1,77 @@
+"""What draws of a posterior say about their spectrum: chi squared, a p-value, and the flags.
+
+One way for the draws of a flow and for those of a chain, so that both may stand in one catalogue.
+"""
+
+import numpy as np
+
+from hpcsbi.flags import Flag
+from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.predictive import N_DRAWS, predict
+
+__all__ = ["OF_DRAWS", "posterior_flags", "predicted"]
+
+OF_DRAWS = Flag.EDGE | Flag.PREDICTIVE | Flag.FLOOR_HIGH  # the flags that `posterior_flags` sets
+EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
+HIGH_FLOOR = 0.05
+IMPROBABLE = 1e-3
+
+
+def predicted(
+    likelihood: Likelihood | None, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Columns chi2 and predictive_p, NaN where there are no draws, shape (objects,).
+
+    Arguments:
+        likelihood: its sigma counts; without one everything is NaN.
+        drawn: equally weighted draws.
+        flux, ivar: the spectra, shape (objects, pixels).
+    """
+    chi2, p = np.full(len(flux), np.nan), np.full(len(flux), np.nan)
+    if likelihood is not None:
+        enough = min(N_DRAWS, drawn.theta.shape[1])
+        for kept in np.unique(np.minimum(drawn.kept, enough)):  # nearly always all have enough
+            rows = np.minimum(drawn.kept, enough) == kept
+            if kept > 0:
+                found = predict(likelihood, drawn.theta[rows, :kept], flux[rows], ivar[rows])
+                chi2[rows], p[rows] = found
+    return {"chi2": chi2, "predictive_p": p}
+
+
+def posterior_flags(
+    posterior: Posterior,
+    drawn: Draws,
+    predictive_p: np.ndarray,
+    floor: np.ndarray | None,
+    zred: np.ndarray,
+) -> np.ndarray:
+    """The flags OF_DRAWS, int32, shape (objects,).
+
+    Arguments:
+        posterior: gives the prior.
+        drawn: equally weighted draws.
+        predictive_p: posterior predictive p-values, shape (objects,).
+        floor: medians of the noise floor, shape (objects,); None where there is none.
+        zred: redshifts, shape (objects,).
+    """
+    flags = np.zeros(len(zred), dtype=np.int32)
+    flags[_at_edge(posterior, drawn, zred)] |= Flag.EDGE
+    flags[predictive_p < IMPROBABLE] |= Flag.PREDICTIVE
+    if floor is not None:
+        flags[floor > HIGH_FLOOR] |= Flag.FLOOR_HIGH
+    return flags
+
+
+def _at_edge(posterior: Posterior, drawn: Draws, zred: np.ndarray) -> np.ndarray:
+    """True where over a tenth of the draws lie in the outer 2 % of a parameter of the galaxy."""
+    prior = posterior.prior
+    width = EDGE_WIDTH * (prior.high - prior.low)
+    columns = [name not in prior.nuisance for name in prior.names]
+    coordinates = prior.coordinates(np.nan_to_num(drawn.theta, nan=1.0))
+    high = prior.upper(zred)[..., None, :] if prior.bound_age else prior.high
+    shares = [
+        (near & np.isfinite(drawn.theta)).sum(1) / np.maximum(drawn.kept, 1)[:, None]
+        for near in (coordinates < prior.low + width, coordinates > high - width)
+    ]
+    return np.any([(share > EDGE_SHARE)[:, columns].any(1) for share in shares], axis=0)

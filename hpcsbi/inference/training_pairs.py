@@ -1,0 +1,182 @@
+"""Where training pairs come from: fresh ones without end, or stored ones, epoch after epoch."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from hpcsbi.inference.flow_coordinates import Representation
+from hpcsbi.seeds import generator
+from hpcsbi.simulator.noise import Noise
+from hpcsbi.simulator.pairs import fresh_pairs
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import Ssp
+
+__all__ = ["CHUNK", "FreshPairs", "Pairs", "StoredPairs", "Supply", "batches", "read_pairs"]
+
+BLOCK = 16  # batches made at once: large enough for matrix products, small enough for the cache
+SAMPLE = 40_000  # pairs that fix the representation
+CHUNK = 1024  # spectra projected at once
+
+Pairs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Reader(Protocol):
+    """A store of pairs, as far as training needs to know."""
+
+    shard: int
+
+    def read(self, name: str, rows: slice) -> np.ndarray:
+        """Rows of one array."""
+
+    def rows_of(self, shard: int) -> slice:
+        """Rows of a shard."""
+
+
+class Supply(Protocol):
+    """Training pairs in numbered blocks of whole batches; a block is the same on any day."""
+
+    prior: Prior
+    wave: torch.Tensor
+    batch: int
+
+    def batches_in(self, block: int) -> int:
+        """Batches in a block."""
+
+    def make(self, block: int, pad: torch.Tensor) -> Pairs:
+        """Coordinates of theta, flux and ivar of a block; `pad` widens the prior's box."""
+
+    def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Coordinates, noise-free flux (or noisy where there is none), flux and ivar."""
+
+
+@dataclass(frozen=True)
+class FreshPairs:
+    """Parameters, spectra and noise drawn anew for every block."""
+
+    prior: Prior
+    ssp: Ssp
+    noise: Noise
+    wave: torch.Tensor
+    batch: int
+    seed: int
+
+    def batches_in(self, block: int) -> int:
+        """See `Supply`."""
+        return BLOCK
+
+    def make(self, block: int, pad: torch.Tensor) -> Pairs:
+        """See `Supply`."""
+        coordinates, _, flux, ivar = self._draw(BLOCK * self.batch, pad, 1, block)
+        return coordinates, flux, ivar
+
+    def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """See `Supply`."""
+        return self._draw(SAMPLE, pad, 0)
+
+    @torch.no_grad()
+    def _draw(self, n: int, pad: torch.Tensor, *pieces: int) -> tuple[torch.Tensor, ...]:
+        rng = generator(self.seed, "train", *pieces)
+        return fresh_pairs(n, self.prior, self.ssp, self.noise, self.wave, pad.numpy(), rng)
+
+
+@dataclass(frozen=True)
+class StoredPairs:
+    """Pairs of the training store, two shards in memory at a time, in another order each epoch.
+
+    Arguments:
+        rows: the training split; it starts at row 0.
+    """
+
+    prior: Prior
+    store: Reader
+    rows: slice
+    wave: torch.Tensor
+    batch: int
+    seed: int
+
+    def batches_in(self, block: int) -> int:
+        """See `Supply`; what is left of a shard after whole batches waits for another epoch."""
+        return max(len(self._rows(block)) // self.batch, 1)
+
+    def make(self, block: int, pad: torch.Tensor) -> Pairs:
+        """See `Supply`; stored pairs cannot be widened, `pad` is left out."""
+        rows = self._rows(block)
+        order = generator(self.seed, "train", 1, block).permutation(len(rows))
+        order = order[: self.batches_in(block) * self.batch]
+        pairs = read_pairs(self.prior, self.store, slice(rows.start, rows.stop))
+        return tuple(values[order] for values in pairs)
+
+    def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """See `Supply`."""
+        first = slice(0, min(self.rows.stop, SAMPLE))
+        coordinates, flux, ivar = read_pairs(self.prior, self.store, first)
+        return coordinates, flux, flux, ivar
+
+    def _rows(self, block: int) -> range:
+        shards = -(-self.rows.stop // self.store.shard)
+        epoch, place = divmod(block, shards)
+        shard = generator(self.seed, "train", 2, epoch).permutation(shards)[place]
+        rows = self.store.rows_of(int(shard))
+        return range(rows.start, min(rows.stop, self.rows.stop))
+
+
+def read_pairs(prior: Prior, store: Reader, rows: slice) -> Pairs:
+    """Coordinates of theta, flux and ivar of stored pairs."""
+    theta, flux, ivar = (store.read(name, rows) for name in ("theta", "flux", "ivar"))
+    coordinates = torch.as_tensor(prior.coordinates(theta), dtype=torch.float32)
+    return coordinates, torch.from_numpy(flux), torch.from_numpy(ivar)
+
+
+def batches(
+    supply: Supply, representation: Representation, start: int, stop: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of flow coordinates and context for steps start to stop.
+
+    The next block is made by a thread of its own while the network trains on this one; each block
+    has its own generator, so that a resumed run sees the pairs that it would have seen.
+    """
+    step = start
+    # The number of threads is a setting of each thread; a block must not depend on the machine.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
+        numbers = _blocks(supply, start, stop)
+        prepare = partial(thread.submit, _prepare, supply, representation)
+        ahead = deque((prepare(block), skip) for block, skip in islice(numbers, 2))
+        while ahead:
+            future, skip = ahead.popleft()
+            u, context = future.result()
+            ahead.extend((prepare(block), skip) for block, skip in islice(numbers, 1))
+            pairs = zip(u.split(supply.batch), context.split(supply.batch), strict=True)
+            for pair in islice(pairs, skip, skip + stop - step):
+                step += 1
+                yield pair
+
+
+def _blocks(supply: Supply, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Number of each block, and how many of its batches come before step `start`."""
+    block = first = 0
+    while first < stop:
+        batches = supply.batches_in(block)
+        if first + batches > start:
+            yield block, max(start - first, 0)
+        first += batches
+        block += 1
+
+
+@torch.no_grad()
+def _prepare(
+    supply: Supply, representation: Representation, block: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    u, context = [], []
+    pairs = supply.make(block, representation.pad)
+    for c, f, i in zip(*(values.split(CHUNK) for values in pairs), strict=True):
+        seen, shift = representation.context(f, i)
+        context.append(seen)
+        u.append(representation.to_flow(c, shift)[0])
+    return torch.cat(u), torch.cat(context)

@@ -1,0 +1,1 @@
+"""Chains, and how far the flow is from them."""

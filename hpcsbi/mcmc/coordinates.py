@@ -1,0 +1,263 @@
+"""Coordinates in which a posterior is sampled: each maps its points z to theta and a prior density.
+
+The posterior of theta lies on a thin curved ridge (age, tau, mass, dust) that ends at the prior's
+edges. The base space of a flow straightens it; without a flow amplitude and dust of the spectrum
+do, beside probits, which have no edges; the box is what most codes use.
+"""
+
+import math
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.special import gammainc, ndtr, ndtri
+
+from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.projection import fit_reference, reference_spectrum
+from hpcsbi.kernels import spectra as kernels
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import Ssp
+
+__all__ = ["Anchored", "Base", "Box", "Space"]
+
+LN10 = math.log(10)
+SQRT_2PI = math.log(math.sqrt(2 * math.pi))
+SYMMETRIES = ("logmass", "dust2")  # columns that multiply a spectrum by a known curve
+HISTORY = ("tage", "tau")
+FARTHEST = 20.0
+SHAPES = 1000  # prior draws whose mean shape is the reference
+FLOOR = 0.02  # least error of a pixel, relative, in the weights of the anchor
+LOOSE = {"logmass": 0.03, "dust2": 0.1}  # what shapes that are not the mean add to the widths
+PART = 1024  # spectra worked on at once: they stay in the cache
+
+
+class Space(Protocol):
+    """Coordinates of one object.
+
+    Arguments:
+        prior: the prior.
+        log_volume: ln of its volume in `Prior.coordinates`.
+    """
+
+    prior: Prior
+    log_volume: float
+
+    def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Theta in its own units, shape (n, n_theta), and ln of the prior's density in z, (n,).
+
+        The density is -inf outside the prior.
+        """
+
+
+class Base:
+    """Base space of a flow given one spectrum: a perfect flow makes the posterior N(0, 1) in it.
+
+    Arguments:
+        posterior: the flow.
+        flux, ivar: the spectrum, shape (pixels,).
+        zred: redshift, for priors that bound tage by the age of the Universe.
+    """
+
+    def __init__(
+        self, posterior: Posterior, flux: np.ndarray, ivar: np.ndarray, zred: float | None = None
+    ) -> None:
+        self.prior, self.zred = posterior.prior, zred
+        self.log_volume = _log_volume(self.prior, zred)
+        self.mapping = posterior.mapping(flux[None], ivar[None])
+
+    def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Space`."""
+        theta, log_jacobian = (values[0] for values in self.mapping(z[None]))
+        inside = self.prior.support(theta, self.zred) & np.isfinite(log_jacobian)
+        log_density = log_jacobian.astype(float) - self.log_volume
+        return theta.astype(float), np.where(inside, log_density, -np.inf)
+
+
+class Anchored:
+    """Amplitude and dust of the *spectrum*, its mean age, and probits of everything else.
+
+    The galaxy's mass and dust trade against its age and metallicity along a thin curved ridge; the
+    level and the reddening of its spectrum do not, for the data fix them. So logmass and dust2 are
+    measured from what least squares, with the spectrum's own weights, finds in it, against what it
+    finds in a spectrum of one solar mass without dust and with the other columns. That depends on
+    the other columns only, so the Jacobian does not depend on it; nothing trained takes part.
+    In the same way tage and tau become the mean age of the mass and tage / tau, in logarithms.
+
+    Arguments:
+        prior: the prior.
+        ssp: the table engine.
+        flux, ivar: the spectrum, shape (pixels,).
+        zred: see `Base`.
+
+    References:
+        `target.Representation` has the same amplitude and dust, with equal weights.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        ssp: Ssp,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        zred: float | None = None,
+    ) -> None:
+        self.prior, self.ssp, self.low = prior, ssp, prior.low
+        self.width = prior.upper(zred) - prior.low
+        self.log_volume = _log_volume(prior, zred)
+        columns = list(prior.names)
+        named = [name for name in SYMMETRIES if name in columns]
+        self.free = np.array([columns.index(name) for name in named], dtype=int)
+        history = HISTORY if {*HISTORY} <= {*columns} else ()
+        self.history = np.array([columns.index(name) for name in history], dtype=int)
+        self.hard = np.append(self.history, self.free)
+        self.boxed = np.setdiff1d(np.arange(len(columns)), self.hard)
+        shapes = self.low + self.width * np.random.default_rng(0).random((SHAPES, len(columns)))
+        self.centre, self.scale = np.zeros(len(columns)), np.ones(len(columns))
+        if len(self.history):
+            ages = _mean_age(prior.theta(shapes)[:, self.history])
+            self.centre[self.history], self.scale[self.history] = ages.mean(0), ages.std(0)
+        if named:
+            curve = ssp.k.double().numpy()
+            slopes = {"logmass": np.full_like(curve, LN10), "dust2": -curve}
+            design = np.stack([slopes[name] for name in named], axis=1)
+            self.centre[self.free], self.scale[self.free] = self._measure(
+                flux, ivar, design, named, shapes
+            )
+        self.log_scale = np.log(self.scale).sum() - np.log(self.width[self.hard]).sum()
+
+    def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Space`."""
+        boxed, history, free = self.boxed, self.history, self.free
+        coordinates = self.low + self.width * ndtr(z)
+        log_density = self.log_scale - 0.5 * (z[:, boxed] ** 2).sum(1) - len(boxed) * SQRT_2PI
+        y = self.centre + self.scale * z
+        inside = np.ones(len(z), dtype=bool)
+        if len(history):
+            ages = _tage_and_tau(y[:, history])
+            log = self.prior.log[history]
+            coordinates[:, history] = np.where(log, np.log10(ages), ages)
+            log_density += np.where(log, -math.log(LN10), np.log(ages)).sum(1)
+            inside = self._within(coordinates, history)
+            coordinates[~inside] = self.low + self.width / 2  # anything that the table has
+        if len(free):
+            coordinates[:, free] = y[:, free] - self._anchor(coordinates)
+            inside &= self._within(coordinates, free)
+        return self.prior.theta(coordinates), np.where(inside, log_density, -np.inf)
+
+    def points(self, theta: np.ndarray) -> np.ndarray:
+        """Inverse: z of theta inside the prior, shape (n, n_theta)."""
+        coordinates = self.prior.coordinates(theta)
+        z = ndtri(((coordinates - self.low) / self.width).clip(1e-9, 1 - 1e-9))
+        y = coordinates.copy()
+        if len(self.history):
+            y[:, self.history] = _mean_age(np.asarray(theta)[:, self.history])
+        if len(self.free):
+            y[:, self.free] += self._anchor(coordinates)
+        z[:, self.hard] = ((y - self.centre) / self.scale)[:, self.hard]
+        return z
+
+    def _within(self, coordinates: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """True where these columns are inside the prior, shape (n,)."""
+        share = (coordinates[:, columns] - self.low[columns]) / self.width[columns]
+        return ((share >= 0) & (share <= 1)).all(1)
+
+    def _measure(
+        self,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        design: np.ndarray,
+        named: list[str],
+        coordinates: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Amplitude and dust of the spectrum, and how well they are known, (columns,) each.
+
+        A reference of the mean shape of the prior's spectra is fitted first, as in `Projection`;
+        what it misses is projected with the weights that the chain's anchor then has as well.
+        """
+        coordinates = coordinates.copy()
+        coordinates[:, self.free] = 0.0
+        shapes = np.log(np.maximum(self._bare(coordinates), 1e-30))
+        mean = (shapes - shapes @ np.linalg.pinv(design).T @ design.T).mean(0)
+        seen = [torch.tensor(np.where(ivar > 0, a, 0.0))[None].double() for a in (flux, ivar)]
+        fixed = torch.tensor(mean), self.ssp.k.double()
+        fit = fit_reference(*seen, *fixed)
+        reference = reference_spectrum(*fit, *fixed)[0].numpy()
+        variance = np.where(ivar > 0, 1 / np.maximum(ivar * reference**2, 1e-20), np.inf)
+        weight = 1 / (variance + FLOOR**2)
+        covariance = np.linalg.inv((design.T * weight) @ design)
+        self.onto = (covariance @ (design.T * weight)).astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            rest = np.where(ivar > 0, flux / reference - 1, 0.0)
+        log_level, dust = (float(one[0]) for one in fit)
+        whole = {"logmass": log_level / LN10, "dust2": dust}
+        found = np.array([whole[name] for name in named]) + self.onto @ (mean + rest)
+        return found, np.sqrt(np.diagonal(covariance) + np.array([LOOSE[n] for n in named]) ** 2)
+
+    def _anchor(self, coordinates: np.ndarray) -> np.ndarray:
+        """Amplitude and dust of bare spectra of the boxed columns, shape (n, columns)."""
+        coordinates = coordinates.copy()
+        coordinates[:, self.free] = 0.0
+        found = np.empty((len(coordinates), len(self.free)), np.float32)
+        for start in range(0, len(coordinates), PART):
+            rows = slice(start, start + PART)
+            kernels.project_log(self._bare(coordinates[rows]), self.onto, found[rows])
+        return found.astype(float)
+
+    @torch.no_grad()
+    def _bare(self, coordinates: np.ndarray) -> np.ndarray:
+        """Spectra of one solar mass without dust, float32, shape (n, pixels)."""
+        theta = torch.tensor(self.prior.theta(coordinates), dtype=torch.float32)
+        return self.ssp.dustless(theta, self.prior.names).numpy()
+
+
+class Box:
+    """`Prior.coordinates` themselves.
+
+    Arguments:
+        prior: the prior.
+        zred: see `Base`.
+    """
+
+    def __init__(self, prior: Prior, zred: float | None = None) -> None:
+        self.prior, self.zred = prior, zred
+        self.log_volume = _log_volume(prior, zred)
+
+    def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Space`."""
+        high = self.prior.upper(self.zred)
+        inside = ((z >= self.prior.low) & (z <= high)).all(-1)
+        theta = self.prior.theta(z.clip(self.prior.low, high))
+        return theta, np.where(inside, -self.log_volume, -np.inf)
+
+    def points(self, theta: np.ndarray) -> np.ndarray:
+        """Inverse: z of theta, shape (n, n_theta)."""
+        return self.prior.coordinates(theta)
+
+
+def _mean_age(ages: np.ndarray) -> np.ndarray:
+    """ln of the mean age of the mass, Gyr, and of tage / tau, from tage and tau, shape (n, 2).
+
+    The mean age is tage - tau gamma(3, x) / gamma(2, x), x = tage / tau, of a delayed-tau history.
+    """
+    tage, tau = np.asarray(ages, dtype=float).T
+    return np.stack([np.log(tage * _mean_share(tage / tau)), np.log(tage / tau)], axis=1)
+
+
+def _tage_and_tau(logs: np.ndarray) -> np.ndarray:
+    """Inverse of `_mean_age`; the Jacobian of the logarithms is one."""
+    logs = logs.clip(-FARTHEST, FARTHEST)  # far outside of every prior
+    x = np.exp(logs[:, 1])
+    tage = np.exp(logs[:, 0]) / _mean_share(x)
+    return np.stack([tage, tage / x], axis=1)
+
+
+def _mean_share(x: np.ndarray) -> np.ndarray:
+    """Mean age of the mass over tage, from 1/3 for constantly rising to 1 for a burst."""
+    few = x < 0.01  # 0 / 0, by its series
+    y = np.where(few, 1.0, x)
+    return np.where(few, 1 / 3 + x / 18, 1 - 2 * gammainc(3, y) / gammainc(2, y) / y)
+
+
+def _log_volume(prior: Prior, zred: float | None) -> float:
+    """ln of the volume of the prior in its coordinates."""
+    return float(np.log(prior.upper(zred) - prior.low).sum())

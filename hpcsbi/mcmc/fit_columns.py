@@ -1,0 +1,147 @@
+"""What fits.zarr holds of each object, and what of it goes into the catalogue."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hpcsbi.flags import Flag
+from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.row_checks import OF_DRAWS
+from hpcsbi.mcmc.chain import Chain, diagnose
+from hpcsbi.simulator.prior import Prior
+
+__all__ = ["ARRAYS", "METHODS", "apart", "merged", "nothing", "of_chain", "spread"]
+
+METHODS = ("flow", "reweighted", "halves")  # what is compared with the chain; its own two halves
+
+# name -> dimensions, type, and what it is.
+ARRAYS = {
+    "id": (("row",), "string", ""),
+    "spectrum": (("row",), "int64", "row of the spectra and the catalogue"),
+    "zred": (("row",), "float64", ""),
+    "samples": (("row", "draw", "parameter"), "float32", "draws of the chain"),
+    "log_prob": (
+        ("row", "draw"),
+        "float64",
+        "ln of likelihood times prior, where the prior is flat",
+    ),
+    "quantiles": (("row", "level", "parameter"), "float32", ""),
+    "tau": (("row", "parameter"), "float32", "integrated autocorrelation time in steps"),
+    "rhat": (("row", "parameter"), "float32", "split R-hat over the walkers"),
+    "ess": (("row", "parameter"), "float32", "independent draws in the whole chain"),
+    "n_steps": (("row",), "int32", "steps after burn-in; 0: not fitted"),
+    "acceptance": (("row",), "float32", "share of moves accepted"),
+    "converged": (("row",), "bool", "50 autocorrelation times, R-hat < 1.01"),
+    "chi2": (("row",), "float32", "chi squared per valid pixel of the chain, floor included"),
+    "predictive_p": (("row",), "float32", "posterior predictive p-value of the chain"),
+    "flags": (("row",), "int32", "those of the catalogue that depend on the posterior"),
+    "flow_samples": (("row", "draw", "parameter"), "float32", "draws of the flow"),
+    "reweighted_samples": (
+        ("row", "draw", "parameter"),
+        "float32",
+        "weighted proposals made equal, NaN where their weights are weak",
+    ),
+    "wasserstein": (
+        ("row", "method", "parameter"),
+        "float32",
+        "distance to the chain in its sd, where the prior is flat; of the chain's two halves",
+    ),
+    "width_ratio": (
+        ("row", "method", "parameter"),
+        "float32",
+        "width from 16 to 84 % over the chain's; second half over first",
+    ),
+    "c2st": (("row", "method"), "float32", "accuracy of a classifier that looks; 0.5: it cannot"),
+    "pareto_k": (
+        ("row", "method"),
+        "float32",
+        "tail of the weights: of the flow's own draws; of those in the end",
+    ),
+    "weights_ess": (("row", "method"), "float32", "effective number of weighted draws"),
+    "n_weights": (("row", "method"), "int32", "draws behind the weights"),
+}
+
+
+def nothing(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Columns of rows that are not fitted.
+
+    Arguments:
+        sizes: dimension -> length.
+    """
+    columns = {}
+    for name, (dims, kind, _) in ARRAYS.items():
+        kind = object if kind == "string" else kind
+        empty = np.nan if np.dtype(kind).kind == "f" else 0
+        columns[name] = np.full([sizes[dim] for dim in dims], empty, kind)
+    return columns
+
+
+def of_chain(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarray]:
+    """Columns of one object that need its chain alone.
+
+    Arguments:
+        chain: at its end.
+        prior: gives the coordinates.
+        draws: number of draws kept.
+    """
+    found = diagnose(chain)
+    coordinates = chain.past.reshape(-1, chain.past.shape[-1])
+    theta = prior.theta(coordinates)
+    chosen = apart(*chain.past.shape[:2], draws)
+    return {
+        "samples": theta[chosen],
+        "log_prob": chain.past_log_prob.reshape(-1)[chosen],
+        "quantiles": np.quantile(theta, list(QUANTILES.values()), axis=0),
+        "tau": found.tau,
+        "rhat": found.rhat,
+        "ess": found.ess,
+        "n_steps": chain.steps,
+        "acceptance": found.acceptance,
+        "converged": found.converged,
+    }
+
+
+def merged(
+    columns: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Columns of a catalogue, with what converged chains say.
+
+    Flags about the spectrum and about how the flow drew stay; what says that there is no posterior,
+    or an unchecked one, goes.
+
+    Arguments:
+        columns: those of the catalogue, which stay as they are.
+        found: arrays of the converged rows of fits.zarr.
+        names: of theta's columns.
+    """
+    rows, n = found["spectrum"], len(columns["flags"])
+    columns = {name: np.array(values) for name, values in columns.items()}
+    for j, name in enumerate(names):
+        for i, level in enumerate(QUANTILES):
+            columns[f"{name}_{level}"][rows] = found["quantiles"][:, i, j]
+    for name in ("chi2", "predictive_p"):
+        columns[name][rows] = found[name]
+    columns["origin"] = np.array(columns.get("origin", ["flow"] * n), dtype=object)
+    columns["origin"][rows] = "mcmc"
+    columns["flags"][rows] &= ~int(OF_DRAWS | Flag.WEAK_WEIGHTS | Flag.NO_POSTERIOR)
+    columns["flags"][rows] |= found["flags"]
+    return columns
+
+
+def spread(n: int, wanted: int) -> np.ndarray:
+    """Equally spaced indices, first and last among them."""
+    return np.linspace(0, n - 1, wanted).astype(int)
+
+
+def apart(steps: int, walkers: int, wanted: int) -> np.ndarray:
+    """Indices of a chain's draws, one step after the other, that depend on each other least.
+
+    They are equally spaced along the walkers put end to end. Along the steps put end to end equal
+    spaces meet the same few walkers again and again.
+
+    Arguments:
+        steps, walkers: shape of the chain.
+        wanted: number of draws.
+    """
+    walker, step = np.divmod(spread(steps * walkers, wanted), steps)
+    return np.sort(step * walkers + walker)

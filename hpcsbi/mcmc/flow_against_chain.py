@@ -1,0 +1,186 @@
+"""How far a flow is from the chain of an object, as it is and with weights; checks of the chain."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
+from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.row_checks import posterior_flags, predicted
+from hpcsbi.mcmc.chain import Chain
+from hpcsbi.mcmc.fit_columns import METHODS, apart, of_chain, spread
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.predictive import N_DRAWS
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.statistics.distances import c2st, wasserstein, width_ratio
+
+__all__ = [
+    "PARTS",
+    "Object",
+    "checked",
+    "clock",
+    "compared",
+    "measured",
+]
+
+PARTS = ("chain", "flow", "weights")  # of an object, whose CPU seconds are told
+CAP = 20  # draws of the flow made at most, in units of those wanted
+RULERS = 50000  # points of the chain that distances look at
+SHOWN = 1000  # draws of each that the classifier looks at
+
+
+@dataclass(frozen=True)
+class Object:
+    """A spectrum: flux and ivar of shape (pixels,), redshift, and a seed of its own."""
+
+    flux: np.ndarray
+    ivar: np.ndarray
+    zred: float
+    seed: int
+
+    @property
+    def batch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """flux, ivar and zred with a first dimension of one."""
+        return self.flux[None], self.ivar[None], np.array([self.zred])
+
+
+def measured(
+    chain: Chain,
+    posterior: Posterior,
+    likelihood: Likelihood,
+    seen: Object,
+    by_flow: bool,
+    draws: int,
+    proposals: int,
+    seconds: dict[str, float],
+) -> dict[str, np.ndarray]:
+    """All columns of one object but those that name it.
+
+    Arguments:
+        chain: at its end.
+        posterior: the flow.
+        likelihood: that of the chain.
+        seen: the object.
+        by_flow: the flow can be used.
+        draws: number of draws kept.
+        proposals: draws of the flow that are looked at.
+        seconds: CPU seconds of PARTS; what this takes is added.
+    """
+    found = None
+    if by_flow:
+        (flux, ivar, zred), seeds = seen.batch, np.array([seen.seed])
+        with clock(seconds, "flow"):
+            drawn = posterior.sample(flux, ivar, proposals, seeds, zred, CAP)
+        with clock(seconds, "weights"):
+            levels = list(QUANTILES.values())
+            certificate = certify(posterior, likelihood, drawn, flux, ivar, zred, seeds, levels)
+        found = drawn, certificate
+    columns = of_chain(chain, posterior.prior, draws)
+    columns |= checked(columns["samples"], posterior, likelihood, seen)
+    return columns | compared(chain, posterior.prior, found, draws)
+
+
+@contextmanager
+def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the CPU seconds of a block, of this process and of children that have ended."""
+    began = _cpu_seconds()
+    yield
+    seconds[name] += _cpu_seconds() - began
+
+
+def checked(
+    samples: np.ndarray, posterior: Posterior, likelihood: Likelihood, seen: Object
+) -> dict[str, np.ndarray]:
+    """Columns chi2, predictive_p and flags of one object, made as `infer` makes them.
+
+    Arguments:
+        samples: draws of the chain, shape (draws, n_theta).
+        posterior: gives prior and table.
+        likelihood: its sigma is that of the p-value, as in a certificate.
+        seen: the object.
+    """
+    flux, ivar, zred = seen.batch
+    # Neighbours in the chain resemble each other, and the checks look at the first draws.
+    order = spread(len(samples), min(N_DRAWS, len(samples)))
+    order = np.append(order, np.setdiff1d(np.arange(len(samples)), order))
+    theta = samples[None, order].astype(np.float32)
+    drawn = Draws(theta, np.zeros(theta.shape[:2]), np.array([len(samples)]), np.ones(1))
+    columns = predicted(likelihood, drawn, flux, ivar)
+    floor = None
+    if "noise_floor" in posterior.names:
+        floor = np.median(theta[..., posterior.names.index("noise_floor")], axis=1)
+    flags = posterior_flags(posterior, drawn, columns["predictive_p"], floor, zred)
+    return {name: values[0] for name, values in (columns | {"flags": flags}).items()}
+
+
+def compared(
+    chain: Chain,
+    prior: Prior,
+    by_flow: tuple[Draws, Certificate] | None,
+    draws: int,
+) -> dict[str, np.ndarray]:
+    """Columns of one object that compare the flow with the chain.
+
+    Arguments:
+        chain: at its end.
+        prior: gives the coordinates.
+        by_flow: draws of the flow and their certificate; None where it cannot be used.
+        draws: number of draws kept.
+    """
+    past = chain.past.reshape(-1, chain.past.shape[-1])
+    ruler = past[apart(*chain.past.shape[:2], min(len(past), RULERS))]
+    half = len(ruler) // 2
+    sets = {"halves": (ruler[:half], ruler[half:], None, ruler[half:])}
+    columns = {}
+    if by_flow is not None and by_flow[0].kept[0] > 1:
+        drawn, certificate = by_flow
+        theta = drawn.theta[0, : drawn.kept[0]]
+        columns["flow_samples"] = _first(theta, draws)
+        flow = prior.coordinates(theta)
+        sets["flow"] = (ruler, flow, None, flow)
+        if certificate.reweighted[0]:
+            equal = certificate.draws.theta[0]
+            columns["reweighted_samples"] = _first(equal, draws)
+            proposals, weights = certificate.weighted[0]
+            proposals = prior.coordinates(np.nan_to_num(proposals, nan=1.0))
+            sets["reweighted"] = (ruler, proposals, weights, prior.coordinates(equal))
+        columns |= _numbers(certificate)
+    far = np.full((2, len(METHODS), past.shape[1]), np.nan)
+    seen = np.full(len(METHODS), np.nan)
+    for name, (ours, others, weights, equal) in sets.items():
+        i = METHODS.index(name)
+        far[:, i] = wasserstein(ours, others, weights), width_ratio(ours, others, weights)
+        seen[i] = _told_apart(ours, equal)
+    return columns | {"wasserstein": far[0], "width_ratio": far[1], "c2st": seen}
+
+
+def _numbers(certificate: Certificate) -> dict[str, np.ndarray]:
+    """Tail, effective number and number of the weights, for each of METHODS."""
+    columns = {"pareto_k": "pareto_k", "weights_ess": "ess", "n_weights": "n_weights"}
+    empty = {"pareto_k": np.nan, "weights_ess": np.nan, "n_weights": 0}
+    kinds = certificate.before, certificate.numbers
+    return {
+        column: np.array([*(kind[name][0] for kind in kinds), empty[column]])
+        for column, name in columns.items()
+    }
+
+
+def _told_apart(ours: np.ndarray, others: np.ndarray) -> float:
+    """`c2st` of as many draws of each, which keep their order."""
+    n = min(SHOWN, len(ours), len(others))
+    return c2st(ours[spread(len(ours), n)], others[spread(len(others), n)])
+
+
+def _first(theta: np.ndarray, draws: int) -> np.ndarray:
+    """So many draws, NaN past the last, shape (draws, n_theta)."""
+    padded = np.full((draws, theta.shape[1]), np.nan, np.float32)
+    padded[: len(theta)] = theta[:draws]
+    return padded
+
+
+def _cpu_seconds() -> float:
+    return time.process_time() + sum(os.times()[2:4])

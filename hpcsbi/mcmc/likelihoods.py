@@ -1,0 +1,74 @@
+"""Engines of the likelihood that a chain walks on: the table, or FSPS itself."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+
+from hpcsbi.grid import Grid
+from hpcsbi.inference.posterior import Posterior
+from hpcsbi.simulator.fsps_spectra import Physics, direct_spectra
+from hpcsbi.simulator.likelihood import Likelihood
+
+__all__ = ["ENGINES", "LIKELIHOODS", "likelihood_of", "log_likelihoods"]
+
+ENGINES, LIKELIHOODS = ("table", "prospector"), ("simulator", "given")
+
+
+def likelihood_of(posterior: Posterior, likelihood: str) -> Likelihood:
+    """The likelihood by the table.
+
+    Arguments:
+        posterior: gives table and noise.
+        likelihood: one of LIKELIHOODS.
+    """
+    if likelihood == "given":
+        return Likelihood(posterior.ssp, posterior.names, "given")
+    return posterior.likelihood
+
+
+def log_likelihoods(
+    posterior: Posterior, engine: str, likelihood: str, flux: np.ndarray, ivar: np.ndarray
+) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
+    """ln likelihood of theta by the table, and by the engine asked for.
+
+    Arguments:
+        posterior: gives table, physics and noise.
+        engine: one of ENGINES.
+        likelihood: one of LIKELIHOODS.
+        flux, ivar: the spectrum, shape (pixels,).
+
+    Returns:
+        two functions of theta, shape (n, n_theta) -> (n,).
+    """
+    # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+    seen = torch.tensor(flux)[None], torch.tensor(ivar)[None]
+    chosen = likelihood_of(posterior, likelihood)
+    table = partial(_by_table, chosen, *seen)
+    if engine == "table":
+        return table, table
+    physics = Physics(**posterior.settings["training"]["simulations"]["physics"])
+    return table, partial(_by_fsps, chosen, posterior.grid, physics, *seen)
+
+
+@torch.no_grad()
+def _by_table(
+    likelihood: Likelihood, flux: torch.Tensor, ivar: torch.Tensor, theta: np.ndarray
+) -> np.ndarray:
+    return likelihood(flux, ivar, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
+
+
+def _by_fsps(
+    likelihood: Likelihood,
+    grid: Grid,
+    physics: Physics,
+    flux: torch.Tensor,
+    ivar: torch.Tensor,
+    theta: np.ndarray,
+) -> np.ndarray:
+    """ln likelihood of spectra by FSPS, -inf for those that it cannot make."""
+    names = likelihood.names
+    model, _ = direct_spectra(theta, names, grid, physics)
+    floor = likelihood.floor(torch.tensor(theta))[None]
+    return likelihood.of_model(flux, ivar, torch.from_numpy(model)[None], floor)[0][0].numpy()

@@ -1,0 +1,289 @@
+"""Figures of objects: example spectra, what parameters may be, what they predict, how well."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from scipy.ndimage import gaussian_filter
+
+from hpcsbi.report.diagnostic_plots import BAND, COLOURS, DASHES, GREEN, ORANGE, limits_of, styled
+
+__all__ = ["certificate", "corner", "example_seds", "spectrum_fit"]
+
+MARKED = {
+    "[O II]": 3728.5,
+    "Ca K": 3934.8,
+    r"H$\beta$": 4862.7,
+    "[O III]": 5008.2,
+    "Mg b": 5176.6,
+    "Na D": 5893.6,
+    r"H$\alpha$": 6564.6,
+    "[S II]": 6725.5,
+}
+
+
+@styled
+def example_seds(wave: np.ndarray, flux: np.ndarray, titles: Sequence[str]) -> Figure:
+    """Spectra over their medians; solid with emission lines, dotted without.
+
+    Arguments:
+        wave: Angstrom, vacuum, rest frame, shape (pixel,).
+        flux: noise-free spectra, shape (n_spectra, pixel).
+        titles: text of the legend for each spectrum.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    axes = figure.subplots()
+    shapes = flux / np.median(flux, axis=1, keepdims=True)
+    for i, (shape, title) in enumerate(zip(shapes, titles, strict=True)):
+        emits = _shows_emission(wave, shape)
+        axes.plot(
+            wave, shape, COLOURS[i % 7], ls="-" if emits else (0, (1, 1.2)), lw=1.3, label=title
+        )
+    axes.set(
+        xlabel="rest-frame wavelength (vacuum) [Å]",
+        ylabel="flux density over its median",
+        xlim=(wave[0], wave[-1]),
+        yscale="log",
+        ylim=(max(0.05, 0.8 * shapes.min()), 1.6 * shapes.max()),
+    )
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    _mark_lines(axes, wave)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), title="solid: emission lines")
+    return figure
+
+
+@styled
+def corner(
+    sets: Sequence[np.ndarray],
+    titles: Sequence[str],
+    truth: np.ndarray | None = None,
+    keys: Sequence[str] = (),
+) -> Figure:
+    """Marginal distributions and the 68 and 95 % regions of each pair of parameters.
+
+    Arguments:
+        sets: draws, each of shape (n, n_theta); the first is filled, the others are contours. One
+            may be empty, or NaN in columns that it does not have.
+        titles: label of each parameter.
+        truth: true parameters, shape (n_theta,).
+        keys: legend of the sets.
+    """
+    n = len(titles)
+    figure = Figure(figsize=(1.15 * n + 0.8, 1.15 * n + 0.6))
+    grid = figure.subplots(n, n, squeeze=False)
+    figure.subplots_adjust(0.11, 0.1, 0.985, 0.985, 0.06, 0.06)
+    limits = [limits_of(np.concatenate([draws[:, i] for draws in sets]), 0.12) for i in range(n)]
+    for (i, j), axes in np.ndenumerate(grid):
+        if j > i:
+            axes.remove()
+            continue
+        for draws, colour, dash in zip(sets, COLOURS, DASHES, strict=False):
+            _panel(axes, draws, (i, j), limits, colour, dash)
+        if truth is not None:
+            axes.axvline(truth[j], color="black", lw=0.8, ls=":")
+            if i != j:
+                axes.axhline(truth[i], color="black", lw=0.8, ls=":")
+        _dress(axes, (i, j), titles, limits)
+    if any(keys):
+        lines = [
+            Line2D([], [], color=colour, ls=dash, label=key)
+            for draws, colour, dash, key in zip(sets, COLOURS, DASHES, keys, strict=False)
+            if len(draws)
+        ]
+        legend = figure.legend(handles=lines, loc="upper right", fontsize=9)
+        for text in legend.texts:
+            text.set_parse_math(False)
+    figure.align_labels()
+    return figure
+
+
+@styled
+def certificate(k: np.ndarray, distances: np.ndarray, titles: Sequence[str]) -> Figure:
+    """Distance of flow, re-weighted draws and halves of the chain from it against Pareto k.
+
+    Arguments:
+        k: of the flow's own draws, shape (n,); what is infinite is drawn at the edge.
+        distances: of flow, re-weighted draws and halves, in posterior standard deviations, NaN
+            where there is none, shape (n, 3).
+        titles: legend of the three.
+    """
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.subplots()
+    flow, weighted, halves = distances.T
+    k = np.where(np.isinf(k), np.clip(k, *limits_of(np.append(k, 0.7), 0.08)), k)
+    axes.vlines(k, weighted, flow, color="0.8", lw=0.7, zorder=1, rasterized=True)
+    axes.plot(k, flow, "o", ms=4.5, color=GREEN, label=titles[0], rasterized=True)
+    axes.plot(k, weighted, "s", ms=4.5, mfc="white", color=ORANGE, label=titles[1], rasterized=True)
+    if np.isfinite(halves).any():
+        low, middle, high = np.nanquantile(halves, [0.16, 0.5, 0.84])
+        axes.axhspan(low, high, color=BAND, lw=0, zorder=0)
+        axes.axhline(middle, color="0.4", lw=0.8, ls="--", label=titles[2])
+    axes.axvline(0.7, color="black", lw=0.8, ls=":")
+    axes.annotate(
+        "k = 0.7", (0.7, 1.01), xycoords=("data", "axes fraction"), ha="center", color="0.3"
+    )
+    axes.set(
+        xlabel="Pareto k of the flow's draws",
+        ylabel="largest Wasserstein distance\n[posterior standard deviations]",
+        yscale="log",
+    )
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@styled
+def spectrum_fit(
+    wave: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    predicted: np.ndarray,
+    floor: float = 0.0,
+    title: str = "",
+) -> Figure:
+    """The observed spectrum under the model's 68 and 95 % bands, and the residuals below.
+
+    Arguments:
+        wave: Angstrom, vacuum, rest frame, shape (pixel,).
+        flux, ivar: observed, L_sun / Angstrom, shape (pixel,); ivar = 0 is a gap.
+        predicted: noise-free model of each posterior draw, shape (n, pixel).
+        floor: extra scatter in sigma, as a fraction of the model flux.
+        title: a heading.
+    """
+    figure = Figure(figsize=(10, 4.6))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
+    figure.subplots_adjust(0.07, 0.11, 0.985, 0.93, hspace=0.05)
+    bands = np.quantile(predicted, [0.025, 0.16, 0.5, 0.84, 0.975], axis=0)
+    valid = ivar > 0
+    power = int(np.floor(np.log10(max(np.abs(bands[2]).max(), 1e-300))))
+    noise = np.hypot(1 / np.sqrt(np.where(valid, ivar, np.nan)), floor * bands[2])
+    seen = np.where(valid, flux, np.nan)
+    edges = _edges(wave)
+    for low, high, shade in ((0, 4, 0.25), (1, 3, 0.45)):
+        label = ("model 95 %", "model 68 %")[low]
+        upper.fill_between(
+            wave, *(bands[[low, high]] / 10.0**power), color=ORANGE, alpha=shade, lw=0, label=label
+        )
+    upper.plot(wave, bands[2] / 10.0**power, color=ORANGE, lw=1, label="model median")
+    upper.stairs(seen / 10.0**power, edges, baseline=None, color="black", lw=0.9, label="observed")
+    _shade_gaps([upper, lower], edges, valid)
+    finite = np.concatenate([seen[valid], bands[2]]) / 10.0**power
+    low, high = np.percentile(finite, [0.5, 99.8])
+    margin = 0.12 * (high - low) or 0.5
+    upper.set(
+        ylabel=rf"$L_\lambda$ [$10^{{{power}}}\,L_\odot\,\mathrm{{\AA}}^{{-1}}$]",
+        ylim=(low - margin, high + 2 * margin),
+        xlim=(edges[0], edges[-1]),
+    )
+    upper.set_title(title, loc="left", parse_math=False)
+    upper.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
+    _mark_lines(upper, wave)
+    residual = (seen - bands[2]) / noise
+    _residuals(lower, residual, edges)
+    lower.set(xlabel="rest-frame wavelength (vacuum) [Å]", ylabel=r"residual / $\sigma$")
+    figure.align_ylabels()
+    return figure
+
+
+def _panel(
+    axes: Axes, draws: np.ndarray, at: tuple[int, int], limits: list, colour: str, dash: str
+) -> None:
+    """One set of draws in the panel of row i, column j."""
+    i, j = at
+    x, y = draws[:, j], draws[:, i]
+    if not (np.isfinite(x) & np.isfinite(y)).any():
+        return
+    if i == j:
+        counts, edges = np.histogram(x, 30, limits[j])
+        axes.stairs(gaussian_filter(counts / counts.sum(), 1), edges, color=colour, lw=1.2, ls=dash)
+        return
+    counts, *edges = np.histogram2d(x, y, 44, (limits[j], limits[i]))
+    density = gaussian_filter(counts, 1.2 if len(draws) > 2000 else 1.6)
+    centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
+    ordered = np.sort(density.ravel())[::-1]
+    held = np.cumsum(ordered) / ordered.sum()
+    cuts = np.unique([ordered[np.searchsorted(held, share)] for share in (0.95, 0.68)])
+    if dash == DASHES[0]:
+        axes.contourf(*centres, density.T, [*cuts, ordered[0] * 1.001], cmap=_tints(colour))
+    axes.contour(*centres, density.T, cuts, colors=[colour], linewidths=1, linestyles=[dash])
+
+
+def _tints(colour: str) -> Colormap:
+    ends = [tuple(1 - share * (1 - c) for c in to_rgb(colour)) for share in (0.2, 0.5)]
+    return LinearSegmentedColormap.from_list("tint", ends)
+
+
+def _dress(axes: Axes, at: tuple[int, int], titles: Sequence[str], limits: list) -> None:
+    """Ticks and labels on the outer panels only."""
+    i, j = at
+    axes.set_xlim(*limits[j])
+    axes.set_xticks(_inner_ticks(*limits[j]))
+    if i == j:
+        axes.set(yticks=[], ylim=(0, None))
+    else:
+        axes.set_ylim(*limits[i])
+        axes.set_yticks(_inner_ticks(*limits[i]))
+    last = i == len(titles) - 1
+    axes.tick_params(labelbottom=last, labelleft=j == 0 and i > 0, labelsize=7.5)
+    axes.tick_params(axis="x", rotation=45)
+    axes.set_xlabel(titles[j] if last else "", fontsize=8)
+    axes.set_ylabel(titles[i] if j == 0 and i > 0 else "", fontsize=8)
+
+
+def _shows_emission(wave: np.ndarray, flux: np.ndarray) -> bool:
+    """True where H alpha stands a tenth above the continuum beside it."""
+    away = np.abs(wave - MARKED[r"H$\alpha$"])
+    line, beside = away < 45, (away > 100) & (away < 350)
+    return bool(line.any() and beside.any() and flux[line].max() > 1.1 * np.median(flux[beside]))
+
+
+def _mark_lines(axes: Axes, wave: np.ndarray) -> None:
+    """Names of lines along the upper edge."""
+    for name, at in MARKED.items():
+        if wave[0] < at < wave[-1]:
+            axes.axvline(at, ymin=0.93, color="0.6", lw=0.6)
+            axes.annotate(
+                name,
+                (at, 0.92),
+                xycoords=("data", "axes fraction"),
+                rotation=90,
+                ha="center",
+                va="top",
+                fontsize=6.5,
+                color="0.45",
+            )
+
+
+def _inner_ticks(low: float, high: float) -> np.ndarray:
+    """Two or three ticks that do not touch those of the next panel."""
+    ticks, margin = MaxNLocator(3).tick_values(low, high), 0.1 * (high - low)
+    return ticks[(ticks > low + margin) & (ticks < high - margin)]
+
+
+def _edges(wave: np.ndarray) -> np.ndarray:
+    middle = (wave[1:] + wave[:-1]) / 2
+    return np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
+
+
+def _shade_gaps(panels: list[Axes], edges: np.ndarray, valid: np.ndarray) -> None:
+    steps = np.diff(np.concatenate([[0], ~valid, [0]]).astype(int))
+    for start, stop in zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), strict=True):
+        for axes in panels:
+            axes.axvspan(edges[start], edges[stop], color="0.93", lw=0, zorder=0)
+
+
+def _residuals(axes: Axes, residual: np.ndarray, edges: np.ndarray) -> None:
+    for height, dash in ((0, "--"), (-2, ":"), (2, ":")):
+        axes.axhline(height, color="0.5", lw=0.7, ls=dash)
+    axes.stairs(residual, edges, baseline=None, color="black", lw=0.9)
+    finite = residual[np.isfinite(residual)]
+    reach = max(4.0, 1.1 * np.percentile(np.abs(finite), 99.5)) if len(finite) else 4.0
+    axes.set_ylim(-reach, reach)

@@ -1,0 +1,124 @@
+"""Pictures as they stand on the page of a run: addresses that hold their own bytes."""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from hpcsbi.report import diagnostic_plots as plots
+from hpcsbi.report import object_plots as portraits
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.statistics.calibration import rank_fractions
+
+__all__ = [
+    "calibration_pictures",
+    "corner_picture",
+    "example_picture",
+    "fit_picture",
+    "picture",
+    "rendered",
+]
+
+Columns = Mapping[str, np.ndarray]
+
+
+def rendered(template: str, content: Mapping) -> bytes:
+    """A page: one of the package's templates, filled in and escaped."""
+    environment = Environment(
+        loader=PackageLoader("hpcsbi", "data"), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template(template).render(content).encode()
+
+
+def picture(figure: Figure, form: str = "svg") -> str:
+    """A figure as an address that holds its bytes."""
+    kind = {"svg": "svg+xml", "png": "png"}[form]
+    return f"data:image/{kind};base64,{base64.b64encode(plots.drawn(figure, form)).decode()}"
+
+
+def example_picture(
+    wave: np.ndarray, flux: np.ndarray, theta: np.ndarray, names: Sequence[str]
+) -> str:
+    """Five of many simulated spectra, from young to old.
+
+    Arguments:
+        wave: Angstrom, shape (pixel,).
+        flux: noise-free, shape (n, pixel).
+        theta: own units, shape (n, n_theta).
+        names: theta's columns.
+    """
+    order = np.argsort(theta[:, list(names).index("tage")])
+    chosen = order[np.linspace(0.02 * (len(order) - 1), len(order) - 1, 5).astype(int)]
+    columns = [dict(zip(names, row, strict=True)) for row in theta[chosen]]
+    titles = [
+        f"{c['tage']:.2f} Gyr, log Z {c['logzsol']:+.2f}, dust2 {c['dust2']:.2f}" for c in columns
+    ]
+    return picture(portraits.example_seds(wave, flux[chosen], titles))
+
+
+def calibration_pictures(columns: Columns, prior: Prior) -> dict[str, str]:
+    """The three figures of a calibration.
+
+    Arguments:
+        columns: arrays theta, ranks (n, n_theta), quantiles (n, n_theta, 5), tarp and n_draws
+            (n,) of spectra that have draws.
+        prior: gives names and coordinates.
+    """
+    titles = plots.labels(prior.names, prior.log)
+    percentiles = np.moveaxis(columns["quantiles"][..., 1:4], -1, 1)
+    quantiles = np.moveaxis(prior.coordinates(percentiles), 1, -1)
+    fractions = rank_fractions(columns["ranks"], columns["n_draws"])
+    figures = {
+        "recovery": plots.recovery(prior.coordinates(columns["theta"]), quantiles, titles),
+        "ranks": plots.rank_histograms(fractions, titles),
+        "curves": plots.calibration_curves(fractions, columns["tarp"], titles),
+    }
+    return {name: picture(figure) for name, figure in figures.items()}
+
+
+def corner_picture(
+    prior: Prior,
+    draws: np.ndarray,
+    *others: tuple[Prior, np.ndarray],
+    keys: Sequence[str] = (),
+) -> str:
+    """Posterior of each pair of parameters, with other posteriors over it.
+
+    Arguments:
+        prior, draws: first posterior, own units, shape (n, n_theta).
+        others: a prior and draws each; parameters that it lacks are left out.
+        keys: legend of all.
+    """
+    sets = [prior.coordinates(draws)]
+    for theirs, other in others:
+        columns = np.full((len(other), len(prior.names)), np.nan)
+        for i, name in enumerate(prior.names):
+            if name in theirs.names:
+                columns[:, i] = other[:, theirs.names.index(name)]
+        sets.append(prior.coordinates(columns))
+    titles = plots.labels(prior.names, prior.log)
+    return picture(portraits.corner(sets, titles, keys=keys), "png")
+
+
+def fit_picture(
+    likelihood: Likelihood, draws: np.ndarray, flux: np.ndarray, ivar: np.ndarray
+) -> tuple[str, float]:
+    """The observed spectrum under what posterior draws expect of it, calibration error included.
+
+    Arguments:
+        likelihood: makes spectra of draws.
+        draws: the posterior, own units, shape (n, n_theta).
+        flux, ivar: the spectrum, shape (pixel,).
+
+    Returns:
+        The picture, and the median noise floor that its residuals include.
+    """
+    theta, *observed = (torch.as_tensor(array[None]) for array in (draws, flux, ivar))
+    with torch.no_grad():
+        model = likelihood.expected(*observed, theta)[0].numpy()
+    floor = float(likelihood.floor(theta).median())
+    return picture(portraits.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)), floor

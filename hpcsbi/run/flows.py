@@ -1,0 +1,114 @@
+"""From what lies on disk to the parts that compute with it."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpcsbi.errors import BadInput
+from hpcsbi.inference.posterior import Posterior
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
+from hpcsbi.store.files import load_weights, there
+from hpcsbi.store.settings import refuse_other_settings
+from hpcsbi.store.store import Store, open_complete
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["load_engine", "load_posterior", "refuse_other_model"]
+
+
+def load_posterior(folder: str | Path) -> Posterior:
+    """The trained flow of a folder, made once per process: its table takes seconds.
+
+    Raises:
+        FileNotFoundError: the flow is not trained, or not to its end.
+        Damaged: its file is cut short.
+    """
+    path = Path(folder) / "flow.safetensors"
+    if not there(path):
+        raise FileNotFoundError(
+            f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
+            "(a folder such as runs/demo/flows/projection_zuko_maf_h128_t5)."
+        )
+    return _posterior(Path(folder), path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _posterior(folder: Path, written: int) -> Posterior:
+    """The flow of a folder as it was when its file was `written`."""
+    tensors, header = load_weights(folder / "flow.safetensors")
+    table = folder / "ssp.zarr"
+    prior = Prior(**header["settings"]["training"]["simulations"]["prior"])
+    ssp = load_engine(table, prior) if table.exists() else None
+    return Posterior(header["settings"], tensors, header["notice"], ssp)
+
+
+def load_engine(table: str | Path, prior: Prior) -> Ssp:
+    """The table engine over the ranges of a prior."""
+    store = open_complete(table, "tabulate")
+    return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
+
+
+def refuse_other_model(posterior: Posterior, pairs: Store) -> None:
+    """Raise unless a store of pairs has the prior, grid and noise that the flow was trained for.
+
+    Raises:
+        Mismatch: something differs.
+    """
+
+    def model(settings: dict) -> dict:
+        simulations = settings["simulations"]
+        return {
+            "prior": simulations["prior"],
+            "grid": simulations["grid"],
+            "noise": settings["noise"],
+        }
+
+    refuse_other_settings(
+        pairs.path,
+        model(pairs.settings),
+        model(posterior.settings["training"]),
+        "The flow (asked) and the pairs (in the store) must agree: name another calibrate.pairs "
+        "or calibrate.flow.",
+    )
+
+
+def to_inference_data(path: str | Path, name: str) -> "xarray.DataTree":
+    """The draws of one fitted object as InferenceData, which ArviZ takes as it is.
+
+    Arguments:
+        path: fits.zarr.
+        name: id of the object.
+
+    Returns:
+        Groups `posterior` (one variable for each parameter, own units) and `sample_stats` (lp). The
+        dimension chain has length one, for walkers depend on each other; the other is draw.
+
+    Raises:
+        ValueError: no such object, or it is not fitted.
+
+    References:
+        InferenceData schema specification, ArviZ documentation.
+    """
+    import xarray
+
+    store = open_complete(path, "fit")
+    ids = [str(one) for one in store.read("id")]
+    row = ids.index(name) if name in ids else None
+    if row is None or not store.read("n_steps")[row]:
+        raise BadInput(f"{path} holds no chain of {name!r}: its objects are {', '.join(ids[:5])}")
+    dims = ("chain", "draw")
+    draws = store.read("samples", slice(row, row + 1))
+    posterior = {str(one): (dims, draws[..., i]) for i, one in enumerate(store.read("parameter"))}
+    stats = {"lp": (dims, store.read("log_prob", slice(row, row + 1)))}
+    notes = {
+        "converged": int(store.read("converged")[row]),
+        "sampling_steps": int(store.read("n_steps")[row]),
+        "notice": store.attributes.get("notice", ""),
+    }
+    groups = {
+        "posterior": xarray.Dataset(posterior, attrs=notes),
+        "sample_stats": xarray.Dataset(stats),
+    }
+    return xarray.DataTree.from_dict(groups)

@@ -1,0 +1,103 @@
+"""What a run holds, opened for a reader: never an error, but a note that names the mend."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpcsbi.simulator.lineage import prior_among
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.store.files import load_weights
+from hpcsbi.store.store import Damaged, Store, open_store
+
+__all__ = [
+    "draws_of",
+    "finished_rows",
+    "label",
+    "opened",
+    "prior_of",
+    "read_json",
+    "read_some",
+    "weights_of",
+]
+
+ROWS = 1_000_000  # rows looked at; more change no figure
+
+
+def opened(path: str, job: str, option: str = "") -> tuple[Store | None, list[str]]:
+    """A store with at least one finished shard, and what is to be said about it."""
+    name = Path(path).name
+    try:
+        store = open_store(path)
+    except FileNotFoundError:
+        return None, [f"There is no {name} yet: run jobs/{job}.py{option}."]
+    except Damaged as error:
+        return None, [str(error)]
+    states = list(store.states().values())
+    done = states.count("done")
+    if not done:
+        return None, [f"{name} has no finished shard yet: run jobs/{job}.py{option}."]
+    if done < len(states):
+        note = (
+            f"{name}: only {done} of {len(states)} shards are there; jobs/{job}.py makes the rest."
+        )
+        return store, [note]
+    return store, []
+
+
+def label(store: Store) -> str:
+    """Name of a store and of the run that it is in."""
+    return f"{store.path.parent.name}/{store.path.name}"
+
+
+def finished_rows(store: Store, most: int = ROWS) -> np.ndarray:
+    """The first rows of finished shards, at most `most`."""
+    rows, found = [], 0
+    for shard in store.shards:
+        if found < most and store.state(shard) == "done":
+            span = store.rows_of(shard)
+            rows.append(np.arange(span.start, span.stop))
+            found += len(rows[-1])
+    return np.concatenate(rows)[:most]
+
+
+def read_some(store: Store, names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Arrays of a store that it has."""
+    return {name: store.read(name, rows) for name in names if name in store.group}
+
+
+def read_json(path: Path) -> tuple[Any, list[str]]:
+    """Content of a file, None if it is not there, and what is to be said about it."""
+    try:
+        return json.loads(path.read_text()), []
+    except FileNotFoundError:
+        return None, []
+    except ValueError as error:
+        return None, [f"{path.name} cannot be read ({error}): remove it and run its job again."]
+
+
+def weights_of(folder: Path) -> tuple[dict, list[str]]:
+    """Settings and notice of the flow."""
+    try:
+        return load_weights(folder / "flow.safetensors")[1], []
+    except FileNotFoundError:
+        return {}, [f"There is no trained flow {folder.name} yet: run jobs/train.py."]
+    except Damaged as error:
+        return {}, [str(error)]
+
+
+def prior_of(store: Store) -> Prior | None:
+    """The prior with its columns in the order of the store's own coordinate, if it has one."""
+    prior = prior_among(store.settings)
+    if prior is None or "parameter" not in store.group:
+        return prior
+    names = [str(name) for name in store.read("parameter")]
+    return Prior({name: prior.columns[name] for name in names}, prior.bound_age)
+
+
+def draws_of(store: Store, row: int, name: str = "samples") -> np.ndarray:
+    """Draws of one object, shape (n, n_theta)."""
+    samples = store.read(name, np.array([row]))[0]
+    return samples[np.isfinite(samples).all(-1)]

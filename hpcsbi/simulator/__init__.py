@@ -1,0 +1,1 @@
+"""How a spectrum comes about, and how probable it is."""

@@ -1,0 +1,114 @@
+"""Augment: noise-free spectra -> pairs of theta and noisy spectrum, training.zarr."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpcsbi.arguments import Count, Natural, checked
+from hpcsbi.cluster.executors import Cluster
+from hpcsbi.seeds import generator, torch_generator
+from hpcsbi.simulator.noise import Noise, make_noise
+from hpcsbi.simulator.pairs import SPLITS, Plan
+from hpcsbi.store.provenance import code_of
+from hpcsbi.store.shards import run_shards
+from hpcsbi.store.store import Array, Store, create, open_complete, open_store
+
+__all__ = ["augment"]
+
+
+@checked()
+def augment(
+    out: str,
+    simulations: str,
+    noise: Noise,
+    copies: Natural,
+    validation: Natural,
+    test: Natural,
+    shard: Count,
+    seed: Natural,
+    cluster: Cluster,
+) -> None:
+    """Draw noise for every simulated spectrum and say which pairs training may see.
+
+    Arguments:
+        out: the store to write, training.zarr.
+        simulations: the store of noise-free spectra.
+        noise: the noise model.
+        copies: noisy copies of each training spectrum; 0 when training makes its own pairs
+            (`train.source=fresh`), so that only the held-out pairs are stored.
+        validation, test: base spectra held out, one noisy copy each.
+        shard: rows in a shard.
+        seed: seed of noise and split.
+        cluster: where to run.
+
+    Raises:
+        ValueError: more spectra held out than there are, or no row left.
+    """
+    source = open_complete(simulations, "simulate")
+    usable = np.flatnonzero(source.read("status") == 0)
+    plan = Plan(usable, copies, validation, test, seed)
+    settings = {
+        "code": code_of("augment"),
+        "simulations": source.settings,
+        "noise": noise.settings(),
+        "copies": copies,
+        "validation": validation,
+        "test": test,
+        "seed": seed,
+    }
+    store = _create(Path(out), source, settings, len(plan), shard)
+    task = partial(_augment_shard, str(out), str(simulations), plan)
+    run_shards(task, store, cluster, "augment")
+
+
+def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> Store:
+    names = list(settings["simulations"]["prior"]["columns"])
+    wave = source.read("wave")
+    pixels = {"row": rows, "pixel": len(wave)}
+    unit = "solar luminosities per Angstrom"
+    arrays = {
+        "theta": Array({"row": rows, "parameter": len(names)}, "float64"),
+        "flux": Array(pixels, "float32", {"units": unit}),
+        "ivar": Array(pixels, "float32", {"units": f"({unit})^-2", "comment": "0 is masked"}),
+        "base": Array({"row": rows}, "int64", {"long_name": "row of simulations.zarr"}),
+        "split": Array(
+            {"row": rows},
+            "int8",
+            {"flag_values": list(SPLITS.values()), "flag_meanings": " ".join(SPLITS)},
+        ),
+        "zred": Array({"row": rows}, "float32", {"long_name": "redshift of the observation"}),
+        "wave": Array({"pixel": len(wave)}, "float64", {"units": "Angstrom"}, values=wave),
+        "parameter": Array({"parameter": len(names)}, "string", values=np.array(names)),
+    }
+    return create(out, arrays, settings, shard, {"notice": source.attributes["notice"]})
+
+
+def _augment_shard(out: str, simulations: str, plan: Plan, shard: int) -> int:
+    store, source = Store(Path(out)), open_store(simulations)
+    settings = store.settings
+    rows = store.rows_of(shard)
+    base = plan.base(rows)
+    wanted, back = np.unique(base, return_inverse=True)
+    theta, flux = (source.read(name, wanted)[back] for name in ("theta", "flux"))
+    noise = make_noise(**settings["noise"])
+    seed = int(generator(settings["seed"], "augment", shard).integers(2**62))
+    names = list(settings["simulations"]["prior"]["columns"])
+    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
+    noisy, ivar, zred = noise(
+        torch.from_numpy(flux),
+        torch.from_numpy(source.read("wave")).float(),
+        None if floor is None else torch.from_numpy(floor).float(),
+        torch_generator(seed),
+    )
+    store.write(
+        shard,
+        theta=theta,
+        flux=noisy.numpy(),
+        ivar=ivar.numpy(),
+        base=base,
+        split=plan.split(rows),
+        zred=zred.numpy(),
+    )
+    return len(base)

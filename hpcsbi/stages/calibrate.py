@@ -1,0 +1,276 @@
+"""Calibrate: are posteriors right on spectra never seen? calibration.zarr and a verdict.
+
+Judged is what `infer` publishes: draws re-weighted where the weights are good, cut at the age of
+the Universe at the spectrum's redshift. Beside it stands the flow alone.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from hpcsbi.arguments import Count, Natural, checked
+from hpcsbi.cluster.executors import Cluster
+from hpcsbi.errors import BadInput
+from hpcsbi.inference.certificate import certify
+from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.row_checks import predicted
+from hpcsbi.run.flows import load_posterior, refuse_other_model
+from hpcsbi.seeds import generator, object_seed
+from hpcsbi.simulator.pairs import split_of
+from hpcsbi.statistics.calibration import joint_names, joint_ranks, sbc_ranks, score, tarp_fractions
+from hpcsbi.statistics.verdict import IMPROBABLE, blunt, verdict
+from hpcsbi.store.files import write_atomically
+from hpcsbi.store.provenance import code_of
+from hpcsbi.store.shards import part_rows, run_shards
+from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
+from hpcsbi.terminal import tell_once
+
+__all__ = ["calibrate"]
+
+LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
+
+
+@checked()
+def calibrate(
+    out: str,
+    flow: str,
+    pairs: str,
+    draws: Count,
+    cap: Count,
+    shard: Count,
+    seed: Natural,
+    cluster: Cluster,
+) -> bool:
+    """Draw from the posteriors of the held-out test pairs and judge them together.
+
+    Redshifts are drawn without regard to ages, as for training. Of the pairs whose age the Universe
+    had reached, theta is flat below that age: what the published posterior takes for granted. The
+    others come from no such prior; the verdict on the flow alone, which knows no redshift, has them
+    all. (Redshifts drawn anew until they fit an age would make the old ones rare at each redshift.)
+
+    Arguments:
+        out: the store to write, calibration.zarr; calibration.json beside it holds the verdict.
+        flow: folder of the trained flow.
+        pairs: store of pairs whose test split is judged; any that has the flow's prior, grid and
+            noise, e.g. one made by direct FSPS.
+        draws: posterior draws of each spectrum.
+        cap: draws made at most of each spectrum, in units of `draws`.
+        shard: spectra in a shard.
+        seed: seed of the draws.
+        cluster: where to run.
+
+    Returns:
+        True when the posteriors pass that `infer` would publish.
+
+    Raises:
+        Mismatch: the pairs were made with another prior, grid or noise than the flow.
+        ValueError: the store holds no test pairs.
+    """
+    part = cluster.part()
+    posterior, source = load_posterior(flow), open_complete(pairs, "augment", part is None)
+    refuse_other_model(posterior, source)
+    rows = split_of(source.settings, source.rows, "test")
+    if rows.start == rows.stop:
+        raise BadInput(f"{pairs} holds no test pairs: run jobs/augment.py with augment.test > 0.")
+    own = rows.start + part_rows(rows.stop - rows.start, shard, part)
+    refuse_damage(source, "augment", own)
+    settings = {
+        "code": code_of("calibrate"),
+        "flow": posterior.settings,
+        "pairs": source.settings,
+        "draws": draws,
+        "cap": cap,
+        "seed": seed,
+    }
+    notice = posterior.notice or source.attributes["notice"]
+    names = posterior.names
+    arrays = _arrays(rows.stop - rows.start, names)
+    store = create(out, arrays, settings, shard, {"notice": notice, "levels": list(LEVELS)})
+    run_shards(partial(_calibrate_shard, out, flow, pairs), store, cluster, "calibrate")
+    found = _verdicts(store, names) | {"notice": notice}
+    write_atomically(Path(out).with_suffix(".json"), json.dumps(found, indent=1).encode())
+    _tell(found)
+    return found["passed"]
+
+
+def _verdicts(store: Store, names: tuple[str, ...]) -> dict:
+    """The verdict on what is published, that on the flow under "flow", and its score."""
+    possible = store.read("possible")
+    published, flow = (
+        verdict(
+            *(store.read(f"{kind}{name}")[rows] for name in ("ranks", "n_draws", "tarp")),
+            names,
+            joint=store.read(f"{kind}joint_ranks")[rows],
+            predictive_p=store.read(f"{kind}predictive_p")[rows],
+        )
+        for kind, rows in (("", possible), ("flow_", np.full(store.rows, True)))
+    )
+    mean, error = score(store.read("log_prob"))
+    reasons = [*published["reasons"], *filter(None, [blunt(flow)])]
+    return published | {
+        "passed": not reasons,
+        "reasons": reasons,
+        "flow": flow,
+        "left_out": int((~possible).sum()),
+        "reweighted": float(store.read("reweighted")[possible].mean()),
+        "mean_log_prob": mean,
+        "mean_log_prob_error": error,
+    }
+
+
+def _arrays(rows: int, names: tuple[str, ...]) -> dict[str, Array]:
+    table = {"row": rows, "parameter": len(names)}
+    joint = joint_names(names)
+    of_each = {
+        "ranks": Array(table, "int32", {"long_name": "draws below the truth"}),
+        "joint_ranks": Array({"row": rows, "joint": len(joint)}, "int32"),
+        "tarp": Array(
+            {"row": rows}, "float32", {"long_name": "draws closer to a random point than the truth"}
+        ),
+        "predictive_p": Array({"row": rows}, "float32"),
+        "n_draws": Array({"row": rows}, "int32"),
+    }
+    return {
+        "theta": Array(table, "float64"),
+        "possible": Array({"row": rows}, "bool", {"long_name": "age below the Universe's"}),
+        "quantiles": Array(table | {"level": len(LEVELS)}, "float32"),
+        **of_each,
+        **{f"flow_{name}": array for name, array in of_each.items()},
+        "reweighted": Array({"row": rows}, "bool", {"long_name": "draws are re-weighted ones"}),
+        "log_prob": Array(
+            {"row": rows}, "float32", {"long_name": "log density of the truth, tau etc. in log10"}
+        ),
+        "acceptance": Array({"row": rows}, "float32"),
+        "parameter": Array({"parameter": len(names)}, "string", values=np.array(names)),
+        "joint": Array({"joint": len(joint)}, "string", values=np.array(joint)),
+        "level": Array({"level": len(LEVELS)}, "float64", values=np.array(LEVELS)),
+    }
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Test pairs and the seeds of their draws, rows of each."""
+
+    theta: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    zred: np.ndarray
+    seeds: np.ndarray
+
+    def those(self, rows: np.ndarray) -> "_Pairs":
+        return _Pairs(*(getattr(self, one.name)[rows] for one in fields(self)))
+
+
+def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
+    store, source, posterior = Store(Path(out)), open_store(pairs), load_posterior(flow)
+    settings, rows = store.settings, store.rows_of(shard)
+    first = split_of(source.settings, source.rows, "test").start
+    test = slice(first + rows.start, first + rows.stop)
+    seeds = np.array(
+        [object_seed(settings["seed"], f"test {i}") for i in range(test.start, test.stop)]
+    )
+    whole = _Pairs(*(source.read(name, test) for name in ("theta", "flux", "ivar", "zred")), seeds)
+    possible = posterior.prior.support(whole.theta, whole.zred)
+    usable = posterior.usable(whole.flux, whole.ivar)
+    arrays = _nothing(len(possible), len(posterior.names))
+    arrays |= {"theta": whole.theta, "possible": possible}
+    sizes = settings["draws"], settings["cap"]
+    rng = generator(settings["seed"], "calibrate", shard)
+    for judged, good in ((_of_flow, usable), (_published, usable & possible)):
+        if good.any():
+            for name, values in judged(posterior, whole.those(good), *sizes, rng).items():
+                arrays[name][good] = values
+    store.write(shard, **arrays)
+    return len(possible)
+
+
+def _of_flow(
+    posterior: Posterior, pairs: _Pairs, draws: int, cap: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Arrays of the flow alone, of usable spectra."""
+    drawn = posterior.sample(pairs.flux, pairs.ivar, draws, pairs.seeds, cap=cap)
+    ranks = _ranks(posterior, drawn, pairs, rng)
+    return {f"flow_{name}": values for name, values in ranks.items()} | {
+        "log_prob": posterior.log_prob(pairs.theta, pairs.flux, pairs.ivar),
+        "acceptance": drawn.acceptance,
+    }
+
+
+def _published(
+    posterior: Posterior, pairs: _Pairs, draws: int, cap: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Arrays of what `infer` publishes, of usable spectra that are possible at their redshift."""
+    likelihood, levels = posterior.likelihood, list(LEVELS)
+    seen, seeds = (pairs.flux, pairs.ivar), pairs.seeds
+    drawn = posterior.sample(*seen, draws, seeds, pairs.zred, cap)
+    quantiles, arrays = drawn.quantiles(levels), {}
+    if likelihood is not None:
+        found = certify(posterior, likelihood, drawn, *seen, pairs.zred, seeds, levels)
+        quantiles = np.where(found.reweighted[:, None], found.quantiles, quantiles)
+        arrays, drawn = {"reweighted": found.reweighted}, found.draws
+    arrays["quantiles"] = np.moveaxis(quantiles, 0, -1)
+    return arrays | _ranks(posterior, drawn, pairs, rng)
+
+
+def _ranks(
+    posterior: Posterior, drawn: Draws, pairs: _Pairs, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Where the truths stand among draws, and how well draws foretell their spectra."""
+    prior = posterior.prior
+    samples = np.nan_to_num(drawn.theta, nan=1.0)
+    truth, others = prior.coordinates(pairs.theta), prior.coordinates(samples)
+    return {
+        "ranks": sbc_ranks(pairs.theta, samples, drawn.kept),
+        "joint_ranks": joint_ranks(truth, others, drawn.kept),
+        "tarp": tarp_fractions(truth, others, prior.low, prior.high, rng, drawn.kept),
+        "predictive_p": predicted(posterior.likelihood, drawn, pairs.flux, pairs.ivar)[
+            "predictive_p"
+        ],
+        "n_draws": drawn.kept,
+    }
+
+
+def _nothing(rows: int, n_theta: int) -> dict[str, np.ndarray]:
+    nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
+    of_each = {
+        "ranks": np.full((rows, n_theta), -1, dtype=np.int32),
+        "joint_ranks": np.full((rows, 3 * n_theta * (n_theta - 1) // 2), -1, dtype=np.int32),
+        "tarp": nan(rows),
+        "predictive_p": nan(rows),
+        "n_draws": np.zeros(rows, dtype=np.int32),
+    }
+    return {
+        **of_each,
+        **{f"flow_{name}": values.copy() for name, values in of_each.items()},
+        "quantiles": nan((rows, n_theta, len(LEVELS))),
+        "reweighted": np.zeros(rows, bool),
+        "log_prob": nan(rows),
+        "acceptance": nan(rows),
+    }
+
+
+def _tell(found: dict) -> None:
+    left_out = f" ({found['left_out']} older than the Universe)" if found["left_out"] else ""
+    for what, one in (("posteriors", found), ("the flow alone", found["flow"])):
+        print(f"{what} on {one['n']} spectra: {'passed' if one['passed'] else 'FAILED'}", end="")
+        print(left_out if one is found else "")
+        print(f"{'parameter':>14}  {'KS p':>6}  coverage of the central intervals")
+        for name, figures in one["parameters"].items():
+            coverage = "  ".join(
+                f"{level}: {share:.3f}" for level, share in figures["coverage"].items()
+            )
+            print(f"{name:>14}  {figures['ks_p']:6.3f}  {coverage}")
+        joint = min((figures["ks_p"] for figures in one["joint"].values()), default=np.nan)
+        print(f"{'joint, least':>14}  {joint:6.3f}  of {len(one['joint'])}")
+        print(f"{'TARP':>14}  {one['tarp']['ks_p']:6.3f}")
+        if one["predictive"]["p"] is not None:
+            print(f"predictive p-value below {IMPROBABLE}: {one['predictive']['improbable']:.3f}")
+        for reason in one["reasons"]:
+            print(f"  {reason}")
+    print(f"re-weighted: {found['reweighted']:.3f} of the spectra")
+    print(f"mean log probability of the truth: {found['mean_log_prob']:.3f} nat")
+    if found["notice"]:
+        tell_once(found["notice"])

@@ -1,0 +1,227 @@
+"""Read survey files into spectra.zarr: one row for every spectrum, on the model's pixels."""
+
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
+from functools import lru_cache, partial
+from glob import glob, has_magic
+from pathlib import Path
+
+import numpy as np
+
+from hpcsbi.arguments import Count, checked
+from hpcsbi.cluster.executors import Cluster
+from hpcsbi.errors import BadInput
+from hpcsbi.flags import MEANINGS, Flag, counts, legend
+from hpcsbi.grid import Grid
+from hpcsbi.store.files import write_atomically
+from hpcsbi.store.provenance import code_of
+from hpcsbi.store.shards import run_shards
+from hpcsbi.store.store import Array, Store, create, open_store
+from hpcsbi.survey.formats import Source, Survey, UnreadableError
+from hpcsbi.survey.observed import columns_of
+from hpcsbi.survey.pixels import WIDEST
+from hpcsbi.survey.rest_frame import LINE_GAP, MIN_COVER
+from hpcsbi.survey.scan import Found, scan
+from hpcsbi.survey.spectra import unread
+
+__all__ = ["find_files", "ingest", "look_at_first"]
+
+LISTED = 1000  # more files than this are one checksum in the settings, not one each
+TOLD = 5  # of a kind that are shown at the end
+
+
+@checked()
+def ingest(
+    out: str | Path,
+    files: str | Sequence[str],
+    survey: Survey,
+    grid: Grid,
+    shard: Count,
+    cluster: Cluster,
+) -> None:
+    """Write the spectra of some survey files, flagged where something is wrong with them.
+
+    Every spectrum of the files has exactly one row, in the order of the file names. Files are
+    looked at before anything is written: a wrong one ends the stage. What was seen is kept in
+    OUT.scan beside the store, for the next job and the other parts. A row that cannot be read is
+    flagged UNREADABLE with its id and the reason, as are all rows of a file that breaks later; the
+    others go on.
+
+    Arguments:
+        out: path of the store.
+        files: paths or patterns such as "spectra/coadd-*.fits".
+        survey: how to read them.
+        grid: the model's pixels; a pixel's mean is written whatever `grid.sampling` is.
+        shard: rows in a shard.
+        cluster: where to run.
+
+    Raises:
+        FileNotFoundError: files that do not exist, all of them named.
+        ValueError: a file of another survey, cut short, or listed twice.
+    """
+    out = Path(out).absolute()
+    found = scan(survey, survey.sources(find_files(files)), cluster, Path(f"{out}.scan"))
+    sources = [each.source for each in found]
+    rows = sum(source.rows for source in sources)
+    settings = {
+        "code": code_of("ingest"),
+        "survey": survey.settings(),
+        "grid": grid.settings(),
+        "files": _files_settings([content for each in found for content in each.contents]),
+        "regrid": {"min_cover": MIN_COVER, "line_gap": LINE_GAP, "widest": WIDEST},
+    }
+    store = create(out, _arrays(rows, grid), settings, shard, {"notice": ""})
+    plan = json.dumps([astuple(source) for source in sources]).encode()
+    # Beside the store and not in each task: a million files are 100 MB of paths.
+    place = out.with_name(f"{out.name}.{uuid.uuid4().hex[:12]}.plan")
+    write_atomically(place, plan)
+    try:
+        run_shards(partial(_ingest_shard, out, place, survey, grid), store, cluster, "ingest")
+    finally:
+        place.unlink(missing_ok=True)
+    for left in out.parent.glob(f"{out.name}.*.plan"):  # of drivers that were killed
+        left.unlink(missing_ok=True)
+    _summarise(store, found)
+
+
+def find_files(files: str | Sequence[str]) -> list[Path]:
+    """Files of a list of paths and patterns, absolute, each once if a pattern repeats it.
+
+    Raises:
+        FileNotFoundError: paths that do not exist or patterns that match nothing, all named.
+        ValueError: a path listed twice, or no files at all.
+    """
+    names = [files] if isinstance(files, str) else list(files)
+    plain = [Path(name).expanduser().absolute() for name in names if not has_magic(name)]
+    globs = {name: sorted(glob(str(Path(name).expanduser()))) for name in names if has_magic(name)}
+    lost = [str(path) for path in plain if not path.is_file()]
+    lost += [name for name, found in globs.items() if not found]
+    if lost:
+        raise FileNotFoundError(
+            f"{len(lost)} of {len(names)} entries of ingest.files are not there (or are folders): "
+            f"{', '.join(lost)}. Give files or patterns such as 'folder/*.fits'."
+        )
+    if twice := sorted(str(path) for path, times in Counter(plain).items() if times > 1):
+        raise BadInput(f"listed twice in ingest.files: {', '.join(twice)}; name each file once.")
+    found = {Path(path).absolute(): None for paths in globs.values() for path in paths}
+    if not plain and not found:
+        raise BadInput("ingest.files is empty: name the survey's files, or a pattern.")
+    return list(dict.fromkeys([*plain, *found]))
+
+
+def look_at_first(files: str | Sequence[str], survey: Survey) -> None:
+    """Find the files, pair them, and open the first one.
+
+    Raises:
+        FileNotFoundError, BadInput: what `ingest` would raise.
+    """
+    for source in survey.sources(find_files(files))[:1]:
+        survey.count(source)
+
+
+def _files_settings(contents: list[tuple[str, int, str]]) -> dict:
+    """Names, sizes and checksums of the files; of very many files their number and one checksum."""
+    if len(contents) > LISTED:
+        digest = hashlib.blake2b(json.dumps(contents).encode(), digest_size=16).hexdigest()
+        return {"number": len(contents), "checksum": digest}
+    settings: dict[str, dict] = {}
+    for name, size, checksum in contents:
+        key = name if name not in settings else f"{name} ({checksum})"
+        settings[key] = {"bytes": size, "checksum": checksum}
+    return settings
+
+
+def _arrays(rows: int, grid: Grid) -> dict[str, Array]:
+    spectrum = {"row": rows, "pixel": grid.pixels}
+    density = "solLum / Angstrom"
+    row = {"row": rows}
+    return {
+        "flux": Array(spectrum, "float32", {"units": density, "frame": "rest, vacuum"}),
+        "ivar": Array(spectrum, "float32", {"units": f"({density})^-2", "mask": "0"}),
+        "wave": Array({"pixel": grid.pixels}, "float64", {"units": "Angstrom"}, grid.wave),
+        "id": Array(row, "string"),
+        "zred": Array(row, "float64", {"description": "redshift, NaN where there is none"}),
+        "flags": Array(row, "int32", legend()),
+        "ebv": Array(row, "float32", {"units": "mag", "description": "Galactic, as corrected"}),
+        "distance": Array(row, "float64", {"units": "Mpc", "description": "as used"}),
+        "n_pixels": Array(row, "int32", {"description": "valid pixels"}),
+        "snr": Array(row, "float32", {"description": "median over valid pixels"}),
+        "file": Array(row, "string"),
+        "reason": Array(row, "string", {"description": "what of a row is not used, and why"}),
+    }
+
+
+@lru_cache(maxsize=1)
+def _load_plan(place: Path) -> tuple[list[Source], np.ndarray]:
+    """Sources and the number of rows before each; the file's name holds its checksum."""
+    sources = [Source(*fields) for fields in json.loads(place.read_bytes())]
+    return sources, np.cumsum([0, *(source.rows for source in sources)])
+
+
+def _pieces(place: Path, rows: slice) -> Iterator[tuple[Source, slice]]:
+    """Each file that has some of these rows, with its own numbers of them."""
+    sources, starts = _load_plan(place)
+    k = int(np.searchsorted(starts, rows.start, side="right")) - 1
+    while k < len(sources) and starts[k] < rows.stop:
+        first = max(rows.start - starts[k], 0)
+        yield sources[k], slice(int(first), int(min(rows.stop - starts[k], sources[k].rows)))
+        k += 1
+
+
+def _ingest_shard(out: Path, place: Path, survey: Survey, grid: Grid, shard: int) -> None:
+    store = open_store(out)
+    made = [
+        columns
+        for source, rows in _pieces(place, store.rows_of(shard))
+        for columns in _piece(survey, grid, source, rows)
+    ]
+    store.write(shard, **{name: np.concatenate([part[name] for part in made]) for name in made[0]})
+
+
+def _piece(survey: Survey, grid: Grid, source: Source, rows: slice) -> list[dict]:
+    """Columns of some rows of one file; those behind the place where it breaks are UNREADABLE."""
+    name, made, done = Path(source.path).name, [], rows.start
+    try:
+        for block in survey.read(source, rows):
+            made.append(columns_of(block, survey.air, grid))
+            done += len(block.id)
+    except UnreadableError as error:
+        names = [f"{source.stem}-{row}" for row in range(done, rows.stop)]
+        made.append(columns_of(unread(names, str(error)), survey.air, grid))
+    return [{**columns, "file": np.full(len(columns["id"]), name)} for columns in made]
+
+
+def _summarise(store: Store, found: Sequence[Found]) -> None:
+    """Print what was read and what was not, how many rows have each flag, and what it means."""
+    flags, ids, reasons = (store.read(name) for name in ("flags", "id", "reason"))
+    print(f"{store.path}: {store.rows} spectra, {(flags == 0).sum()} without flags", flush=True)
+    for name, number in counts(flags).items():
+        print(f"  {name:20s}{number:10d}  {MEANINGS[Flag[name]]}")
+    unreadable = flags & Flag.UNREADABLE > 0
+    _tell("rows could not be read", Counter(reasons[unreadable].tolist()))
+    without = (reasons != "") & ~unreadable
+    _tell("rows have a reason", Counter(reasons[without].tolist()))
+    notes = Counter(note for each in found for note in each.notes)
+    _tell("parts of files are not read", notes)
+    order = np.argsort(ids, kind="stable")
+    ids, zred = ids[order], store.read("zred")[order]
+    same = ids[1:] == ids[:-1]
+    if same.any():
+        print(f"  {same.sum()} rows repeat the id of another row: tell them apart by row number.")
+    differ = same & (zred[1:] != zred[:-1]) & ~(np.isnan(zred[1:]) & np.isnan(zred[:-1]))
+    _tell("times an id stands for another redshift", Counter(ids[1:][differ].tolist()))
+
+
+def _tell(what: str, found: Counter) -> None:
+    """Print how many there are, and the most frequent ones."""
+    if not found:
+        return
+    print(f"  {sum(found.values())} {what}:")
+    for text, times in found.most_common(TOLD):
+        print(f"    {text} ({times} times)")
+    if len(found) > TOLD:
+        print(f"    ... and {len(found) - TOLD} more kinds")

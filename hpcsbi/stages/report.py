@@ -1,0 +1,292 @@
+"""The page of a run: every store that is there, as one HTML file that needs nothing else."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from hpcsbi import __version__
+from hpcsbi.arguments import checked
+from hpcsbi.report import diagnostic_plots as plots
+from hpcsbi.report import fits_section as fitted
+from hpcsbi.report import page, tables
+from hpcsbi.run.flows import load_engine
+from hpcsbi.run.readers import (
+    draws_of,
+    finished_rows,
+    label,
+    opened,
+    prior_of,
+    read_json,
+    read_some,
+    weights_of,
+)
+from hpcsbi.simulator.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.store.files import read_notes, write_atomically
+from hpcsbi.store.store import Damaged, Incomplete, Store
+
+__all__ = ["report"]
+
+TABLE, OBJECTS, DRAWS = 20, 6, 200  # rows of the table, objects drawn, draws of each
+CALIBRATED = ", each times the smooth calibration error that suits it best"
+PERCENTILES = ("p16", "p50", "p84")
+RATE, COST = ("stage", "rows", "worker_seconds"), ("stage", "cpu_seconds", "wall_seconds")
+
+
+@checked()
+def report(
+    out: str,
+    simulations: str,
+    training: str,
+    flow: str,
+    calibration: str,
+    spectra: str,
+    catalogue: str,
+    fits: str,
+    beside: str | None,
+    costs: str,
+) -> None:
+    """Write the page; what a run does not have yet is left out, with the job that makes it.
+
+    Arguments:
+        out: the HTML file.
+        simulations, training, calibration, spectra, catalogue, fits: stores.
+        flow: folder of the flow.
+        beside: a second catalogue of the same spectra, under another prior, or None.
+        costs: file with one JSON line for each call of a stage.
+    """
+    paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
+    paths |= {"ingest": spectra, "infer": catalogue}
+    stores = {job: opened(path, job) for job, path in paths.items()}
+    stores["fit"] = opened(fits, "fit", " fit.objects=20")
+    stores["beside"] = opened(beside, "infer") if beside and Path(beside).exists() else (None, [])
+    weights, untrained = weights_of(Path(flow))
+    content = {
+        "title": f"hpcsbi: {Path(out).resolve().parent.name}",
+        "version": __version__,
+        "limit": 100,
+        "notices": _notices(stores, weights),
+        "settings": _settings(stores, weights),
+        "seds": _seds(*stores["simulate"]),
+        "training": _training(*stores["augment"], Path(flow) / "history.json", untrained),
+        "calibration": _calibration(*stores["calibrate"], Path(calibration).with_suffix(".json")),
+        "catalogue": _catalogue(stores, Path(flow) / "ssp.zarr"),
+        "fits": _fits(*stores["fit"], weights, Path(flow), Path(costs)),
+        "costs": _costs(Path(costs)),
+    }
+    html = page.rendered("report.html.j2", content)
+    write_atomically(Path(out), html)
+    print(f"{out}: {len(html) / 1e6:.1f} MB.")
+
+
+def _notices(stores: dict, weights: dict) -> list[str]:
+    found = [store.attributes.get("notice", "") for store, _ in stores.values() if store]
+    return list(dict.fromkeys(text for text in [*found, weights.get("notice", "")] if text))
+
+
+def _settings(stores: dict, weights: dict) -> dict:
+    products = {label(store): store.settings for store, _ in stores.values() if store}
+    if "settings" in weights:
+        products["flow"] = weights["settings"]
+    return {"products": products, "notes": [] if products else ["This run has nothing yet."]}
+
+
+def _seds(store: Store | None, notes: list[str]) -> dict:
+    section = {"notes": notes, "image": None}
+    if store is None:
+        return section
+    rows = finished_rows(store)
+    good = rows[store.read("status", rows) == 0]
+    if not len(good):
+        return section | {"notes": [*notes, "No simulation succeeded: see the array status."]}
+    some, names = good[:2000], [str(name) for name in store.read("parameter")]
+    image = page.example_picture(
+        store.read("wave"), store.read("flux", some), store.read("theta", some), names
+    )
+    failed = f"{len(rows) - len(good)} of {len(rows)} rows failed." if len(good) < len(rows) else ""
+    return section | {"image": image, "rows": len(good), "failed": failed}
+
+
+def _training(store: Store | None, notes: list[str], history: Path, untrained: list[str]) -> dict:
+    section = {"pairs": [], "shared": 0, "fresh": False, "image": None, "caption": ""}
+    if store is not None:
+        rows = finished_rows(store)
+        pairs, shared = tables.pair_rows(store.read("split", rows), store.read("base", rows))
+        fresh = "training" not in {name for name, *_ in pairs}
+        section |= {"pairs": pairs, "shared": shared, "fresh": fresh}
+    entries, damaged = read_json(history)
+    section["notes"] = [*notes, *untrained, *damaged]
+    scored = [entry for entry in entries or [] if "validation_log_prob" in entry]
+    if scored:
+        step = np.array([entry["step"] for entry in scored], dtype=float)
+        score = np.array([entry["validation_log_prob"] for entry in scored], dtype=float)
+        section["image"] = page.picture(plots.training_history(step, score))
+        section["caption"] = f"Held-out score {score[-1]:.3f} nat at step {step[-1]:.0f}."
+    return section
+
+
+def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
+    found, damaged = read_json(verdict)
+    section = {
+        "verdict": tables.verdict_rows(found) if found else None,
+        "notes": [*notes, *damaged],
+    }
+    section |= {"numbers": [], "images": None}
+    prior = prior_of(store) if store else None
+    if prior is None:
+        return section
+    columns = read_some(
+        store,
+        (
+            "theta",
+            "ranks",
+            "quantiles",
+            "tarp",
+            "n_draws",
+            "log_prob",
+            "predictive_p",
+            "acceptance",
+            "possible",
+        ),
+        finished_rows(store, 100_000),
+    )
+    whole = {name: columns.pop(name) for name in ("log_prob",) if name in columns}  # one score
+    if "possible" in columns:  # the others come from no prior that ends at their redshift
+        possible = columns.pop("possible")
+        columns = {name: values[possible] for name, values in columns.items()}
+    drawn = columns["n_draws"] > 0
+    if drawn.sum() < 5:
+        section["notes"].append("Fewer than 5 spectra have draws: there is nothing to show.")
+        return section
+    columns = {name: values[drawn] for name, values in columns.items()}
+    section["numbers"] = tables.calibration_numbers(columns | whole, int((~drawn).sum()))
+    return section | {"images": page.calibration_pictures(columns, prior)}
+
+
+def _catalogue(stores: dict, table: Path) -> dict:
+    (store, notes), (other, other_notes) = stores["infer"], stores["beside"]
+    section = {"rows": 0, "notes": [*notes, *other_notes]}
+    prior = prior_of(store) if store else None
+    if prior is None:
+        return section
+    rows = finished_rows(store)
+    n_draws, values = store.read("n_draws", rows), store.read("flags", rows)
+    listed = rows[:TABLE]
+    columns, second = _listed(store, prior, listed), None
+    if other is not None:
+        theirs = prior_of(other) or prior
+        second = _listed(other, theirs, listed)
+        if not set(second["id"]) <= {*columns["id"], ""}:
+            section["notes"].append(f"{label(other)} is not of the same spectra: left out.")
+            other = second = None
+    section |= {
+        "rows": len(rows),
+        "without": int((n_draws == 0).sum()),
+        "flags": tables.flag_rows(values),
+        "labels": [tables.HEADERS.get(name, name) for name in prior.names],
+        "table": tables.table_rows(columns, prior.names, second),
+        "beside": tables.prior_difference(prior, theirs) if second else "",
+        "objects": [],
+    }
+    if "samples" not in store.group:
+        section["notes"].append("No draws were kept (infer.keep_draws=0): no corner plots.")
+    elif stores["ingest"][0] is not None:
+        section["objects"] = _objects(store, stores["ingest"][0], other, table, rows[n_draws > 0])
+    return section
+
+
+def _listed(store: Store, prior: Prior, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of the table; what an unfinished catalogue lacks is NaN."""
+    quantiles = [f"{name}_{p}" for name in prior.names for p in PERCENTILES]
+    rows = rows[rows < store.rows]
+    return read_some(store, ["id", "zred", "flags", "chi2", *quantiles], rows)
+
+
+def _objects(
+    store: Store, spectra: Store, other: Store | None, table: Path, rows: np.ndarray
+) -> list[dict]:
+    """Figures of the first objects that have draws."""
+    prior = prior_of(store)
+    likelihood = _likelihood(store, table, prior)
+    objects = []
+    for row in rows[:OBJECTS]:
+        draws = draws_of(store, row)
+        second = draws_of(other, row) if other is not None and "samples" in other.group else None
+        one = dict.fromkeys(("spectrum", "calibration", "floor", "legend"), "")
+        one |= {"title": _title(store, row), "certificate": _certificate(store, row)}
+        if second is not None and len(second):
+            theirs = prior_of(other)
+            difference = tables.prior_difference(prior, theirs)
+            one["legend"] = f" Solid: this run; dashed: {difference}."
+            one["corner"] = page.corner_picture(prior, draws, (theirs, second))
+        else:
+            one["corner"] = page.corner_picture(prior, draws)
+        if likelihood is not None:
+            observed = (spectra.read(name, np.array([row]))[0] for name in ("flux", "ivar"))
+            one["spectrum"], floor = page.fit_picture(likelihood, draws[:DRAWS], *observed)
+            one["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
+            if likelihood.curves is not None:
+                one["calibration"] = CALIBRATED
+        objects.append(one)
+    return objects
+
+
+def _title(store: Store, row: int) -> str:
+    name, zred, chi2 = (store.read(key, np.array([row]))[0] for key in ("id", "zred", "chi2"))
+    return f"{name}, z = {tables.number(zred, 4)}, χ²/pixel = {tables.number(chi2)}"
+
+
+def _certificate(store: Store, row: int) -> str:
+    """What the weights of one object say."""
+    if "ess" not in store.group:
+        return "No certificate was made (infer.certificate=false)."
+    names = ("origin", "ess", "n_weights", "pareto_k")
+    origin, ess, drawn, k = (store.read(key, np.array([row]))[0] for key in names)
+    whose = (
+        "the flow's draws, for the weights are weak" if origin == "flow" else "re-weighted draws"
+    )
+    return (
+        f"Certificate: {whose}; effective sample {tables.number(ess)} of {drawn}, Pareto k "
+        f"{tables.number(k)} (below 0.7 weights can be trusted)."
+    )
+
+
+def _likelihood(store: Store, table: Path, prior: Prior) -> Likelihood | None:
+    """That of a catalogue's flow; None without its table."""
+    try:
+        engine = load_engine(table, prior)
+    except (FileNotFoundError, Damaged, Incomplete):
+        return None
+    return of_simulator(engine, prior.names, store.settings["flow"]["training"]["noise"])
+
+
+def _fits(store: Store | None, notes: list[str], weights: dict, flow: Path, costs: Path) -> dict:
+    if store is None:
+        return {**fitted.NOTHING, "notes": notes}
+    if "method" not in store.group:
+        note = f"{store.path.name} compares nothing: remove it and run jobs/fit.py again."
+        return {**fitted.NOTHING, "notes": [*notes, note]}
+    rows = finished_rows(store)
+    rows = rows[store.read("n_steps", rows) > 0]
+    if not len(rows):
+        return {**fitted.NOTHING, "notes": [*notes, "No spectrum could be fitted."]}
+    if "settings" in weights and store.settings["flow"] != weights["settings"]:
+        notes = [*notes, f"{label(store)} is of another flow than {flow.name}."]
+    columns = read_some(store, fitted.COLUMNS, rows) | {"method": store.read("method")}
+    draws = [[draws_of(store, row, name) for name in fitted.DRAWS] for row in rows[:OBJECTS]]
+    rates, _ = read_notes(store.path.parent / "rates.jsonl", RATE)
+    spent, _ = read_notes(costs, COST)
+    name = os.path.relpath(flow, costs.parent)
+    section = fitted.section(columns, draws, prior_of(store), store.settings, rates, spent, name)
+    return section | {"notes": notes}
+
+
+def _costs(path: Path) -> dict:
+    entries, broken = read_notes(path, COST)
+    notes = [f"{broken} lines of {path.name} are cut short and left out."] if broken else []
+    if not entries:
+        nothing = f"There is no cost in {path.name} yet: every job adds its own."
+        return {"table": [], "notes": [*notes, nothing]}
+    table, total = tables.cost_rows(entries)
+    return {"table": table, "total": total, "notes": notes}

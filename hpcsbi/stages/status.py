@@ -1,0 +1,218 @@
+"""How far a run is: read from the marks of its stores, writing nothing."""
+
+import json as json_format
+import os
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
+from hpcsbi.arguments import checked
+from hpcsbi.cluster import job_words
+from hpcsbi.cluster.slurm_commands import SlurmError
+from hpcsbi.errors import BadInput
+from hpcsbi.report.tables import duration
+from hpcsbi.run import submissions
+from hpcsbi.run.progress import flow_progress, store_progress
+from hpcsbi.store.files import Damaged
+from hpcsbi.store.merges import is_behind, table_of
+from hpcsbi.terminal import printable, user_name
+
+__all__ = ["status"]
+
+CLOSED = "is not for you to read, but for its owner"
+STAGES = {
+    "ssp": "tabulate",
+    "simulations": "simulate",
+    "training": "augment",
+    "calibration": "calibrate",
+    "spectra": "ingest",
+    "catalogue": "infer",
+    "fits": "fit",
+}
+
+
+@checked()
+def status(run: str, json: bool = False, verify: bool = False) -> None:
+    """Print what of a run is done, running, failed and missing, and how long the rest takes.
+
+    Of jobs that were submitted to SLURM their states are told too, why they wait, and the last
+    words of those that failed.
+
+    Arguments:
+        run: folder of the run.
+        json: print JSON for a program in place of lines for a reader.
+        verify: compare every file of every store with its checksum.
+
+    Raises:
+        FileNotFoundError: there is no such run.
+        BadInput: there is one, which this user may not read.
+        Damaged: with `verify`, after all is printed: something is damaged.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder.absolute()} does not exist: start it with python jobs/tabulate.py "
+            f"name={folder.name}, or choose another with name=... or run=..."
+        )
+    if closed := _closed(folder):
+        raise BadInput(closed)
+    found = {
+        "run": str(folder),
+        "stores": [
+            {"name": str(path.relative_to(folder)), "stage": STAGES[path.stem]}
+            | _store(path, verify)
+            for path in _stores(folder)
+        ],
+        "flows": [
+            {"name": str(path.relative_to(folder)), "stage": "train"} | flow_progress(path, verify)
+            for path in _flows(folder)
+        ],
+        "verdicts": [_verdict(path, folder) for path in _nested(folder, "calibration.json")],
+        **_jobs(folder),
+    }
+    print(json_format.dumps(found, indent=1) if json else "\n".join(_lines(found)), flush=True)
+    damage = [line for entry in (*found["stores"], *found["flows"]) for line in _damage(entry)]
+    if verify and damage:
+        raise Damaged("damaged:\n  " + "\n  ".join(damage))
+    if verify and not json:
+        print("every file has its checksum.")
+
+
+def _store(path: Path, verify: bool) -> dict:
+    if closed := _closed(path):
+        return {"error": closed}
+    return store_progress(path, verify) | _table(path)
+
+
+def _closed(path: Path) -> str:
+    """Why a folder cannot be looked into, "" if it can: that is neither absent nor damaged."""
+    if os.access(path, os.R_OK | os.X_OK):
+        return ""
+    return (
+        f"{path} {CLOSED} ({user_name(path.stat().st_uid)}): ask for it "
+        "(site.umask=027 lets the group read what a run writes); it is as it was."
+    )
+
+
+def _jobs(folder: Path) -> dict:
+    """Jobs of the run, and why their states are not known where they are not."""
+    try:
+        return {"jobs": submissions.ask(folder), "slurm": ""}
+    except SlurmError as error:
+        return {"jobs": submissions.remembered(folder), "slurm": str(error)}
+
+
+def _nested(folder: Path, pattern: str) -> list[Path]:
+    return sorted(chain(folder.glob(pattern), folder.glob(f"*/{pattern}")))
+
+
+def _stores(folder: Path) -> list[Path]:
+    """Stores of the run and of one beside it, in the order in which stages make them."""
+    order = list(STAGES)
+    paths = [path for path in _nested(folder, "*.zarr") if path.stem in STAGES]
+    return sorted(paths, key=lambda path: (len(path.parts), path.parent, order.index(path.stem)))
+
+
+def _table(path: Path) -> dict:
+    """Whether the Parquet file of a catalogue lacks something that its stores hold."""
+    if STAGES[path.stem] != "infer":
+        return {}
+    try:
+        return {"behind": table_of(path).exists() and is_behind(path)}
+    except Damaged:
+        return {}
+
+
+def _flows(folder: Path) -> list[Path]:
+    return [path for path in _nested(folder, "flows/*") if path.is_dir()]
+
+
+def _damage(entry: dict) -> Iterable[str]:
+    """What is damaged in a store or a flow, and the job that makes it again."""
+    again = f"run jobs/{entry['stage']}.py again"
+    if "error" in entry:
+        mend = "" if CLOSED in entry["error"] else f" ({again})"
+        yield f"{printable(entry['error'])}{mend}"
+    for name in entry.get("coordinates", ()):
+        yield f"{entry['name']}: array {name}; {again}"
+    if shards := entry.get("damaged"):
+        numbers = ", ".join(map(str, shards))
+        yield f"{entry['name']}: shard{'s' * (len(shards) > 1)} {numbers}; {again}"
+
+
+def _verdict(path: Path, folder: Path) -> dict:
+    entry = {"name": str(path.relative_to(folder))}
+    try:
+        verdict = json_format.loads(path.read_text())
+    except ValueError as error:
+        return entry | {"error": f"cannot be read ({error})"}
+    return entry | {key: verdict.get(key) for key in ("passed", "n", "reasons")}
+
+
+def _lines(found: dict) -> Iterable[str]:
+    """The same for a reader."""
+    yield found["run"]
+    named = [*found["stores"], *found["flows"], *found["verdicts"]]
+    wide = max((len(entry["name"]) for entry in named), default=0)
+    if not found["stores"]:
+        yield "  nothing is there yet: start with python jobs/tabulate.py"
+    for store in found["stores"]:
+        yield f"  {store['name']:{wide}} {_progress(store)}"
+        if store.get("failure"):
+            failure = store["failure"]
+            why = printable(failure["reason"])
+            yield f"  {'':{wide}} shard {failure['shard']} failed: {why}"
+            yield f"  {'':{wide}} run jobs/{store['stage']}.py again: it makes only what is missing"
+        yield from (f"  {'':{wide}} {_driver(holder)}" for holder in _few(store.get("holders", ())))
+    for flow in found["flows"]:
+        yield f"  {flow['name']:{wide}} {_training(flow)}"
+        yield from (f"  {'':{wide}} {_driver(holder)}" for holder in flow["holders"])
+    for verdict in found["verdicts"]:
+        yield f"  {verdict['name']:{wide}} {_judgement(verdict)}"
+    if found["jobs"]:
+        yield "SLURM" + (f": {printable(found['slurm'])}" if found["slurm"] else "")
+        yield from (f"  {line}" for line in job_words.lines(found["jobs"]))
+
+
+def _progress(store: dict) -> str:
+    if "error" in store:
+        return printable(store["error"])
+    text = f"{store['done']} of {store['shards']} shards"
+    for state in ("running", "failed", "missing"):
+        text += f", {store[state]} {state}" if store[state] else ""
+    text += f", {len(store['damaged'])} damaged" if store["damaged"] else ""
+    text += "".join(f", array {name} damaged" for name in store["coordinates"])
+    behind = ", its Parquet file is behind: run jobs/infer.py again" if store.get("behind") else ""
+    return f"{text}, {store['rows_done']} rows" + _pace(store, "rows") + behind
+
+
+def _training(flow: dict) -> str:
+    if "error" in flow:
+        return printable(flow["error"])
+    text = "trained, " if flow["trained"] else "running, " if flow["running"] else ""
+    return f"{text}step {flow['step']} of {flow['steps'] or '?'}" + _pace(flow, "steps")
+
+
+def _pace(found: dict, unit: str) -> str:
+    """How fast it goes and how long it takes yet, as far as that is known."""
+    rate, left = found[f"{unit}_per_second"], found["seconds_left"]
+    text = f", {rate:,.0f} {unit}/s" if rate and rate >= 10 else ""
+    text = f", {rate:.2g} {unit}/s" if rate and rate < 10 else text
+    return text if left is None else f"{text}, {duration(left)} left"
+
+
+def _few(holders: list[dict]) -> list[dict]:
+    """An array may have thousands at work: they are counted, not listed."""
+    return holders if len(holders) <= 2 else []
+
+
+def _driver(holder: dict) -> str:
+    job = f"job {holder['job']}, " if holder["job"] else ""
+    return f"at work: {job}process {holder['pid']} on {holder['host']} since {holder['since']}"
+
+
+def _judgement(verdict: dict) -> str:
+    if "error" in verdict:
+        return verdict["error"]
+    text = "calibrated" if verdict["passed"] else "NOT calibrated"
+    return "; ".join([f"{text}, {verdict['n']} spectra", *(verdict["reasons"] or [])])

@@ -1,0 +1,350 @@
+"""Train: fit the flow to pairs of theta and spectrum, flows/<name>."""
+
+import json
+import math
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import numpy as np
+import torch
+
+from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
+from hpcsbi.cluster.deadline import OutOfTime, leaves
+from hpcsbi.errors import BadInput
+from hpcsbi.inference import representation as representations
+from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.optimiser import Fit, seen_by
+from hpcsbi.inference.training_pairs import (
+    FreshPairs,
+    Pairs,
+    StoredPairs,
+    Supply,
+    batches,
+    read_pairs,
+)
+from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.dust import dust_curve
+from hpcsbi.simulator.noise import make_noise
+from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomically
+from hpcsbi.store.locks import Lock, locked
+from hpcsbi.store.machine import machine, unlike
+from hpcsbi.store.provenance import code_of
+from hpcsbi.store.settings import refuse_other_settings
+from hpcsbi.store.store import Incomplete, Store, open_complete
+from hpcsbi.terminal import progress
+from hpcsbi.threads import use_one_thread
+
+__all__ = ["speed", "train"]
+
+SOURCES = ("fresh", "stored")
+LAST_STEPS = 10.0  # seconds: a step and its checkpoint
+MEND = "Choose another name=... or train.out=..., or remove that folder."
+
+
+@checked()
+def train(
+    out: str,
+    training: str,
+    table: str,
+    source: Annotated[str, OneOf(SOURCES)],
+    flow: Flow,
+    representation: Annotated[str, OneOf(representations.KINDS)],
+    steps: Count,
+    batch: Count,
+    rate: Positive,
+    seed: Natural,
+    threads: Count,
+    checkpoint: Count,
+) -> None:
+    """Fit the flow with a stated budget of steps; the learning rate ends at zero with it.
+
+    Killed at any point and started again it goes on from the last checkpoint, to the same weights.
+    Stored pairs can be learned by heart: of them the weights of the best held-out score are kept.
+
+    Arguments:
+        out: folder of the flow.
+        training: the store of pairs; its held-out ones give the validation curve.
+        table: the SSP table, for `source=fresh`.
+        source: "stored" (pairs of `training`, streamed) or "fresh" (parameters, spectra from the
+            table and noise drawn in the step; none is seen twice).
+        flow: the network.
+        representation: what the network sees, see `hpcsbi.inference.representation`.
+        steps: length of the run; quality comes with the decay of the rate, so that a run cut
+            short is worth less than a short run.
+        batch: pairs in a step.
+        rate: highest learning rate, reached after 200 steps.
+        seed: seed of weights and draws.
+        threads: threads of the matrix products; the weights depend on it in their last bits.
+        checkpoint: steps between checkpoints.
+
+    Raises:
+        ValueError: unknown source or representation.
+        Mismatch: `out` holds a flow made with other settings.
+        Held: another job trains this flow.
+        OutOfTime: the job ends first; the checkpoint is written, and the same command goes on.
+    """
+    torch.set_num_threads(threads)
+    pairs = open_complete(training, "augment")
+    settings = _settings(pairs, source, flow, representation, steps, batch, rate, seed)
+    folder = Path(out)
+    if Path(table).exists():
+        settings["table"] = open_complete(table, "tabulate").settings
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) as lock:
+        done = _is_done(folder, settings)
+        _sweep(folder, done)
+        if done:
+            if Path(table).exists():
+                _copy_table(table, folder)
+            print(f"{folder}: trained already.")
+        else:
+            _train(folder, settings, pairs, table, checkpoint, lock)
+
+
+def _settings(
+    pairs: Store,
+    source: str,
+    flow: Flow,
+    representation: str,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+) -> dict:
+    """What decides the weights; see `train`."""
+    return {
+        "code": code_of("train"),
+        "training": pairs.settings,
+        "source": source,
+        "flow": asdict(flow),
+        "representation": representation,
+        "steps": steps,
+        "batch": batch,
+        "rate": rate,
+        "seed": seed,
+    }
+
+
+def speed(
+    training: str,
+    table: str,
+    source: str,
+    flow: Flow,
+    representation: str,
+    batch: int,
+    threads: int,
+    warm: int = 10,
+    steps: int = 50,
+) -> float:
+    """Steps a second of a training, tried without writing anything; other arguments as of `train`.
+
+    Arguments:
+        warm: steps that are not counted, which load and compile.
+        steps: steps that are.
+    """
+    use_one_thread()
+    torch.set_num_threads(threads)
+    pairs = open_complete(training, "augment")
+    settings = _settings(pairs, source, flow, representation, warm + steps, batch, 1e-4, 0)
+    with TemporaryDirectory() as folder:
+        run, supply = _prepared(Path(folder), settings, pairs, table)
+    began = 0.0
+    for u, context in batches(supply, run.fit.representation, 0, warm + steps):
+        run.fit.update(u, context)
+        if run.fit.step == warm:
+            began = time.monotonic()
+    return steps / (time.monotonic() - began)
+
+
+def _prepared(folder: Path, settings: dict, pairs: Store, table: str) -> tuple["_Run", Supply]:
+    prior = Prior(**pairs.settings["simulations"]["prior"])
+    ssp = load_engine(table, prior) if Path(table).exists() else None
+    supply = _supply(settings["source"], pairs, ssp, settings["batch"], settings["seed"])
+    return _start(folder, settings, supply, ssp), supply
+
+
+def _train(
+    folder: Path, settings: dict, pairs: Store, table: str, checkpoint: int, lock: Lock
+) -> None:
+    run, supply = _prepared(folder, settings, pairs, table)
+    _go_on(run, supply, _held_out(pairs), checkpoint, lock)
+    if Path(table).exists():
+        _copy_table(table, folder)
+    header = {"settings": settings, "notice": pairs.attributes["notice"], "machine": machine()}
+    # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
+    stored = settings["source"] == "stored"
+    tensors = run.best if stored and run.best else run.fit.tensors()
+    save_weights(folder / "flow.safetensors", tensors, header)
+    _sweep(folder, done=True)
+
+
+@dataclass
+class _Run:
+    """All that a checkpoint holds.
+
+    Attributes:
+        best: weights of the best held-out score so far; empty without held-out pairs.
+    """
+
+    folder: Path
+    settings: dict
+    fit: Fit
+    history: list[dict] = field(default_factory=list)
+    best: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def note(self, score: float | None) -> None:
+        """Write history and checkpoint, and keep the weights if they are the best so far."""
+        entry = {"step": self.fit.step, "learning_rate": self.fit.learning_rate}
+        if score is not None:
+            entry["validation_log_prob"] = score
+            before = [earlier["validation_log_prob"] for earlier in self.history]
+            if math.isfinite(score) and not any(earlier >= score for earlier in before):
+                self.best = {name: values.copy() for name, values in self.fit.tensors().items()}
+        self.history.append(entry)
+        # The checkpoint comes last: a run killed between the two writes the history again.
+        write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        header = {
+            "settings": self.settings,
+            "machine": machine(),
+            "step": self.fit.step,
+            "skipped": self.fit.skipped,
+            "history": self.history,
+        }
+        best = {f"best.{name}": values for name, values in self.best.items()}
+        tensors = self.fit.tensors() | self.fit.moments() | best
+        save_weights(self.folder / "checkpoint.safetensors", tensors, header)
+
+
+def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> _Run:
+    """A new run, or the one that a checkpoint of the same settings left."""
+    arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
+    flow, kind = Flow(**settings["flow"]), settings["representation"]
+    path = folder / "checkpoint.safetensors"
+    if not _is_whole(path):
+        dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
+        curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
+        fitted = representations.fitted(kind, supply.prior, curve, ssp, supply.sample)
+        return _Run(folder, settings, Fit(flow, fitted, **arguments))
+    tensors, header = load_weights(path)
+    refuse_other_settings(path, header["settings"], settings, MEND)
+    fitted = {
+        name: torch.from_numpy(values)
+        for name, values in _under("representation.", tensors).items()
+    }
+    fit = Fit(flow, representations.build(kind, supply.prior.names, fitted, ssp), **arguments)
+    fit.load(tensors, header["step"], header["skipped"])
+    print(f"{folder}: goes on from step {fit.step}.")
+    if text := unlike(header.get("machine", machine())):
+        print(f"{folder}: {text}.", flush=True)
+    return _Run(folder, settings, fit, header["history"], _under("best.", tensors))
+
+
+def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): values
+        for name, values in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _go_on(run: _Run, supply: Supply, held_out: Pairs | None, checkpoint: int, lock: Lock) -> None:
+    """Train to the end of the budget."""
+    fit = run.fit
+    first, began = fit.step, time.monotonic()
+    seen = None if held_out is None else seen_by(fit.representation, held_out)
+    with progress(fit.steps, fit.step, "train", "step") as bar:
+        for u, context in batches(supply, fit.representation, fit.step, fit.steps):
+            fit.update(u, context)
+            bar.update()
+            seconds = time.monotonic() - began
+            lock.note(step=fit.step, steps=fit.steps, made=fit.step - first, seconds=seconds)
+            if fit.step % checkpoint == 0 or fit.step == fit.steps:
+                score = None if seen is None else fit.score(seen)
+                run.note(score)
+                if score is not None:
+                    bar.set_postfix(held_out=f"{score:.3f} nat")
+            elif not leaves(LAST_STEPS):
+                run.save()
+                raise OutOfTime(f"{run.folder}: stopped at step {fit.step} of {fit.steps}")
+    if fit.skipped:
+        print(f"{run.folder}: {fit.skipped} steps had no finite loss and were left out.")
+
+
+def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -> Supply:
+    simulations = pairs.settings["simulations"]
+    prior = Prior(**simulations["prior"])
+    wave = torch.from_numpy(pairs.read("wave")).float()
+    if source == "fresh" and ssp is None:
+        raise FileNotFoundError("train.source=fresh needs the table: run jobs/tabulate.py first.")
+    if source == "fresh":
+        return FreshPairs(prior, ssp, make_noise(**pairs.settings["noise"]), wave, batch, seed)
+    rows = split_of(pairs.settings, pairs.rows, "train")
+    if rows.stop == 0:
+        raise BadInput(
+            f"{pairs.path} holds no training pairs (it was made with augment.copies=0): "
+            "train with train.source=fresh, or augment with copies > 0."
+        )
+    return StoredPairs(prior, pairs, rows, wave, batch, seed)
+
+
+def _held_out(pairs: Store) -> Pairs | None:
+    rows = split_of(pairs.settings, pairs.rows, "validation")
+    if rows.start == rows.stop:
+        return None
+    prior = Prior(**pairs.settings["simulations"]["prior"])
+    return read_pairs(prior, pairs, rows)
+
+
+def _is_done(folder: Path, settings: dict) -> bool:
+    path = folder / "flow.safetensors"
+    if not _is_whole(path):
+        return False
+    found = load_weights(path)[1]["settings"]
+    refuse_other_settings(path, found, json.loads(json.dumps(settings)), MEND)
+    return True
+
+
+def _is_whole(path: Path) -> bool:
+    """False where a file is not there, or is damaged: then it is removed, and made again."""
+    if not path.exists():
+        return False
+    try:
+        load_weights(path)
+    except Damaged as error:
+        print(f"{error} It is made again.", flush=True)
+        path.unlink()
+        return False
+    return True
+
+
+def _sweep(folder: Path, done: bool) -> None:
+    """Remove what a killed run left under temporary names, and the checkpoint that is done with."""
+    for half in folder.glob("*.partial"):
+        shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
+    if done:
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _copy_table(table: str, folder: Path) -> None:
+    """A flow takes the table along, so that predictions can be made wherever it goes."""
+    copy, half = folder / "ssp.zarr", folder / "ssp.zarr.partial"
+    if copy.exists():
+        try:
+            open_complete(copy, "train")
+            return
+        except (Damaged, Incomplete):
+            print(f"{copy} is damaged and copied again.", flush=True)
+            shutil.rmtree(copy)
+    shutil.copytree(table, half)
+    half.rename(copy)

@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: weights, calibration, distances, convergence."""

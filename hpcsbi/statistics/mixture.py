@@ -1,0 +1,139 @@
+"""Mixtures of normals: proposals in the base space of a flow, fitted to weighted points."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import logsumexp
+
+from hpcsbi.statistics.importance_weights import flattened, normalised, systematic
+
+__all__ = ["Care", "Mixture", "adapted"]
+
+WIDE = 1.5
+
+
+@dataclass(frozen=True)
+class Care:
+    """How carefully a mixture is fitted.
+
+    Arguments:
+        points: equally weighted points that a fit looks at.
+        rounds: of expectation maximisation.
+        fewest: effective points of a fit; weights are flattened until there are so many.
+        inflated: factor on the widths of the fitted normals.
+        defence: share of the wide normal.
+    """
+
+    points: int = 2000
+    rounds: int = 15
+    fewest: int = 100
+    inflated: float = 1.2
+    defence: float = 0.2
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A density: shares of normals.
+
+    Arguments:
+        shares: add up to one, shape (components,).
+        means: shape (components, n_dim).
+        covariances: shape (components, n_dim, n_dim).
+    """
+
+    shares: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+    @classmethod
+    def normal(cls, n_dim: int, width: float = 1.0) -> "Mixture":
+        """One isotropic normal about zero."""
+        return cls(np.ones(1), np.zeros((1, n_dim)), width**2 * np.eye(n_dim)[None])
+
+    @cached_property
+    def _factors(self) -> np.ndarray:
+        return np.linalg.cholesky(self.covariances)
+
+    @cached_property
+    def _whitening(self) -> np.ndarray:
+        return np.linalg.inv(self._factors)
+
+    def components(self, x: np.ndarray) -> np.ndarray:
+        """Log of share times density of each component, shape (n, components).
+
+        Arguments:
+            x: points, shape (n, n_dim).
+        """
+        log_det = np.log(np.diagonal(self._whitening, axis1=1, axis2=2)).sum(1)
+        fixed = np.log(self.shares) + log_det - 0.5 * x.shape[1] * math.log(2 * math.pi)
+        pairs = zip(self.means, self._whitening, strict=True)
+        radii = [(((x - mean) @ white.T) ** 2).sum(1) for mean, white in pairs]
+        return fixed - 0.5 * np.stack(radii, axis=1)
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """Log density, shape (n,)."""
+        return logsumexp(self.components(x), axis=1)
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw n points, shape (n, n_dim)."""
+        which = rng.choice(len(self.shares), n, p=self.shares)
+        noise = rng.normal(size=(n, self.means.shape[1]))
+        x = self.means[which]
+        for i, factor in enumerate(self._factors):
+            x[which == i] += noise[which == i] @ factor.T
+        return x
+
+
+def adapted(
+    x: np.ndarray,
+    log_weights: np.ndarray,
+    components: int,
+    rng: np.random.Generator,
+    care: Care = Care(),
+) -> Mixture:
+    """A proposal that follows weighted points and is wider than they are.
+
+    Normals are fitted to the points, widened, and joined by a wide normal about zero, where the
+    flow put its draws: what the points have missed still gets draws and no weight is unbounded.
+
+    Arguments:
+        x: points in the base space, shape (n, n_dim).
+        log_weights: unnormalised, shape (n,); where nearly all are -inf the wide normal is all.
+        components: normals to fit.
+        rng: makes the first guess.
+        care: how carefully.
+    """
+    wide = Mixture.normal(x.shape[1], WIDE)
+    if np.isfinite(log_weights).sum() < 2 * care.fewest:
+        return wide
+    flat = flattened(log_weights, care.fewest)
+    fitted = _fit(
+        x[systematic(normalised(flat), care.points, rng.random())], components, care.rounds, rng
+    )
+    return Mixture(
+        np.append((1 - care.defence) * fitted.shares, care.defence),
+        np.concatenate([fitted.means, wide.means]),
+        np.concatenate([care.inflated**2 * fitted.covariances, wide.covariances]),
+    )
+
+
+def _fit(x: np.ndarray, components: int, rounds: int, rng: np.random.Generator) -> Mixture:
+    """Expectation maximisation from random points; covariances stay away from singular."""
+    n, n_dim = x.shape
+    whole = np.cov(x.T) + 1e-6 * np.eye(n_dim)
+    mixture = Mixture(
+        np.full(components, 1 / components),
+        x[rng.choice(n, components, replace=False)],
+        np.repeat(0.3 * whole[None], components, 0),
+    )
+    for _ in range(rounds):
+        parts = mixture.components(x)
+        parts = np.exp(parts - logsumexp(parts, axis=1, keepdims=True))
+        total = parts.sum(0) + 1e-6 * n
+        means = parts.T @ x / total[:, None]
+        pairs = zip(parts.T, [x - mean for mean in means], strict=True)
+        spread = np.stack([(part * off.T) @ off for part, off in pairs]) / total[:, None, None]
+        mixture = Mixture(total / total.sum(), means, spread + 1e-3 * whole)
+    return mixture

@@ -1,0 +1,132 @@
+"""The verdict on a calibration: what passes, what fails, and the figures that decide it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from hpcsbi.errors import BadInput
+from hpcsbi.statistics.calibration import LEVELS, central_coverage, joint_names, ks_p_values
+
+__all__ = ["BLUNT", "IMPROBABLE", "blunt", "verdict"]
+
+WITHOUT_DRAWS = 0.01  # share of objects without a single draw that a good flow stays below
+# Predictive p-values of right posteriors lie below a number at most twice as often as it says.
+IMPROBABLE, MOST_IMPROBABLE = 0.01, 0.02
+BLUNT = 0.05  # share of improbable spectra from which a flow has learned too little to build on
+
+
+def verdict(
+    ranks: np.ndarray,
+    n_samples: np.ndarray | int,
+    tarp: np.ndarray,
+    names: Sequence[str],
+    alpha: float = 0.01,
+    joint: np.ndarray | None = None,
+    predictive_p: np.ndarray | None = None,
+) -> dict:
+    """Pass or fail of a calibration, with the figures that decided it.
+
+    It fails when one of its p-values lies below alpha over their number: a right posterior fails
+    with probability alpha at most. They are those of Kolmogorov and Smirnov, for each parameter,
+    each joint rank and TARP, and the probability of so many improbable spectra.
+
+    Arguments:
+        ranks: shape (n_spectra, n_theta).
+        n_samples: draws of each spectrum, a number or shape (n_spectra,).
+        tarp: fractions of `tarp_fractions`, shape (n_spectra,).
+        names: parameters, in the order of the columns.
+        alpha: probability to fail a right posterior.
+        joint: of `joint_ranks`, if they were made.
+        predictive_p: posterior predictive p-values, shape (n_spectra,), NaN where there is none.
+
+    Returns:
+        {"passed", "parameters": {name: {"ks_p", "coverage": {level: share}}}, "joint": {what:
+        {"ks_p"}}, "tarp": {"ks_p"}, "predictive": {"p", "improbable"}, "reasons", "n",
+        "without_draws", "alpha", "threshold"}, ready for JSON.
+
+    Raises:
+        ValueError: no spectrum has a draw.
+
+    References:
+        Meng 1994, Annals of Statistics 22, 1142: predictive p-values against uniform ones.
+    """
+    n = np.broadcast_to(np.asarray(n_samples), len(ranks))
+    drawn = n > 0
+    if not drawn.any():
+        raise BadInput(f"none of {len(ranks)} spectra has a posterior draw: nothing to judge.")
+    ranks, n, tarp = ranks[drawn], n[drawn], tarp[drawn]
+    pairs = [] if joint is None else joint_names(names)
+    joint = np.empty((len(ranks), 0), int) if joint is None else joint[drawn]
+    columns = np.column_stack([ranks, joint, np.rint(np.asarray(tarp, dtype=float) * n)])
+    p = dict(zip([*names, *pairs, "tarp"], ks_p_values(columns, n).tolist(), strict=True))
+    predictive = _predictive(predictive_p)
+    if predictive["p"] is not None:
+        p["predictive"] = predictive["p"]
+    coverage = central_coverage(ranks, n)
+    threshold = alpha / len(p)
+    low = {name: value for name, value in p.items() if value < threshold}
+    reasons = [_reason(name, value, threshold) for name, value in low.items() if name not in pairs]
+    if wrong := [name for name in low if name in pairs]:
+        worst = min(wrong, key=low.get)
+        more = f" (the worst of {len(wrong)} of {len(pairs)} joint ranks)"
+        reasons.append(_reason(worst, low[worst], threshold) + more)
+    missing = int((~drawn).sum())
+    if missing > WITHOUT_DRAWS * len(drawn):
+        reasons.append(f"{missing} of {len(drawn)} spectra have no draw inside the prior")
+    return {
+        "passed": not reasons,
+        "parameters": {
+            name: {
+                "ks_p": p[name],
+                "coverage": dict(zip(map(str, LEVELS), coverage[:, i].tolist(), strict=True)),
+            }
+            for i, name in enumerate(names)
+        },
+        "joint": {name: {"ks_p": p[name]} for name in pairs},
+        "tarp": {"ks_p": p["tarp"]},
+        "predictive": predictive,
+        "reasons": reasons,
+        "n": int(drawn.sum()),
+        "without_draws": missing,
+        "alpha": alpha,
+        "threshold": threshold,
+    }
+
+
+def blunt(found: dict) -> str:
+    """Why re-weighted draws should not rest on a flow, or "".
+
+    A blunt flow can be calibrated, and weights can make its draws right; but they cannot see a mode
+    that no draw of it visits.
+
+    Arguments:
+        found: verdict on the flow alone, of `verdict`.
+    """
+    share, n = found["predictive"]["improbable"], found["n"]
+    if share is None or stats.binom.sf(round(share * n) - 1, n, BLUNT) >= found["threshold"]:
+        return ""
+    return (
+        f"of the flow alone {100 * share:.0f} % of the spectra are improbable under their own "
+        f"posterior, above {100 * BLUNT:.0f} %: train longer"
+    )
+
+
+def _predictive(predictive_p: np.ndarray | None) -> dict[str, float | None]:
+    """Share of improbable spectra, and the probability of so many if posteriors are right."""
+    p = np.array([]) if predictive_p is None else predictive_p[np.isfinite(predictive_p)]
+    if not len(p):
+        return {"p": None, "improbable": None}
+    count = int((p < IMPROBABLE).sum())
+    chance = float(stats.binom.sf(count - 1, len(p), MOST_IMPROBABLE))
+    return {"p": chance, "improbable": count / len(p)}
+
+
+def _reason(name: str, p: float, threshold: float) -> str:
+    if name == "predictive":
+        return (
+            f"too many spectra are improbable under their own posterior: p = {p:.2g}, below "
+            f"{threshold:.2g}"
+        )
+    what = "TARP fractions" if name == "tarp" else f"ranks of {name}"
+    return f"{what} are not uniform: KS p = {p:.2g}, below {threshold:.2g}"

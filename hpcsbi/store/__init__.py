@@ -1,0 +1,1 @@
+"""Arrays on disk: shards, marks, locks, whole files, and what made them."""

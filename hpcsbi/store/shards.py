@@ -1,0 +1,198 @@
+"""The shards of a store, made wherever the cluster is, each noted as it ends."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpcsbi.cluster.executors import Cluster, Finished, Outcome
+from hpcsbi.errors import Unfinished
+from hpcsbi.store.machine import leave_word, machines_of, unlike
+from hpcsbi.store.provenance import code_of
+from hpcsbi.store.store import PATIENCE, settled
+from hpcsbi.terminal import progress
+from hpcsbi.threads import use_one_thread
+
+__all__ = ["Costs", "Elsewhere", "part_rows", "run_shards"]
+
+NAMED = 5
+
+
+class Elsewhere(RuntimeError):
+    """This part of the work is done; the rest belongs to other parts."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A receipt that tells what the work on a shard cost.
+
+    Arguments:
+        rows: rows made.
+        seconds: CPU seconds by part of the work.
+    """
+
+    rows: int
+    seconds: Mapping[str, float]
+
+
+def part_rows(rows: int, shard: int, part: tuple[int, int] | None) -> np.ndarray:
+    """Rows of the shards of one part of an array; none of a driver of all."""
+    numbers = np.arange(rows)
+    return numbers[:0] if part is None else numbers[numbers // shard % part[1] == part[0]]
+
+
+def run_shards(
+    function: Callable[[int], Any],
+    store: Any,
+    cluster: Cluster,
+    title: str,
+    threads: bool = False,
+    again: Callable[[int], bool] = lambda shard: False,
+) -> dict[int, Any]:
+    """Make every shard of a store that is not there, with a progress bar.
+
+    It returns only when every shard of this driver is done and its mark is seen.
+
+    Arguments:
+        function: makes and writes one shard, given its number; returns a small receipt, of which
+            `Costs` are noted.
+        store: a `Store`, or what has its attributes that are used here.
+        cluster: where to run.
+        title: name of the stage, for the bar.
+        threads: see `Cluster.map`.
+        again: of a shard that is done, whether it is to be made again.
+
+    Returns:
+        Receipts of the shards made now.
+
+    Raises:
+        Held: another driver is at work on the store.
+        Unfinished: shards failed, or are not there; all others are done and kept.
+        OSError: the disk is full.
+        OutOfTime: the job ends first.
+        Elsewhere: the shards of this part are done, those of others are not.
+    """
+    part, receipts = cluster.part(), {}
+    index, count = part or (0, 1)
+    mine = [shard for shard in store.shards if shard % count == index]
+    code = store.settings.get("code")  # none where shards are only copied
+    work = function if code is None else partial(_vouched, function, store.path, title, code)
+    with store.locked(part) as lock:
+        if part is None:
+            store.sweep()
+        states = _found(store, mine, again)
+        # A worker that was taken for lost may still have removed a shard which another one made.
+        for leave in (("done",), ("done", "failed")):
+            todo = [shard for shard in mine if states[shard] not in leave]
+            if not todo:
+                break
+            outcomes = cluster.map(work, todo, threads=threads)
+            made = _drive(outcomes, store, cluster, lock, title, len(mine) - len(todo))
+            receipts |= made
+            settled(store, made, PATIENCE)
+            states = store.states(mine)
+        if part is None:
+            store.sweep()  # a worker killed in the middle of a file leaves half of it
+    _refuse_unfinished(store, states, title)
+    if part is None:
+        return receipts
+    store.look_again()
+    if any(state != "done" for state in store.states().values()):
+        raise Elsewhere(
+            f"{title}: part {index} of {count} is done ({len(mine)} shards). When all are, run "
+            f"jobs/{title}.py with cluster=serial to finish."
+        )
+    return receipts
+
+
+def _drive(
+    outcomes: Iterator[tuple[int, Outcome]],
+    store: Any,
+    cluster: Cluster,
+    lock: Any,
+    title: str,
+    done: int,
+) -> dict[int, Any]:
+    """Note what becomes of each shard."""
+    receipts, seconds, began = {}, 0.0, time.time()
+    bar = progress(len(store.shards), done, title, "shard")
+    try:
+        for shard, outcome in outcomes:
+            bar.update()
+            lock.note(workers=cluster.workers, made=len(receipts))
+            if isinstance(outcome, Finished):
+                receipts[shard] = outcome.receipt
+                seconds += outcome.seconds
+                continue
+            if outcome.fatal:
+                raise OSError(f"{store.path}: {outcome.reason.splitlines()[-1]}")
+            store.mark_failed(shard, outcome.reason)
+    finally:
+        bar.close()
+        if receipts:
+            rows = sum(store.rows_of(shard).stop - store.rows_of(shard).start for shard in receipts)
+            store.note_cost(title, rows, len(receipts), seconds, time.time() - began)
+            _note_parts(store, title, list(receipts.values()), time.time() - began)
+    return receipts
+
+
+def _note_parts(store: Any, title: str, receipts: list[Any], wall_seconds: float) -> None:
+    """A line for each part of the work that receipts tell the cost of."""
+    told = [one for one in receipts if isinstance(one, Costs) and one.rows]
+    for name in dict.fromkeys(name for one in told for name in one.seconds):
+        some = [one for one in told if name in one.seconds]
+        rows, seconds = sum(one.rows for one in some), sum(one.seconds[name] for one in some)
+        store.note_cost(f"{title}: {name}", rows, len(some), seconds, wall_seconds)
+
+
+def _found(store: Any, mine: list[int], again: Callable[[int], bool]) -> dict[int, str]:
+    """States of shards before the work; what is to be made once more is forgotten."""
+    store.look_again()
+    states = store.states(mine, verify=True)
+    for shard, state in states.items():
+        if state == "damaged":
+            print(f"{store.path}: shard {shard} is damaged and made again.", flush=True)
+        elif state == "done" and again(shard):
+            store.forget(shard)
+            states[shard] = "missing"
+    for other in machines_of(store.path) if set(states.values()) != {"done"} else ():
+        if text := unlike(other):
+            print(f"{store.path}: {text}.", flush=True)
+    return states
+
+
+def _vouched(
+    function: Callable[[int], Any], folder: Path, stage: str, code: str, shard: int
+) -> Any:
+    """Make a shard, unless this worker began after the code was changed, or has another one."""
+    if code_of(stage) != code:
+        raise Unfinished(
+            "the code that this worker has is not the one that began the store (a git pull, or "
+            "another installation on this node): start the job again with one version for all."
+        )
+    leave_word(folder)
+    use_one_thread()
+    return function(shard)
+
+
+def _refuse_unfinished(store: Any, states: Mapping[int, str], title: str) -> None:
+    failed = [shard for shard, state in states.items() if state == "failed"]
+    if failed:
+        raise Unfinished(
+            f"{title}: {len(failed)} of {len(states)} shards failed, the others are kept. "
+            f"Shard {failed[0]}:\n{store.failure(failed[0])}\nRun jobs/{title}.py with the same "
+            "options again to make only what is missing."
+        )
+    lost = [shard for shard, state in states.items() if state != "done"]
+    if lost:
+        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        raise Unfinished(
+            f"{title}: {len(lost)} of {len(states)} shards of {store.path} are not there although "
+            f"they were made (shard {', '.join(map(str, lost[:NAMED]))}{more}): something removes "
+            f"them, or this machine does not see what its workers write. Run jobs/{title}.py with "
+            "the same options again to make only what is missing."
+        )

@@ -1,0 +1,1 @@
+"""Real spectra: formats, geometry, rest frame, quality."""

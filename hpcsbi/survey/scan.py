@@ -1,0 +1,166 @@
+"""The look at all files of a survey before any is read: rows, checksums, what is wrong.
+
+What was found is kept beside the store, a file for some files each, so that a job that is shorter
+than the scan goes on where the last one stopped, and the parts of a job array share the work. The
+driver holds less than a kilobyte a file: a million fit into 2 GB.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hpcsbi.cluster.executors import Cluster, Failure, Serial
+from hpcsbi.errors import BadInput, Unfinished
+from hpcsbi.store.files import write_atomically
+from hpcsbi.survey.formats import Source, Survey
+
+__all__ = ["Content", "Found", "scan"]
+
+SCANNED = 64  # files in one piece
+TOLD = 10  # wrong files that are named
+
+Content = tuple[str, int, str]
+"""Name, bytes and checksum of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A good file.
+
+    Arguments:
+        source: with its rows.
+        contents: of the file, and of the one beside it.
+        notes: what of it is not read.
+    """
+
+    source: Source
+    contents: tuple[Content, ...]
+    notes: tuple[str, ...]
+
+
+def scan(survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Path) -> list[Found]:
+    """Look at every file once, and keep what was found.
+
+    A part of a job array begins with its own pieces, takes over what others have found by then,
+    and trusts them; who works alone looks at the times of change of all files.
+
+    Arguments:
+        folder: where to keep it.
+
+    Returns:
+        What was found, sorted by name and contents of the files, not by folder.
+
+    Raises:
+        ValueError: wrong files, some of them named; two files with the same contents.
+        OutOfTime: the job ends first.
+    """
+    index, count = cluster.part() or (0, 1)
+    pieces = [tuple(sources[i : i + SCANNED]) for i in range(0, len(sources), SCANNED)]
+    look = partial(_look, survey, folder)
+    found, wrong, todo = [], [], []
+    for k, piece in enumerate(pieces):
+        known = _kept(_place(folder, survey, piece), trust=k % count != index)
+        if len(known) == len(piece):
+            found += map(_found, known)
+        else:
+            todo.append(piece)
+    todo = [piece for k in range(count) for piece in todo[(index + k) % count :: count]]
+    where = cluster if len(todo) > 4 else Serial()  # processes take seconds to start
+    for _, outcome in where.map(look, todo):
+        if isinstance(outcome, Failure):
+            raise Unfinished(f"the header scan failed:\n{outcome.reason}")
+        found += outcome.receipt[0]
+        wrong += outcome.receipt[1]
+    if wrong:
+        more = f"\n... and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
+        raise BadInput("\n".join(sorted(wrong)[:TOLD]) + more)
+    found.sort(key=lambda each: each.contents)
+    _refuse_repeats(found)
+    return found
+
+
+def _look(survey: Survey, folder: Path, piece: Sequence[Source]) -> tuple[list[Found], list[str]]:
+    """Good files of a piece, and what is wrong with the others; good ones are kept."""
+    place = _place(folder, survey, piece)
+    known = {tuple(one["source"][:2]): one for one in _kept(place)}
+    seen, wrong = [], []
+    for source in piece:
+        one = known.get((source.path, source.beside))
+        try:
+            seen.append(one or _seen(survey, source))
+        except BadInput as error:
+            wrong.append(str(error))
+    if len(known) < len(seen):
+        write_atomically(place, json.dumps(seen).encode())
+    return [_found(one) for one in seen], wrong
+
+
+def _seen(survey: Survey, source: Source) -> dict[str, Any]:
+    """What is kept of a file; `stamps` are its size and times of change, and of the one beside."""
+    paths = _paths(source.path, source.beside)
+    stamps = [_stamp(path) for path in paths]  # before: a change meanwhile is seen next time
+    rows, notes = survey.look(source)
+    return {
+        "source": (source.path, source.beside, rows),
+        "contents": [_content(path) for path in paths],
+        "notes": notes,
+        "stamps": stamps,
+    }
+
+
+def _found(seen: dict[str, Any]) -> Found:
+    contents = tuple(tuple(content) for content in seen["contents"])
+    return Found(Source(*seen["source"]), contents, tuple(seen["notes"]))
+
+
+def _paths(path: str, beside: str) -> list[Path]:
+    return [Path(name) for name in (path, beside) if name]
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _content(path: Path) -> Content:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return path.name, path.stat().st_size, digest.hexdigest()
+
+
+def _place(folder: Path, survey: Survey, piece: Sequence[Source]) -> Path:
+    """Where a piece is kept: named after its files and how they are read."""
+    text = json.dumps([survey.settings(), [[each.path, each.beside] for each in piece]])
+    return folder / f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.json"
+
+
+def _kept(place: Path, trust: bool = False) -> list[dict[str, Any]]:
+    """What was seen before of a piece, without files that have changed since."""
+    try:
+        kept = json.loads(place.read_bytes())
+    except FileNotFoundError:
+        return []
+    if trust:
+        return kept
+    return [
+        one
+        for one in kept
+        if [_stamp(path) for path in _paths(*one["source"][:2])] == one["stamps"]
+    ]
+
+
+def _refuse_repeats(found: Sequence[Found]) -> None:
+    """Two files of the same spectra would be two rows of one object."""
+    first: dict[str, str] = {}
+    for each in found:
+        path, checksum = each.source.path, each.contents[0][2]
+        if checksum in first:
+            raise BadInput(
+                f"{first[checksum]} and {path} have the same contents: list each file once in "
+                "ingest.files."
+            )
+        first[checksum] = path

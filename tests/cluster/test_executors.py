@@ -1,0 +1,179 @@
+import os
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from hpcsbi.cluster import deadline
+from hpcsbi.cluster import executors as clusters
+from hpcsbi.cluster.dask_local import Local
+from hpcsbi.cluster.deadline import OutOfTime
+from hpcsbi.cluster.executors import Failure, Finished, Serial
+
+
+def square(x: int) -> int:
+    if x == 3:
+        raise ValueError("three is not to be had")
+    return x * x
+
+
+def die(x: int) -> int:
+    if x == 1:
+        os._exit(0)
+    return x
+
+
+def own_addresses(_: int) -> list[str]:
+    from distributed import get_worker
+
+    worker = get_worker()
+    return [worker.address, worker.scheduler.address]
+
+
+def results(outcomes) -> dict:
+    """Piece -> what it returned, or its failure."""
+    return {
+        piece: outcome.receipt if isinstance(outcome, Finished) else outcome
+        for piece, outcome in outcomes
+    }
+
+
+@pytest.fixture(params=["serial", "local"])
+def cluster(request, tmp_path):
+    return Serial() if request.param == "serial" else Local(2, str(tmp_path / "dask"))
+
+
+def test_one_bad_piece_does_not_stop_the_others(cluster):
+    """Every piece has its result, and the bad one its reason."""
+    found = results(cluster.map(square, range(8)))
+
+    assert sorted(found) == list(range(8))
+    assert "three is not to be had" in found.pop(3).reason
+    assert found == {x: x * x for x in range(8) if x != 3}
+
+
+def test_the_window_is_bounded_and_refilled(tmp_path, monkeypatch):
+    """Of forty pieces never more than four are in flight, and all are done."""
+    from distributed import Client
+
+    submit, submitted, yielded = Client.submit, [], []
+
+    def counted(self, function, *arguments, **options):
+        submitted.append(arguments[-1])
+        assert len(submitted) - len(yielded) <= 4
+        return submit(self, function, *arguments, **options)
+
+    monkeypatch.setattr(Client, "submit", counted)
+    for piece, outcome in Local(2, str(tmp_path)).map(abs, range(-40, 0)):
+        yielded.append(piece)
+        assert outcome.receipt == -piece
+
+    assert sorted(yielded) == sorted(submitted) == list(range(-40, 0))
+
+
+def test_a_worker_that_vanishes_is_noticed(tmp_path):
+    """A process that ends with status 0 in the middle of a piece is a failure of that piece."""
+    found = results(Local(2, str(tmp_path)).map(die, range(4)))
+
+    assert isinstance(found.pop(1), Failure)
+    assert found == {0: 0, 2: 2, 3: 3}
+
+
+def test_connections_are_private(tmp_path):
+    """Scheduler and workers speak TLS on the loopback interface."""
+    (addresses,) = results(Local(1, str(tmp_path)).map(own_addresses, [0])).values()
+
+    assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
+
+
+def environment(_: int) -> dict[str, str]:
+    return dict(os.environ)
+
+
+def test_memory_is_not_handed_back_at_once(tmp_path):
+    """Neither workers nor this process trim their memory: it makes tensors three times slower."""
+    (seen,) = results(Local(1, str(tmp_path)).map(environment, [0])).values()
+
+    assert "MALLOC_TRIM_THRESHOLD_" not in seen
+    assert "MALLOC_TRIM_THRESHOLD_" not in os.environ
+    assert seen["OMP_NUM_THREADS"] == "1"
+
+
+def test_nothing_listens_beyond_this_machine(tmp_path):
+    """Every port of scheduler, client and workers is on the loopback interface."""
+    pieces = Local(1, str(tmp_path)).map(abs, [1, 2, 3])
+    next(pieces)
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    listening = [
+        connection.laddr.ip
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    list(pieces)
+
+    assert set(listening) == {"127.0.0.1"}
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def test_work_that_cannot_finish_is_not_started(monkeypatch):
+    """A second left, pieces of 0.3 s: a few are done, the rest is left to the next job."""
+    end = time.time() + 1.2
+    monkeypatch.setattr(deadline, "time_left", lambda: end - time.time())
+    monkeypatch.setattr(clusters, "time_left", deadline.time_left)
+    done = []
+    with pytest.raises(OutOfTime, match=r"takes up to 0 s"):
+        for piece, _ in Serial().map(nap, [0.3] * 20):
+            done.append(piece)
+
+    assert 1 <= len(done) <= 3
+    assert time.time() < end
+
+
+@pytest.mark.parametrize(("length", "least"), [(24, 17), (86_400, 86_379)])
+def test_the_way_out_takes_a_quarter_at_most(monkeypatch, length, least):
+    """A job that is as short as the way out of a long one works all the same."""
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + length))
+    monkeypatch.setattr(deadline, "_end", deadline._end.__wrapped__)
+
+    assert least < deadline.time_left() < length
+
+
+def test_work_in_flight_is_left_when_time_is_up(monkeypatch):
+    """A piece that outlasts the job does not keep it from asking to be queued again."""
+    monkeypatch.setattr(clusters, "LISTEN", 0.1)
+    end = time.time() + 0.3
+    monkeypatch.setattr(clusters, "time_left", lambda: end - time.time())
+    with pytest.raises(OutOfTime, match="in flight"):
+        list(Serial().map(nap, [2.0]))
+
+    assert time.time() < end + 1
+
+
+def test_stop_means_nothing_new(monkeypatch):
+    """After SIGUSR1 the piece at work is finished, and no other is started."""
+    monkeypatch.setattr(deadline, "_stopped", type(deadline._stopped)())
+    done = []
+    with pytest.raises(OutOfTime, match="asked to stop"):
+        for piece, _ in Serial().map(nap, [0.01] * 5):
+            done.append(piece)
+            deadline._stopped.set()
+
+    assert done == [0.01]
+
+
+def test_serial_starts_no_work_ahead():
+    """Results come one by one, so that what was made is kept when the run ends."""
+    started = []
+    pieces = Serial().map(lambda x: started.append(x), range(3))
+    next(pieces)
+    time.sleep(0.05)
+
+    assert started == [0]
+    assert SimpleNamespace(n=len(list(pieces))).n == 2

@@ -1,0 +1,45 @@
+"""A site's numbers are read as SLURM reads them, and what is wrong is named at once."""
+
+import pytest
+
+from hpcsbi.cluster.site import bytes_of, make_site
+
+
+@pytest.mark.parametrize(
+    ("memory", "found"),
+    [("2G", 2**31), ("1800M", 1800 * 2**20), ("512", 2**29), (512, 2**29), ("1.5g", 3 * 2**29)],
+)
+def test_memory_is_read_as_slurm_reads_it(memory, found):
+    """Units are powers of 1024, and a bare number is of megabytes."""
+    assert bytes_of(memory) == found
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"memory": "2 apples"}, ["memory", "2 apples", "2G"]),
+        ({"memory": "-1G"}, ["memory", "-1G"]),
+        ({"time": "soon"}, ["soon", "04:00:00"]),
+        ({"time": "00:00:00"}, ["no time"]),
+        ({"umask": "rwx"}, ["umask", "rwx", "077"]),
+        ({"acount": "x"}, ["site.acount", "Did you mean account?", "partition"]),
+    ],
+)
+def test_a_wrong_value_is_named(settings, words):
+    """Before anything is submitted: the key, the value and how it is written."""
+    with pytest.raises(ValueError) as refusal:
+        make_site(settings)
+
+    assert all(word in str(refusal.value) for word in words)
+
+
+def test_options_are_those_that_are_set():
+    """What a site leaves open is left to SLURM; what a job asks for comes on top."""
+    site = make_site({"partition": "cpu", "options": {"gres": "x:1"}, "time": "1-00"})
+
+    assert site.asked(ntasks=3) == {
+        "partition": "cpu",
+        "time": "1-00",
+        "gres": "x:1",
+        "ntasks": "3",
+    }

@@ -1,0 +1,127 @@
+"""What a chain says of a flow: small numbers for a good one, the right ones for a wrong one."""
+
+import numpy as np
+import pytest
+import tiny
+from scipy.stats import norm
+
+from hpcsbi.flags import Flag
+from hpcsbi.inference.certificate import QUANTILES, Certificate
+from hpcsbi.inference.posterior import Draws
+from hpcsbi.mcmc.chain import Chain
+from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, merged, nothing
+from hpcsbi.mcmc.flow_against_chain import compared
+
+PRIOR = tiny.prior()
+MIDDLE, SD = (PRIOR.low + PRIOR.high) / 2, 0.03 * (PRIOR.high - PRIOR.low)
+N = 6000
+
+
+def normal(seed, *shape, width=1.0):
+    """Normal draws in the middle of the prior, in its coordinates."""
+    return MIDDLE + width * SD * np.random.default_rng(seed).normal(size=(*shape, 5))
+
+
+def against_chain(width, rescued=True):
+    """Columns for a flow of so many times the width of a chain that is exact."""
+    z = np.empty((0, 5))
+    past = normal(0, 500, 64)
+    chain = Chain(z, z, z, z, z, z, z, past, np.zeros(past.shape[:2]), steps=500)
+    proposals = normal(4, N, width=width)
+    off = (proposals - MIDDLE) / SD
+    log_weights = (norm.logpdf(off) - norm.logpdf(off, scale=width)).sum(1)
+    weights = np.exp(log_weights) / np.exp(log_weights).sum()
+    theta = PRIOR.theta(proposals)
+    equal = theta[np.random.default_rng(2).choice(N, N, p=weights)]
+    drawn = Draws(theta[None], np.zeros((1, N)), np.array([N]), np.ones(1))
+    numbers = {"pareto_k": np.array([0.3]), "ess": np.array([900.0]), "n_weights": np.array([N])}
+    best = Certificate(
+        Draws(equal[None], np.zeros((1, N)), np.array([N]), np.ones(1)),
+        np.array([rescued]), np.zeros(1), numbers, numbers, ((theta, weights),),
+    )  # fmt: skip
+    return compared(chain, PRIOR, (drawn, best), 2000)
+
+
+def of(columns, name, method):
+    return columns[name][METHODS.index(method)]
+
+
+def test_good_flow_is_no_distance_away():
+    """The same normal: 0.02 sd, the chain's halves less, and a classifier that cannot tell."""
+    columns = against_chain(1.0)
+
+    assert of(columns, "wasserstein", "flow").max() < 0.04
+    assert of(columns, "wasserstein", "halves").mean() < of(columns, "wasserstein", "flow").mean()
+    assert columns["width_ratio"] == pytest.approx(1, abs=0.06)
+    assert columns["c2st"] == pytest.approx(0.5, abs=0.04)
+
+
+@pytest.mark.parametrize("width", [0.7, 1.3])
+def test_wrong_width_is_told_and_weights_mend_it(width):
+    """The flow's own ratio is the width; the weighted draws are again as wide as the chain."""
+    columns = against_chain(width)
+
+    assert of(columns, "width_ratio", "flow") == pytest.approx(width, abs=0.05)
+    expected = abs(1 - width) * np.sqrt(2 / np.pi)
+    assert of(columns, "wasserstein", "flow") == pytest.approx(expected, abs=0.03)
+    assert of(columns, "c2st", "flow") > 0.6
+    if width > 1:  # narrow proposals have heavy weights
+        assert of(columns, "width_ratio", "reweighted") == pytest.approx(1, abs=0.08)
+        assert of(columns, "wasserstein", "reweighted").max() < 0.05
+        assert of(columns, "c2st", "reweighted") < 0.55
+
+
+def test_weak_weights_leave_no_number():
+    """Re-weighted columns are NaN where the weights stay weak; the others are there."""
+    columns = against_chain(1.0, rescued=False)
+
+    assert "reweighted_samples" not in columns
+    for name in ("wasserstein", "width_ratio", "c2st"):
+        assert np.isnan(of(columns, name, "reweighted")).all()
+        assert np.isfinite(of(columns, name, "flow")).all()
+
+
+def test_without_a_flow_the_halves_remain():
+    """No draws of the flow: the chain's own numbers, nothing else, no error."""
+    z, past = np.empty((0, 5)), normal(0, 100, 32)
+    chain = Chain(z, z, z, z, z, z, z, past, np.zeros(past.shape[:2]), steps=100)
+    columns = compared(chain, PRIOR, None, 50)
+
+    assert set(columns) == {"wasserstein", "width_ratio", "c2st"}
+    assert np.isfinite(of(columns, "wasserstein", "halves")).all()
+    assert np.isnan(columns["wasserstein"][:2]).all() and np.isnan(columns["c2st"][:2]).all()
+
+
+def test_empty_rows_hold_no_numbers():
+    """Of every column, in its shape and type."""
+    sizes = {"row": 2, "draw": 3, "parameter": 5, "level": 5, "method": 3}
+    columns = nothing(sizes)
+
+    assert set(columns) == set(ARRAYS)
+    assert columns["wasserstein"].shape == (2, 3, 5) and np.isnan(columns["flow_samples"]).all()
+    assert columns["n_weights"].dtype == np.int32 and not columns["flags"].any()
+
+
+def test_merge_touches_what_depends_on_the_posterior():
+    """Of the fitted rows: quantiles, checks and their flags; other rows and flags stay."""
+    spectrum_flags = int(Flag.LOW_SN | Flag.LOW_ACCEPTANCE | Flag.OLDER_THAN_UNIVERSE)
+    before = spectrum_flags | int(Flag.EDGE | Flag.PREDICTIVE | Flag.FLOOR_HIGH | Flag.WEAK_WEIGHTS)
+    columns = {
+        "flags": np.full(3, before, np.int32),
+        "chi2": np.ones(3),
+        "predictive_p": np.ones(3),
+        "origin": np.full(3, "flow", object),
+    } | {f"{name}_{level}": np.zeros(3) for name in ("a", "b") for level in QUANTILES}
+    found = {
+        "spectrum": np.array([1]),
+        "quantiles": np.arange(10.0).reshape(1, 5, 2),
+        "chi2": np.array([2.0]),
+        "predictive_p": np.array([0.5]),
+        "flags": np.array([int(Flag.EDGE)]),
+    }
+    new = merged(columns, found, ("a", "b"))
+
+    assert new["flags"].tolist() == [before, spectrum_flags | int(Flag.EDGE), before]
+    assert new["chi2"].tolist() == [1, 2, 1] and new["predictive_p"].tolist() == [1, 0.5, 1]
+    assert new["origin"].tolist() == ["flow", "mcmc", "flow"]
+    assert new["b_p2_5"].tolist() == [0, 1, 0] and columns["flags"].tolist() == [before] * 3

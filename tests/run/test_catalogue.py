@@ -1,0 +1,213 @@
+"""catalogue.parquet follows from the stores that are there, whoever writes it and when."""
+
+import json
+import shutil
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpcsbi.flags import Flag
+from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.run import catalogue as module
+from hpcsbi.run.catalogue import write_catalogue
+from hpcsbi.run.progress import left
+from hpcsbi.stages.status import status
+from hpcsbi.store import files
+from hpcsbi.store.merges import CATALOGUE, is_behind
+from hpcsbi.store.store import Array, Incomplete, create
+
+ROWS, NAMES = 23, ("tage", "tau")
+COLUMNS = [f"{name}_{level}" for name in NAMES for level in QUANTILES]
+MODEL = {
+    "flow": {"training": {"simulations": {"prior": {"columns": dict.fromkeys(NAMES)}}}},
+    "spectra": {"survey": "test"},
+}
+
+
+def catalogue(folder, rows=ROWS, **settings):
+    """A catalogue without chains, all of it weak."""
+    row = {"row": rows}
+    arrays = {
+        "id": Array(row, "string"),
+        "flags": Array(row, "int32"),
+        "origin": Array(row, "string"),
+        "samples": Array(row | {"draw": 2}, "float32"),
+    } | {name: Array(row, "float32") for name in ("chi2", "predictive_p", *COLUMNS)}
+    store = create(folder / "catalogue.zarr", arrays, MODEL | settings, 5, {"notice": "n"})
+    for shard in store.shards:
+        n = len(range(*store.rows_of(shard).indices(rows)))
+        text = {"id": np.array([f"g{shard}.{i}" for i in range(n)]), "origin": np.full(n, "flow")}
+        flags = np.full(n, int(Flag.WEAK_WEIGHTS), np.int32)
+        numbers = {name: np.zeros(n) for name in ("chi2", "predictive_p", *COLUMNS)}
+        store.write(shard, flags=flags, samples=np.zeros((n, 2)), **text, **numbers)
+    return store
+
+
+def fits(path, objects, value=1.0, steps=100, done=None, into="catalogue.zarr", **settings):
+    """Chains of some spectra; the last one has not converged."""
+    n = len(objects)
+    row = {"row": n}
+    arrays = {
+        "spectrum": Array(row, "int64"),
+        "converged": Array(row, "bool"),
+        "n_steps": Array(row, "int32"),
+        "flags": Array(row, "int32"),
+        "chi2": Array(row, "float32"),
+        "predictive_p": Array(row, "float32"),
+        "quantiles": Array(row | {"level": len(QUANTILES), "parameter": 2}, "float32"),
+    }
+    store = create(path, arrays, MODEL | settings, 1, {CATALOGUE: into})
+    for shard in store.shards if done is None else done:
+        store.write(
+            shard, spectrum=[objects[shard]], converged=[shard < n - 1], n_steps=[steps],
+            flags=[int(Flag.EDGE)], chi2=[value], predictive_p=[value],
+            quantiles=np.full((1, len(QUANTILES), 2), value),
+        )  # fmt: skip
+    return store
+
+
+def table(folder):
+    return pd.read_parquet(folder / "catalogue.parquet")
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(files, "BLOCK", 4)
+
+
+def test_chains_are_in_the_table_whoever_writes_it_last(tmp_path):
+    """Again and again, before and after the chains: equal bytes, and nothing forgotten."""
+    store = catalogue(tmp_path)
+    write_catalogue(store.path)
+    assert (table(tmp_path)["origin"] == "flow").all()
+    fits(tmp_path / "fits.zarr", [4, 17, 20])
+    write_catalogue(store.path)
+    first = (tmp_path / "catalogue.parquet").read_bytes()
+    write_catalogue(store.path)
+    (tmp_path / "catalogue.parquet").unlink()
+    write_catalogue(store.path)
+
+    assert (tmp_path / "catalogue.parquet").read_bytes() == first
+    found = table(tmp_path)
+    assert np.flatnonzero(found["origin"] == "mcmc").tolist() == [4, 17]
+    assert found["flags"].tolist() == [
+        int(Flag.EDGE if row in (4, 17) else Flag.WEAK_WEIGHTS) for row in range(ROWS)
+    ]
+    assert np.flatnonzero(found["tau_p16"] == 1).tolist() == [4, 17]
+    assert found["id"].tolist() == store.read("id").tolist() and "samples" not in found
+
+
+def test_chains_of_before_the_catalogue_count(tmp_path):
+    """fit with named objects may come first."""
+    fits(tmp_path / "fits.zarr", [4, 17, 20])
+
+    write_catalogue(catalogue(tmp_path).path)
+
+    assert (table(tmp_path)["origin"] == "mcmc").sum() == 2
+
+
+def test_the_longer_chain_of_two_counts(tmp_path):
+    """Stores of chains here and elsewhere add up; one without a catalogue is left alone."""
+    store = catalogue(tmp_path)
+    elsewhere = tmp_path / "other" / "fits.zarr"
+    fits(tmp_path / "a.zarr", [1, 2, 3, 0], value=1.0, steps=200)
+    fits(tmp_path / "b.zarr", [2, 3, 5, 0], value=2.0, steps=100)
+    fits(tmp_path / "none.zarr", [7, 0], into=None)
+    fits(elsewhere, [9, 0], value=3.0, into="../catalogue.zarr")
+    header = {"made_of": json.dumps({"other/fits.zarr": ""})}
+    files.write_parquet(
+        tmp_path / "catalogue.parquet", {"x": np.zeros(1)}, header
+    )  # as fit left it
+
+    write_catalogue(store.path)
+
+    chi2 = table(tmp_path)["chi2"]
+    assert {row: chi2[row] for row in np.flatnonzero(chi2)} == {1: 1, 2: 1, 3: 1, 5: 2, 9: 3}
+
+
+def test_chains_of_another_flow_are_left_out_and_told(tmp_path, capsys):
+    """They say nothing about this catalogue; the table is not behind for them."""
+    store = catalogue(tmp_path)
+    fits(tmp_path / "fits.zarr", [4, 17, 20], spectra={"survey": "other"})
+
+    write_catalogue(store.path)
+
+    assert (table(tmp_path)["origin"] == "flow").all() and not is_behind(store.path)
+    assert "not merged, it is of another flow or spectra: spectra.survey" in capsys.readouterr().out
+
+
+def test_what_is_left_after_a_kill_before_the_table(tmp_path, capsys):
+    """Chains that are not in the table yet are work left for fit and infer, and status says so."""
+    store = catalogue(tmp_path)
+    assert "not there" in left("infer", store.path).why
+    write_catalogue(store.path)
+    assert left("infer", store.path) is None
+    half = fits(tmp_path / "fits.zarr", [4, 17, 20], done=[0])
+    assert left("fit", half.path).shards == [1, 2]
+    whole = fits(tmp_path / "fits.zarr", [4, 17, 20])  # and then the kill
+
+    for stage, path in (("fit", whole.path), ("infer", store.path)):
+        assert left(stage, path).shards == [] and "catalogue.parquet" in left(stage, path).why
+    status(str(tmp_path))
+    assert "Parquet file is behind: run jobs/infer.py" in capsys.readouterr().out
+    write_catalogue(store.path)
+    assert left("fit", whole.path) is left("infer", store.path) is None
+    status(str(tmp_path))
+    assert "behind" not in capsys.readouterr().out
+
+
+def test_killed_between_any_two_files_gives_the_same_table(tmp_path, boundaries):
+    """A reader finds the old table or the new one, and the next command makes the new one."""
+    whole = tmp_path / "whole"
+    store = catalogue(whole)
+    write_catalogue(store.path)
+    old = (whole / "catalogue.parquet").read_bytes()
+    fits(whole / "fits.zarr", [4, 17, 20])
+    before = boundaries.count
+    write_catalogue(store.path)
+    new, total = (whole / "catalogue.parquet").read_bytes(), boundaries.count - before
+    assert new != old and total >= 3  # lock, table, lock gone
+
+    for kill in range(total):
+        run = shutil.copytree(whole, tmp_path / str(kill))
+        (run / "catalogue.parquet").write_bytes(old)
+        with boundaries.killed_at(kill, hard=True):
+            write_catalogue(run / "catalogue.zarr")
+        assert (run / "catalogue.parquet").read_bytes() in (old, new)
+        write_catalogue(run / "catalogue.zarr")
+        assert (run / "catalogue.parquet").read_bytes() == new
+        assert not is_behind(run / "catalogue.zarr")
+
+
+def test_writers_wait_for_each_other(tmp_path, monkeypatch):
+    """The parts of an array end together: one writes, the others find it done."""
+    store, written = catalogue(tmp_path), []
+    fits(tmp_path / "fits.zarr", [4, 17, 20])
+    real = module.write_parquet
+
+    def slow(*arguments):
+        written.append(1)
+        time.sleep(0.3)
+        real(*arguments)
+
+    monkeypatch.setattr(module, "write_parquet", slow)
+    writers = [threading.Thread(target=write_catalogue, args=(store.path,)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert len(written) == 1 and (table(tmp_path)["origin"] == "mcmc").sum() == 2
+
+
+def test_a_catalogue_with_rows_missing_has_no_table(tmp_path):
+    """Empty rows do not get in."""
+    store = catalogue(tmp_path)
+    store.forget(1)
+
+    with pytest.raises(Incomplete, match=r"1 of 5 shards.*jobs/infer\.py"):
+        write_catalogue(store.path)
+    assert not (tmp_path / "catalogue.parquet").exists()

@@ -1,0 +1,133 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from hpcsbi.grid import Grid
+from hpcsbi.simulator import fsps_spectra as sps
+from hpcsbi.simulator.dust import dust_curve
+from hpcsbi.simulator.fsps_data import tree_notice
+from hpcsbi.simulator.fsps_spectra import (
+    DIED,
+    OK,
+    REFUSED,
+    FspsError,
+    Physics,
+    direct_spectra,
+    preflight,
+)
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
+from hpcsbi.stages.tabulate import SHIPPED
+from hpcsbi.store.store import open_complete
+
+HOME = os.environ.get("SPS_HOME")
+fsps = [pytest.mark.fsps, pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")]
+GRID, PHYSICS = Grid(), Physics()
+NAMES = ("logmass", "logzsol", "dust2", "tage", "tau", "line_strength")
+PRIOR = Prior(
+    {
+        "logmass": {"low": 8, "high": 13},
+        "logzsol": {"low": -2.0, "high": 0.4},
+        "dust2": {"low": 0.1, "high": 10},
+        "tage": {"low": 0.001, "high": 13.8},
+        "tau": {"low": 0.1, "high": 20, "log": True},
+        "line_strength": {"low": 0.03, "high": 3, "log": True},
+    }
+)
+STOP = (
+    "from hpcsbi.simulator import fsps_spectra as sps; f = sps._source().ssp; "
+    "f.params['frac_nodust'] = 1.5; f.get_spectrum(tage=1.0)"
+)
+
+
+def mark(test):
+    for one in fsps:
+        test = one(test)
+    return test
+
+
+def test_physics_that_has_no_closed_form_is_refused():
+    """Types and widths that the table cannot reproduce are named at composition."""
+    for bad in ({"dust_type": 1}, {"imf_type": 5}, {"sigma_smooth": 0.0}, {"gas_logu": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            Physics(**bad)
+    assert Physics(**PHYSICS.settings()) == PHYSICS
+
+
+def test_without_a_tree_nothing_starts(monkeypatch, tmp_path):
+    """Unset and empty SPS_HOME are told before any process is made."""
+    monkeypatch.delenv("SPS_HOME", raising=False)
+    with pytest.raises(FspsError, match="is not set"):
+        preflight(GRID, PHYSICS)
+    monkeypatch.setenv("SPS_HOME", str(tmp_path))
+    with pytest.raises(FspsError, match="missing or unreadable"):
+        direct_spectra(np.ones((1, 6)), NAMES, GRID, PHYSICS)
+
+
+def test_a_missing_column_is_named():
+    """FSPS's five parameters must be there."""
+    with pytest.raises(ValueError, match="needs tau"):
+        direct_spectra(np.ones((1, 4)), NAMES[:4], GRID, PHYSICS)
+
+
+@mark
+def test_the_table_agrees_with_prospector():
+    """The engine and Prospector make the same spectra, for the tree the table was made with."""
+    if not tree_notice(HOME):
+        pytest.skip("the shipped table was made with the stand-in tree")
+    theta = PRIOR.sample(40, np.random.default_rng(0))
+    flux, status = direct_spectra(theta, NAMES, GRID, PHYSICS, processes=2)
+    table = open_complete(SHIPPED, "tabulate")
+    engine = Ssp(**{name: table.read(name) for name in ARRAYS}, prior=PRIOR)
+
+    assert (status == OK).all()
+    fast = engine.flux(torch.tensor(theta), NAMES).numpy()
+    for ours in (fast, engine.exact(theta, NAMES)):
+        error = np.abs(np.log(ours / flux))
+        assert np.median(error) < 1e-4 and np.percentile(error, 99) < 5e-3
+    # Negative control: spectra of the neighbouring row are told apart.
+    assert np.median(np.abs(np.log(fast[1:] / flux[:-1]))) > 0.1
+
+
+@mark
+def test_lines_mass_and_dust_act_as_they_should():
+    """Flux is linear in line_strength and mass; dust2 is FSPS's own curve."""
+    theta = np.tile([10.0, -0.5, 1.0, 0.3, 1.0, 1.0], (6, 1))
+    theta[1:4, 5] = 1e-9, 0.5, 2.0
+    theta[4, 0] = 11.0
+    theta[5, 2] = 1.001
+    flux, _ = direct_spectra(theta, NAMES, GRID, PHYSICS)
+    one, none, half, two, heavy, dusty = flux.astype(float)
+
+    assert np.allclose(half, 0.5 * (one + none), rtol=1e-5)
+    assert np.allclose(two - none, 2 * (one - none), rtol=1e-4, atol=1e-5 * one.max())
+    assert (one / none - 1).max() > 0.05  # there are lines at all
+    assert np.allclose(heavy, 10 * one, rtol=1e-6)
+    k = -np.log(dusty / one) / 0.001
+    assert np.abs(k - dust_curve(GRID.wave, 2)).max() < 0.02
+
+
+@mark
+def test_bad_rows_are_flagged_and_the_rest_goes_on():
+    """NaN, a negative tau and age zero among good rows; the same bytes from one or two children."""
+    theta = PRIOR.sample(6, np.random.default_rng(1))
+    theta[1, 2], theta[3, 4], theta[4, 3] = np.nan, -1.0, 0.0
+    flux, status = direct_spectra(theta, NAMES, GRID, PHYSICS)
+
+    assert status[[0, 2, 4, 5]].tolist() == [OK] * 4
+    assert status[1] == REFUSED and status[3] in (DIED, REFUSED)
+    assert np.isnan(flux[[1, 3]]).all() and (flux[[0, 2, 4, 5]] > 0).all()
+    again, _ = direct_spectra(theta, NAMES, GRID, PHYSICS, processes=2)
+    assert flux.tobytes() == again.tobytes()
+
+
+@mark
+def test_a_fortran_stop_is_noticed():
+    """FSPS ends its process with status 0; the call is flagged and the next one is answered."""
+    nursery = sps._nursery(PHYSICS, GRID)
+
+    assert nursery.ask(exec, [(STOP, {})]) == [(DIED, "")]
+    assert "out of bounds" in nursery.tail(2000)
+    preflight(GRID, PHYSICS)

@@ -1,0 +1,301 @@
+"""The likelihood against formulas, against Prospector, and against itself in float64."""
+
+import copy
+import os
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from prospect.likelihood import lnlike_spec
+from scipy import stats
+
+from hpcsbi.grid import Grid
+from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.fsps_spectra import Physics, spectrum
+from hpcsbi.simulator.likelihood import KINDS, Likelihood, of_simulator
+from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise, response_curves
+from hpcsbi.statistics.importance_weights import effective_sample_size
+
+NAMES = tuple(tiny.DIGS)
+SURVEY = tuple(tiny.DIGS | tiny.NUISANCE)
+WAVE = torch.from_numpy(Grid().wave).float()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return load_engine(tiny.TABLE, tiny.prior(survey=True))
+
+
+def likelihood(engine, kind, names=SURVEY):
+    return Likelihood(engine, names, kind, 0.05 if kind == "fractional" else None)
+
+
+def spectra(engine, noise, n, seed, names=SURVEY):
+    """Truths, noisy spectra of them, and a few draws around each truth."""
+    rng = np.random.default_rng(seed)
+    prior = tiny.prior(survey="noise_floor" in names)
+    theta = torch.from_numpy(prior.sample(n, rng)).float()
+    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
+    model = engine.flux(theta, names)
+    generator = torch.Generator().manual_seed(seed)
+    flux, ivar, _ = noise(model, WAVE, floor, generator)
+    near = theta[:, None] * (1 + 0.01 * torch.randn(n, 5, len(names), generator=generator))
+    near[:, 0] = theta
+    return near, flux, ivar
+
+
+def sigma_of(kind, model, ivar, floor):
+    """Sigma of one spectrum, numpy float64, valid pixels only."""
+    quoted = ivar**-0.5
+    return {
+        "fractional": 0.05 * model,
+        "survey": np.hypot(quoted, floor * model),
+        "given": quoted,
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_agrees_with_a_product_of_normals(engine, kind):
+    """Spectrum by spectrum, sum of scipy's normal log densities over valid pixels, in float64."""
+    noise = FractionalNoise() if kind == "fractional" else SurveyNoise(snr=(3, 100))
+    theta, flux, ivar = spectra(engine, noise, 12, 0)
+    found, chi2 = likelihood(engine, kind).evaluate(flux, ivar, theta)
+    exact = copy.deepcopy(engine).double()
+
+    for i in range(12):
+        valid = ivar[i].numpy() > 0
+        model = exact.flux(theta[i], SURVEY).numpy()[:, valid]
+        y, weight = (a[i].double().numpy()[valid] for a in (flux, ivar))
+        floor = theta[i, :, -1:].double().numpy()
+        sigma = sigma_of(kind, model, weight, floor)
+        expected = stats.norm.logpdf(y, model, sigma).sum(1)
+        assert found[i].numpy() == pytest.approx(expected, abs=2e-3, rel=1e-5)
+        assert chi2[i].numpy() == pytest.approx((((y - model) / sigma) ** 2).sum(1), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_agrees_with_prospector_on_the_same_spectra(engine, kind):
+    """Prospector's own function, given the same model and sigma: 1e-3 in ln L."""
+    noise = SurveyNoise(snr=(5, 50)) if kind == "survey" else FractionalNoise()
+    theta, flux, ivar = spectra(engine, noise, 40, 1)
+    found = likelihood(engine, kind)(flux, ivar, theta[:, :1])[:, 0].numpy()
+
+    for i in range(40):
+        valid = ivar[i].numpy() > 0
+        model = engine.flux(theta[i, :1], SURVEY)[0].double().numpy()
+        weight = np.where(valid, ivar[i].double().numpy(), 1.0)
+        observation = {
+            "spectrum": flux[i].double().numpy(),
+            "unc": sigma_of(kind, model, weight, float(theta[i, 0, -1])),
+            "mask": valid,
+            "wavelength": Grid().wave,
+        }
+        assert found[i] == pytest.approx(lnlike_spec(model, observation), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "calibrated"])
+def test_the_compiled_loop_is_the_written_one(engine, kind):
+    """Without gradients a compiled loop does it: ln L and chi squared to 2e-3."""
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(3, 50)), 20, 11)
+    theta[..., 0] -= torch.tensor([0.0, 1e-3, -1e-3, 3e-3, -3e-3])
+    if kind == "calibrated":
+        one = Likelihood(engine, SURVEY, "survey", calibration=0.04)
+    else:
+        one = likelihood(engine, kind)
+    compiled, written = (one.evaluate(flux, ivar, rows) for rows in (theta, moving(theta)))
+
+    near = written[0].detach() > written[0].detach()[:, :1] - 30
+    assert near[:, 0].all() and not engine.is_compiled(moving(theta))
+    for a, b in zip(compiled, written, strict=True):
+        assert torch.allclose(a[near], b.detach()[near], rtol=3e-6, atol=2e-3)
+
+
+def moving(theta):
+    return theta.clone().requires_grad_()
+
+
+@pytest.mark.parametrize("snr, allowed", [(20, 1e-3), (1000, 0.1)])
+def test_float32_is_exact_enough(engine, snr, allowed):
+    """The float64 engine gives the same ln L to 1e-3 at 5 % noise and to 0.1 at S/N 1000."""
+    theta, flux, ivar = spectra(engine, FractionalNoise(1 / snr), 100, 2)
+    exact = copy.deepcopy(engine).double()
+
+    single, double = (
+        Likelihood(one, SURVEY, "fractional", 1 / snr)(flux, ivar, theta[:, :1])
+        for one in (engine, exact)
+    )
+    assert float((single - double).abs().max()) < allowed
+
+
+def test_the_engine_against_the_full_sum(engine):
+    """At 5 % noise the basis and its interpolation move ln L by hundredths in the median."""
+    theta, flux, ivar = spectra(engine, FractionalNoise(), 100, 3, NAMES)
+    one = likelihood(engine, "fractional", NAMES)
+    full = torch.from_numpy(engine.exact(theta[:, 0].numpy(), NAMES))[:, None]
+
+    error = (
+        one(flux, ivar, theta[:, :1]) - one.of_model(flux, ivar, full, one.floor(theta[:, :1]))[0]
+    ).abs()
+
+    assert float(error.median()) < 0.02 and float(error.max()) < 1
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "calibrated"])
+def test_gradient_is_that_of_finite_differences(engine, kind):
+    """Every column's derivative, in float64, to 1e-4 of its own size."""
+    double = copy.deepcopy(engine).double()
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(20, 60)), 6, 4)
+    theta = theta.double()
+    if kind == "calibrated":
+        one = Likelihood(double, SURVEY, "survey", calibration=0.04)
+    else:
+        one = likelihood(double, kind)
+    moving = theta.clone().requires_grad_()
+    gradient = torch.autograd.grad(one(flux, ivar, moving).sum(), moving)[0]
+
+    for j in range(len(SURVEY)):
+        step = torch.zeros(len(SURVEY), dtype=torch.float64)
+        step[j] = 1e-5
+        up, down = (one(flux, ivar, theta + sign * step) for sign in (1, -1))
+        numeric = (up - down) / 2e-5
+        assert torch.allclose(gradient[..., j], numeric, rtol=2e-3, atol=2e-2), SURVEY[j]
+
+
+@pytest.mark.parametrize("kind", ["given", "survey"])
+def test_calibration_is_integrated_out(engine, kind):
+    """The density of one big normal with the tilts in its covariance, and its chi squared."""
+    noise = SurveyNoise(snr=(5, 60), calibration=0.05)
+    theta, flux, ivar = spectra(engine, noise, 8, 9)
+    found, chi2 = Likelihood(engine, SURVEY, kind, calibration=0.05).evaluate(flux, ivar, theta)
+
+    curves = response_curves(WAVE.double()).numpy()
+    for i in range(8):
+        valid = ivar[i].numpy() > 0
+        y, weight = (a[i].double().numpy()[valid] for a in (flux, ivar))
+        models = engine.flux(theta[i], SURVEY).double().numpy()[:, valid]
+        for j, model in enumerate(models):
+            sigma = sigma_of(kind, model, weight, float(theta[i, j, -1]))
+            design = 0.05 * curves[:, valid] * model
+            # In units of sigma, where the covariance is well conditioned.
+            covariance = np.eye(valid.sum()) + (design / sigma).T @ (design / sigma)
+            normal = stats.multivariate_normal(np.zeros(valid.sum()), covariance)
+            pull = (y - model) / sigma
+            expected = normal.logpdf(pull) - np.log(sigma).sum()
+            assert float(found[i, j]) == pytest.approx(expected, abs=5e-3, rel=5e-6)
+            squared = pull @ np.linalg.solve(covariance, pull)
+            assert float(chi2[i, j]) == pytest.approx(squared, rel=1e-3)
+
+
+def test_the_truth_fits_only_with_its_calibration(engine):
+    """Chi squared of the truth is the number of pixels; without the tilts far above it."""
+    noise = SurveyNoise(snr=(50, 200), cut=0.0, calibration=0.05)
+    theta, flux, ivar = spectra(engine, noise, 200, 10)
+    pixels = (ivar > 0).sum(1)
+    share = {}
+    for calibration in (0.0, 0.05):
+        one = Likelihood(engine, SURVEY, "survey", calibration=calibration)
+        share[calibration] = float(
+            (one.evaluate(flux, ivar, theta[:, :1])[1][:, 0] / pixels).mean()
+        )
+
+    assert abs(share[0.05] - 1) < 4 * np.sqrt(2 / 130 / 200)
+    assert share[0.0] > 2
+
+
+def test_expected_spectra_follow_the_calibration(engine):
+    """Where noise is low they are the tilted spectrum, however masked; else the model itself."""
+    theta = torch.from_numpy(tiny.prior(survey=True).sample(20, np.random.default_rng(3))).float()
+    theta[:, SURVEY.index("noise_floor")] = 1e-4
+    model = engine.flux(theta, SURVEY)
+    amplitudes = 0.05 * torch.randn(20, 3, generator=torch.Generator().manual_seed(3))
+    flux = model * (1 + amplitudes @ response_curves(WAVE))
+    ivar = (1000 / model) ** 2
+    ivar[:, 40:60] = 0
+
+    def off(likelihood, ivar):
+        expected = likelihood.expected(flux, ivar, theta[:, None])[:, 0]
+        return abs(expected / flux - 1).amax(1)
+
+    tilted = Likelihood(engine, SURVEY, "survey", calibration=0.05)
+    assert off(tilted, ivar).max() < 1e-3
+    assert torch.equal(off(tilted, 0 * ivar), abs(model / flux - 1).amax(1))
+    assert off(Likelihood(engine, SURVEY, "survey"), ivar).median() > 0.05
+
+
+def test_masked_pixels_do_not_count(engine):
+    """Not a number under ivar = 0 changes nothing, and an empty spectrum has ln L = 0."""
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(20, 60)), 6, 5)
+    ivar[:, 30:60] = 0
+    ivar[5] = 0
+    broken = flux.clone()
+    broken[:, 30:60] = torch.nan
+
+    for kind in KINDS:
+        one = likelihood(engine, kind)
+        assert torch.equal(one(flux, ivar, theta), one(broken, ivar, theta))
+        assert float(one(flux, ivar, theta)[5].abs().max()) == 0
+
+
+def test_a_model_that_is_not_finite_has_no_likelihood(engine):
+    """Parameters that are not numbers have ln L = -inf, not NaN."""
+    theta, flux, ivar = spectra(engine, FractionalNoise(), 2, 6)
+    theta[0, 1] = torch.nan
+
+    found = likelihood(engine, "fractional")(flux, ivar, theta)
+
+    assert found[0, 1] == -torch.inf and torch.isfinite(found).sum() == 9
+
+
+def test_sigma_of_the_observed_flux_is_noticed(engine):
+    """As weights of draws from the right posterior, the wrong sigma costs effective draws."""
+    rng = np.random.default_rng(7)
+    truth = torch.tensor([[10.0, -0.5, 1.0, 3.0, 1.0]])
+    flux, ivar, _ = FractionalNoise()(
+        engine.flux(truth, NAMES).expand(30, -1), WAVE, None, torch.Generator().manual_seed(7)
+    )
+    # A posterior on mass alone, by its own grid.
+    theta = truth.repeat(30, 4001, 1)
+    theta[..., 0] += torch.linspace(-0.02, 0.02, 4001)
+    right = likelihood(engine, "fractional", NAMES)(flux, ivar, theta).numpy()
+    wrong = likelihood(engine, "given", NAMES)(flux, ivar, theta).numpy()
+
+    shares = []
+    for a, b in zip(right, wrong, strict=True):
+        p = np.exp(a - a.max())
+        drawn = rng.choice(4001, 2000, p=p / p.sum())
+        shares.append(effective_sample_size(b[drawn] - a[drawn]) / 2000)
+    assert np.median(shares) < 0.7
+
+
+def test_simulators_have_their_likelihood(engine):
+    """The settings of a noise model name it; nonsense is refused."""
+    one = of_simulator(engine, NAMES, FractionalNoise(0.03).settings())
+    assert (one.kind, one.fraction) == ("fractional", 0.03)
+    assert of_simulator(engine, NAMES, SurveyNoise().settings()).kind == "survey"
+    tilted = of_simulator(engine, NAMES, SurveyNoise(calibration=0.04).settings())
+    assert tilted.curves.abs().max() == pytest.approx(0.04)
+
+    with pytest.raises(ValueError, match="choose from fractional, survey, given"):
+        Likelihood(engine, NAMES, "poisson")
+    with pytest.raises(ValueError, match="fraction=None"):
+        Likelihood(engine, NAMES, "fractional")
+    with pytest.raises(ValueError, match="no calibration"):
+        Likelihood(engine, NAMES, "fractional", 0.05, 0.04)
+
+
+@pytest.mark.fsps
+@pytest.mark.skipif("SPS_HOME" not in os.environ, reason="SPS_HOME is not set")
+def test_table_against_direct_fsps(engine):
+    """ln L of Prospector's spectra from the table and from FSPS: 0.1 apart in the median at 5 %."""
+    rng = np.random.default_rng(8)
+    theta = tiny.prior().sample(10, rng).astype(np.float32)
+    rows = [dict(zip(NAMES, row, strict=True)) for row in theta.astype(float).tolist()]
+    direct = torch.from_numpy(np.stack([spectrum(Physics(), Grid(), row) for row in rows]))
+    flux, ivar, _ = FractionalNoise()(direct.float(), WAVE, None, torch.Generator().manual_seed(8))
+    one = likelihood(engine, "fractional", NAMES)
+
+    table = one(flux, ivar, torch.from_numpy(theta)[:, None])
+    error = (table - one.of_model(flux, ivar, direct[:, None], torch.zeros(10, 1))[0]).abs()
+
+    assert float(error.median()) < 0.1 and float(error.max()) < 1

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsbi.simulator.noise import (
+    FractionalNoise,
+    SurveyNoise,
+    make_noise,
+    response_curves,
+    total_sigma,
+)
+
+WAVE = torch.linspace(3750, 9500, 138)
+
+
+def spectra(n: int, level: float = 1.0) -> torch.Tensor:
+    """Smooth, positive spectra of different slopes."""
+    slope = torch.linspace(-2, 2, n)[:, None]
+    return level * torch.exp(slope * (WAVE / 6000 - 1))
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_paper_noise_is_five_per_cent_of_the_true_flux():
+    """Relative residuals are Gaussian, 0.05 wide in every pixel, and nothing is masked."""
+    flux = spectra(4000)
+    noisy, ivar, _ = FractionalNoise()(flux, WAVE, None, seeded(0))
+    residual = (noisy / flux - 1).numpy()
+
+    assert abs(residual.std(0) / 0.05 - 1).max() < 0.05
+    assert abs(residual.mean()) < 3 * 0.05 / np.sqrt(residual.size)
+    assert abs((residual**3).mean() / 0.05**3) < 0.02
+    assert (ivar > 0).all()
+    assert torch.allclose(ivar, (0.05 * noisy) ** -2)
+
+
+def test_survey_pulls_are_standard_with_the_floor_only():
+    """Quoted errors and floor together give unit pulls; the quoted errors alone do not."""
+    flux, floor = spectra(3000), torch.full((3000,), 0.05)
+    noisy, ivar, _ = SurveyNoise()(flux, WAVE, floor, seeded(1))
+    valid = ivar > 0
+    pull = ((noisy - flux) / total_sigma(ivar, flux, floor[:, None]))[valid]
+    quoted = ((noisy - flux) * ivar.sqrt())[valid]
+
+    assert abs(pull.mean()) < 0.01
+    assert abs(pull.std() - 1) < 0.01
+    assert quoted.std() > 1.5  # control: the ivar does not know of the floor
+
+
+def test_masked_pixels_hold_nothing():
+    """Flux and ivar are zero together, and at least 20 pixels stay valid in every spectrum."""
+    noisy, ivar, zred = SurveyNoise()(spectra(5000), WAVE, None, seeded(2))
+
+    assert (noisy[ivar == 0] == 0).all()
+    assert ((ivar > 0).sum(1) >= 20).all()
+    assert ((zred >= 0) & (zred <= 0.8)).all()
+
+
+def test_surveys_cut_and_gap_the_spectra():
+    """Truncation by redshift, short stretches and gaps inside occur, and whole spectra too."""
+    _, ivar, _ = SurveyNoise()(spectra(4000), WAVE, None, seeded(3))
+    valid = ivar > 0
+    count = valid.sum(1)
+    first, last = valid.int().argmax(1), 137 - valid.flip(1).int().argmax(1)
+    holes = (last - first + 1) - count
+
+    assert (count == 138).float().mean() > 0.05
+    assert (last < 110).float().mean() > 0.1
+    assert (holes > 5).float().mean() > 0.1
+
+
+def test_calibration_errors_are_smooth_factors():
+    """Apart from noise, a tilted spectrum over the same without is 1 plus three Legendres."""
+    flux = spectra(3000)
+    loud, tilted = SurveyNoise((900, 1000), cut=0.0), SurveyNoise((900, 1000), 0.8, 20, 0.0, 0.05)
+    plain, ivar, _ = loud(flux, WAVE, None, seeded(8))
+    seen, same, _ = tilted(flux, WAVE, None, seeded(8))
+    curves = response_curves(WAVE)
+    factor = torch.where(ivar > 0, (seen - plain) / flux, 0.0)
+    amplitudes = torch.linalg.lstsq(curves.T, factor[(ivar > 0).all(1)].T).solution
+
+    assert torch.equal(ivar, same)
+    assert amplitudes.std(1).numpy() == pytest.approx([0.05] * 3, rel=0.15)
+    left = factor[(ivar > 0).all(1)] - amplitudes.T @ curves
+    assert float(left.abs().max()) < 1e-4
+    assert (
+        float((curves @ curves.T / 69).diag().sub(torch.tensor([2 / 3, 2 / 5, 2 / 7])).abs().max())
+        < 0.05
+    )
+
+
+def test_signal_to_noise_spans_its_range():
+    """Mean flux over sigma is log-uniform from the lowest to the highest value asked."""
+    flux = spectra(4000)
+    _, ivar, _ = SurveyNoise(snr=(3.0, 300.0))(flux, WAVE, None, seeded(4))
+    valid = ivar > 0
+    snr = ((flux * ivar.sqrt()).sum(1) / valid.sum(1)).log10().numpy()
+
+    assert snr.min() > np.log10(2.9) and snr.max() < np.log10(310)
+    assert abs(np.median(snr) - np.log10(30)) < 0.06
+
+
+@given(power=st.integers(-6, 9))
+def test_noise_scales_with_the_flux(power):
+    """A brighter galaxy has the same spectrum at the same S/N: what makes mass an exact shift."""
+    scale = 10.0**power
+    floor = torch.full((50,), 0.02)
+    a = SurveyNoise()(spectra(50), WAVE, floor, seeded(5))
+    b = SurveyNoise()(spectra(50, scale), WAVE, floor, seeded(5))
+
+    assert torch.allclose(b[0], a[0] * scale, rtol=2e-4, atol=1e-5 * scale)
+    assert torch.allclose(b[1] * scale**2, a[1], rtol=2e-4)
+
+
+@pytest.mark.parametrize("noise", [FractionalNoise(0.03), SurveyNoise(snr=(5, 50), cut=0.3)])
+def test_settings_make_an_equal_model(noise):
+    """What travels in the stores gives the same noise again, to the bit."""
+    flux = spectra(20)
+    again = make_noise(**noise.settings())
+
+    for x, y in zip(
+        noise(flux, WAVE, None, seeded(6)), again(flux, WAVE, None, seeded(6)), strict=True
+    ):
+        assert torch.equal(x, y)
+
+
+def test_bad_settings_are_refused():
+    """The value and its range are named."""
+    with pytest.raises(ValueError, match=r"noise.fraction is 0\.5"):
+        FractionalNoise(0.5)
+    with pytest.raises(ValueError, match=r"noise.snr is \(10, 2\)"):
+        SurveyNoise(snr=(10, 2))
+    with pytest.raises(ValueError, match="'sky'"):
+        make_noise("sky")
+    with pytest.raises(ValueError, match=r"noise.calibration is 4"):
+        SurveyNoise(calibration=4)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsbi.simulator.pairs import SPLITS, Plan, split_of
+
+
+@given(
+    n=st.integers(1, 200),
+    copies=st.integers(0, 5),
+    share=st.tuples(st.floats(0, 0.5), st.floats(0, 0.5)),
+    seed=st.integers(0, 99),
+)
+def test_no_spectrum_is_on_two_sides(n, copies, share, seed):
+    """Every base spectrum belongs to one split, with as many pairs as asked."""
+    usable = np.flatnonzero(np.random.default_rng(seed).random(n) < 0.8)
+    validation, test = (int(s * len(usable)) for s in share)
+    if not copies * (len(usable) - validation - test) + validation + test:
+        return
+    plan = Plan(usable, copies, validation, test, seed)
+    base, split = plan.base(slice(0, len(plan))), plan.split(slice(0, len(plan)))
+    sides = {name: set(base[split == value]) for name, value in SPLITS.items()}
+
+    assert (len(sides["validation"]), len(sides["test"])) == (validation, test)
+    assert not sides["train"] & sides["test"] and not sides["train"] & sides["validation"]
+    assert not sides["validation"] & sides["test"]
+    assert set(base) <= set(usable)
+    if copies:
+        assert np.unique(base[split == 0], return_counts=True)[1].tolist() == [copies] * (
+            len(usable) - validation - test
+        )
+    settings = {"validation": validation, "test": test}
+    for name, value in SPLITS.items():
+        rows = split_of(settings, len(plan), name)
+        assert (split[rows] == value).all() and rows.stop - rows.start == (split == value).sum()
+
+
+def test_pieces_agree_with_the_whole():
+    """A shard knows its pairs without those of the others."""
+    plan = Plan(np.arange(50), 3, 7, 5, 0)
+    whole = plan.base(slice(0, len(plan)))
+
+    parts = [plan.base(slice(k, min(k + 11, len(plan)))) for k in range(0, len(plan), 11)]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_neighbours_are_different_spectra():
+    """Copies of one spectrum are apart, so that a shard of training pairs is a fair sample."""
+    plan = Plan(np.arange(100), 4, 0, 0, 0)
+
+    assert len(set(plan.base(slice(0, 100)))) == 100
+
+
+def test_impossible_counts_are_refused():
+    """The counts and the mend are named."""
+    with pytest.raises(ValueError, match=r"validation=8 \+ test=5 of 10 usable"):
+        Plan(np.arange(10), 1, 8, 5, 0)
+    with pytest.raises(ValueError, match="nothing to do"):
+        Plan(np.arange(10), 0, 0, 0, 0)

@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from hpcsbi.simulator.prior import Column, Prior, age_of_universe
+
+CONF = Path(__file__).parents[2] / "conf" / "prior"
+
+
+def load(name: str) -> Prior:
+    settings = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    settings.pop("_target_")
+    return Prior(**settings)
+
+
+def test_digs_is_table_1():
+    """Names, order, ranges and scales of Table 1 of Khullar et al. 2022."""
+    prior = load("digs")
+
+    assert prior.names == ("logmass", "logzsol", "dust2", "tage", "tau")
+    bounds = [(column.low, column.high) for column in prior.columns.values()]
+    assert bounds == [(8, 13), (-2, 0.2), (0.1, 10), (0, 4), (0.1, 1.0)]
+    assert prior.sampled_in_log == ("tau",)
+    assert prior.nuisance == ()
+
+
+def test_survey_marks_its_nuisance_columns():
+    """Line strength and noise floor are inferred, and said not to be properties of the galaxy."""
+    prior = load("survey")
+
+    assert prior.nuisance == ("line_strength", "noise_floor")
+    assert prior.names[:5] == load("digs").names
+
+
+@pytest.mark.parametrize("name", ["digs", "survey", "digs_survey"])
+def test_samples_have_the_stated_distribution(name):
+    """Each column is uniform, or uniform in its logarithm, and independent of the others."""
+    prior = load(name)
+    theta = prior.sample(20_000, np.random.default_rng(1))
+
+    assert prior.support(theta).all()
+    for (key, column), values in zip(prior.columns.items(), theta.T, strict=True):
+        shape = stats.loguniform if column.log else stats.uniform
+        args = (column.low, column.high) if column.log else (column.low, column.high - column.low)
+        assert stats.kstest(values, shape(*args).cdf).pvalue > 1e-3, key
+        if column.log:  # control: the other scale is seen
+            wrong = stats.uniform(column.low, column.high - column.low)
+            assert stats.kstest(values, wrong.cdf).pvalue < 1e-3
+    off_diagonal = np.corrcoef(theta.T) - np.eye(len(prior.names))
+    assert abs(off_diagonal).max() < 0.03
+
+
+def test_log_prob_is_the_density_in_own_units():
+    """Equal to scipy's densities inside, minus infinity outside and for NaN."""
+    prior = load("digs")
+    theta = prior.sample(100, np.random.default_rng(0))
+    expected = sum(
+        stats.uniform(low, high - low).logpdf(theta[:, i])
+        for i, (low, high) in enumerate([(8, 13), (-2, 0.2), (0.1, 10), (0, 4)])
+    )
+    expected = expected + stats.loguniform(0.1, 1.0).logpdf(theta[:, 4])
+
+    assert np.allclose(prior.log_prob(theta), expected)
+    outside = np.array([[7.9, 0, 1, 1, 0.5], [9, 0, 1, 1, 1.1], [np.nan, 0, 1, 1, 0.5]])
+    assert (prior.log_prob(outside) == -np.inf).all()
+    assert not prior.support(outside).any()
+
+
+def test_density_integrates_to_one():
+    """A sum over a box that is wider than the prior gives one, with a column in log and bounded."""
+    prior = Prior({"tage": Column(0.5, 13.8), "tau": Column(0.1, 1.0, log=True)}, bound_age=True)
+    (low_age, low_tau), (high_age, high_tau) = (0, 0.05), (14, 1.1)
+    tage, tau = (
+        low + (high - low) * (np.arange(1500) + 0.5) / 1500
+        for low, high in ((low_age, high_age), (low_tau, high_tau))
+    )
+    theta = np.stack(np.meshgrid(tage, tau), -1)
+    area = (high_age - low_age) * (high_tau - low_tau)
+
+    for zred in (None, 0.0, 2.0):
+        mass = np.exp(prior.log_prob(theta, zred)).mean() * area
+        assert abs(mass - 1) < 5e-3, zred
+
+
+def test_coordinates_undo_theta():
+    """The flat coordinates and own units are inverse to each other."""
+    prior = load("survey")
+    theta = prior.sample(1000, np.random.default_rng(2))
+
+    assert np.allclose(prior.theta(prior.coordinates(theta)), theta, rtol=1e-12)
+    u = (prior.coordinates(theta) - prior.low) / (prior.high - prior.low)
+    assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-3
+
+
+def test_age_is_bounded_by_the_universe():
+    """Draws, support and density end at the age of the Universe at the object's redshift."""
+    prior = load("survey")
+    zred = np.repeat([0.0, 1.0, 4.0], 2000)
+    age = age_of_universe(zred)
+    theta = prior.sample(len(zred), np.random.default_rng(3), zred)
+    tage = theta[:, prior.names.index("tage")]
+
+    assert np.allclose(age_of_universe(np.array([0.0, 1.0])), [13.77, 5.92], atol=0.01)  # WMAP9
+    assert (tage <= age).all()
+    assert tage[zred == 1].max() > 5.7
+    assert prior.support(theta, zred).all()
+    old = theta.copy()
+    old[:, prior.names.index("tage")] = 13.5
+    assert prior.support(old, zred).tolist() == (age >= 13.5).tolist()
+    assert np.isfinite(prior.log_prob(theta, zred)).all()
+    assert (prior.log_prob(theta, zred) >= prior.log_prob(theta) - 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"age": Column(0, 1)}, "'age' is unknown"),
+        ({"tage": Column(4, 4)}, "low 4 is not below high 4"),
+        ({"tau": Column(0.01, 1)}, "tau spans 0.01 to 1.*0.1 to 100.0.*narrow it"),
+        ({"tage": Column(float("nan"), 4)}, "low nan is not below high 4"),
+        ({"tage": Column(0, "four")}, "tage: low 0 and high 'four' must be numbers"),
+        ({"logzsol": Column(-3, 0)}, "logzsol spans -3 to 0"),
+        ({"dust2": Column(0, 4, log=True)}, "flat in log, but low is 0"),
+    ],
+)
+def test_bad_columns_are_refused(columns, message):
+    """A wrong prior is told by name, value and mend before anything is computed."""
+    with pytest.raises(ValueError, match=message):
+        Prior(columns)
+
+
+def test_settings_make_an_equal_prior():
+    """What travels in the stores is enough to make the prior again."""
+    prior = load("survey")
+
+    again = Prior(**prior.settings())
+    assert again == prior
+    assert again.names == prior.names
+
+
+@pytest.mark.parametrize(
+    "low, high", [(0.03, 3.0), (0.003, 0.2), (0.2, 0.7), (0.3, 5.0), (0.1, 10.0), (1e-3, 0.9)]
+)
+@pytest.mark.parametrize("log", [True, False])
+def test_bounds_are_those_that_were_given(low, high, log):
+    """They lie inside, also as float32, and coordinates lead back to them; the next number is out.
+
+    10^log10(0.003) is above 0.003, and 0.2 in float32 above 0.2.
+    """
+    prior = Prior({"logmass": Column(8, 13), "line_strength": Column(low, high, log)})
+    ends = np.array([[8.0, low], [13.0, high]])
+    beyond = np.nextafter(ends, [[-np.inf] * 2, [np.inf] * 2])
+
+    assert np.array_equal(prior.theta(np.stack([prior.low, prior.high])), ends)
+    assert prior.support(ends).all() and prior.support(ends.astype(np.float32)).all()
+    assert not prior.support(beyond).any()
+    assert not prior.support(np.where([True, False], ends, np.nan)).any()
+    assert np.isfinite(prior.log_prob(ends)).all()
+    draws = prior.sample(20_000, np.random.default_rng(0))
+    assert prior.support(draws).all() and prior.support(draws.astype(np.float32)).all()

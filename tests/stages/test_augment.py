@@ -1,0 +1,115 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from hpcsbi.cluster.dask_local import Local
+from hpcsbi.cluster.executors import Serial
+from hpcsbi.simulator.noise import FractionalNoise
+from hpcsbi.stages.augment import augment
+from hpcsbi.store.settings import Mismatch
+from hpcsbi.store.store import Incomplete, open_complete
+
+
+def run(path, out: str, cluster, fraction: float = 0.05, copies: int = 5):
+    augment(
+        str(path / out), str(path / "simulations.zarr"), FractionalNoise(fraction), copies, 20, 30,
+        256, 0, cluster,
+    )  # fmt: skip
+    return path / out
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    path = tmp_path_factory.mktemp("augment")
+    tiny.pairs(path)
+    return path
+
+
+def test_noise_and_labels_belong_to_the_spectrum(base):
+    """Theta is that of the base spectrum, residuals are 5 % of it, copies differ."""
+    store = open_complete(run(base, "a.zarr", Serial()), "augment")
+    source = open_complete(base / "simulations.zarr", "simulate")
+    rows = store.read("base")
+    residual = store.read("flux") / source.read("flux")[rows] - 1
+
+    assert np.array_equal(store.read("theta"), source.read("theta")[rows])
+    assert abs(residual.std() / 0.05 - 1) < 0.01
+    copies = residual[np.flatnonzero(rows == rows[0])]
+    assert len(copies) == 5
+    assert abs(np.corrcoef(copies) - np.eye(5)).max() < 0.35
+
+
+def test_bytes_do_not_depend_on_where_it_ran(base, tmp_path):
+    """Serial, two workers, and a run that lost a shard and its mark: equal bytes."""
+    whole = tiny.all_bytes(run(base, "serial.zarr", Serial()))
+    assert tiny.all_bytes(run(base, "local.zarr", Local(2, str(tmp_path)))) == whole
+
+    lost = base / "serial.zarr"
+    (lost / ".marks" / "000002.done").unlink()
+    (lost / "flux" / "c" / "1" / "0").write_bytes(b"half")
+    assert tiny.all_bytes(run(base, "serial.zarr", Serial())) == whole
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+
+import test_augment
+from hpcsbi.cluster.executors import Serial
+from hpcsbi.store.store import Store
+
+write = Store.write
+
+
+def write_and_die(self, shard, **arrays):
+    if shard == {shard}:
+        for name in ("theta", "flux"):
+            self.group[name][self.rows_of(shard)] = arrays[name]
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, shard, **arrays)
+
+
+Store.write = write_and_die
+test_augment.run(Path({path!r}), "killed{shard}.zarr", Serial())
+"""
+
+
+@pytest.mark.parametrize("shard", [0, 2])
+def test_killed_in_the_middle_of_a_shard(base, shard):
+    """SIGKILL between two arrays of a shard, then the same call again: equal bytes."""
+    whole = tiny.all_bytes(run(base, "whole.zarr", Serial()))
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(shard=shard, path=str(base))],
+        env=os.environ | {"PYTHONPATH": f"{here}:{here.parent}"},
+        check=False,
+    )
+    killed = base / f"killed{shard}.zarr"
+
+    assert done.returncode == -signal.SIGKILL
+    assert len(list((killed / ".marks").glob("*.done"))) == shard
+    assert tiny.all_bytes(run(base, killed.name, Serial())) == whole
+
+
+def test_other_noise_is_refused(base):
+    """The store is not overwritten by another noise; the key and both values are named."""
+    run(base, "noise.zarr", Serial())
+
+    with pytest.raises(Mismatch, match=r"noise\.fraction: 0\.05 in the store, 0\.1 asked"):
+        run(base, "noise.zarr", Serial(), fraction=0.1)
+
+
+def test_damaged_simulations_are_refused(base, tmp_path):
+    """A shard of the input that is not there is named before any noise is drawn."""
+    tiny.copy(base / "simulations.zarr", tmp_path / "simulations.zarr")
+    (tmp_path / "simulations.zarr" / "flux" / "c" / "3" / "0").unlink()
+
+    with pytest.raises(Incomplete, match=r"shard 3 \(rows 192-255, damaged\).*jobs/simulate"):
+        run(tmp_path, "out.zarr", Serial())
+    assert not (tmp_path / "out.zarr").exists()

@@ -1,0 +1,217 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from hpcsbi.cluster.deadline import OutOfTime
+from hpcsbi.inference import training_pairs as supply
+from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.flow_coordinates import Representation
+from hpcsbi.inference.optimiser import Fit
+from hpcsbi.inference.representation import build
+from hpcsbi.run.flows import load_engine, load_posterior
+from hpcsbi.run.progress import left
+from hpcsbi.simulator.pairs import split_of
+from hpcsbi.stages import train as stage
+from hpcsbi.stages.train import speed
+from hpcsbi.store.settings import Mismatch
+from hpcsbi.store.store import open_complete
+
+TESTS = Path(__file__).parent
+CHILD = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}, {root!r}]
+import tiny
+tiny.trained(Path({run!r}), Path({training!r}), source={source!r}, steps=300, checkpoint=50)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("train")
+    tiny.pairs(path, n=700, copies=4)
+    return path
+
+
+def identity() -> Representation:
+    return build("plain", ("logmass", "dust2"), {"context_mean": torch.zeros(3)})
+
+
+def start(folder: Path, training: Path, source: str) -> subprocess.Popen:
+    code = CHILD.format(
+        tests=str(TESTS),
+        root=str(TESTS.parent),
+        run=str(folder),
+        training=str(training),
+        source=source,
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize("source", ["fresh", "stored"])
+def test_killed_and_resumed_gives_the_same_weights(run, tmp_path, source):
+    """SIGKILL after a checkpoint, then the same call: weights and history equal to the bit."""
+    training = run / "training.zarr"
+    whole = tiny.trained(tmp_path / "whole", training, source=source, steps=300, checkpoint=50)
+
+    child = start(tmp_path / "killed", training, source)
+    checkpoint = tmp_path / "killed" / "flow" / "checkpoint.safetensors"
+    deadline = time.time() + 120
+    while not checkpoint.exists() and time.time() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert checkpoint.exists() and not (checkpoint.parent / "flow.safetensors").exists()
+    assert start(tmp_path / "killed", training, source).wait() == 0
+
+    assert tiny.all_bytes(checkpoint.parent) == tiny.all_bytes(whole)
+
+
+@pytest.mark.parametrize("source", ["fresh", "stored"])
+def test_killed_between_any_two_files_gives_the_same_bytes(
+    run, tmp_path, monkeypatch, boundaries, source
+):
+    """Before each file that gets its name or goes: nothing is lost, and nothing is left over."""
+    engine = load_engine(tiny.TABLE, tiny.prior())
+    monkeypatch.setattr(stage, "load_engine", lambda *_: engine)
+    monkeypatch.setattr(supply, "SAMPLE", 1000)
+    options = {"source": source, "steps": 6, "batch": 64, "checkpoint": 3}
+    training = run / "training.zarr"
+    whole = tiny.all_bytes(tiny.trained(tmp_path / "whole", training, **options))
+    total = boundaries.count
+
+    for kill in range(total):
+        with boundaries.killed_at(kill):
+            tiny.trained(tmp_path / str(kill), training, **options)
+        assert tiny.all_bytes(tiny.trained(tmp_path / str(kill), training, **options)) == whole
+    assert total >= 7  # two checkpoints with their history, table, flow, checkpoint gone
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+    """The best weights are those of the highest finite score, whatever came before it."""
+    fit = Fit(Flow("zuko_maf", 8, 1), identity(), 10, 1e-3, seed=0)
+    kept = stage._Run(tmp_path, {}, fit)
+    was_best = []
+    for score in (np.nan, 1.0, np.nan, 0.5, 2.0):
+        kept.best = {}
+        kept.note(score)
+        was_best.append(bool(kept.best))
+
+    assert was_best == [False, True, False, False, True]
+
+
+def test_training_learns(run, tmp_path):
+    """The score of unseen spectra rises by nats, and every spectrum of the curve was held out."""
+    flow = tiny.trained(tmp_path, run / "training.zarr")
+    history = json.loads((flow / "history.json").read_text())
+
+    scores = [entry["validation_log_prob"] for entry in history]
+    assert [entry["step"] for entry in history] == [100, 200, 300]
+    assert scores[-1] > scores[0] + 0.5
+    assert not (flow / "checkpoint.safetensors").exists()
+    assert load_posterior(flow).names == tiny.prior().names
+
+
+def test_a_trained_flow_is_left_alone(run, tmp_path):
+    """The same settings find the work done, other settings are refused by key."""
+    flow = tiny.trained(tmp_path, run / "training.zarr", steps=20)
+    before = tiny.all_bytes(flow)
+
+    tiny.trained(tmp_path, run / "training.zarr", steps=20)
+    assert tiny.all_bytes(flow) == before
+    with pytest.raises(Mismatch, match="steps: 20 in the store, 30 asked"):
+        tiny.trained(tmp_path, run / "training.zarr", steps=30)
+
+
+def test_wrong_sources_are_refused(run, tmp_path):
+    """An unknown source, and stored training from a store without training pairs."""
+    with pytest.raises(ValueError, match="'live': choose from fresh, stored"):
+        tiny.trained(tmp_path, run / "training.zarr", source="live")
+    bare = tiny.pairs(tmp_path / "bare", n=220)
+    with pytest.raises(ValueError, match=r"augment\.copies=0"):
+        tiny.trained(tmp_path, bare, source="stored")
+
+
+def test_overfitting_is_not_kept(tmp_path):
+    """Few spectra seen often are learned by heart; the flow is that of the best held-out score."""
+    training = tiny.pairs(tmp_path, n=240, copies=50)
+    flow = tiny.trained(
+        tmp_path, training, source="stored", representation="plain", steps=1500, rate=5e-3
+    )
+    history = json.loads((flow / "history.json").read_text())
+    scores = [entry["validation_log_prob"] for entry in history]
+    store = open_complete(training, "augment")
+    rows = split_of(store.settings, store.rows, "validation")
+    posterior = load_posterior(flow)
+    score = posterior.log_prob(*(store.read(name, rows) for name in ("theta", "flux", "ivar")))
+
+    assert max(scores) > scores[-1] + 0.1
+    assert np.mean(score) == pytest.approx(max(scores), abs=1e-3)
+
+
+def test_a_damaged_flow_is_made_again(run, tmp_path, capsys):
+    """Truncated or with a bit flipped, flow and checkpoint are named, and trained anew."""
+    training = run / "training.zarr"
+    flow = tiny.trained(tmp_path, training, steps=20)
+    whole = tiny.all_bytes(flow)
+    path = flow / "flow.safetensors"
+    raw = path.read_bytes()
+    for harmed in (raw[:-10], raw[:-10] + bytes([raw[-10] ^ 4]) + raw[-9:]):
+        path.write_bytes(harmed)
+        (flow / "checkpoint.safetensors").write_bytes(harmed)
+        tiny.trained(tmp_path, training, steps=20)
+
+        assert "flow.safetensors is damaged" in capsys.readouterr().out
+        assert tiny.all_bytes(flow) == whole
+
+
+def test_out_of_time_is_a_pause(run, tmp_path, monkeypatch):
+    """A run that three jobs make between them has the weights, bit for bit, of one long one."""
+    training = run / "training.zarr"
+    whole = tiny.all_bytes(tiny.trained(tmp_path / "whole", training, steps=60, checkpoint=25))
+    for _ in range(2):
+        left = iter(range(17))
+        monkeypatch.setattr(stage, "leaves", lambda _, left=left: next(left, None) is not None)
+        with pytest.raises(OutOfTime, match="stopped at step"):
+            tiny.trained(tmp_path / "jobs", training, steps=60, checkpoint=25)
+    monkeypatch.setattr(stage, "leaves", lambda _: True)
+
+    flow = tiny.trained(tmp_path / "jobs", training, steps=60, checkpoint=25)
+    assert tiny.all_bytes(flow) == whole
+
+
+def test_a_damaged_copy_of_the_table_is_made_again(tmp_path):
+    """The same command on a trained flow mends its table, and leaves the weights alone."""
+    training = tiny.pairs(tmp_path)
+    flow = tiny.trained(tmp_path, training, steps=2)
+    whole = tiny.all_bytes(flow)
+    for name in ("continuum/c/0/0/0/0", "wave/c/0"):
+        (flow / "ssp.zarr" / name).write_bytes(b"")
+        assert "ssp.zarr is damaged" in left("train", flow).why
+        tiny.trained(tmp_path, training, steps=2)
+        assert tiny.all_bytes(flow) == whole
+    assert left("train", flow) is None
+
+
+def test_speed_is_tried_without_a_trace(tmp_path):
+    """Steps a second are told, and the run has no new file."""
+    training = tiny.pairs(tmp_path)
+    before = tiny.all_bytes(tmp_path)
+
+    found = speed(str(training), str(tiny.TABLE), "fresh", Flow("zuko_maf", 32, 3), "equivariant",
+                  64, 1, warm=2, steps=5)  # fmt: skip
+
+    assert 1 < found < 1e5
+    assert tiny.all_bytes(tmp_path) == before

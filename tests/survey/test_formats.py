@@ -1,0 +1,393 @@
+"""Readers of survey files: what comes out, and what is refused."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+import survey_files
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from survey_files import UNIT, continuum
+
+from hpcsbi.errors import BadInput
+from hpcsbi.survey.formats import Source, Survey, UnreadableError
+from hpcsbi.survey.spectra import per_angstrom
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data"
+real = pytest.mark.skipif(not DATA.exists(), reason="the survey files are not here")
+
+
+def configured(name):
+    """The survey as its configuration makes it."""
+    return instantiate(OmegaConf.load(ROOT / "conf" / "survey" / f"{name}.yaml"), _convert_="all")
+
+
+def read(survey, path, rows=None):
+    """All rows of a file as one record each block."""
+    (source,) = survey.sources([Path(path)])
+    return list(survey.read(source, rows or slice(0, survey.count(source))))
+
+
+def make(name, folder):
+    """A good file of one survey."""
+    return {
+        "sdss": lambda: survey_files.sdss(folder / "spec-0266-51602-0007.fits"),
+        "desi": lambda: survey_files.desi(folder),
+        "manga": lambda: survey_files.manga(folder / "stack.fits.gz"),
+        "table": lambda: survey_files.table(folder / "own.fits"),
+    }[name]()
+
+
+SURVEYS = ["sdss", "desi", "manga", "table"]
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+def test_readers_bring_back_what_was_written(name, tmp_path):
+    """Flux, unit, redshift and wavelengths of each layout come back; masked pixels have ivar 0."""
+    survey = configured(name)
+    path = make(name, tmp_path)
+
+    (spectra,) = read(survey, path)
+
+    wave = spectra.wave if spectra.wave.ndim == 1 else spectra.wave[0]
+    good = spectra.ivar > 0
+    expected = np.broadcast_to(continuum(wave), good.shape)
+    np.testing.assert_allclose(spectra.flux[good], expected[good], rtol=1e-5)
+    assert spectra.unit == pytest.approx(1e-17)
+    assert good.mean() > 0.99
+    assert len(spectra.id) == len(spectra.flux) == len(spectra.zred) == len(spectra.ebv)
+    assert not (spectra.zwarn | spectra.other_class | spectra.bad_fiber).any()
+
+
+@pytest.mark.parametrize("wrong", SURVEYS)
+@pytest.mark.parametrize("name", SURVEYS)
+def test_a_file_of_another_survey_is_refused_with_the_right_one(name, wrong, tmp_path):
+    """The error names the file, the HDUs found, and the survey it looks like."""
+    path = make(name, tmp_path)
+    survey = configured(wrong)
+    source = Source(str(path))
+    if wrong == name:
+        assert survey.count(source) > 0
+        return
+    with pytest.raises(ValueError, match=f"survey={name}") as caught:
+        survey.count(source)
+
+    assert str(path) in str(caught.value) and "PRIMARY" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not a whole file"),
+        (b"wave,flux\n1,2\n" * 99, "not a whole file"),
+        (None, "cut short|not a whole file|found HDUs"),
+    ],
+)
+def test_empty_foreign_and_cut_files_are_refused(name, content, words, tmp_path):
+    """An empty file, a text and a file cut in its middle are named before anything starts."""
+    path = make(name, tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+
+    with pytest.raises(ValueError, match=words) as caught:
+        configured(name).count(Source(str(path)))
+
+    assert path.name in str(caught.value)
+
+
+def test_a_file_cut_in_its_last_block_is_refused(tmp_path):
+    """The headers are whole, 3000 bytes of the data are not there: the sizes are said."""
+    path = survey_files.table(tmp_path / "own.fits")
+    path.write_bytes(path.read_bytes()[:-3000])
+
+    with pytest.raises(ValueError, match="cut short"):
+        configured("table").count(Source(str(path)))
+
+
+def test_a_gzip_file_cut_short_is_refused_as_such(tmp_path):
+    """The error says that the file is not whole, not that it is of another survey."""
+    path = survey_files.table(tmp_path / "own.fits.gz", rows=70)
+    path.write_bytes(path.read_bytes()[:-2000])
+
+    with pytest.raises(ValueError, match="not a whole file"):
+        configured("table").count(Source(str(path)))
+
+
+@pytest.mark.parametrize("name", ["own.fits", "own.fits.gz"])
+def test_a_file_that_breaks_later_is_unreadable_without_its_folder(name, tmp_path):
+    """A file damaged between the header scan and reading raises, naming no folder."""
+    path = survey_files.table(tmp_path / name, rows=70)
+    survey = configured("table")
+    source = Source(str(path))
+    assert survey.count(source) == 70
+    path.write_bytes(path.read_bytes()[:5000])
+
+    with pytest.raises(UnreadableError, match="own") as caught:
+        list(survey.read(source, slice(0, 70)))
+
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_rows_and_blocks_tile_the_file(tmp_path):
+    """Any cut of the rows gives the same spectra in the same order."""
+    survey = configured("manga")
+    path = survey_files.manga(tmp_path / "stack.fits", rows=130)
+    names = [name for block in read(survey, path) for name in block.id]
+    parts = [read(survey, path, rows) for rows in (slice(0, 7), slice(7, 100), slice(100, 130))]
+
+    assert names == [f"stack-{row}" for row in range(130)]
+    assert names == [name for part in parts for block in part for name in block.id]
+
+
+def test_sdss_bits_class_and_name(tmp_path):
+    """The bits of the list mask a pixel, others and or_mask do not; the id is plate-MJD-fibre."""
+    mask = [(10, 24), (11, 28), (12, 22), (12, 3)]
+    path = survey_files.sdss(tmp_path / "s.fits", kind="STAR", zwarning=4, mask=mask)
+
+    (spectra,) = read(configured("sdss"), path)
+
+    assert np.flatnonzero(spectra.ivar[0] == 0).tolist() == [10, 12]
+    assert spectra.id == ["0266-51602-0007"]
+    assert spectra.zwarn.all() and spectra.other_class.all() and np.isnan(spectra.ebv).all()
+
+
+def test_desi_joins_redshifts_on_target_and_merges_cameras(tmp_path):
+    """Redshifts follow TARGETID; ivar of overlapping cameras adds up; 0.86 of the file's E(B-V)."""
+    kinds = ["GALAXY", "GALAXY", "QSO", "GALAXY", "STAR", "GALAXY"]
+    path = survey_files.desi(tmp_path, status=[0, 8, 0, 2, 0, 0], spectype=kinds, drop=[5])
+
+    (spectra,) = read(configured("desi"), path)
+
+    np.testing.assert_allclose(spectra.zred, [0.05, 0.06, 0.07, 0.08, 0.09, np.nan])
+    assert spectra.id[0] == "39633345008634465"
+    assert spectra.zwarn.tolist() == [False] * 5 + [True]
+    assert spectra.other_class.tolist() == [False, False, True, False, True, False]
+    assert spectra.bad_fiber.tolist() == [False, False, False, True, False, False]
+    assert (spectra.ivar[3] == 0).all() and spectra.ivar[1].any()
+    np.testing.assert_allclose(spectra.ebv, 0.86 * 0.05)
+    assert spectra.wave[[0, -1]] == pytest.approx([3600, 9824])
+    both = (spectra.wave > 5770) & (spectra.wave < 5790)
+    alone = (spectra.wave > 5000) & (spectra.wave < 5700)
+    assert spectra.ivar[0, both].mean() > 1.6 * spectra.ivar[0, alone].mean()
+
+
+def test_desi_camera_off_the_grid_is_unreadable(tmp_path, monkeypatch):
+    """Cameras whose pixels do not line up are not merged."""
+    monkeypatch.setitem(survey_files.CAMERAS, "R", (5760.3, 2326))
+    path = survey_files.desi(tmp_path)
+
+    with pytest.raises(UnreadableError, match="camera R"):
+        read(configured("desi"), path)
+
+
+def test_desi_redshifts_may_be_listed_or_lie_beside(tmp_path):
+    """A coadd finds its redrock in the list or beside it, and says which one it lacks."""
+    survey = configured("desi")
+    coadd = survey_files.desi(tmp_path)
+    beside = coadd.with_name(coadd.name.replace("coadd", "redrock"))
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+
+    assert survey.sources([coadd]) == survey.sources([coadd, beside])
+    moved = beside.rename(elsewhere / beside.name)
+    assert survey.sources([coadd, moved])[0].beside == str(moved)
+    with pytest.raises(ValueError, match="expected redrock-main-bright-1"):
+        survey.sources([coadd])
+    with pytest.raises(ValueError, match="no coadd of that name"):
+        survey.sources([moved])
+
+
+def test_desi_broken_redshifts_are_named(tmp_path):
+    """A redrock file that is cut, or of another kind, is the one that the error names."""
+    survey = configured("desi")
+    (source,) = survey.sources([survey_files.desi(tmp_path)])
+    beside = Path(source.beside)
+    content = beside.read_bytes()
+    for wrong in (content[:-2880], content[:100], Path(source.path).read_bytes()):
+        beside.write_bytes(wrong)
+
+        with pytest.raises(ValueError, match="redrock-main-bright-1"):
+            survey.count(source)
+
+
+def test_manga_masked_rows(tmp_path):
+    """Bit 10 masks a row; what lies beneath does not get out."""
+    (spectra,) = read(configured("manga"), survey_files.manga(tmp_path / "m.fits.gz", masked=[1]))
+
+    assert (spectra.ivar[1] == 0).all() and (spectra.ivar[0] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (UNIT, 1e-17),
+        ("10**-17 erg/(s cm2 Angstrom)", 1e-17),
+        ("1E-17 erg/cm^2/s/Ang", 1e-17),
+        ("erg s-1 cm-2 Angstrom-1", 1.0),
+        ("W m-2 um-1", 0.1),
+    ],
+)
+def test_units_per_angstrom_are_understood(text, value):
+    """Any flux density per wavelength is turned into erg/s/cm2/A."""
+    assert per_angstrom(text, "TUNIT") == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", [None, "", "uJy", "counts", "1e-17 erg/s/cm2/A", "erg", "furlong"])
+def test_other_units_are_refused_with_the_mend(text, tmp_path):
+    """A missing unit, F_nu, counts, or ampere for Angstrom are refused, and a good one is shown."""
+    path = survey_files.table(tmp_path / "own.fits", unit=text)
+
+    with pytest.raises(ValueError, match="1e-17 erg/s/cm2/Angstrom") as caught:
+        configured("table").count(Source(str(path)))
+
+    assert str(path) in str(caught.value)
+
+
+def test_the_unit_of_ivar_must_match(tmp_path):
+    """IVAR may say the inverse square of FLUX's unit, and nothing else."""
+    good = survey_files.table(tmp_path / "a.fits", ivar_unit="1e34 s2 cm4 Angstrom2 erg-2")
+    bad = survey_files.table(tmp_path / "b.fits", ivar_unit="s2 cm4 Angstrom2 erg-2")
+    survey = configured("table")
+
+    assert survey.count(Source(str(good))) == 5
+    with pytest.raises(ValueError, match="IVAR"):
+        survey.count(Source(str(bad)))
+
+
+def test_wavelengths_in_other_units_are_refused(tmp_path):
+    """A WAVE that says nm is not taken for Angstrom; one that says nothing is."""
+    survey = configured("table")
+    path = survey_files.table(tmp_path / "own.fits")
+    content = path.read_bytes()
+    assert content.count(b"'Angstrom'") == 1
+
+    path.write_bytes(content.replace(b"'Angstrom'", b"'nm'      "))
+    with pytest.raises(ValueError, match="WAVE is 'nm': write it in Angstrom"):
+        survey.count(Source(str(path)))
+    path.write_bytes(content.replace(b"'Angstrom'", b"''        "))
+    assert survey.count(Source(str(path))) == 5
+
+
+@pytest.mark.parametrize("column", ["ID", "Z", "WAVE", "FLUX", "IVAR"])
+def test_a_missing_column_is_refused(column, tmp_path):
+    """A table without one of the five columns is not a survey table."""
+    path = survey_files.table(tmp_path / "own.fits", **{column: None})
+
+    with pytest.raises(ValueError, match="ID Z WAVE FLUX IVAR"):
+        configured("table").count(Source(str(path)))
+
+
+def test_a_table_without_rows_is_refused(tmp_path):
+    """No spectra is an error, not an empty catalogue."""
+    path = survey_files.table(tmp_path / "own.fits", rows=0)
+
+    with pytest.raises(ValueError, match="no spectra"):
+        configured("table").count(Source(str(path)))
+
+
+def columns(rows=4, pixels=500):
+    """Columns of a user's own arrays."""
+    wave = np.tile(4000.0 + 10 * np.arange(pixels), (rows, 1))
+    return {
+        "id": np.arange(rows),
+        "zred": np.full(rows, 0.1),
+        "wave": wave,
+        "flux": continuum(wave),
+        "ivar": np.ones((rows, pixels)),
+        "ebv": np.full(rows, 0.1),
+    }
+
+
+def to_file(path, arrays, unit=None):
+    """Write arrays as .npz or Parquet."""
+    if path.suffix == ".npz":
+        np.savez(path, **arrays, **({} if unit is None else {"flux_unit": unit}))
+        return path
+    table = pa.table({k: pa.array(v.tolist()) for k, v in arrays.items()})
+    table = table.replace_schema_metadata({} if unit is None else {"flux_unit": unit})
+    parquet.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["own.npz", "own.parquet"])
+def test_numpy_and_parquet_files_are_tables_too(name, tmp_path):
+    """Arrays of a user are read like a FITS table; the usual unit holds unless one is given."""
+    survey = configured("table")
+    path = to_file(tmp_path / name, columns())
+    (spectra,) = read(survey, path)
+
+    assert spectra.unit == pytest.approx(1e-17) and spectra.id == ["0", "1", "2", "3"]
+    np.testing.assert_allclose(spectra.flux, columns()["flux"])
+    np.testing.assert_allclose(spectra.ebv, 0.1)
+    (spectra,) = read(survey, to_file(tmp_path / name, columns(), "W m-2 um-1"), slice(2, 4))
+    assert spectra.unit == pytest.approx(0.1) and spectra.id == ["2", "3"]
+
+
+@pytest.mark.parametrize("name", ["own.npz", "own.parquet"])
+def test_bad_numpy_and_parquet_files_are_refused(name, tmp_path):
+    """A missing column, F_nu, and a file cut short are named."""
+    survey, path = configured("table"), tmp_path / name
+    lacking = {k: v for k, v in columns().items() if k != "ivar"}
+
+    with pytest.raises(ValueError, match="lacks ivar"):
+        survey.count(Source(str(to_file(path, lacking))))
+    with pytest.raises(ValueError, match="multiplied by c"):
+        survey.count(Source(str(to_file(path, columns(), "uJy"))))
+    to_file(path, columns())
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=name):
+        survey.count(Source(str(path)))
+
+
+def test_pickled_arrays_are_never_loaded(tmp_path):
+    """An .npz with Python objects in it is refused, not unpickled."""
+    arrays = columns() | {"id": np.array(["a", None, "b", "c"], dtype=object)}
+    path = to_file(tmp_path / "own.npz", arrays)
+
+    with pytest.raises(BadInput, match="allow_pickle"):
+        configured("table").count(Source(str(path)))
+
+
+def test_unknown_survey_is_refused():
+    """The error lists the surveys there are."""
+    with pytest.raises(ValueError, match="sdss, desi, manga, table"):
+        Survey("twomass")
+
+
+@real
+def test_real_sdss_nuclei():
+    """Three lite files of the archive: redshifts, classes and S/N as published."""
+    survey = configured("sdss")
+    spectra = [read(survey, path)[0] for path in sorted((DATA / "sdss").glob("spec-*.fits"))]
+
+    assert [each.id[0] for each in spectra] == [
+        "0522-52024-0396",
+        "0945-52652-0470",
+        "2488-54149-0001",
+    ]
+    np.testing.assert_allclose([s.zred[0] for s in spectra], [0.0030, 0.0038, 0.0040], atol=1e-4)
+    assert [bool(each.other_class[0]) for each in spectra] == [False, True, False]
+
+
+@real
+def test_real_desi_coadd():
+    """One target of the early data: z 0.3687, E(B-V) 0.044 after the factor, 7781 pixels."""
+    (spectra,) = read(configured("desi"), DATA / "coadd-4-80613-thru20210324.fits")
+
+    assert spectra.flux.shape == (1, 7781) and spectra.id == ["39633345008634465"]
+    assert spectra.zred[0] == pytest.approx(0.36874, abs=1e-5)
+    assert spectra.ebv[0] == pytest.approx(0.0442, abs=1e-4)
+
+
+@real
+def test_real_manga_spectra():
+    """Eight spectra of which one is masked throughout."""
+    (spectra,) = read(configured("manga"), DATA / "MaNGA_test_spectra.fits.gz")
+
+    assert (spectra.ivar > 0).any(1).tolist() == [True] * 5 + [False] + [True] * 2
+    assert gzip.decompress((DATA / "MaNGA_test_spectra.fits.gz").read_bytes())[:6] == b"SIMPLE"
