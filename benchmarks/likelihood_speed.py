@@ -62,9 +62,9 @@ def main():
     kinds = {"fractional": {"fraction": FRACTION}, "given": {}}
     if "noise_floor" in prior.names:
         kinds |= {"survey": {}, "calibrated": {"calibration": 0.04}}
-    for name, options in kinds.items():
+    for name, noise in kinds.items():
         kind = "survey" if name == "calibrated" else name
-        likelihood = Likelihood(engine, prior.names, kind, **options)
+        likelihood = Likelihood(engine, prior.names, kind, **noise)
         for where, batch in (("prior", 4096), ("near", 1), ("near", 1024), ("near", 4096)):
             rows = (theta if where == "prior" else near(theta[0], prior))[None, :batch]
 
