@@ -166,7 +166,7 @@ start() {
         mkdir -p "$LAB/spool/n$i"
         running "slurmd.n$i" >/dev/null || slurmd -N "n$i"
     done
-    wait_for 20 all_idle || { sinfo; fail "not all nodes are idle: see $LAB/log"; }
+    wait_for 60 all_idle || { sinfo; fail "not all nodes are idle: see $LAB/log"; }
     sinfo
 }
 

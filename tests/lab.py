@@ -1,6 +1,7 @@
 """A SLURM of its own for the tests of the cluster modes, where its programs are installed."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -38,8 +39,15 @@ def slurm_lab() -> Iterator[Path]:
 
 
 def free_ports(count: int) -> int:
-    """First of some neighbouring TCP ports that nobody uses, below those that systems hand out."""
-    for first in range(20_000 + os.getpid() % 10_000, 32_000, count):
+    """First of some neighbouring TCP ports that nobody uses, below those that systems hand out.
+
+    The daemons take them a moment later: test processes side by side search in ranges of their
+    own, and other users of the machine are met at random places.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    lowest = 20_000 + 1000 * (worker % 12)
+    start = lowest + secrets.randbelow(1000 // count) * count
+    for first in (*range(start, lowest + 1000 - count, count), *range(lowest, start, count)):
         with ExitStack() as opened:
             try:
                 for port in range(first, first + count):
@@ -47,7 +55,7 @@ def free_ports(count: int) -> int:
             except OSError:
                 continue
         return first
-    raise RuntimeError("no free ports for a SLURM between 20000 and 32000.")
+    raise RuntimeError(f"no free ports for a SLURM from {lowest} to {lowest + 999}.")
 
 
 def _lab(action: str, own: Mapping[str, str]) -> subprocess.CompletedProcess:
