@@ -4,6 +4,8 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
+
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
 from hpcsbi.inference.flow import Flow
@@ -15,16 +17,22 @@ from hpcsbi.stages.simulate import simulate
 from hpcsbi.stages.train import train
 
 TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
-DIGS = {
-    "logmass": {"low": 8, "high": 13},
-    "logzsol": {"low": -2, "high": 0.2},
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def columns(name: str) -> dict[str, dict]:
+    """Columns of a prior that ships, by the name of its file in conf/prior."""
+    return yaml.safe_load((CONF / "prior" / f"{name}.yaml").read_text())["columns"]
+
+
+# Narrower in dust and wider in age than the paper's, so that few simulations fill it.
+DIGS = columns("digs") | {
     "dust2": {"low": 0.1, "high": 4},
     "tage": {"low": 0.1, "high": 13},
     "tau": {"low": 0.1, "high": 10, "log": True},
 }
 NUISANCE = {
-    "line_strength": {"low": 0.03, "high": 3, "log": True, "nuisance": True},
-    "noise_floor": {"low": 0.003, "high": 0.2, "log": True, "nuisance": True},
+    name: column for name, column in columns("digs_survey").items() if column.get("nuisance")
 }
 
 

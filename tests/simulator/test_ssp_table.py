@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,26 +12,7 @@ from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.store import open_complete
 
-DIGS = Prior(
-    {
-        "logmass": {"low": 8, "high": 13},
-        "logzsol": {"low": -2.0, "high": 0.2},
-        "dust2": {"low": 0.1, "high": 10},
-        "tage": {"low": 0, "high": 4},
-        "tau": {"low": 0.1, "high": 1, "log": True},
-    }
-)
-SURVEY = Prior(
-    {
-        "logmass": {"low": 5, "high": 13},
-        "logzsol": {"low": -2.0, "high": 0.4},
-        "dust2": {"low": 0, "high": 4},
-        "tage": {"low": 0.01, "high": 13.8},
-        "tau": {"low": 0.1, "high": 20, "log": True},
-        "line_strength": {"low": 0.03, "high": 3, "log": True, "nuisance": True},
-        "noise_floor": {"low": 0.003, "high": 0.2, "log": True, "nuisance": True},
-    }
-)
+DIGS, SURVEY = Prior(tiny.columns("digs")), Prior(tiny.columns("survey"))
 PRIORS = {"digs": DIGS, "survey": SURVEY}
 LOG_AGE = np.linspace(5, 10.3, 107)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import tiny
 
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
@@ -21,13 +22,7 @@ from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.store import open_complete, open_store
 
 HOME = os.environ.get("SPS_HOME")
-COLUMNS = {
-    "logmass": {"low": 8, "high": 13},
-    "logzsol": {"low": -1.0, "high": 0.2},
-    "dust2": {"low": 0.1, "high": 10},
-    "tage": {"low": 0, "high": 4},
-    "tau": {"low": 0.1, "high": 1, "log": True},
-}
+COLUMNS = tiny.columns("digs") | {"logzsol": {"low": -1.0, "high": 0.2}}
 PRIOR = Prior(COLUMNS)
 RUN = """
 from hpcsbi.stages.simulate import simulate

@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,15 +27,7 @@ from hpcsbi.store.store import open_complete, open_store
 
 HOME = os.environ.get("SPS_HOME")
 GRID, PHYSICS = Grid(), Physics()
-PRIOR = Prior(
-    {
-        "logmass": {"low": 8, "high": 13},
-        "logzsol": {"low": -2.0, "high": 0.2},
-        "dust2": {"low": 0.1, "high": 10},
-        "tage": {"low": 0, "high": 4},
-        "tau": {"low": 0.1, "high": 1, "log": True},
-    }
-)
+PRIOR = Prior(tiny.columns("digs"))
 
 
 def run(out, **changes):
