@@ -8,8 +8,8 @@ import numpy as np
 
 from hpcsbi.flags import legend
 from hpcsbi.mcmc.fit_columns import merged
+from hpcsbi.run.merges import MADE_OF, chains_of, made_of, table_of
 from hpcsbi.store.files import read_parquet_header, write_parquet
-from hpcsbi.store.merges import MADE_OF, chains_of, made_of, table_of
 from hpcsbi.store.settings import differences
 from hpcsbi.store.store import Incomplete, Store, open_store
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from hpcsbi.run.merges import catalogue_of, is_behind, table_of
 from hpcsbi.store.files import Damaged, load_weights, read_notes
 from hpcsbi.store.layout import MARKS
 from hpcsbi.store.locks import holders
-from hpcsbi.store.merges import catalogue_of, is_behind, table_of
 from hpcsbi.store.store import Store, open_store
 
 __all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress", "worker_seconds"]

@@ -28,10 +28,10 @@ from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_lik
 from hpcsbi.mcmc.starts import STARTS, started
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.run.merges import CATALOGUE
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.store.files import load_weights, save_weights
 from hpcsbi.store.machine import machine, unlike
-from hpcsbi.store.merges import CATALOGUE
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import Costs, part_rows, run_shards

@@ -12,9 +12,9 @@ from hpcsbi.cluster.slurm_commands import SlurmError
 from hpcsbi.errors import BadInput
 from hpcsbi.report.tables import duration
 from hpcsbi.run import submissions
+from hpcsbi.run.merges import is_behind, table_of
 from hpcsbi.run.progress import flow_progress, store_progress
 from hpcsbi.store.files import Damaged
-from hpcsbi.store.merges import is_behind, table_of
 from hpcsbi.terminal import printable, user_name
 
 __all__ = ["status"]

@@ -13,10 +13,10 @@ from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.run import catalogue as module
 from hpcsbi.run.catalogue import write_catalogue
+from hpcsbi.run.merges import CATALOGUE, is_behind
 from hpcsbi.run.progress import left
 from hpcsbi.stages.status import status
 from hpcsbi.store import files
-from hpcsbi.store.merges import CATALOGUE, is_behind
 from hpcsbi.store.store import Array, Incomplete, create
 
 ROWS, NAMES = 23, ("tage", "tau")
