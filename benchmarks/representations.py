@@ -17,8 +17,8 @@ import torch
 import yaml
 
 from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Fit, seen_by
-from hpcsbi.inference.representation import fitted
+from hpcsbi.inference.optimiser import Fit, network_inputs
+from hpcsbi.inference.representation import fit_representation
 from hpcsbi.inference.training_pairs import FreshPairs, batches
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
@@ -61,12 +61,12 @@ def main() -> None:
         for case in kinds:
             kind, _, bare = case.partition(", ")
             anchor = None if bare else ssp
-            representation = fitted(kind, prior, ssp.k, anchor, supply.sample)
+            representation = fit_representation(kind, prior, ssp.k, anchor, supply.sample)
             probe = Fit(Flow(), representation, PROBE, 2e-3, seed=1)
             steps = int(seconds / (run(probe, supply) / PROBE))
             fit = Fit(Flow(), representation, steps, 2e-3, seed=1)
             spent = run(fit, supply)
-            score = fit.score(seen_by(representation, held_out))
+            score = fit.score(network_inputs(representation, held_out))
             print(f"{name:>7}  {case:<24} {steps:6d} steps {spent:4.0f} CPU s {score:7.3f} nat")
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from hpcsbi.kernels import spectra as kernels
+from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.simulator.ssp_table import Ssp
 
 __all__ = ["LN10", "Representation", "measurable"]
@@ -144,7 +144,7 @@ class Representation:
         if not self.ssp.is_compiled(theta):
             return flux.clamp_min(1e-30).log() @ self._onto_symmetries.T
         found = np.empty((len(flux), len(self._onto_symmetries)), np.float32)
-        kernels.project_log(flux.numpy(), self._onto_symmetries.numpy(), found)
+        project_log(flux.numpy(), self._onto_symmetries.numpy(), found)
         return torch.from_numpy(found)
 
     @cached_property

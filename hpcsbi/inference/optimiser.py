@@ -10,7 +10,7 @@ from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.flow_coordinates import Representation
 from hpcsbi.inference.training_pairs import CHUNK, Pairs
 
-__all__ = ["Fit", "seen_by"]
+__all__ = ["Fit", "network_inputs"]
 
 WARM_UP = 200
 CLIP = 5.0
@@ -64,9 +64,9 @@ class Fit:
         return float(loss.detach())
 
     @torch.no_grad()
-    def score(self, seen: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> float:
-        """Mean log density of the truths in `Prior.coordinates`, given what `seen_by` returned."""
-        u, context, log_det = seen
+    def score(self, inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> float:
+        """Mean log density of the truths in `Prior.coordinates`, given their `network_inputs`."""
+        u, context, log_det = inputs
         return float((self.network.log_prob(u, context) + log_det).mean())
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -108,7 +108,7 @@ class Fit:
 
 
 @torch.no_grad()
-def seen_by(
+def network_inputs(
     representation: Representation, pairs: Pairs
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Flow coordinates, context and log-determinant of the pairs that can be read."""

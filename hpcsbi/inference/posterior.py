@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from hpcsbi.grid import Grid
-from hpcsbi.inference import representation as representations
 from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.maf_inverse import Map
+from hpcsbi.inference.representation import make_representation
 from hpcsbi.seeds import base_draws
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.prior import Prior
@@ -69,7 +69,7 @@ class Posterior:
         simulations = settings["training"]["simulations"]
         self.prior = Prior(**simulations["prior"])
         self.grid = Grid(**simulations["grid"])
-        self.representation = representations.build(
+        self.representation = make_representation(
             settings["representation"], self.prior.names, _under("representation.", tensors), ssp
         )
         self.network = build_network(

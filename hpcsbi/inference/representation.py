@@ -27,8 +27,8 @@ __all__ = [
     "Pixels",
     "Plain",
     "Projection",
-    "build",
-    "fitted",
+    "fit_representation",
+    "make_representation",
 ]
 
 
@@ -186,7 +186,7 @@ class Projection(Representation):
 KINDS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}
 
 
-def build(
+def make_representation(
     kind: str,
     names: tuple[str, ...],
     tensors: dict[str, torch.Tensor],
@@ -205,7 +205,7 @@ def build(
     return KINDS[kind](names, dict(tensors), ssp)
 
 
-def fitted(
+def fit_representation(
     kind: str,
     prior: Prior,
     dust_curve: torch.Tensor,
@@ -215,7 +215,7 @@ def fitted(
     """Representation of a kind, fitted to a training sample.
 
     Arguments:
-        kind: see `build`.
+        kind: see `make_representation`.
         prior: the prior.
         dust_curve: optical depth of each pixel for dust2 = 1, shape (pixels,).
         ssp: see `Representation`.
@@ -224,7 +224,9 @@ def fitted(
     """
     box = {"low": prior.low, "high": prior.high, "log": prior.log}
     tensors = {name: torch.tensor(values).float() for name, values in box.items()}
-    representation = build(kind, prior.names, tensors | {"dust_curve": dust_curve}, ssp)
+    representation = make_representation(
+        kind, prior.names, tensors | {"dust_curve": dust_curve}, ssp
+    )
     coordinates, signal, flux, ivar = draw(representation.pad)
     representation.fit(signal, flux, ivar)
     representation.standardise(coordinates, flux, ivar)

@@ -17,7 +17,7 @@ from numba.core.base import BaseContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from hpcsbi.kernels.spectra import LN2, LOG2E, compiled, small_exp
+from hpcsbi.kernels.arithmetic import LN2, LOG2E, compiled, small_exp
 
 __all__ = ["DRAWS", "ROWS", "invert", "product"]
 

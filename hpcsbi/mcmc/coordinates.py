@@ -14,7 +14,7 @@ from scipy.special import gammainc, ndtr, ndtri
 
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.projection import fit_reference, reference_spectrum
-from hpcsbi.kernels import spectra as kernels
+from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
@@ -200,7 +200,7 @@ class Anchored:
         found = np.empty((len(coordinates), len(self.free)), np.float32)
         for start in range(0, len(coordinates), PART):
             rows = slice(start, start + PART)
-            kernels.project_log(self._bare(coordinates[rows]), self.onto, found[rows])
+            project_log(self._bare(coordinates[rows]), self.onto, found[rows])
         return found.astype(float)
 
     @torch.no_grad()

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hpcsbi.report import fits_accuracy as accuracy
-from hpcsbi.report import object_plots as portraits
-from hpcsbi.report import page, tables
+from hpcsbi.report import fits_accuracy, object_plots, page, tables
 from hpcsbi.simulator.prior import Prior
 
 __all__ = ["COLUMNS", "DRAWS", "NOTHING", "section"]
@@ -43,7 +41,7 @@ def section(
     """
     good = columns["converged"]
     methods = [str(name) for name in columns["method"]]
-    once, each = accuracy.overhead(costs, flow), accuracy.object_costs(rates)
+    once, each = fits_accuracy.overhead(costs, flow), fits_accuracy.object_costs(rates)
     content = {
         "notes": [],
         "rows": len(good),
@@ -53,13 +51,13 @@ def section(
         "methods": [TITLES.get(name, name) for name in methods],
         "accuracy": None,
         "scatter": None,
-        "costs": [(accuracy.STEPS[step], *_cost(*each[step])) for step in each],
+        "costs": [(fits_accuracy.STEPS[step], *_cost(*each[step])) for step in each],
         "proposals": settings.get("proposals"),
-        "break_even": accuracy.verdict_on_costs(once, each),
+        "break_even": fits_accuracy.verdict_on_costs(once, each),
         "objects": [_object(columns, methods, i, prior, one) for i, one in enumerate(draws)],
     }
     if good.any():
-        content["accuracy"] = accuracy.accuracy_rows(
+        content["accuracy"] = fits_accuracy.accuracy_rows(
             prior.names, *(columns[name][good] for name in ("wasserstein", "width_ratio", "c2st"))
         )
         content |= _certificate({name: columns[name][good] for name in COLUMNS}, methods)
@@ -104,7 +102,7 @@ def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
     if not shown.any():
         return {"scatter": None}
     chosen = farthest[:, [methods.index(name) for name in TITLES]]
-    figure = portraits.certificate(k[shown], chosen[shown], [*TITLES.values()])
+    figure = object_plots.certificate(k[shown], chosen[shown], [*TITLES.values()])
     without, endless = int((~shown).sum()), int(np.isinf(k[shown]).sum())
     texts = [_agreement(chosen[shown]), _correlations(k[shown], chosen[shown])]
     texts += [f"Left out: {without} without k or draws."] if without else []
@@ -115,18 +113,19 @@ def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
 def _agreement(distances: np.ndarray) -> str:
     """How many objects flow and re-weighted draws have right, of distances (n, 3)."""
     (flow, of_flow), (weighted, of_weighted) = (
-        accuracy.agreeing(distances[:, i], distances[:, 2]) for i in range(2)
+        fits_accuracy.agreeing(distances[:, i], distances[:, 2]) for i in range(2)
     )
     return (
-        f"No farther than the halves of the same chain plus {accuracy.CLOSE} are the re-weighted "
-        f"draws of {weighted} among {of_weighted} objects, the flow's of {flow} among {of_flow}."
+        f"No farther than the halves of the same chain plus {fits_accuracy.CLOSE} are the "
+        f"re-weighted draws of {weighted} among {of_weighted} objects, the flow's of {flow} "
+        f"among {of_flow}."
     )
 
 
 def _correlations(k: np.ndarray, distances: np.ndarray) -> str:
     texts = []
     for i, whose in enumerate(("flow", "re-weighted draws")):
-        rho, n = accuracy.correlation(k, distances[:, i])
+        rho, n = fits_accuracy.correlation(k, distances[:, i])
         if np.isfinite(rho):
             value = f"{rho:.2f}".replace("-", "\N{MINUS SIGN}")
             texts.append(f"{value} with the distance of the {whose} (n = {n})")

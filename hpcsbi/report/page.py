@@ -8,8 +8,7 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from hpcsbi.report import diagnostic_plots as plots
-from hpcsbi.report import object_plots as portraits
+from hpcsbi.report import diagnostic_plots, object_plots
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.calibration import rank_fractions
@@ -37,7 +36,8 @@ def rendered(template: str, content: Mapping) -> bytes:
 def picture(figure: Figure, form: str = "svg") -> str:
     """A figure as an address that holds its bytes."""
     kind = {"svg": "svg+xml", "png": "png"}[form]
-    return f"data:image/{kind};base64,{base64.b64encode(plots.drawn(figure, form)).decode()}"
+    encoded = base64.b64encode(diagnostic_plots.drawn(figure, form)).decode()
+    return f"data:image/{kind};base64,{encoded}"
 
 
 def example_picture(
@@ -57,7 +57,7 @@ def example_picture(
     titles = [
         f"{c['tage']:.2f} Gyr, log Z {c['logzsol']:+.2f}, dust2 {c['dust2']:.2f}" for c in columns
     ]
-    return picture(portraits.example_seds(wave, flux[chosen], titles))
+    return picture(object_plots.example_seds(wave, flux[chosen], titles))
 
 
 def calibration_pictures(columns: Columns, prior: Prior) -> dict[str, str]:
@@ -68,14 +68,16 @@ def calibration_pictures(columns: Columns, prior: Prior) -> dict[str, str]:
             (n,) of spectra that have draws.
         prior: gives names and coordinates.
     """
-    titles = plots.labels(prior.names, prior.log)
+    titles = diagnostic_plots.labels(prior.names, prior.log)
     percentiles = np.moveaxis(columns["quantiles"][..., 1:4], -1, 1)
     quantiles = np.moveaxis(prior.coordinates(percentiles), 1, -1)
     fractions = rank_fractions(columns["ranks"], columns["n_draws"])
     figures = {
-        "recovery": plots.recovery(prior.coordinates(columns["theta"]), quantiles, titles),
-        "ranks": plots.rank_histograms(fractions, titles),
-        "curves": plots.calibration_curves(fractions, columns["tarp"], titles),
+        "recovery": diagnostic_plots.recovery(
+            prior.coordinates(columns["theta"]), quantiles, titles
+        ),
+        "ranks": diagnostic_plots.rank_histograms(fractions, titles),
+        "curves": diagnostic_plots.calibration_curves(fractions, columns["tarp"], titles),
     }
     return {name: picture(figure) for name, figure in figures.items()}
 
@@ -100,8 +102,8 @@ def corner_picture(
             if name in theirs.names:
                 columns[:, i] = other[:, theirs.names.index(name)]
         sets.append(prior.coordinates(columns))
-    titles = plots.labels(prior.names, prior.log)
-    return picture(portraits.corner(sets, titles, keys=keys), "png")
+    titles = diagnostic_plots.labels(prior.names, prior.log)
+    return picture(object_plots.corner(sets, titles, keys=keys), "png")
 
 
 def fit_picture(
@@ -121,4 +123,4 @@ def fit_picture(
     with torch.no_grad():
         model = likelihood.expected(*observed, theta)[0].numpy()
     floor = float(likelihood.floor(theta).median())
-    return picture(portraits.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)), floor
+    return picture(object_plots.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)), floor

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
-from hpcsbi.kernels import spectra as kernels
+from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.simulator.noise import response_curves
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
 
@@ -153,7 +153,7 @@ class Likelihood:
         for i in range(objects):
             rows = (bare, mass, column["dust2"], seen, weight, floor, chi2, log_ratio)
             bare_i, mass_i, dust2_i, seen_i, weight_i, floor_i, *out = (a[i].numpy() for a in rows)
-            kernels.pulls(
+            pulls(
                 bare_i, mass_i, dust2_i, self.ssp.k.numpy(), seen_i, weight_i,
                 self.fraction or 0.0, floor_i, curves.numpy(), *out,
             )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
-from hpcsbi.kernels import spectra as kernels
+from hpcsbi.kernels.table import look_up
 from hpcsbi.simulator.fsps_spectra import check_names
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.sfh import TAGE_MIN, delayed_tau_weights
@@ -123,7 +123,7 @@ class Ssp(torch.nn.Module):
         return self._bare(theta, tuple(names), DUSTLESS, self.dustless_basis)
 
     def is_compiled(self, theta: Tensor) -> bool:
-        """True where `kernels` may do the work: float32 on a CPU, and no gradient is wanted."""
+        """True where the compiled loop may do it: float32 on a CPU, and no gradient is wanted."""
         return (
             self.k.dtype == torch.float32
             and self.k.device.type == "cpu"
@@ -175,7 +175,7 @@ class Ssp(torch.nn.Module):
         inputs = softened, column["tau"], column["logzsol"], column["dust2"], strength
         ranks = np.array([*ranks["continuum"], *ranks["lines"]])
         found = np.empty((len(softened), ranks.sum()), np.float32)
-        kernels.look_up(
+        look_up(
             *(values.detach().contiguous().numpy() for values in inputs),
             self.coefficients.numpy(), self.metallicity.numpy(),
             *(np.array([axis.low, axis.step, axis.cells]) for axis in (self.age, self.tau)),

@@ -14,8 +14,7 @@ from hpcsbi import __version__
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
-from hpcsbi.report import diagnostic_plots as plots
-from hpcsbi.report import page
+from hpcsbi.report import diagnostic_plots, page
 from hpcsbi.report.ranking import CONFIDENCE, cells, standings
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.trainings import Training, trainings
@@ -224,7 +223,7 @@ def _picture(ranked: list[dict]) -> str | None:
     behind, error = (np.array([row[key] for row in ranked]) for key in ("behind", "behind_error"))
     tied = np.array([row["tied"] for row in ranked])
     titles = [f"{row['hidden']} \N{MULTIPLICATION SIGN} {row['transforms']}" for row in ranked]
-    return page.picture(plots.differences(titles, -behind, error, tied))
+    return page.picture(diagnostic_plots.differences(titles, -behind, error, tied))
 
 
 def _does(row: dict) -> str:

@@ -7,9 +7,7 @@ import numpy as np
 
 from hpcsbi import __version__
 from hpcsbi.arguments import checked
-from hpcsbi.report import diagnostic_plots as plots
-from hpcsbi.report import fits_section as fitted
-from hpcsbi.report import page, tables
+from hpcsbi.report import diagnostic_plots, fits_section, page, tables
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.readers import (
     draws_of,
@@ -121,7 +119,7 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
     if scored:
         step = np.array([entry["step"] for entry in scored], dtype=float)
         score = np.array([entry["validation_log_prob"] for entry in scored], dtype=float)
-        section["image"] = page.picture(plots.training_history(step, score))
+        section["image"] = page.picture(diagnostic_plots.training_history(step, score))
         section["caption"] = f"Held-out score {score[-1]:.3f} nat at step {step[-1]:.0f}."
     return section
 
@@ -263,22 +261,24 @@ def _likelihood(store: Store, table: Path, prior: Prior) -> Likelihood | None:
 
 def _fits(store: Store | None, notes: list[str], weights: dict, flow: Path, costs: Path) -> dict:
     if store is None:
-        return {**fitted.NOTHING, "notes": notes}
+        return {**fits_section.NOTHING, "notes": notes}
     if "method" not in store.group:
         note = f"{store.path.name} compares nothing: remove it and run jobs/fit.py again."
-        return {**fitted.NOTHING, "notes": [*notes, note]}
+        return {**fits_section.NOTHING, "notes": [*notes, note]}
     rows = finished_rows(store)
     rows = rows[store.read("n_steps", rows) > 0]
     if not len(rows):
-        return {**fitted.NOTHING, "notes": [*notes, "No spectrum could be fitted."]}
+        return {**fits_section.NOTHING, "notes": [*notes, "No spectrum could be fitted."]}
     if "settings" in weights and store.settings["flow"] != weights["settings"]:
         notes = [*notes, f"{label(store)} is of another flow than {flow.name}."]
-    columns = read_some(store, fitted.COLUMNS, rows) | {"method": store.read("method")}
-    draws = [[draws_of(store, row, name) for name in fitted.DRAWS] for row in rows[:OBJECTS]]
+    columns = read_some(store, fits_section.COLUMNS, rows) | {"method": store.read("method")}
+    draws = [[draws_of(store, row, name) for name in fits_section.DRAWS] for row in rows[:OBJECTS]]
     rates, _ = read_notes(store.path.parent / "rates.jsonl", RATE)
     spent, _ = read_notes(costs, COST)
     name = os.path.relpath(flow, costs.parent)
-    section = fitted.section(columns, draws, prior_of(store), store.settings, rates, spent, name)
+    section = fits_section.section(
+        columns, draws, prior_of(store), store.settings, rates, spent, name
+    )
     return section | {"notes": notes}
 
 

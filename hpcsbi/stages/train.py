@@ -1,23 +1,21 @@
 """Train: fit the flow to pairs of theta and spectrum, flows/<name>."""
 
 import json
-import math
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import numpy as np
 import torch
 
 from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
 from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.errors import BadInput
-from hpcsbi.inference import representation as representations
 from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Fit, seen_by
+from hpcsbi.inference.optimiser import Fit, network_inputs
+from hpcsbi.inference.representation import KINDS, fit_representation
 from hpcsbi.inference.training_pairs import (
     FreshPairs,
     Pairs,
@@ -26,15 +24,16 @@ from hpcsbi.inference.training_pairs import (
     batches,
     read_pairs,
 )
+from hpcsbi.run.checkpoint import CHECKPOINT, Training, is_whole, resume
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.noise import make_noise
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
-from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomically
+from hpcsbi.store.files import Damaged, load_weights, save_weights
 from hpcsbi.store.locks import Lock, locked
-from hpcsbi.store.machine import machine, unlike
+from hpcsbi.store.machine import machine
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.store import Incomplete, Store, open_complete
@@ -55,7 +54,7 @@ def train(
     table: str,
     source: Annotated[str, OneOf(SOURCES)],
     flow: Flow,
-    representation: Annotated[str, OneOf(representations.KINDS)],
+    representation: Annotated[str, OneOf(KINDS)],
     steps: Count,
     batch: Count,
     rate: Positive,
@@ -163,11 +162,12 @@ def speed(
     return steps / (time.monotonic() - began)
 
 
-def _prepared(folder: Path, settings: dict, pairs: Store, table: str) -> tuple["_Run", Supply]:
+def _prepared(folder: Path, settings: dict, pairs: Store, table: str) -> tuple[Training, Supply]:
     prior = Prior(**pairs.settings["simulations"]["prior"])
     ssp = load_engine(table, prior) if Path(table).exists() else None
     supply = _supply(settings["source"], pairs, ssp, settings["batch"], settings["seed"])
-    return _start(folder, settings, supply, ssp), supply
+    run = resume(folder, settings, ssp, MEND) or _begin(folder, settings, supply, ssp)
+    return run, supply
 
 
 def _train(
@@ -185,84 +185,24 @@ def _train(
     _sweep(folder, done=True)
 
 
-@dataclass
-class _Run:
-    """All that a checkpoint holds.
-
-    Attributes:
-        best: weights of the best held-out score so far; empty without held-out pairs.
-    """
-
-    folder: Path
-    settings: dict
-    fit: Fit
-    history: list[dict] = field(default_factory=list)
-    best: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def note(self, score: float | None) -> None:
-        """Write history and checkpoint, and keep the weights if they are the best so far."""
-        entry = {"step": self.fit.step, "learning_rate": self.fit.learning_rate}
-        if score is not None:
-            entry["validation_log_prob"] = score
-            before = [earlier["validation_log_prob"] for earlier in self.history]
-            if math.isfinite(score) and not any(earlier >= score for earlier in before):
-                self.best = {name: values.copy() for name, values in self.fit.tensors().items()}
-        self.history.append(entry)
-        # The checkpoint comes last: a run killed between the two writes the history again.
-        write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
-        self.save()
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        header = {
-            "settings": self.settings,
-            "machine": machine(),
-            "step": self.fit.step,
-            "skipped": self.fit.skipped,
-            "history": self.history,
-        }
-        best = {f"best.{name}": values for name, values in self.best.items()}
-        tensors = self.fit.tensors() | self.fit.moments() | best
-        save_weights(self.folder / "checkpoint.safetensors", tensors, header)
-
-
-def _start(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> _Run:
-    """A new run, or the one that a checkpoint of the same settings left."""
+def _begin(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> Training:
+    """A training before its first step."""
+    dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
+    curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
+    representation = fit_representation(
+        settings["representation"], supply.prior, curve, ssp, supply.sample
+    )
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
-    flow, kind = Flow(**settings["flow"]), settings["representation"]
-    path = folder / "checkpoint.safetensors"
-    if not _is_whole(path):
-        dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
-        curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
-        fitted = representations.fitted(kind, supply.prior, curve, ssp, supply.sample)
-        return _Run(folder, settings, Fit(flow, fitted, **arguments))
-    tensors, header = load_weights(path)
-    refuse_other_settings(path, header["settings"], settings, MEND)
-    fitted = {
-        name: torch.from_numpy(values)
-        for name, values in _under("representation.", tensors).items()
-    }
-    fit = Fit(flow, representations.build(kind, supply.prior.names, fitted, ssp), **arguments)
-    fit.load(tensors, header["step"], header["skipped"])
-    print(f"{folder}: goes on from step {fit.step}.")
-    if text := unlike(header.get("machine", machine())):
-        print(f"{folder}: {text}.", flush=True)
-    return _Run(folder, settings, fit, header["history"], _under("best.", tensors))
+    return Training(folder, settings, Fit(Flow(**settings["flow"]), representation, **arguments))
 
 
-def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        name.removeprefix(prefix): values
-        for name, values in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _go_on(run: _Run, supply: Supply, held_out: Pairs | None, checkpoint: int, lock: Lock) -> None:
+def _go_on(
+    run: Training, supply: Supply, held_out: Pairs | None, checkpoint: int, lock: Lock
+) -> None:
     """Train to the end of the budget."""
     fit = run.fit
     first, began = fit.step, time.monotonic()
-    seen = None if held_out is None else seen_by(fit.representation, held_out)
+    inputs = None if held_out is None else network_inputs(fit.representation, held_out)
     with progress(fit.steps, fit.step, "train", "step") as bar:
         for u, context in batches(supply, fit.representation, fit.step, fit.steps):
             fit.update(u, context)
@@ -270,7 +210,7 @@ def _go_on(run: _Run, supply: Supply, held_out: Pairs | None, checkpoint: int, l
             seconds = time.monotonic() - began
             lock.note(step=fit.step, steps=fit.steps, made=fit.step - first, seconds=seconds)
             if fit.step % checkpoint == 0 or fit.step == fit.steps:
-                score = None if seen is None else fit.score(seen)
+                score = None if inputs is None else fit.score(inputs)
                 run.note(score)
                 if score is not None:
                     bar.set_postfix(held_out=f"{score:.3f} nat")
@@ -308,23 +248,10 @@ def _held_out(pairs: Store) -> Pairs | None:
 
 def _is_done(folder: Path, settings: dict) -> bool:
     path = folder / "flow.safetensors"
-    if not _is_whole(path):
+    if not is_whole(path):
         return False
     found = load_weights(path)[1]["settings"]
     refuse_other_settings(path, found, json.loads(json.dumps(settings)), MEND)
-    return True
-
-
-def _is_whole(path: Path) -> bool:
-    """False where a file is not there, or is damaged: then it is removed, and made again."""
-    if not path.exists():
-        return False
-    try:
-        load_weights(path)
-    except Damaged as error:
-        print(f"{error} It is made again.", flush=True)
-        path.unlink()
-        return False
     return True
 
 
@@ -333,7 +260,7 @@ def _sweep(folder: Path, done: bool) -> None:
     for half in folder.glob("*.partial"):
         shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
     if done:
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _copy_table(table: str, folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey import fits_layouts as layouts
+from hpcsbi.survey import fits_layouts
 from hpcsbi.survey.column_files import COLUMNS, from_columns
 from hpcsbi.survey.spectra import Spectra, Vectors, text
 
@@ -30,9 +30,9 @@ def _read_sdss(
     survey: Reading, stem: str, hdus: fits.HDUList, beside: None, rows: slice
 ) -> Iterator[Spectra]:
     """One spectrum a file; or_mask is not used: it marks what a single exposure missed."""
-    pixels, best = layouts.coadd(hdus), layouts.best(hdus)
-    known, object_ = set(layouts.names_of(best)), best.data
-    masked = "AND_MASK" in layouts.names_of(pixels)
+    pixels, best = fits_layouts.coadd(hdus), fits_layouts.best(hdus)
+    known, object_ = set(fits_layouts.names_of(best)), best.data
+    masked = "AND_MASK" in fits_layouts.names_of(pixels)
     pixels = pixels.data
     ivar = pixels["ivar"].astype(float)
     if masked:
@@ -43,7 +43,7 @@ def _read_sdss(
         ivar=ivar[None],
         zred=object_["Z"].astype(float),
         id=[_sdss_name({name: object_[name][0] for name in known}) or stem],
-        unit=layouts.unit_of("sdss", hdus),
+        unit=fits_layouts.unit_of("sdss", hdus),
         zwarn=_column(object_, "ZWARNING", 0) != 0,
         other_class="CLASS" in known and _not_in(object_["CLASS"], survey.classes),
         no_status=np.array([not masked or not known >= {"ZWARNING", "CLASS"}]),
@@ -63,7 +63,7 @@ def _read_desi(
     survey: Reading, stem: str, hdus: fits.HDUList, beside: fits.HDUList, rows: slice
 ) -> Iterator[Spectra]:
     """Cameras merged by ivar on their common grid; the resolution matrix is never touched."""
-    fibers, table = hdus["FIBERMAP"].data[rows], layouts.redshifts(beside).data
+    fibers, table = hdus["FIBERMAP"].data[rows], fits_layouts.redshifts(beside).data
     wave, flux, ivar = _merged(hdus, survey, rows)
     match, found, twice = _join(np.asarray(fibers["TARGETID"]), table)
     has, told = set(fibers.names), set(table.names)
@@ -71,7 +71,7 @@ def _read_desi(
     bad_fiber = ~np.isin(_column(fibers, status, survey.good_fibers[0]), survey.good_fibers)
     sky = _not_in(_column(fibers, "OBJTYPE", "TGT"), ["TGT"])
     other = _not_in(_column(table, "SPECTYPE", survey.classes[0])[match], survey.classes)
-    masks = all(f"{camera}_MASK" in hdus for camera in layouts.cameras(hdus))
+    masks = all(f"{camera}_MASK" in hdus for camera in fits_layouts.cameras(hdus))
     known = masks and bool(status) and "OBJTYPE" in has and told >= {"ZWARN", "SPECTYPE"}
     reason = np.where(found, "", "its TARGETID is not in the redrock file")
     reason = np.where(twice, "its TARGETID stands for different redshifts in redrock", reason)
@@ -81,7 +81,7 @@ def _read_desi(
         ivar=np.where(bad_fiber[:, None], 0.0, ivar),
         zred=np.where(found & ~twice, table["Z"][match], np.nan),
         id=[str(target) for target in fibers["TARGETID"]],
-        unit=layouts.unit_of("desi", hdus),
+        unit=fits_layouts.unit_of("desi", hdus),
         ebv=survey.ebv_factor * _column(fibers, "EBV", np.nan),
         zwarn=~found | twice | (_column(table, "ZWARN", 0)[match] != 0),
         other_class=sky | (found & other),
@@ -106,7 +106,7 @@ def _merged(
     hdus: fits.HDUList, survey: Reading, rows: slice
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Wavelengths, flux, ivar of all cameras of a file, the cameras weighted by ivar."""
-    names = layouts.cameras(hdus)
+    names = fits_layouts.cameras(hdus)
     waves = {name: hdus[f"{name}_WAVELENGTH"].data.astype(float) for name in names}
     first = min(wave[0] for wave in waves.values())
     step = (waves[names[0]][-1] - waves[names[0]][0]) / (len(waves[names[0]]) - 1)
@@ -141,7 +141,7 @@ def _read_manga(
         ivar=np.where(bad, 0.0, hdus["IVAR"].section[rows]),
         zred=hdus["Z"].data[rows].astype(float),
         id=[f"{stem}-{row}" for row in range(rows.start, rows.stop)],
-        unit=layouts.unit_of("manga", hdus),
+        unit=fits_layouts.unit_of("manga", hdus),
     )
 
 
@@ -150,7 +150,7 @@ def _read_table(
 ) -> Iterator[Spectra]:
     """FITS tables with vectors in each row, one behind the other."""
     before = 0
-    for hdu in layouts.tables(hdus):
+    for hdu in fits_layouts.tables(hdus):
         length = hdu.header["NAXIS2"]
         first, last = max(rows.start - before, 0), min(rows.stop - before, length)
         if first < last:
@@ -160,7 +160,7 @@ def _read_table(
             columns["zred"] = table[names["z"]]
             columns |= {name: _vectors(columns[name]) for name in ("wave", "flux", "ivar")}
             spare = [f"{stem}-{before + row}" for row in range(first, last)]
-            yield from_columns(columns, layouts.table_unit(hdu), spare)
+            yield from_columns(columns, fits_layouts.table_unit(hdu), spare)
         before += length
 
 

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from hpcsbi.cluster import deadline
-from hpcsbi.cluster import executors as clusters
+from hpcsbi.cluster import deadline, executors
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.cluster.executors import Failure, Finished, Serial
@@ -125,7 +124,7 @@ def test_work_that_cannot_finish_is_not_started(monkeypatch):
     """A second left, pieces of 0.3 s: a few are done, the rest is left to the next job."""
     end = time.time() + 1.2
     monkeypatch.setattr(deadline, "time_left", lambda: end - time.time())
-    monkeypatch.setattr(clusters, "time_left", deadline.time_left)
+    monkeypatch.setattr(executors, "time_left", deadline.time_left)
     done = []
     with pytest.raises(OutOfTime, match=r"takes up to 0 s"):
         for piece, _ in Serial().map(nap, [0.3] * 20):
@@ -147,9 +146,9 @@ def test_the_way_out_takes_a_quarter_at_most(monkeypatch, length, least):
 
 def test_work_in_flight_is_left_when_time_is_up(monkeypatch):
     """A piece that outlasts the job does not keep it from asking to be queued again."""
-    monkeypatch.setattr(clusters, "LISTEN", 0.1)
+    monkeypatch.setattr(executors, "LISTEN", 0.1)
     end = time.time() + 0.3
-    monkeypatch.setattr(clusters, "time_left", lambda: end - time.time())
+    monkeypatch.setattr(executors, "time_left", lambda: end - time.time())
     with pytest.raises(OutOfTime, match="in flight"):
         list(Serial().map(nap, [2.0]))
 

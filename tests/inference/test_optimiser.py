@@ -5,14 +5,16 @@ import torch
 
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.optimiser import Fit
-from hpcsbi.inference.representation import build
+from hpcsbi.inference.representation import make_representation
 
 NAMES = ("logmass", "dust2")
 
 
 def new_fit(steps: int = 400) -> Fit:
     tensors = {"context_mean": torch.zeros(3)}
-    return Fit(Flow("zuko_maf", 16, 2), build("plain", NAMES, tensors), steps, 5e-3, seed=0)
+    return Fit(
+        Flow("zuko_maf", 16, 2), make_representation("plain", NAMES, tensors), steps, 5e-3, seed=0
+    )
 
 
 def pairs(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

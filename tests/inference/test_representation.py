@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hpcsbi.inference.representation import KINDS, build, fitted
-from hpcsbi.kernels import spectra as kernels
+from hpcsbi.inference.representation import KINDS, fit_representation, make_representation
+from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.pairs import fresh_pairs
@@ -36,7 +36,7 @@ class Bench:
         self.ssp = load_engine(TABLE, self.prior)
         self.wave = torch.tensor(self.ssp.wave).float()
         self.noise = SurveyNoise() if survey else FractionalNoise()
-        self.representation = fitted(
+        self.representation = fit_representation(
             kind, self.prior, self.ssp.k, self.ssp, lambda pad: self.draw(4000, 0, pad.numpy())
         )
 
@@ -183,7 +183,7 @@ def test_anchor_takes_the_width_out_of_mass(benches, kind):
     fixed = bench.representation
     coordinates, _, flux, ivar = bench.draw(1000, 9)
     _, shift = fixed.context(flux, ivar)
-    bare = build(kind, bench.prior.names, fixed.tensors)
+    bare = make_representation(kind, bench.prior.names, fixed.tensors)
 
     spreads = [(r.to_flow(coordinates, shift)[0][:, 0]).std() for r in (fixed, bare)]
 
@@ -208,11 +208,11 @@ def test_compiled_logarithm():
     flux = np.random.default_rng(0).uniform(-29, 30, (50, 40))
     onto = np.eye(40, dtype=np.float32)
     found = np.empty((50, 40), np.float32)
-    kernels.project_log((10.0**flux).astype(np.float32), onto, found)
+    project_log((10.0**flux).astype(np.float32), onto, found)
     assert abs(found - np.log(10) * flux).max() < 1e-5
 
     dark = np.array([[0, -1, 1e-38, 1]], np.float32)
-    kernels.project_log(dark, np.eye(4, dtype=np.float32), found[:1, :4])
+    project_log(dark, np.eye(4, dtype=np.float32), found[:1, :4])
     assert found[0, :4] == pytest.approx([np.log(1e-30)] * 3 + [0])
 
 
@@ -230,7 +230,7 @@ def test_which_spectra_can_be_read(benches):
 def test_unknown_kind_is_named():
     """The kinds are listed."""
     with pytest.raises(ValueError, match=r"'pca'.*projection"):
-        build("pca", ("logmass",), {})
+        make_representation("pca", ("logmass",), {})
 
 
 @pytest.mark.parametrize("kind", MEASURED)

@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 
-from hpcsbi.inference.representation import Plain, build
+from hpcsbi.inference.representation import Plain, make_representation
 from hpcsbi.inference.training_pairs import StoredPairs, batches
 
 PRIOR = tiny.prior()
@@ -63,7 +63,7 @@ def identity():
         "context_mean": torch.zeros(138), "context_sd": torch.full((138,), 1000.0),
         "target_mean": torch.zeros(5), "target_sd": torch.ones(5),
     }  # fmt: skip
-    representation = build("plain", PRIOR.names, tensors)
+    representation = make_representation("plain", PRIOR.names, tensors)
     assert isinstance(representation, Plain)
     representation.measure = lambda flux, ivar: (flux, torch.zeros(len(flux), 5))
     return representation

@@ -3,8 +3,7 @@
 import numpy as np
 from matplotlib.patches import StepPatch
 
-from hpcsbi.report import diagnostic_plots as plots
-from hpcsbi.report import object_plots as portraits
+from hpcsbi.report import diagnostic_plots, object_plots
 
 WAVE = np.linspace(3750, 9500, 138)
 HALPHA = np.exp(-0.5 * ((WAVE - 6564.6) / 40) ** 2)
@@ -15,7 +14,7 @@ def fit(ivar, title="a"):
     rng = np.random.default_rng(0)
     flux = np.where(ivar > 0, 2e8 * (1 + 0.05 * rng.normal(size=138)), np.nan)
     predicted = 2e8 * (1 + 0.01 * rng.normal(size=(50, 1))) * np.ones(138)
-    return portraits.spectrum_fit(WAVE, flux, ivar, predicted, 0.0, title)
+    return object_plots.spectrum_fit(WAVE, flux, ivar, predicted, 0.0, title)
 
 
 def steps(axes):
@@ -27,7 +26,7 @@ def test_emission_is_solid_and_absorption_dotted():
     """A spectrum with H alpha is drawn solid, one without is dotted."""
     flux = np.array([1 + HALPHA, np.ones(138), 1 - 0.3 * HALPHA])
 
-    figure = portraits.example_seds(WAVE, flux, ["lines", "none", "absorption"])
+    figure = object_plots.example_seds(WAVE, flux, ["lines", "none", "absorption"])
 
     solid = [line.is_dashed() for line in figure.axes[0].lines[:3]]
     assert solid == [False, True, True]
@@ -39,7 +38,7 @@ def test_corner_has_the_lower_triangle_only():
     samples, other = rng.normal(size=(2, 500, 5))
     other[:, 4] = np.nan
 
-    figure = portraits.corner(
+    figure = object_plots.corner(
         [samples, other], list("abcde"), truth=np.zeros(5), keys=("one", "two")
     )
 
@@ -53,7 +52,7 @@ def test_only_the_first_posterior_is_filled():
     """Of three posteriors one is filled, all have contours and a key; an empty one has neither."""
     sets = [*np.random.default_rng(0).normal(size=(2, 500, 2)), np.zeros((0, 2))]
 
-    figure = portraits.corner(sets, ["a", "b"], keys=("chain", "weighted", "flow"))
+    figure = object_plots.corner(sets, ["a", "b"], keys=("chain", "weighted", "flow"))
 
     joint = [axes for axes in figure.axes if axes.collections]
     assert [len(axes.collections) for axes in joint] == [3]
@@ -65,9 +64,9 @@ def test_certificate_has_every_distance_and_the_limit():
     k = np.array([0.1, 0.5, 0.9])
     distances = np.array([[0.1, 0.02, 0.02], [0.3, 0.03, 0.03], [0.8, np.nan, 0.02]])
 
-    figure = portraits.certificate(k, distances, ["flow", "weighted", "halves"])
+    figure = object_plots.certificate(k, distances, ["flow", "weighted", "halves"])
 
-    plots.drawn(figure)
+    diagnostic_plots.drawn(figure)
     flow, weighted, _, limit = figure.axes[0].lines
     assert np.array_equal(flow.get_xydata(), np.column_stack([k, distances[:, 0]]))
     assert np.isfinite(weighted.get_ydata()).sum() == 2
@@ -78,7 +77,7 @@ def test_an_infinite_k_is_drawn():
     """Weights without a tail, or with nothing else, are points beyond all others."""
     k = np.array([-np.inf, 0.5, np.inf])
 
-    figure = portraits.certificate(k, np.full((3, 3), 0.1), ["flow", "weighted", "halves"])
+    figure = object_plots.certificate(k, np.full((3, 3), 0.1), ["flow", "weighted", "halves"])
 
     low, middle, high = figure.axes[0].lines[0].get_xdata()
     assert low < middle == 0.5 < 0.7 < high < 1
@@ -86,9 +85,9 @@ def test_an_infinite_k_is_drawn():
 
 def test_corner_of_equal_draws_is_drawn():
     """A posterior without any width has finite axes."""
-    figure = portraits.corner([np.ones((100, 2))], ["a", "b"])
+    figure = object_plots.corner([np.ones((100, 2))], ["a", "b"])
 
-    plots.drawn(figure, "png")
+    diagnostic_plots.drawn(figure, "png")
     assert all(np.diff(axes.get_xlim()) > 0 for axes in figure.axes)
 
 
@@ -108,7 +107,7 @@ def test_a_wholly_masked_spectrum_is_still_drawn():
     """Without a valid pixel there is the model alone, and no error."""
     figure = fit(np.zeros(138))
 
-    plots.drawn(figure)
+    diagnostic_plots.drawn(figure)
     assert np.isfinite(figure.axes[0].get_ylim()).all()
 
 
@@ -116,4 +115,4 @@ def test_names_of_objects_are_no_mathematics():
     """A dollar sign or a tag in an object's id is printed as it is."""
     figure = fit(np.full(138, 1e-14), "$\\frac <b>")
 
-    assert b"<svg" in plots.drawn(figure)
+    assert b"<svg" in diagnostic_plots.drawn(figure)

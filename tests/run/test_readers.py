@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpcsbi.run import readers as sources
+from hpcsbi.run import readers
 from hpcsbi.store.store import Array, create
 
 
@@ -20,33 +20,33 @@ def test_a_store_is_opened_with_what_it_lacks(store, tmp_path):
     """Absent, something else, or short of a shard: the note names the file and the job."""
     (tmp_path / "other.zarr").mkdir()
 
-    nothing, notes = sources.opened(str(tmp_path / "fits.zarr"), "fit", " fit.objects=20")
+    nothing, notes = readers.opened(str(tmp_path / "fits.zarr"), "fit", " fit.objects=20")
     assert nothing is None and notes == [
         "There is no fits.zarr yet: run jobs/fit.py fit.objects=20."
     ]
-    nothing, notes = sources.opened(str(tmp_path / "other.zarr"), "infer")
+    nothing, notes = readers.opened(str(tmp_path / "other.zarr"), "infer")
     assert nothing is None and "other.zarr is not a Zarr store" in notes[0]
-    found, notes = sources.opened(str(store.path), "infer")
+    found, notes = readers.opened(str(store.path), "infer")
     assert found == store and "only 2 of 3 shards are there; jobs/infer.py" in notes[0]
-    assert sources.label(store) == "run/catalogue.zarr"
+    assert readers.label(store) == "run/catalogue.zarr"
 
 
 def test_only_rows_that_are_there_are_read(store):
     """Rows of finished shards, in order, and not more than asked for."""
-    rows = sources.finished_rows(store)
+    rows = readers.finished_rows(store)
 
     assert rows.tolist() == [0, 1, 4, 5]
-    assert sources.finished_rows(store, 3).tolist() == [0, 1, 4]
-    read = sources.read_some(store, ("x", "absent"), rows[[0, 2]])
+    assert readers.finished_rows(store, 3).tolist() == [0, 1, 4]
+    read = readers.read_some(store, ("x", "absent"), rows[[0, 2]])
     assert list(read) == ["x"] and read["x"].tolist() == [0, 2]
 
 
 def test_a_broken_file_is_told(tmp_path):
     """A verdict that a kill cut short, and a flow that is none."""
     path = tmp_path / "calibration.json"
-    assert sources.read_json(path) == (None, [])
+    assert readers.read_json(path) == (None, [])
     path.write_text('{"passed": tr')
-    assert "remove it and run its job again" in sources.read_json(path)[1][0]
-    assert "no trained flow" in sources.weights_of(tmp_path / "flows")[1][0]
+    assert "remove it and run its job again" in readers.read_json(path)[1][0]
+    assert "no trained flow" in readers.weights_of(tmp_path / "flows")[1][0]
     (tmp_path / "flow.safetensors").write_bytes(b"x")
-    assert "is damaged" in sources.weights_of(tmp_path)[1][0]
+    assert "is damaged" in readers.weights_of(tmp_path)[1][0]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator import fsps_spectra as sps
+from hpcsbi.simulator import fsps_spectra
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.fsps_data import tree_notice
 from hpcsbi.simulator.fsps_spectra import (
@@ -37,7 +37,7 @@ PRIOR = Prior(
     }
 )
 STOP = (
-    "from hpcsbi.simulator import fsps_spectra as sps; f = sps._source().ssp; "
+    "from hpcsbi.simulator import fsps_spectra; f = fsps_spectra._source().ssp; "
     "f.params['frac_nodust'] = 1.5; f.get_spectrum(tage=1.0)"
 )
 
@@ -126,7 +126,7 @@ def test_bad_rows_are_flagged_and_the_rest_goes_on():
 @mark
 def test_a_fortran_stop_is_noticed():
     """FSPS ends its process with status 0; the call is flagged and the next one is answered."""
-    nursery = sps._nursery(PHYSICS, GRID)
+    nursery = fsps_spectra._nursery(PHYSICS, GRID)
 
     assert nursery.ask(exec, [(STOP, {})]) == [(DIED, "")]
     assert "out of bounds" in nursery.tail(2000)

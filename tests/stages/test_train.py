@@ -12,11 +12,12 @@ import tiny
 import torch
 
 from hpcsbi.cluster.deadline import OutOfTime
-from hpcsbi.inference import training_pairs as supply
+from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.flow_coordinates import Representation
 from hpcsbi.inference.optimiser import Fit
-from hpcsbi.inference.representation import build
+from hpcsbi.inference.representation import make_representation
+from hpcsbi.run.checkpoint import Training
 from hpcsbi.run.flows import load_engine, load_posterior
 from hpcsbi.run.progress import left
 from hpcsbi.simulator.pairs import split_of
@@ -43,7 +44,7 @@ def run(tmp_path_factory):
 
 
 def identity() -> Representation:
-    return build("plain", ("logmass", "dust2"), {"context_mean": torch.zeros(3)})
+    return make_representation("plain", ("logmass", "dust2"), {"context_mean": torch.zeros(3)})
 
 
 def start(folder: Path, training: Path, source: str) -> subprocess.Popen:
@@ -86,7 +87,7 @@ def test_killed_between_any_two_files_gives_the_same_bytes(
     """Before each file that gets its name or goes: nothing is lost, and nothing is left over."""
     engine = load_engine(tiny.TABLE, tiny.prior())
     monkeypatch.setattr(stage, "load_engine", lambda *_: engine)
-    monkeypatch.setattr(supply, "SAMPLE", 1000)
+    monkeypatch.setattr(training_pairs, "SAMPLE", 1000)
     options = {"source": source, "steps": 6, "batch": 64, "checkpoint": 3}
     training = run / "training.zarr"
     whole = tiny.all_bytes(tiny.trained(tmp_path / "whole", training, **options))
@@ -102,7 +103,7 @@ def test_killed_between_any_two_files_gives_the_same_bytes(
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
     """The best weights are those of the highest finite score, whatever came before it."""
     fit = Fit(Flow("zuko_maf", 8, 1), identity(), 10, 1e-3, seed=0)
-    kept = stage._Run(tmp_path, {}, fit)
+    kept = Training(tmp_path, {}, fit)
     was_best = []
     for score in (np.nan, 1.0, np.nan, 0.5, 2.0):
         kept.best = {}

@@ -56,7 +56,7 @@ def test_only_what_decides_counts(edited):
     edited("stages.report", "import numpy as np", "import numpy")
     assert before == {stage: code_of(stage) for stage in before}
 
-    edited("kernels.spectra", "0.5", "0.25")
+    edited("kernels.arithmetic", "0.5", "0.25")
     assert code_of("simulate") != before["simulate"] and code_of("infer") != before["infer"]
     assert code_of("ingest") == before["ingest"]
 
@@ -102,7 +102,7 @@ def test_a_worker_of_other_code_makes_nothing(tmp_path, edited):
     """One that starts after the code was changed, or on a node with another installation."""
     settings = {"code": code_of("infer")}
     store = create(tmp_path / "c.zarr", {"x": Array({"row": 2}, "float32")}, settings, 1)
-    edited("kernels.spectra", "0.5", "0.25")
+    edited("kernels.arithmetic", "0.5", "0.25")
 
     with pytest.raises(Unfinished, match=r"2 of 2 shards failed(.|\n)*not the one that began"):
         run_shards(partial(make, store), store, Serial(), "infer")

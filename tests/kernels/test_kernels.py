@@ -13,8 +13,9 @@ import tiny
 import torch
 from scipy import stats
 
-from hpcsbi.kernels import spectra as kernels
 from hpcsbi.kernels.lanes import BLOCK, LANES
+from hpcsbi.kernels.likelihood import pulls
+from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.likelihood import Likelihood
 
@@ -46,7 +47,7 @@ def case(pixels, snr, floor, orders=0, n=8, seed=0):
 def found(arguments):
     """Chi squared and the sum of logarithms."""
     out = np.empty((2, len(arguments[0])))
-    kernels.pulls(*arguments, *out)
+    pulls(*arguments, *out)
     return out
 
 
@@ -131,7 +132,7 @@ def test_projection_of_logarithms_outside_of_its_domain(odd):
     flux, onto = rng.uniform(1, 2, (5, 138)).astype(np.float32), rng.normal(size=(2, 138))
     flux[2, 7] = odd
     out = np.empty((5, 2), np.float32)
-    kernels.project_log(flux, onto.astype(np.float32), out)
+    project_log(flux, onto.astype(np.float32), out)
 
     expected = np.log(np.maximum(flux, 1e-30)) @ onto.T
     if odd in (np.inf,) or np.isnan(odd):
@@ -146,8 +147,8 @@ def test_blocks_are_whole_lanes():
 
 
 HASH = """
-import test_spectra
-print(test_spectra.digest())
+import test_kernels
+print(test_kernels.digest())
 """
 
 
@@ -159,7 +160,7 @@ def digest():
             bytes_of.update(found(case(pixels, 50, 0.02, orders)[0]).tobytes())
         flux = case(pixels, 1, 0, n=40)[0][0]
         out = np.empty((40, 2), np.float32)
-        kernels.project_log(flux, np.stack([np.ones(pixels), np.arange(pixels)]).astype("f4"), out)
+        project_log(flux, np.stack([np.ones(pixels), np.arange(pixels)]).astype("f4"), out)
         bytes_of.update(out.tobytes())
     return bytes_of.hexdigest()
 

@@ -1,0 +1,36 @@
+"""How the loops of this package are compiled, and the arithmetic that several share.
+
+The loops do what `ssp_table.Ssp` and `likelihood.Likelihood` say, in one pass over a draw with no
+arrays between, in float32 and without gradients; benchmarks/likelihood_speed.py has the gain, the
+tests of both have the error. Each states its domain, and gives NaN, inf or a bound outside of it,
+never what lies beside an array.
+
+The same bytes on every processor with fused multiply-add (x86-64 since 2013, AVX2 or AVX-512):
+sums have an order of their own (`lanes`), and the rest is pixel by pixel. A processor without it
+rounds differently. The matrix products between these loops (the table's basis, the network) are
+those of torch's library, which promises equal bytes only on one type of processor.
+"""
+
+import numpy as np
+from numba import njit
+
+__all__ = ["LN2", "LOG2E", "compiled", "padded", "small_exp"]
+
+LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
+compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+
+
+@compiled
+def small_exp(u: np.float32) -> np.float32:
+    """exp(u) to float32. Domain: |u| of at most ln(2) / 2; beyond it the series is just wrong."""
+    e = np.float32(1 / 720) * u + np.float32(1 / 120)
+    e = e * u + np.float32(1 / 24)
+    e = e * u + np.float32(1 / 6)
+    e = e * u + np.float32(0.5)
+    return (e * u + np.float32(1)) * u + np.float32(1)
+
+
+@compiled
+def padded(n: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return -(-n // step) * step

@@ -1,0 +1,117 @@
+"""A training's state on disk and back: what a killed one goes on from."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.optimiser import Fit
+from hpcsbi.inference.representation import make_representation
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomically
+from hpcsbi.store.machine import machine, unlike
+from hpcsbi.store.settings import refuse_other_settings
+
+__all__ = ["CHECKPOINT", "Training", "is_whole", "resume"]
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass
+class Training:
+    """A training under way: all that a checkpoint holds.
+
+    Attributes:
+        best: weights of the best held-out score so far; empty without held-out pairs.
+    """
+
+    folder: Path
+    settings: dict
+    fit: Fit
+    history: list[dict] = field(default_factory=list)
+    best: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def note(self, score: float | None) -> None:
+        """Write history and checkpoint, and keep the weights if they are the best so far."""
+        entry = {"step": self.fit.step, "learning_rate": self.fit.learning_rate}
+        if score is not None:
+            entry["validation_log_prob"] = score
+            before = [earlier["validation_log_prob"] for earlier in self.history]
+            if math.isfinite(score) and not any(earlier >= score for earlier in before):
+                self.best = {name: values.copy() for name, values in self.fit.tensors().items()}
+        self.history.append(entry)
+        # The checkpoint comes last: a run killed between the two writes the history again.
+        write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        header = {
+            "settings": self.settings,
+            "machine": machine(),
+            "step": self.fit.step,
+            "skipped": self.fit.skipped,
+            "history": self.history,
+        }
+        best = {f"best.{name}": values for name, values in self.best.items()}
+        tensors = self.fit.tensors() | self.fit.moments() | best
+        save_weights(self.folder / CHECKPOINT, tensors, header)
+
+
+def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training | None:
+    """The training that a checkpoint left, on the step after it; None where there is none.
+
+    Arguments:
+        folder: of the flow.
+        settings: as of `stages.train`; those of the checkpoint must be the same.
+        ssp: the table engine, for representations that measure with it.
+        mend: what the user can do about other settings.
+
+    Raises:
+        Mismatch: the checkpoint was made with other settings.
+    """
+    path = folder / CHECKPOINT
+    if not is_whole(path):
+        return None
+    tensors, header = load_weights(path)
+    refuse_other_settings(path, header["settings"], settings, mend)
+    numbers = _without_prefix("representation.", tensors)
+    representation = make_representation(
+        settings["representation"],
+        Prior(**settings["training"]["simulations"]["prior"]).names,
+        {name: torch.from_numpy(values) for name, values in numbers.items()},
+        ssp,
+    )
+    arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
+    fit = Fit(Flow(**settings["flow"]), representation, **arguments)
+    fit.load(tensors, header["step"], header["skipped"])
+    print(f"{folder}: goes on from step {fit.step}.")
+    if text := unlike(header.get("machine", machine())):
+        print(f"{folder}: {text}.", flush=True)
+    return Training(folder, settings, fit, header["history"], _without_prefix("best.", tensors))
+
+
+def _without_prefix(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): values
+        for name, values in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def is_whole(path: Path) -> bool:
+    """False where a file is not there, or is damaged: then it is removed, and made again."""
+    if not path.exists():
+        return False
+    try:
+        load_weights(path)
+    except Damaged as error:
+        print(f"{error} It is made again.", flush=True)
+        path.unlink()
+        return False
+    return True
