@@ -6,7 +6,7 @@ tests of both have the error. Each states its domain, and gives NaN, inf or a bo
 never what lies beside an array.
 
 The same bytes on every processor with fused multiply-add (x86-64 since 2013, AVX2 or AVX-512):
-sums have an order of their own (`lanes`), and the rest is pixel by pixel. A processor without it
+sums have an order of their own (`sums`), and the rest is pixel by pixel. A processor without it
 rounds differently. The matrix products between these loops (the table's basis, the network) are
 those of torch's library, which promises equal bytes only on one type of processor.
 """
@@ -14,8 +14,14 @@ those of torch's library, which promises equal bytes only on one type of process
 import numpy as np
 from numba import njit
 
-__all__ = ["LN2", "LOG2E", "compiled", "padded", "small_exp"]
+__all__ = [
+    "BLOCK", "DRAWS", "LANES", "LN2", "LOG2E", "STEPS", "compiled", "padded", "small_exp",
+]  # fmt: skip
 
+LANES = 16  # sums that stand side by side, whatever the width of the processor's vectors
+STEPS = 6  # products of so many float32 stay within float64
+BLOCK = STEPS * LANES
+DRAWS = 64  # worked on at once: all units of a transform stay in the second cache
 LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from hpcsbi.kernels.arithmetic import LN2, LOG2E, compiled, padded, small_exp
-from hpcsbi.kernels.lanes import BLOCK, LANES, inner, product
+from hpcsbi.kernels.arithmetic import BLOCK, LANES, LN2, LOG2E, compiled, padded, small_exp
+from hpcsbi.kernels.sums import inner, product
 
 __all__ = ["pulls"]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hpcsbi.kernels.arithmetic import LN2, compiled, padded
-from hpcsbi.kernels.lanes import LANES, inner
+from hpcsbi.kernels.arithmetic import LANES, LN2, compiled, padded
+from hpcsbi.kernels.sums import inner
 
 __all__ = ["project_log"]
 

@@ -1,97 +1,22 @@
 """Compiled inverse of masked affine transforms: 64 draws at a time, from the base to the end.
 
-The products are the work. Their inner loop is written out for LLVM, whose vectors suit any
-processor (`product`): sums stay in registers, which plain loops over arrays do not let them.
+The products are the work; `sums` has them.
 
 References:
     benchmarks/sampler_speed.py has the gain, tests/inference/test_maf_inverse.py the error.
 """
 
-from collections.abc import Callable
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.core.base import BaseContext
-from numba.core.typing.templates import Signature
-from numba.extending import intrinsic
 
-from hpcsbi.kernels.arithmetic import LN2, LOG2E, compiled, small_exp
+from hpcsbi.kernels.arithmetic import DRAWS, LN2, LOG2E, compiled, small_exp
+from hpcsbi.kernels.sums import weighted_sums
 
-__all__ = ["DRAWS", "ROWS", "invert", "product"]
+__all__ = ["ROWS", "invert"]
 
-DRAWS = 64  # worked on at once: all units of a transform stay in the second cache
-ROWS = 4  # units worked on at once: with LANES they fill the registers of AVX2
-LANES = 16
-VECTOR, INDEX = ir.VectorType(ir.FloatType(), LANES), ir.IntType(32)
+ROWS = 4  # units worked on at once: with 16 lanes they fill the registers of AVX2
 
 
-def product(rows: int, rectified: bool) -> Callable:
-    """A function for compiled code: `out = bias[:, None] + weights.T @ x`, DRAWS columns.
-
-    Arguments:
-        rows: of `out`.
-        rectified: negative results become zero.
-
-    Returns:
-        function of weights (k, rows), x (k or more, DRAWS), bias (rows or more) and out (rows or
-        more, DRAWS), float32 arrays each in one piece; fills `out`.
-    """
-
-    def generate(
-        context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: tuple
-    ) -> ir.Value:
-        arrays = [
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args, arguments, strict=True)
-        ]
-        weights, x, bias, out = (array.data for array in arrays)
-        terms = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
-        sums = [cgutils.alloca_once(builder, VECTOR) for _ in range(rows)]
-        ends = (terms.type(n) for n in (0, DRAWS, LANES))
-        with cgutils.for_range_slice(builder, *ends, terms.type) as (column, _):
-            for u in range(rows):
-                builder.store(_spread(builder, bias, terms.type(u)), sums[u])
-            with cgutils.for_range(builder, terms) as loop:
-                own, line = (builder.mul(loop.index, terms.type(n)) for n in (rows, DRAWS))
-                seen = builder.load(_vector(builder, x, builder.add(line, column)), align=4)
-                for u in range(rows):
-                    weight = _spread(builder, weights, builder.add(own, terms.type(u)))
-                    term = builder.fmul(weight, seen, flags=("contract",))
-                    total = builder.fadd(term, builder.load(sums[u]), flags=("contract",))
-                    builder.store(total, sums[u])
-            for u in range(rows):
-                found = builder.load(sums[u])
-                if rectified:
-                    zero = ir.Constant(VECTOR, [0.0] * LANES)
-                    found = builder.select(builder.fcmp_ordered("<", found, zero), zero, found)
-                place = builder.add(terms.type(u * DRAWS), column)
-                builder.store(found, _vector(builder, out, place), align=4)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def called(
-        _: object, weights: types.Array, x: types.Array, bias: types.Array, out: types.Array
-    ) -> tuple[Signature, Callable]:
-        return types.void(weights, x, bias, out), generate
-
-    return called
-
-
-def _vector(builder: ir.IRBuilder, array: ir.Value, place: ir.Value) -> ir.Value:
-    """Address of LANES numbers of an array."""
-    return builder.bitcast(builder.gep(array, [place]), VECTOR.as_pointer())
-
-
-def _spread(builder: ir.IRBuilder, array: ir.Value, place: ir.Value) -> ir.Value:
-    """One number of an array in all lanes."""
-    nothing = ir.Constant(VECTOR, ir.Undefined)
-    first = builder.insert_element(nothing, builder.load(builder.gep(array, [place])), INDEX(0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(INDEX, LANES), None))
-
-
-hidden, outputs = product(ROWS, rectified=True), product(2, rectified=False)
+hidden, outputs = weighted_sums(ROWS, rectified=True), weighted_sums(2, rectified=False)
 
 
 @compiled

@@ -13,7 +13,7 @@ import tiny
 import torch
 from scipy import stats
 
-from hpcsbi.kernels.lanes import BLOCK, LANES
+from hpcsbi.kernels.arithmetic import BLOCK, LANES
 from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.run.flows import load_engine

@@ -135,7 +135,10 @@ def test_rows_of_a_file_are_simulated_in_order(tmp_path, suffix):
     [
         (lambda f: f.drop(columns="tau"), "also needs tau"),
         (lambda f: f.iloc[:0], "0 rows"),
-        (lambda f: f.assign(tage=[1.0, 2.0, np.nan, 1.0]), r"row 2 has tage = nan.*0.0 to 4.0 \(Gyr\)"),
+        (
+            lambda f: f.assign(tage=[1.0, 2.0, np.nan, 1.0]),
+            r"row 2 has tage = nan.*0.0 to 4.0 \(Gyr\)",
+        ),
         (lambda f: f.assign(dust2=[1.0, 20.0, 30.0, 1.0]), "row 1 has dust2 = 20.0.*2 of 4 rows"),
         (lambda f: f.assign(tau=["a", "b", "c", "d"]), "tau is not of numbers"),
     ],

@@ -1,7 +1,11 @@
-"""Sums and products in a fixed order for compiled code: the same bytes for vectors of any width.
+"""Sums and products written out for LLVM in a fixed order: the same bytes on any width of vectors.
 
 A plain loop is vectorised only by a compiler that may reorder its sum, and then every kind of
-processor has an order of its own. Here LANES sums stand side by side and meet in pairs at the end.
+processor has an order of its own. Here LANES sums stand side by side and meet in pairs at the end,
+and the sums of the flow's inverse stay in registers, which loops over arrays do not let them.
+
+They are built with llvmlite, whose interface moves: `sums` takes them with the versions of numba
+that they were tried with, and `plain`, which gives the same bytes, with any other.
 """
 
 from collections.abc import Callable
@@ -14,12 +18,11 @@ from numba.core.base import BaseContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-__all__ = ["BLOCK", "LANES", "inner", "product"]
+from hpcsbi.kernels.arithmetic import BLOCK, DRAWS, LANES, STEPS
 
-LANES = 16
-STEPS = 6  # products of so many float32 stay within float64
-BLOCK = STEPS * LANES
-LANE, WORD = ir.DoubleType(), ir.IntType(64)
+__all__ = ["inner", "product", "weighted_sums"]
+
+LANE, WORD, INDEX = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 SINGLES = ir.VectorType(ir.FloatType(), LANES)
 DOUBLES, WORDS = ir.VectorType(LANE, LANES), ir.VectorType(WORD, LANES)
 PLACES, ONE = 52, 0x3FF0000000000000  # bits of a float64's mantissa; the bits of 1.0
@@ -68,9 +71,10 @@ def product(_: object, values: types.Array, power: types.Array) -> tuple[Signatu
                 place = builder.add(start, n.type(step * LANES))
                 value = builder.fmul(value, _loaded(builder, numbers.data, place))
             bits = builder.bitcast(value, WORDS)
-            # The power of inf and NaN, 2047, is the one that one more carries into the sign.
-            carried = builder.add(bits, same(1 << PLACES))
-            builder.store(builder.or_(builder.load(odd), carried), odd)
+            # The power of inf and NaN, 2047, is the one that one more carries into the sign; a
+            # NaN may have the sign itself.
+            signs = builder.or_(bits, builder.add(bits, same(1 << PLACES)))
+            builder.store(builder.or_(builder.load(odd), signs), odd)
             own = builder.sub(builder.lshr(bits, same(PLACES)), same(ONE >> PLACES))
             builder.store(builder.add(builder.load(powers), own), powers)
             bits = builder.or_(builder.and_(bits, same((1 << PLACES) - 1)), same(ONE))
@@ -82,6 +86,55 @@ def product(_: object, values: types.Array, power: types.Array) -> tuple[Signatu
         return _folded(builder, builder.load(found), builder.fmul)
 
     return types.float64(values, power), generate
+
+
+def weighted_sums(rows: int, rectified: bool) -> Callable:
+    """A function for compiled code: `out = bias[:, None] + weights.T @ x`, DRAWS columns.
+
+    Arguments:
+        rows: of `out`.
+        rectified: negative results become zero.
+
+    Returns:
+        function of weights (k, rows), x (k or more, DRAWS), bias (rows or more) and out (rows or
+        more, DRAWS), float32 arrays each in one piece; fills `out`.
+    """
+
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: tuple
+    ) -> ir.Value:
+        arrays = _arrays(context, builder, signature, arguments)
+        weights, x, bias, out = (array.data for array in arrays)
+        terms = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
+        sums = [cgutils.alloca_once(builder, SINGLES) for _ in range(rows)]
+        ends = (terms.type(n) for n in (0, DRAWS, LANES))
+        with cgutils.for_range_slice(builder, *ends, terms.type) as (column, _):
+            for u in range(rows):
+                builder.store(_spread(builder, bias, terms.type(u)), sums[u])
+            with cgutils.for_range(builder, terms) as loop:
+                first, line = (builder.mul(loop.index, terms.type(n)) for n in (rows, DRAWS))
+                columns = builder.load(_vector(builder, x, builder.add(line, column)), align=4)
+                for u in range(rows):
+                    weight = _spread(builder, weights, builder.add(first, terms.type(u)))
+                    term = builder.fmul(weight, columns, flags=("contract",))
+                    total = builder.fadd(term, builder.load(sums[u]), flags=("contract",))
+                    builder.store(total, sums[u])
+            for u in range(rows):
+                total = builder.load(sums[u])
+                if rectified:
+                    zero = ir.Constant(SINGLES, [0.0] * LANES)
+                    total = builder.select(builder.fcmp_ordered("<", total, zero), zero, total)
+                place = builder.add(terms.type(u * DRAWS), column)
+                builder.store(total, _vector(builder, out, place), align=4)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def called(
+        _: object, weights: types.Array, x: types.Array, bias: types.Array, out: types.Array
+    ) -> tuple[Signature, Callable]:
+        return types.void(weights, x, bias, out), generate
+
+    return called
 
 
 def _arrays(
@@ -105,11 +158,23 @@ def _loaded(builder: ir.IRBuilder, array: ir.Value, place: ir.Value) -> ir.Value
 
 def _folded(builder: ir.IRBuilder, vector: ir.Value, join: Callable) -> ir.Value:
     """All lanes of a vector joined, halves first."""
-    width, index = LANES, ir.IntType(32)
+    width = LANES
     while width > 1:
         width //= 2
         nothing = ir.Constant(vector.type, ir.Undefined)
         places = ([*range(start, start + width)] for start in (0, width))
-        masks = [ir.Constant(ir.VectorType(index, width), numbers) for numbers in places]
+        masks = [ir.Constant(ir.VectorType(INDEX, width), numbers) for numbers in places]
         vector = join(*(builder.shuffle_vector(vector, nothing, mask) for mask in masks))
-    return builder.extract_element(vector, index(0))
+    return builder.extract_element(vector, INDEX(0))
+
+
+def _vector(builder: ir.IRBuilder, array: ir.Value, place: ir.Value) -> ir.Value:
+    """Address of LANES numbers of an array."""
+    return builder.bitcast(builder.gep(array, [place]), SINGLES.as_pointer())
+
+
+def _spread(builder: ir.IRBuilder, array: ir.Value, place: ir.Value) -> ir.Value:
+    """One number of an array in all lanes."""
+    nothing = ir.Constant(SINGLES, ir.Undefined)
+    first = builder.insert_element(nothing, builder.load(builder.gep(array, [place])), INDEX(0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(INDEX, LANES), None))
