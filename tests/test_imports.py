@@ -23,6 +23,7 @@ OWNERS = {
     "distributed": {"cluster"},
     "dask_jobqueue": {"cluster"},
     "astropy.io.fits": {"survey"},
+    "dust_extinction": {"survey"},
     "numba": {"kernels"},
     "llvmlite": {"kernels", "store"},
     "zuko": {"inference"},

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.stats import wasserstein_distance
+from threadpoolctl import threadpool_limits
 
 from hpcsbi.statistics.importance_weights import weighted_quantiles
 
@@ -68,14 +69,19 @@ def c2st(yardstick: np.ndarray, draws: np.ndarray, seed: int = 0) -> float:
     References:
         Lopez-Paz & Oquab 2017, ICLR (classifier two-sample tests).
     """
-    both = np.concatenate([yardstick, draws])
+    from sklearn.exceptions import ConvergenceWarning  # a second to import, and only fit needs it
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
+    from sklearn.neural_network import MLPClassifier
+
+    both = _whitened(np.concatenate([yardstick, draws]), yardstick)
     label = np.repeat([0, 1], [len(yardstick), len(draws)])
-    fold, seen = folds(yardstick, draws), _whitened(both, yardstick)
-    right = [
-        _predicted(seen[fold != i], label[fold != i], seen[fold == i], seed) == label[fold == i]
-        for i in range(FOLDS)
-    ]
-    return float(np.concatenate(right).mean())
+    network = MLPClassifier(
+        (HIDDEN,), solver="lbfgs", alpha=DECAY, max_iter=ITERATIONS, random_state=seed
+    )
+    parts = PredefinedSplit(folds(yardstick, draws))
+    with threadpool_limits(1), warnings.catch_warnings():  # more threads: other bits
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return float((cross_val_predict(network, both, label, cv=parts) == label).mean())
 
 
 def folds(*sets: np.ndarray) -> np.ndarray:
@@ -106,17 +112,3 @@ def _whitened(draws: np.ndarray, yardstick: np.ndarray) -> np.ndarray:
     spread = np.cov(yardstick.T) + 1e-12 * np.eye(yardstick.shape[1])
     off = np.linalg.solve(np.linalg.cholesky(spread), (draws - yardstick.mean(0)).T).T
     return off.clip(-FARTHEST, FARTHEST)
-
-
-def _predicted(x: np.ndarray, label: np.ndarray, new: np.ndarray, seed: int) -> np.ndarray:
-    """Labels of new rows by a small network."""
-    from sklearn.exceptions import ConvergenceWarning  # a second to import, and only fit needs it
-    from sklearn.neural_network import MLPClassifier
-    from threadpoolctl import threadpool_limits
-
-    network = MLPClassifier(
-        (HIDDEN,), solver="lbfgs", alpha=DECAY, max_iter=ITERATIONS, random_state=seed
-    )
-    with threadpool_limits(1), warnings.catch_warnings():  # more threads: other bits
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return network.fit(x, label).predict(new)

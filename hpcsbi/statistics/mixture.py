@@ -1,6 +1,7 @@
 """Mixtures of normals: proposals in the base space of a flow, fitted to weighted points."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -120,20 +121,28 @@ def adapted(
 
 
 def _fit(x: np.ndarray, components: int, rounds: int, rng: np.random.Generator) -> Mixture:
-    """Expectation maximisation from random points; covariances stay away from singular."""
+    """Expectation maximisation from random points; covariances stay away from singular.
+
+    In units in which all points have covariance 1, so that what is added to each covariance is a
+    thousandth of theirs, whatever their shape.
+    """
+    from sklearn.exceptions import ConvergenceWarning  # a second to import, for hard spectra only
+    from sklearn.mixture import GaussianMixture
+
     n, n_dim = x.shape
-    whole = np.cov(x.T) + 1e-6 * np.eye(n_dim)
-    mixture = Mixture(
-        np.full(components, 1 / components),
-        x[rng.choice(n, components, replace=False)],
-        np.repeat(0.3 * whole[None], components, 0),
+    factor = np.linalg.cholesky(np.cov(x.T) + 1e-6 * np.eye(n_dim))
+    white = np.linalg.solve(factor, x.T).T
+    model = GaussianMixture(
+        components,
+        tol=0.0,
+        reg_covar=1e-3,
+        max_iter=rounds,
+        weights_init=np.full(components, 1 / components),
+        means_init=white[rng.choice(n, components, replace=False)],
+        precisions_init=np.repeat(np.eye(n_dim)[None] / 0.3, components, 0),
     )
-    for _ in range(rounds):
-        parts = mixture.components(x)
-        parts = np.exp(parts - logsumexp(parts, axis=1, keepdims=True))
-        total = parts.sum(0) + 1e-6 * n
-        means = parts.T @ x / total[:, None]
-        pairs = zip(parts.T, [x - mean for mean in means], strict=True)
-        spread = np.stack([(part * off.T) @ off for part, off in pairs]) / total[:, None, None]
-        mixture = Mixture(total / total.sum(), means, spread + 1e-3 * whole)
-    return mixture
+    with warnings.catch_warnings():  # the rounds are a budget
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(white)
+    covariances = factor @ model.covariances_ @ factor.T
+    return Mixture(model.weights_, model.means_ @ factor.T, covariances)

@@ -146,30 +146,16 @@ def extinction_curve(wave: np.ndarray) -> np.ndarray:
 
     References:
         Cardelli, Clayton & Mathis 1989, ApJ 345, 245 (infrared and below 3030 Angstrom);
-        O'Donnell 1994, ApJ 422, 158 (between).
+        O'Donnell 1994, ApJ 422, 158 (between); both by dust_extinction.
     """
+    from astropy import units
+    from dust_extinction.parameter_averages import O94  # a second to import
+
     wave = np.asarray(wave, dtype=float)
-    x = 1e4 / wave
-    y = x - 1.82
-    optical = np.polyval([-0.505, 1.647, -0.827, -1.718, 1.137, 0.701, -0.609, 0.104, 1.0], y)
-    optical += np.polyval([3.347, -10.805, 5.491, 11.102, -7.985, -3.989, 2.908, 1.952, 0], y) / 3.1
-    curve = np.where(x < 1.1, (0.574 - 0.527 / 3.1) * x**1.61, optical)
-    ultraviolet = x > 3.3
-    if ultraviolet.any():
-        curve[ultraviolet] = _ultraviolet(x[ultraviolet])
-    return np.where((wave < EXTINCTION[0]) | (wave > EXTINCTION[1]), np.nan, curve)
-
-
-def _ultraviolet(x: np.ndarray) -> np.ndarray:
-    """A(lambda) / A(V) for R_V = 3.1 and x of 3.3 to 10 inverse micrometres (Cardelli et al.)."""
-    far = np.maximum(x - 5.9, 0.0)
-    a = 1.752 - 0.316 * x - 0.104 / ((x - 4.67) ** 2 + 0.341)
-    b = -3.090 + 1.825 * x + 1.206 / ((x - 4.62) ** 2 + 0.263)
-    a += -0.04473 * far**2 - 0.009779 * far**3
-    b += 0.2130 * far**2 + 0.1207 * far**3
-    a = np.where(x > 8, np.polyval([-0.070, 0.137, -0.628, -1.073], x - 8), a)
-    b = np.where(x > 8, np.polyval([0.374, -0.420, 4.257, 13.670], x - 8), b)
-    return a + b / 3.1
+    known = (wave >= EXTINCTION[0]) & (wave <= EXTINCTION[1])
+    curve = np.full(wave.shape, np.nan)
+    curve[known] = O94(Rv=3.1)((1e4 / wave[known]).clip(*O94.x_range) / units.micron)
+    return curve
 
 
 def luminosity_distance_cm(zred: np.ndarray) -> np.ndarray:
