@@ -22,6 +22,7 @@ OWNERS = {
     "dask": {"cluster"},
     "distributed": {"cluster"},
     "dask_jobqueue": {"cluster"},
+    "arviz_stats": {"statistics"},
     "astropy.io.fits": {"survey"},
     "dust_extinction": {"survey"},
     "numba": {"kernels"},

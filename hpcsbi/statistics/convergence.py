@@ -61,17 +61,16 @@ def judged(past: np.ndarray, steps: int, every: int, accepted: int) -> Diagnosti
 def split_rhat(past: np.ndarray) -> np.ndarray:
     """Potential scale reduction of chains cut into halves, shape (n_theta,).
 
-    Of n steps of a converged ensemble it is about 1 + tau / n: 1.01 takes a hundred tau.
+    Of n steps of a converged ensemble it is about 1 + tau / n: 1.01 takes a hundred tau. NaN where
+    no walker has moved.
 
     Arguments:
         past: shape (steps, walkers, n_theta).
 
     References:
-        Gelman et al. 2013, Bayesian Data Analysis, section 11.4.
+        Gelman et al. 2013, Bayesian Data Analysis, section 11.4; by arviz-stats.
     """
-    half = len(past) // 2
-    halves = np.concatenate([past[:half], past[half : 2 * half]], axis=1)
-    within = halves.var(axis=0, ddof=1).mean(0)
-    between = halves.mean(axis=0).var(axis=0, ddof=1)
-    variance = within * (half - 1) / half + between
-    return np.sqrt(variance / np.where(within > 0, within, np.nan))
+    from arviz_stats.base import array_stats  # half a second to import, for chains only
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.atleast_1d(array_stats.rhat(past, chain_axis=1, draw_axis=0, method="split"))
