@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from hpcsbi.simulator.parameters import parameter
 from hpcsbi.statistics.bands import histogram_band, pointwise_band, simultaneous_band
 from hpcsbi.statistics.calibration import chi, tarp_coverage
 
@@ -54,22 +55,6 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "hpcsbi",  # the same figure has the same bytes
 }
-LABELS = {
-    "logmass": r"$\log\,M_\mathrm{formed}/M_\odot$",
-    "logzsol": r"$\log\,Z/Z_\odot$",
-    "dust2": r"$\tau_{5500}$ (dust2)",
-    "tage": r"$t_\mathrm{age}$ [Gyr]",
-    "tau": r"$\tau$ [Gyr]",
-    "line_strength": "line strength",
-    "noise_floor": "noise floor",
-}
-LOG_LABELS = {
-    "dust2": r"$\log\,\tau_{5500}$",
-    "tage": r"$\log\,t_\mathrm{age}/\mathrm{Gyr}$",
-    "tau": r"$\log\,\tau/\mathrm{Gyr}$",
-    "line_strength": "log line strength",
-    "noise_floor": "log noise floor",
-}
 
 
 def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -85,11 +70,11 @@ def labels(names: Sequence[str], log: Sequence[bool]) -> list[str]:
     """Axis label of each parameter, with its unit.
 
     Arguments:
-        names: parameters; a name that is not known is its own label.
+        names: parameters.
         log: true where the values are log10.
     """
     return [
-        LOG_LABELS.get(name, f"log {name}") if is_log else LABELS.get(name, name)
+        parameter(name).log_label if is_log else parameter(name).label
         for name, is_log in zip(names, log, strict=True)
     ]
 

@@ -6,7 +6,8 @@ from math import ceil
 import numpy as np
 from scipy import stats
 
-from hpcsbi.report.tables import HEADERS, number
+from hpcsbi.report.tables import number
+from hpcsbi.simulator.parameters import parameter
 
 __all__ = [
     "CLOSE",
@@ -50,7 +51,7 @@ def accuracy_rows(
     """
     rows = [
         {
-            "name": HEADERS.get(name, name),
+            "name": parameter(name).header,
             "distances": [_middle_and_worst(column) for column in wasserstein[..., i].T],
             "widths": [_spread(column) for column in width_ratio[..., i].T],
         }

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi import flags
+from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.calibration import score
 from hpcsbi.statistics.verdict import BLUNT, IMPROBABLE
 
 __all__ = [
-    "HEADERS",
     "calibration_numbers",
     "cost_rows",
     "duration",
@@ -25,15 +25,6 @@ __all__ = [
 
 PARTS = ("training", "validation", "test")
 Columns = Mapping[str, np.ndarray]
-HEADERS = {
-    "logmass": "log M/Msun formed",
-    "logzsol": "log Z/Zsun",
-    "dust2": "dust2",
-    "tage": "age [Gyr]",
-    "tau": "tau [Gyr]",
-    "line_strength": "line strength",
-    "noise_floor": "noise floor",
-}
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -176,7 +167,7 @@ def verdict_rows(verdict: Mapping) -> dict:
     levels = list(next(iter(parameters.values()), {}).get("coverage", {}))
     threshold, n = verdict.get("threshold", 0.0), verdict.get("n", 0)
     rows = [
-        _verdict_row(HEADERS.get(name, name), column, levels, threshold)
+        _verdict_row(parameter(name).header, column, levels, threshold)
         for name, column in parameters.items()
     ]
     if joint := verdict.get("joint", {}):

@@ -9,29 +9,9 @@ import numpy as np
 from scipy.special import exp10
 
 from hpcsbi.errors import BadInput
+from hpcsbi.simulator.parameters import parameter
 
-__all__ = ["LIMITS", "Column", "Prior", "age_of_universe"]
-
-# What FSPS and the table can make; a prior that reaches further is refused.
-LIMITS = {
-    "logmass": (0.0, 16.0),
-    "logzsol": (-2.5, 0.5),
-    "dust2": (0.0, 20.0),
-    "tage": (0.0, 14.0),
-    "tau": (0.1, 100.0),
-    "line_strength": (0.0, 100.0),
-    "noise_floor": (0.0, 1.0),
-}
-
-UNITS = {
-    "logmass": "log10 of solar masses formed",
-    "logzsol": "log10 of Z / Zsun",
-    "dust2": "optical depth at 5500 Angstrom",
-    "tage": "Gyr",
-    "tau": "Gyr",
-    "line_strength": "emission lines over those of FSPS",
-    "noise_floor": "fraction of the model flux",
-}
+__all__ = ["Column", "Prior", "age_of_universe"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +79,7 @@ class Prior:
     @property
     def units(self) -> dict[str, str]:
         """Unit of each column."""
-        return {name: UNITS[name] for name in self.names}
+        return {name: parameter(name).unit for name in self.names}
 
     @cached_property
     def log(self) -> np.ndarray:
@@ -207,19 +187,19 @@ def age_of_universe(zred: np.ndarray | float) -> np.ndarray:
 
 
 def _check_column(name: str, column: Column) -> None:
-    if name not in LIMITS:
-        raise BadInput(f"prior column {name!r} is unknown: choose from {', '.join(LIMITS)}.")
-    low, high = LIMITS[name]
+    known = parameter(name)
     if not all(isinstance(bound, int | float) for bound in (column.low, column.high)):
         raise BadInput(
             f"prior of {name}: low {column.low!r} and high {column.high!r} must be numbers."
         )
     if not column.low < column.high:
         raise BadInput(f"prior of {name}: low {column.low} is not below high {column.high}.")
-    if column.low < low or column.high > high:
+    if column.low < known.low or column.high > known.high:
         raise BadInput(
-            f"prior of {name} spans {column.low} to {column.high} ({UNITS[name]}); "
-            f"FSPS makes spectra for {low} to {high}: narrow it in conf/prior."
+            f"prior of {name} spans {column.low} to {column.high} ({known.unit}); "
+            f"FSPS makes spectra for {known.low} to {known.high}: narrow it in conf/prior."
         )
+    if column.log and not known.log_label:
+        raise BadInput(f"prior of {name} is flat in log, but it is a logarithm: leave log out.")
     if column.log and column.low <= 0:
         raise BadInput(f"prior of {name} is flat in log, but low is {column.low}: it must be > 0.")

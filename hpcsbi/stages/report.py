@@ -20,6 +20,7 @@ from hpcsbi.run.readers import (
     weights_of,
 )
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.files import read_notes, write_atomically
 from hpcsbi.store.store import Damaged, Incomplete, Store
@@ -182,7 +183,7 @@ def _catalogue(stores: dict, table: Path) -> dict:
         "rows": len(rows),
         "without": int((n_draws == 0).sum()),
         "flags": tables.flag_rows(values),
-        "labels": [tables.HEADERS.get(name, name) for name in prior.names],
+        "labels": [parameter(name).header for name in prior.names],
         "table": tables.table_rows(columns, prior.names, second),
         "beside": tables.prior_difference(prior, theirs) if second else "",
         "objects": [],

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hpcsbi.report import diagnostic_plots
+from hpcsbi.simulator.parameters import PARAMETERS
 
-NAMES = ("logmass", "logzsol", "dust2", "tage", "tau", "line_strength", "noise_floor")
+NAMES = tuple(PARAMETERS)
 
 
 def uniform(n, k, seed=0):
@@ -36,11 +37,11 @@ def test_one_panel_for_each_parameter(k):
 
 
 def test_labels_say_what_is_in_the_logarithm():
-    """A column that is flat in its logarithm says log and its unit; an unknown name is kept."""
-    assert diagnostic_plots.labels(["tau", "tau", "sigma"], [False, True, True]) == [
+    """A column that is flat in its logarithm says log and its unit."""
+    assert diagnostic_plots.labels(["tau", "tau", "logmass"], [False, True, False]) == [
         r"$\tau$ [Gyr]",
         r"$\log\,\tau/\mathrm{Gyr}$",
-        "log sigma",
+        r"$\log\,M_\mathrm{formed}/M_\odot$",
     ]
 
 

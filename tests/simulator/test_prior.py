@@ -117,7 +117,8 @@ def test_age_is_bounded_by_the_universe():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"age": Column(0, 1)}, "'age' is unknown"),
+        ({"age": Column(0, 1)}, "'age' is unknown; did you mean tage?"),
+        ({"logmass": Column(8, 13, log=True)}, "logmass is flat in log, but it is a logarithm"),
         ({"tage": Column(4, 4)}, "low 4 is not below high 4"),
         ({"tau": Column(0.01, 1)}, "tau spans 0.01 to 1.*0.1 to 100.0.*narrow it"),
         ({"tage": Column(float("nan"), 4)}, "low nan is not below high 4"),

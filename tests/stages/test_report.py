@@ -12,8 +12,8 @@ from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.mcmc import fit_columns
 from hpcsbi.report import fits_section
-from hpcsbi.report.tables import HEADERS
 from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.report import report
 from hpcsbi.statistics.calibration import sbc_ranks, tarp_fractions
@@ -347,7 +347,9 @@ def test_table_of_fits_is_that_of_the_store(fitted):
         for j in range(3):
             low, median, high = np.nanpercentile(arrays["width_ratio"][good, j, i], [16, 50, 84])
             cells.append(f"{median:.2f} ({low:.2f} to {high:.2f})")
-        row = re.search(f"<tr><td>{re.escape(HEADERS[PRIOR.names[i]])}</td>(.*)</tr>", page)[1]
+        row = re.search(
+            f"<tr><td>{re.escape(parameter(PRIOR.names[i]).header)}</td>(.*)</tr>", page
+        )[1]
         assert re.findall("<td.*?>(.*?)</td>", row) == cells
     c2st = arrays["c2st"][good]
     for j in range(3):

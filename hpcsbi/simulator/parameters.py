@@ -1,0 +1,113 @@
+"""The parameters that theta may have: unit, range and names of each, told once for all readers."""
+
+from dataclasses import dataclass
+
+from hpcsbi.arguments import did_you_mean
+from hpcsbi.errors import BadInput
+
+__all__ = ["PARAMETERS", "Parameter", "parameter"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter; which of them are inferred, and between which bounds, says the prior.
+
+    Arguments:
+        name: of its column in theta and in every product.
+        unit: in words.
+        low, high: what FSPS and the table can make; a prior that reaches further is refused.
+        header: head of its column in a table.
+        label: of an axis, with the unit.
+        log_label: the same where the values are log10; "" for what is a logarithm already, which
+            no prior is flat in the logarithm of.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    header: str
+    label: str
+    log_label: str = ""
+
+
+PARAMETERS = {
+    each.name: each
+    for each in (
+        Parameter(
+            name="logmass",
+            unit="log10 of solar masses formed",
+            low=0.0,
+            high=16.0,
+            header="log M/Msun formed",
+            label=r"$\log\,M_\mathrm{formed}/M_\odot$",
+        ),
+        Parameter(
+            name="logzsol",
+            unit="log10 of Z / Zsun",
+            low=-2.5,
+            high=0.5,
+            header="log Z/Zsun",
+            label=r"$\log\,Z/Z_\odot$",
+        ),
+        Parameter(
+            name="dust2",
+            unit="optical depth at 5500 Angstrom",
+            low=0.0,
+            high=20.0,
+            header="dust2",
+            label=r"$\tau_{5500}$ (dust2)",
+            log_label=r"$\log\,\tau_{5500}$",
+        ),
+        Parameter(
+            name="tage",
+            unit="Gyr",
+            low=0.0,
+            high=14.0,
+            header="age [Gyr]",
+            label=r"$t_\mathrm{age}$ [Gyr]",
+            log_label=r"$\log\,t_\mathrm{age}/\mathrm{Gyr}$",
+        ),
+        Parameter(
+            name="tau",
+            unit="Gyr",
+            low=0.1,
+            high=100.0,
+            header="tau [Gyr]",
+            label=r"$\tau$ [Gyr]",
+            log_label=r"$\log\,\tau/\mathrm{Gyr}$",
+        ),
+        Parameter(
+            name="line_strength",
+            unit="emission lines over those of FSPS",
+            low=0.0,
+            high=100.0,
+            header="line strength",
+            label="line strength",
+            log_label="log line strength",
+        ),
+        Parameter(
+            name="noise_floor",
+            unit="fraction of the model flux",
+            low=0.0,
+            high=1.0,
+            header="noise floor",
+            label="noise floor",
+            log_label="log noise floor",
+        ),
+    )
+}
+
+
+def parameter(name: str) -> Parameter:
+    """The parameter of a name.
+
+    Raises:
+        BadInput: there is none; names the likely one.
+    """
+    if name not in PARAMETERS:
+        raise BadInput(
+            f"parameter {name!r} is unknown{did_you_mean(name, PARAMETERS) or '.'} "
+            f"There are {', '.join(PARAMETERS)}."
+        )
+    return PARAMETERS[name]
