@@ -18,7 +18,6 @@ import torch
 
 from hpcsbi.inference.certificate import LARGEST_K, RESCUE, certify, strong
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.noise import make_noise
 
 LEVELS = [0.025, 0.16, 0.5, 0.84, 0.975]
 
@@ -53,7 +52,7 @@ def observe(posterior, theta, seed):
     rows = torch.from_numpy(theta).float()
     names = posterior.names
     floor = rows[:, names.index("noise_floor")] if "noise_floor" in names else None
-    noise = make_noise(**posterior.settings["training"]["noise"])
+    noise = posterior.model.noise
     wave = torch.from_numpy(posterior.grid.wave).float()
     with torch.no_grad():
         clean = posterior.ssp.flux(rows, names)

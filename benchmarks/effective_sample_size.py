@@ -17,6 +17,7 @@ import torch
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.likelihood import of_simulator
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.importance_weights import effective_sample_size, pareto_k
 from hpcsbi.store.store import open_complete
@@ -33,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     posterior, store = load_posterior(arguments.flow), open_complete(arguments.training, "augment")
-    likelihood = of_simulator(posterior.ssp, posterior.names, store.settings["noise"])
+    likelihood = of_simulator(posterior.ssp, posterior.names, Model.of(store.settings).noise)
     test = split_of(store.settings, store.rows, "test")
     rows = slice(test.start, min(test.start + arguments.spectra, test.stop))
     theta, flux, ivar = (store.read(name, rows) for name in ("theta", "flux", "ivar"))

@@ -19,7 +19,6 @@ from hpcsbi.inference.certificate import certify, strong
 from hpcsbi.inference.row_checks import predicted
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.likelihood import Likelihood
-from hpcsbi.simulator.noise import make_noise
 
 DRAWS, LEVELS = 1000, [0.16, 0.5, 0.84]
 STEEPER = 0.6  # exponent of the extra wavelength dependence
@@ -34,7 +33,7 @@ def observed(posterior, theta, steeper=0.0):
     dust2 = rows[:, posterior.names.index("dust2"), None]
     law = (wave / 5500) ** -0.7
     clean = clean * torch.exp(dust2 * (law - law * (wave / 5500) ** -steeper))
-    noise = make_noise(**posterior.settings["training"]["noise"])
+    noise = posterior.model.noise
     floor = posterior.likelihood.floor(rows)
     flux, ivar, _ = noise(clean, wave, floor, torch.Generator().manual_seed(1))
     return flux.numpy(), ivar.numpy()

@@ -8,13 +8,12 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from hpcsbi.grid import Grid
 from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.maf_inverse import Map
 from hpcsbi.inference.representation import make_representation
 from hpcsbi.seeds import base_draws
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.terminal import counted
 
@@ -66,9 +65,8 @@ class Posterior:
         ssp: Ssp | None = None,
     ) -> None:
         self.settings, self.notice, self.ssp = settings, notice, ssp
-        simulations = settings["training"]["simulations"]
-        self.prior = Prior(**simulations["prior"])
-        self.grid = Grid(**simulations["grid"])
+        self.model = Model.of(settings)
+        self.prior, self.grid = self.model.prior, self.model.grid
         self.representation = make_representation(
             settings["representation"], self.prior.names, _under("representation.", tensors), ssp
         )
@@ -89,7 +87,7 @@ class Posterior:
         """That of the simulator which trained the flow; None without a table."""
         if self.ssp is None:
             return None
-        return of_simulator(self.ssp, self.names, self.settings["training"]["noise"])
+        return of_simulator(self.ssp, self.names, self.model.noise)
 
     def usable(self, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
         """True for spectra that have what the representation needs, shape (n,)."""

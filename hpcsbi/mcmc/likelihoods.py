@@ -48,8 +48,7 @@ def log_likelihoods(
     table = partial(_by_table, chosen, *seen)
     if engine == "table":
         return table, table
-    physics = Physics(**posterior.settings["training"]["simulations"]["physics"])
-    return table, partial(_by_fsps, chosen, posterior.grid, physics, *seen)
+    return table, partial(_by_fsps, chosen, posterior.grid, posterior.model.physics, *seen)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import numpy as np
 from hpcsbi.flags import legend
 from hpcsbi.mcmc.fit_columns import merged
 from hpcsbi.run.merges import MADE_OF, chains_of, made_of, table_of
+from hpcsbi.simulator.model import Model
 from hpcsbi.store.files import read_parquet_header, write_parquet
 from hpcsbi.store.settings import differences
 from hpcsbi.store.store import Incomplete, Store, open_store
@@ -64,7 +65,7 @@ def _fits(fits: Store, catalogue: Store) -> bool:
 
 
 def _parameters(store: Store) -> tuple[str, ...]:
-    return tuple(store.settings["flow"]["training"]["simulations"]["prior"]["columns"])
+    return Model.of(store.settings).prior.names
 
 
 def _converged(chains: Sequence[Store]) -> dict[str, np.ndarray] | None:

@@ -11,7 +11,7 @@ import torch
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.optimiser import Fit
 from hpcsbi.inference.representation import make_representation
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomically
 from hpcsbi.store.machine import machine, unlike
@@ -83,7 +83,7 @@ def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training
     numbers = _without_prefix("representation.", tensors)
     representation = make_representation(
         settings["representation"],
-        Prior(**settings["training"]["simulations"]["prior"]).names,
+        Model.of(settings).prior.names,
         {name: torch.from_numpy(values) for name, values in numbers.items()},
         ssp,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.store.files import load_weights, there
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = ["load_engine", "load_posterior", "refuse_other_model"]
+
+JUDGED = ("prior", "grid", "noise")  # spectra of other physics may try a flow
 
 
 def load_posterior(folder: str | Path) -> Posterior:
@@ -39,7 +42,7 @@ def _posterior(folder: Path, written: int) -> Posterior:
     """The flow of a folder as it was when its file was `written`."""
     tensors, header = load_weights(folder / "flow.safetensors")
     table = folder / "ssp.zarr"
-    prior = Prior(**header["settings"]["training"]["simulations"]["prior"])
+    prior = Model.of(header["settings"]).prior
     ssp = load_engine(table, prior) if table.exists() else None
     return Posterior(header["settings"], tensors, header["notice"], ssp)
 
@@ -56,19 +59,12 @@ def refuse_other_model(posterior: Posterior, pairs: Store) -> None:
     Raises:
         Mismatch: something differs.
     """
-
-    def model(settings: dict) -> dict:
-        simulations = settings["simulations"]
-        return {
-            "prior": simulations["prior"],
-            "grid": simulations["grid"],
-            "noise": settings["noise"],
-        }
-
+    models = Model.of(pairs.settings).settings(), posterior.model.settings()
+    found, asked = ({name: each[name] for name in JUDGED} for each in models)
     refuse_other_settings(
         pairs.path,
-        model(pairs.settings),
-        model(posterior.settings["training"]),
+        found,
+        asked,
         "The flow (asked) and the pairs (in the store) must agree: name another calibrate.pairs "
         "or calibrate.flow.",
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcsbi.simulator.lineage import prior_among
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.files import load_weights
 from hpcsbi.store.store import Damaged, Store, open_store
@@ -88,10 +88,10 @@ def weights_of(folder: Path) -> tuple[dict, list[str]]:
         return {}, [str(error)]
 
 
-def prior_of(store: Store) -> Prior | None:
+def prior_of(store: Store) -> Prior:
     """The prior with its columns in the order of the store's own coordinate, if it has one."""
-    prior = prior_among(store.settings)
-    if prior is None or "parameter" not in store.group:
+    prior = Model.of(store.settings).prior
+    if "parameter" not in store.group:
         return prior
     names = [str(name) for name in store.read("parameter")]
     return Prior({name: prior.columns[name] for name in names}, prior.bound_age)

@@ -11,14 +11,14 @@ flux calibration (a smooth factor with Gaussian amplitudes) is integrated out in
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.likelihood import pulls
-from hpcsbi.simulator.noise import response_curves
+from hpcsbi.simulator.noise import Noise, response_curves
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
 
 __all__ = ["KINDS", "Likelihood", "of_simulator"]
@@ -202,13 +202,14 @@ def _log_likelihood(ivar: Tensor, log_ratio: Tensor | float, chi2: Tensor) -> Te
     return log_likelihood.nan_to_num(-math.inf, posinf=-math.inf, neginf=-math.inf)
 
 
-def of_simulator(ssp: Ssp, names: Sequence[str], noise: Mapping) -> Likelihood:
+def of_simulator(ssp: Ssp, names: Sequence[str], noise: Noise) -> Likelihood:
     """The likelihood of spectra that a noise model made.
 
     Arguments:
         ssp, names: see `Likelihood`.
-        noise: `Noise.settings()`, e.g. `posterior.settings["training"]["noise"]`.
+        noise: e.g. `posterior.model.noise`.
     """
+    known = noise.settings()
     return Likelihood(
-        ssp, names, noise["kind"], noise.get("fraction"), noise.get("calibration", 0.0)
+        ssp, names, known["kind"], known.get("fraction"), known.get("calibration", 0.0)
     )

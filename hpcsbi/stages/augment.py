@@ -9,7 +9,8 @@ import torch
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.seeds import generator, torch_generator
-from hpcsbi.simulator.noise import Noise, make_noise
+from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.pairs import SPLITS, Plan
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
@@ -64,7 +65,7 @@ def augment(
 
 
 def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> Store:
-    names = list(settings["simulations"]["prior"]["columns"])
+    names = Model.of(settings).prior.names
     wave = source.read("wave")
     pixels = {"row": rows, "pixel": len(wave)}
     unit = "solar luminosities per Angstrom"
@@ -92,11 +93,11 @@ def _augment_shard(out: str, simulations: str, plan: Plan, shard: int) -> int:
     base = plan.base(rows)
     wanted, back = np.unique(base, return_inverse=True)
     theta, flux = (source.read(name, wanted)[back] for name in ("theta", "flux"))
-    noise = make_noise(**settings["noise"])
+    model = Model.of(settings)
     seed = int(generator(settings["seed"], "augment", shard).integers(2**62))
-    names = list(settings["simulations"]["prior"]["columns"])
+    names = model.prior.names
     floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
-    noisy, ivar, zred = noise(
+    noisy, ivar, zred = model.noise(
         torch.from_numpy(flux),
         torch.from_numpy(source.read("wave")).float(),
         None if floor is None else torch.from_numpy(floor).float(),

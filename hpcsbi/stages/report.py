@@ -20,6 +20,7 @@ from hpcsbi.run.readers import (
     weights_of,
 )
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.files import read_notes, write_atomically
@@ -132,9 +133,9 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
         "notes": [*notes, *damaged],
     }
     section |= {"numbers": [], "images": None}
-    prior = prior_of(store) if store else None
-    if prior is None:
+    if store is None:
         return section
+    prior = prior_of(store)
     columns = read_some(
         store,
         (
@@ -166,15 +167,14 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
 def _catalogue(stores: dict, table: Path) -> dict:
     (store, notes), (other, other_notes) = stores["infer"], stores["beside"]
     section = {"rows": 0, "notes": [*notes, *other_notes]}
-    prior = prior_of(store) if store else None
-    if prior is None:
+    if store is None:
         return section
-    rows = finished_rows(store)
+    prior, rows = prior_of(store), finished_rows(store)
     n_draws, values = store.read("n_draws", rows), store.read("flags", rows)
     listed = rows[:TABLE]
     columns, second = _listed(store, prior, listed), None
     if other is not None:
-        theirs = prior_of(other) or prior
+        theirs = prior_of(other)
         second = _listed(other, theirs, listed)
         if not set(second["id"]) <= {*columns["id"], ""}:
             section["notes"].append(f"{label(other)} is not of the same spectra: left out.")
@@ -257,7 +257,7 @@ def _likelihood(store: Store, table: Path, prior: Prior) -> Likelihood | None:
         engine = load_engine(table, prior)
     except (FileNotFoundError, Damaged, Incomplete):
         return None
-    return of_simulator(engine, prior.names, store.settings["flow"]["training"]["noise"])
+    return of_simulator(engine, prior.names, Model.of(store.settings).noise)
 
 
 def _fits(store: Store | None, notes: list[str], weights: dict, flow: Path, costs: Path) -> dict:

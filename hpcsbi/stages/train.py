@@ -27,9 +27,8 @@ from hpcsbi.inference.training_pairs import (
 from hpcsbi.run.checkpoint import CHECKPOINT, Training, is_whole, resume
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.noise import make_noise
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.files import Damaged, load_weights, save_weights
 from hpcsbi.store.locks import Lock, locked
@@ -163,7 +162,7 @@ def speed(
 
 
 def _prepared(folder: Path, settings: dict, pairs: Store, table: str) -> tuple[Training, Supply]:
-    prior = Prior(**pairs.settings["simulations"]["prior"])
+    prior = Model.of(pairs.settings).prior
     ssp = load_engine(table, prior) if Path(table).exists() else None
     supply = _supply(settings["source"], pairs, ssp, settings["batch"], settings["seed"])
     run = resume(folder, settings, ssp, MEND) or _begin(folder, settings, supply, ssp)
@@ -187,7 +186,7 @@ def _train(
 
 def _begin(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> Training:
     """A training before its first step."""
-    dust_type = settings["training"]["simulations"]["physics"]["dust_type"]
+    dust_type = Model.of(settings).physics.dust_type
     curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
     representation = fit_representation(
         settings["representation"], supply.prior, curve, ssp, supply.sample
@@ -222,28 +221,26 @@ def _go_on(
 
 
 def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -> Supply:
-    simulations = pairs.settings["simulations"]
-    prior = Prior(**simulations["prior"])
+    model = Model.of(pairs.settings)
     wave = torch.from_numpy(pairs.read("wave")).float()
     if source == "fresh" and ssp is None:
         raise FileNotFoundError("train.source=fresh needs the table: run jobs/tabulate.py first.")
     if source == "fresh":
-        return FreshPairs(prior, ssp, make_noise(**pairs.settings["noise"]), wave, batch, seed)
+        return FreshPairs(model.prior, ssp, model.noise, wave, batch, seed)
     rows = split_of(pairs.settings, pairs.rows, "train")
     if rows.stop == 0:
         raise BadInput(
             f"{pairs.path} holds no training pairs (it was made with augment.copies=0): "
             "train with train.source=fresh, or augment with copies > 0."
         )
-    return StoredPairs(prior, pairs, rows, wave, batch, seed)
+    return StoredPairs(model.prior, pairs, rows, wave, batch, seed)
 
 
 def _held_out(pairs: Store) -> Pairs | None:
     rows = split_of(pairs.settings, pairs.rows, "validation")
     if rows.start == rows.stop:
         return None
-    prior = Prior(**pairs.settings["simulations"]["prior"])
-    return read_pairs(prior, pairs, rows)
+    return read_pairs(Model.of(pairs.settings).prior, pairs, rows)
 
 
 def _is_done(folder: Path, settings: dict) -> bool:

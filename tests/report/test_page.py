@@ -4,7 +4,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hpcsbi.report import page
-from hpcsbi.simulator.lineage import prior_among
 from hpcsbi.simulator.prior import Prior
 
 
@@ -24,12 +23,3 @@ def test_a_second_posterior_goes_by_names_not_by_columns():
 
     assert page.corner_picture(one, draws, (other, draws[:, ::-1])) == same
     assert page.corner_picture(one, draws, (other, draws)) != same
-
-
-def test_the_nearest_prior_is_found():
-    """The prior of a store's own settings comes before those upstream of it, at any depth."""
-    near, far = ({"prior": Prior({"tage": {"low": 0, "high": k}}).settings()} for k in (4, 13))
-
-    assert prior_among({"flow": {"training": near}}).columns["tage"].high == 4
-    assert prior_among({"flow": {"training": far}, "pairs": near}).columns["tage"].high == 4
-    assert prior_among({"prior": None, "files": {"a": 1}}) is None

@@ -10,19 +10,24 @@ import pandas as pd
 import pytest
 
 from hpcsbi.flags import Flag
+from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.run import catalogue as module
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.merges import CATALOGUE, is_behind
 from hpcsbi.run.progress import left
+from hpcsbi.simulator.fsps_spectra import Physics
+from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.status import status
 from hpcsbi.store import files
 from hpcsbi.store.store import Array, Incomplete, create
 
 ROWS, NAMES = 23, ("tage", "tau")
 COLUMNS = [f"{name}_{level}" for name in NAMES for level in QUANTILES]
+PRIOR = Prior({name: {"low": 0.1, "high": 10} for name in NAMES})
 MODEL = {
-    "flow": {"training": {"simulations": {"prior": {"columns": dict.fromkeys(NAMES)}}}},
+    "flow": {"training": {"simulations": Model(PRIOR, Grid(), Physics()).settings()}},
     "spectra": {"survey": "test"},
 }
 

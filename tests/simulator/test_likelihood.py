@@ -269,11 +269,11 @@ def test_sigma_of_the_observed_flux_is_noticed(engine):
 
 
 def test_simulators_have_their_likelihood(engine):
-    """The settings of a noise model name it; nonsense is refused."""
-    one = of_simulator(engine, NAMES, FractionalNoise(0.03).settings())
+    """A noise model names it; nonsense is refused."""
+    one = of_simulator(engine, NAMES, FractionalNoise(0.03))
     assert (one.kind, one.fraction) == ("fractional", 0.03)
-    assert of_simulator(engine, NAMES, SurveyNoise().settings()).kind == "survey"
-    tilted = of_simulator(engine, NAMES, SurveyNoise(calibration=0.04).settings())
+    assert of_simulator(engine, NAMES, SurveyNoise()).kind == "survey"
+    tilted = of_simulator(engine, NAMES, SurveyNoise(calibration=0.04))
     assert tilted.curves.abs().max() == pytest.approx(0.04)
 
     with pytest.raises(ValueError, match="choose from fractional, survey, given"):

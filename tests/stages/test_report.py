@@ -12,6 +12,8 @@ from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.mcmc import fit_columns
 from hpcsbi.report import fits_section
+from hpcsbi.simulator.fsps_spectra import Physics
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
@@ -25,7 +27,7 @@ GRID = Grid()
 BASIC = tiny.columns("digs") | {"dust2": {"low": 0, "high": 4}, "tage": {"low": 0.01, "high": 4}}
 PRIOR = Prior({**BASIC, "noise_floor": {"low": 0.003, "high": 0.2, "log": True}})
 OTHER = Prior({**BASIC, "tage": {"low": 0.01, "high": 13}})
-SIMULATIONS = {"prior": PRIOR.settings(), "grid": GRID.settings(), "n": 60}
+SIMULATIONS = {"n": 60, **Model(PRIOR, GRID, Physics()).settings()}
 FLOW = {"training": {"simulations": SIMULATIONS}, "steps": 100}
 NOTICE = "A table for trying, not for science & <i>not</i> for quoting."
 IDS = ["<script>alert(1)</script>", "a & b", "spec-1", "spec-2"]
@@ -121,9 +123,8 @@ def catalogue(path, prior, rng, ids=IDS):
         quantiles = np.nanquantile(draws[:-1, :, i], [0.16, 0.5, 0.84], axis=1)
         for suffix, values in zip(("p16", "p50", "p84"), quantiles, strict=True):
             arrays[f"{name}_{suffix}"] = np.append(values, np.nan).astype("float32")
-    noise = SurveyNoise(calibration=0.04).settings()
-    simulated = {"prior": prior.settings()}
-    settings = {"flow": {"training": {"simulations": simulated, "noise": noise}}}
+    model = Model(prior, GRID, Physics(), SurveyNoise(calibration=0.04)).settings()
+    settings = {"flow": {"training": {"simulations": model, "noise": model["noise"]}}}
     filled(path, arrays, settings, notice="")
 
 

@@ -1,0 +1,61 @@
+"""The model of a product is that of the flow or the pairs behind it, whole, at any depth."""
+
+import json
+
+import pytest
+import tiny
+
+from hpcsbi.errors import BadInput
+from hpcsbi.grid import Grid
+from hpcsbi.simulator.fsps_spectra import Physics
+from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.prior import Prior
+
+NEAR = Model(tiny.prior(survey=True), Grid(pixels=200), Physics(dust_type=0), SurveyNoise())
+FAR = Model(Prior({"tage": {"low": 0, "high": 13}}), Grid(), Physics(), FractionalNoise())
+
+
+def pairs(model):
+    """Settings of a store of pairs, as they come back from the store."""
+    settings = model.settings()
+    noise = settings.pop("noise")
+    return json.loads(json.dumps({"simulations": settings, "noise": noise, "seed": 0}))
+
+
+def flow(model):
+    """Settings of a flow."""
+    return {"training": pairs(model), "flow": {"network": "zuko_maf"}, "steps": 10}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pairs(NEAR),
+        flow(NEAR),
+        {"flow": flow(NEAR), "spectra": {"grid": FAR.settings()["grid"]}},  # a catalogue
+        {"flow": flow(NEAR), "pairs": pairs(FAR)},  # a calibration
+    ],
+)
+def test_model_is_read_from_any_product(settings):
+    """Order of columns, bounds, grid, physics and noise: everything is as it went in."""
+    model = Model.of(settings)
+
+    assert model == NEAR != FAR
+    assert model.prior.names == NEAR.prior.names
+    assert json.dumps(model.settings()) == json.dumps(NEAR.settings())
+
+
+def test_simulations_have_no_noise():
+    """They are what a spectrum is before any instrument."""
+    settings = NEAR.settings()
+    del settings["noise"]
+
+    assert Model.of(settings) == Model(NEAR.prior, NEAR.grid, NEAR.physics, None)
+
+
+@pytest.mark.parametrize("settings", [{}, {"survey": {}, "grid": Grid().settings()}])
+def test_other_products_have_no_model(settings):
+    """A store of spectra tells nothing of how spectra come about."""
+    with pytest.raises(BadInput, match="hold no prior"):
+        Model.of(settings)
