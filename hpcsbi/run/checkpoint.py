@@ -11,15 +11,14 @@ import torch
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.optimiser import Fit
 from hpcsbi.inference.representation import make_representation
+from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomically
 from hpcsbi.store.machine import machine, unlike
 from hpcsbi.store.settings import refuse_other_settings
 
-__all__ = ["CHECKPOINT", "Training", "is_whole", "resume"]
-
-CHECKPOINT = "checkpoint.safetensors"
+__all__ = ["Training", "is_whole", "resume"]
 
 
 @dataclass
@@ -46,7 +45,7 @@ class Training:
                 self.best = {name: values.copy() for name, values in self.fit.tensors().items()}
         self.history.append(entry)
         # The checkpoint comes last: a run killed between the two writes the history again.
-        write_atomically(self.folder / "history.json", json.dumps(self.history).encode())
+        write_atomically(FlowFolder(self.folder).history, json.dumps(self.history).encode())
         self.save()
 
     def save(self) -> None:
@@ -60,7 +59,7 @@ class Training:
         }
         best = {f"best.{name}": values for name, values in self.best.items()}
         tensors = self.fit.tensors() | self.fit.moments() | best
-        save_weights(self.folder / CHECKPOINT, tensors, header)
+        save_weights(FlowFolder(self.folder).checkpoint, tensors, header)
 
 
 def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training | None:
@@ -75,7 +74,7 @@ def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training
     Raises:
         Mismatch: the checkpoint was made with other settings.
     """
-    path = folder / CHECKPOINT
+    path = FlowFolder(folder).checkpoint
     if not is_whole(path):
         return None
     tensors, header = load_weights(path)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
+from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
@@ -28,22 +29,21 @@ def load_posterior(folder: str | Path) -> Posterior:
         FileNotFoundError: the flow is not trained, or not to its end.
         Damaged: its file is cut short.
     """
-    path = Path(folder) / "flow.safetensors"
+    path = FlowFolder(Path(folder)).weights
     if not there(path):
         raise FileNotFoundError(
             f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
             "(a folder such as runs/demo/flows/projection_zuko_maf_h128_t5)."
         )
-    return _posterior(Path(folder), path.stat().st_mtime_ns)
+    return _posterior(FlowFolder(Path(folder)), path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
-def _posterior(folder: Path, written: int) -> Posterior:
+def _posterior(folder: FlowFolder, written: int) -> Posterior:
     """The flow of a folder as it was when its file was `written`."""
-    tensors, header = load_weights(folder / "flow.safetensors")
-    table = folder / "ssp.zarr"
+    tensors, header = load_weights(folder.weights)
     prior = Model.of(header["settings"]).prior
-    ssp = load_engine(table, prior) if table.exists() else None
+    ssp = load_engine(folder.table, prior) if folder.table.exists() else None
     return Posterior(header["settings"], tensors, header["notice"], ssp)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hpcsbi.run.folder import FlowFolder, RunFolder
 from hpcsbi.run.merges import catalogue_of, is_behind, table_of
 from hpcsbi.store.files import Damaged, load_weights, read_notes
 from hpcsbi.store.layout import MARKS
@@ -160,25 +161,24 @@ def flow_progress(path: Path, verify: bool = False) -> dict:
         path: folder of the flow.
         verify: read the weights too; "error" says what is wrong with them.
     """
-    entry = {"trained": False, "step": 0, "steps": None}
-    for name in ("flow.safetensors", "checkpoint.safetensors"):
-        header = _header(path / name)
+    entry, flow = {"trained": False, "step": 0, "steps": None}, FlowFolder(path)
+    for file in (flow.weights, flow.checkpoint):
+        header = _header(file)
         if header is not None:
             steps = header.get("settings", {}).get("steps")
-            trained = name.startswith("flow")
+            trained = file == flow.weights
             entry |= {"trained": trained, "step": steps if trained else header.get("step", 0)}
             entry["steps"] = steps
             break
-    for name in ("flow.safetensors", "checkpoint.safetensors") if verify else ():
+    for file in (flow.weights, flow.checkpoint) if verify else ():
         try:
-            load_weights(path / name)
+            load_weights(file)
         except FileNotFoundError:
             continue
         except Damaged as error:
             entry |= {"error": str(error), "trained": False}
-    table = path / "ssp.zarr"
-    if verify and table.exists() and not _whole(store_progress(table, verify=True)):
-        entry |= {"error": f"{table} is damaged"}
+    if verify and flow.table.exists() and not _whole(store_progress(flow.table, verify=True)):
+        entry |= {"error": f"{flow.table} is damaged"}
     drivers = [] if entry["trained"] else holders(path)
     return entry | {"running": len(drivers), "holders": drivers} | _pace(entry, drivers)
 
@@ -226,7 +226,7 @@ def worker_seconds(run: Path, stage: str) -> float:
 def _noted(run: Path) -> dict[str, tuple[int, float]]:
     """Stage -> rows made, and seconds of one process that they took."""
     sums = {}
-    for noted in read_notes(run / "rates.jsonl", ("stage", "rows", "worker_seconds"))[0]:
+    for noted in read_notes(RunFolder(run).rates, ("stage", "rows", "worker_seconds"))[0]:
         rows, seconds = sums.get(noted["stage"], (0, 0.0))
         sums[noted["stage"]] = rows + noted["rows"], seconds + noted["worker_seconds"]
     return sums

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.files import load_weights
@@ -81,7 +82,7 @@ def read_json(path: Path) -> tuple[Any, list[str]]:
 def weights_of(folder: Path) -> tuple[dict, list[str]]:
     """Settings and notice of the flow."""
     try:
-        return load_weights(folder / "flow.safetensors")[1], []
+        return load_weights(FlowFolder(folder).weights)[1], []
     except FileNotFoundError:
         return {}, [f"There is no trained flow {folder.name} yet: run jobs/train.py."]
     except Damaged as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from hpcsbi.cluster import slurm
 from hpcsbi.cluster.job_words import FORGOTTEN, last_line, mend, summary, why_ended
 from hpcsbi.cluster.slurm import JobState
+from hpcsbi.run.folder import RunFolder
 from hpcsbi.store.files import read_notes
 
 __all__ = ["ask", "queued", "remembered", "submitted", "unnoted"]
@@ -18,7 +19,7 @@ DONE = "COMPLETED"
 
 def submitted(run: Path) -> list[dict]:
     """Jobs of a run in the order of submission, as jobs/submit.py noted them."""
-    return read_notes(run / "slurm" / "jobs.jsonl")[0]
+    return read_notes(RunFolder(run).jobs)[0]
 
 
 def unnoted(run: Path) -> list[dict]:
@@ -27,7 +28,7 @@ def unnoted(run: Path) -> list[dict]:
     Raises:
         SlurmError: it is not known whether there are any.
     """
-    parent = (run / "slurm").resolve()
+    parent = RunFolder(run).submissions.resolve()
     left = [path for path in parent.glob("[0-9]*/*/job.json") if path.parent not in _starts(run)]
     found = slurm.started_in(parent, active=True) if left else {}
     return [

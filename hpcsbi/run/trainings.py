@@ -8,6 +8,7 @@ from typing import Any
 
 from hpcsbi.cluster import slurm
 from hpcsbi.cluster.job_words import last_line
+from hpcsbi.run.folder import FlowFolder, RunFolder
 from hpcsbi.run.submissions import submitted
 from hpcsbi.store.files import Damaged, load_weights, read_notes
 from hpcsbi.store.locks import holders
@@ -55,9 +56,9 @@ class _Task:
 def trainings(run: Path) -> list[Training]:
     """All flows of a run: those that have a folder, and those that jobs were submitted for."""
     tasks = _tasks(run)
-    folders = {os.path.relpath(path, run) for path in run.glob("flows/*") if path.is_dir()}
+    folders = {os.path.relpath(flow.path, run) for flow in RunFolder(run).flows}
     states = _states(tasks)
-    costs = _costs(run / "costs.jsonl")
+    costs = _costs(RunFolder(run).costs)
     return [
         _training(run, out, tasks.get(out), states.get(out, {}), costs.get(out))
         for out in sorted(folders | set(tasks))
@@ -71,21 +72,21 @@ def _training(
     states: Mapping[str, slurm.JobState] | str,
     cost: float | None,
 ) -> Training:
-    folder = run / out
+    folder = FlowFolder(run / out)
     settings: dict = {"flow": dict(task.flow)} if task else {}
     state, reason, step = "", "", 0
     try:
-        if done := _header(folder / "flow.safetensors"):
+        if done := _header(folder.weights):
             settings = done["settings"]
             state, step = "trained", settings["steps"]
-        elif begun := _header(folder / "checkpoint.safetensors"):
+        elif begun := _header(folder.checkpoint):
             settings, step = begun["settings"], begun["step"]
     except Damaged as error:
         state, reason = "failed", str(error)
     if not state:
-        state, reason = _unfinished(folder, task, states)
+        state, reason = _unfinished(folder.path, task, states)
     job, log = (task.job, str(task.log)) if task else ("", "")
-    return Training(folder.name, folder, state, reason, settings, step, cost, job, log)
+    return Training(folder.path.name, folder.path, state, reason, settings, step, cost, job, log)
 
 
 def _header(path: Path) -> dict | None:

@@ -18,6 +18,7 @@ from hpcsbi.inference.certificate import certify
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import predicted
 from hpcsbi.run.flows import load_posterior, refuse_other_model
+from hpcsbi.run.folder import verdict_of
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.calibration import joint_names, joint_ranks, sbc_ranks, score, tarp_fractions
@@ -91,7 +92,7 @@ def calibrate(
     store = create(out, arrays, settings, shard, {"notice": notice, "levels": list(LEVELS)})
     run_shards(partial(_calibrate_shard, out, flow, pairs), store, cluster, "calibrate")
     found = _verdicts(store, names) | {"notice": notice}
-    write_atomically(Path(out).with_suffix(".json"), json.dumps(found, indent=1).encode())
+    write_atomically(verdict_of(Path(out)), json.dumps(found, indent=1).encode())
     _tell(found)
     return found["passed"]
 

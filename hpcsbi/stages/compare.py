@@ -17,6 +17,7 @@ from hpcsbi.inference.posterior import Posterior
 from hpcsbi.report import diagnostic_plots, page
 from hpcsbi.report.ranking import CONFIDENCE, cells, standings
 from hpcsbi.run.flows import load_posterior, refuse_other_model
+from hpcsbi.run.folder import RunFolder, verdict_of
 from hpcsbi.run.trainings import Training, trainings
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.pairs import split_of
@@ -149,8 +150,9 @@ def _score(
 
 def _calibration(run: Path, name: str, posterior: Posterior) -> dict:
     """The verdict on this flow, if one was made."""
-    for path in (run / "calibrations" / f"{name}.zarr", run / "calibration.zarr"):
-        verdict = path.with_suffix(".json")
+    folder = RunFolder(run)
+    for path in (folder.calibration_of(name), folder.calibration):
+        verdict = verdict_of(path)
         if verdict.exists() and open_store(path).settings["flow"] == posterior.settings:
             found = json.loads(verdict.read_text())["flow"]  # weights mend what is published
             return {"calibrated": found["passed"], "calibration_reasons": found["reasons"]}

@@ -28,6 +28,7 @@ from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_lik
 from hpcsbi.mcmc.starts import STARTS, started
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.merges import CATALOGUE
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.store.files import load_weights, save_weights
@@ -124,7 +125,8 @@ def fit(
     part = cluster.part()
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest", part is None)
     if posterior.ssp is None:
-        raise BadInput(f"{flow} has no ssp.zarr: run jobs/tabulate.py and train again.")
+        table = FlowFolder(Path(flow)).table
+        raise BadInput(f"{table} is not there: run jobs/tabulate.py and train again.")
     refuse_other_settings(
         spectra,
         source.settings["grid"],

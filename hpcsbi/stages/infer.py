@@ -15,6 +15,7 @@ from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predicted
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.run.folder import FlowFolder
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.store.provenance import code_of
@@ -101,8 +102,8 @@ def infer(
 def refuse_without_table(flow: str) -> NoReturn:
     """A flow that took no table along cannot certify."""
     raise BadInput(
-        f"infer.certificate=true takes the table, and {flow} has no ssp.zarr: run "
-        "jobs/tabulate.py and train again, or set infer.certificate=false."
+        f"infer.certificate=true takes the table, and {FlowFolder(Path(flow)).table} is not there: "
+        "run jobs/tabulate.py and train again, or set infer.certificate=false."
     )
 
 

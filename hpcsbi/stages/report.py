@@ -9,6 +9,7 @@ from hpcsbi import __version__
 from hpcsbi.arguments import checked
 from hpcsbi.report import diagnostic_plots, fits_section, page, tables
 from hpcsbi.run.flows import load_engine
+from hpcsbi.run.folder import FlowFolder, RunFolder, verdict_of
 from hpcsbi.run.readers import (
     draws_of,
     finished_rows,
@@ -61,7 +62,8 @@ def report(
     stores = {job: opened(path, job) for job, path in paths.items()}
     stores["fit"] = opened(fits, "fit", " fit.objects=20")
     stores["beside"] = opened(beside, "infer") if beside and Path(beside).exists() else (None, [])
-    weights, untrained = weights_of(Path(flow))
+    folder = FlowFolder(Path(flow))
+    weights, untrained = weights_of(folder.path)
     content = {
         "title": f"hpcsbi: {Path(out).resolve().parent.name}",
         "version": __version__,
@@ -69,10 +71,10 @@ def report(
         "notices": _notices(stores, weights),
         "settings": _settings(stores, weights),
         "seds": _seds(*stores["simulate"]),
-        "training": _training(*stores["augment"], Path(flow) / "history.json", untrained),
-        "calibration": _calibration(*stores["calibrate"], Path(calibration).with_suffix(".json")),
-        "catalogue": _catalogue(stores, Path(flow) / "ssp.zarr"),
-        "fits": _fits(*stores["fit"], weights, Path(flow), Path(costs)),
+        "training": _training(*stores["augment"], folder.history, untrained),
+        "calibration": _calibration(*stores["calibrate"], verdict_of(Path(calibration))),
+        "catalogue": _catalogue(stores, folder.table),
+        "fits": _fits(*stores["fit"], weights, folder.path, Path(costs)),
         "costs": _costs(Path(costs)),
     }
     html = page.rendered("report.html.j2", content)
@@ -274,7 +276,7 @@ def _fits(store: Store | None, notes: list[str], weights: dict, flow: Path, cost
         notes = [*notes, f"{label(store)} is of another flow than {flow.name}."]
     columns = read_some(store, fits_section.COLUMNS, rows) | {"method": store.read("method")}
     draws = [[draws_of(store, row, name) for name in fits_section.DRAWS] for row in rows[:OBJECTS]]
-    rates, _ = read_notes(store.path.parent / "rates.jsonl", RATE)
+    rates, _ = read_notes(RunFolder(store.path.parent).rates, RATE)
     spent, _ = read_notes(costs, COST)
     name = os.path.relpath(flow, costs.parent)
     section = fits_section.section(

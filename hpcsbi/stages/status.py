@@ -3,7 +3,6 @@
 import json as json_format
 import os
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 
 from hpcsbi.arguments import checked
@@ -12,6 +11,7 @@ from hpcsbi.cluster.slurm_commands import SlurmError
 from hpcsbi.errors import BadInput
 from hpcsbi.report.tables import duration
 from hpcsbi.run import submissions
+from hpcsbi.run.folder import RunFolder, verdict_of
 from hpcsbi.run.merges import is_behind, table_of
 from hpcsbi.run.progress import flow_progress, store_progress
 from hpcsbi.store.files import Damaged
@@ -67,7 +67,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
             {"name": str(path.relative_to(folder)), "stage": "train"} | flow_progress(path, verify)
             for path in _flows(folder)
         ],
-        "verdicts": [_verdict(path, folder) for path in _nested(folder, "calibration.json")],
+        "verdicts": [_verdict(path, folder) for path in _verdicts(folder)],
         **_jobs(folder),
     }
     print(json_format.dumps(found, indent=1) if json else "\n".join(_lines(found)), flush=True)
@@ -102,14 +102,16 @@ def _jobs(folder: Path) -> dict:
         return {"jobs": submissions.remembered(folder), "slurm": str(error)}
 
 
-def _nested(folder: Path, pattern: str) -> list[Path]:
-    return sorted(chain(folder.glob(pattern), folder.glob(f"*/{pattern}")))
+def _runs(folder: Path) -> list[RunFolder]:
+    """The run, and any that lies in its folder."""
+    return [RunFolder(path) for path in (folder, *folder.iterdir()) if path.is_dir()]
 
 
 def _stores(folder: Path) -> list[Path]:
     """Stores of the run and of one beside it, in the order in which stages make them."""
     order = list(STAGES)
-    paths = [path for path in _nested(folder, "*.zarr") if path.stem in STAGES]
+    stores = (path for run in _runs(folder) for path in run.path.glob("*.zarr"))
+    paths = [path for path in stores if path.stem in STAGES]
     return sorted(paths, key=lambda path: (len(path.parts), path.parent, order.index(path.stem)))
 
 
@@ -124,7 +126,12 @@ def _table(path: Path) -> dict:
 
 
 def _flows(folder: Path) -> list[Path]:
-    return [path for path in _nested(folder, "flows/*") if path.is_dir()]
+    return sorted(flow.path for run in _runs(folder) for flow in run.flows)
+
+
+def _verdicts(folder: Path) -> list[Path]:
+    name = verdict_of(RunFolder(folder).calibration).name
+    return sorted(path for run in _runs(folder) for path in run.path.glob(name))
 
 
 def _damage(entry: dict) -> Iterable[str]:

@@ -24,8 +24,9 @@ from hpcsbi.inference.training_pairs import (
     batches,
     read_pairs,
 )
-from hpcsbi.run.checkpoint import CHECKPOINT, Training, is_whole, resume
+from hpcsbi.run.checkpoint import Training, is_whole, resume
 from hpcsbi.run.flows import load_engine
+from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
@@ -180,7 +181,7 @@ def _train(
     # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
     stored = settings["source"] == "stored"
     tensors = run.best if stored and run.best else run.fit.tensors()
-    save_weights(folder / "flow.safetensors", tensors, header)
+    save_weights(FlowFolder(folder).weights, tensors, header)
     _sweep(folder, done=True)
 
 
@@ -244,7 +245,7 @@ def _held_out(pairs: Store) -> Pairs | None:
 
 
 def _is_done(folder: Path, settings: dict) -> bool:
-    path = folder / "flow.safetensors"
+    path = FlowFolder(folder).weights
     if not is_whole(path):
         return False
     found = load_weights(path)[1]["settings"]
@@ -257,12 +258,13 @@ def _sweep(folder: Path, done: bool) -> None:
     for half in folder.glob("*.partial"):
         shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
     if done:
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        FlowFolder(folder).checkpoint.unlink(missing_ok=True)
 
 
 def _copy_table(table: str, folder: Path) -> None:
     """A flow takes the table along, so that predictions can be made wherever it goes."""
-    copy, half = folder / "ssp.zarr", folder / "ssp.zarr.partial"
+    copy = FlowFolder(folder).table
+    half = copy.with_name(f"{copy.name}.partial")
     if copy.exists():
         try:
             open_complete(copy, "train")

@@ -22,6 +22,7 @@ from hpcsbi.errors import BadInput
 
 __all__ = [
     "ABANDONED",
+    "RATES",
     "Damaged",
     "append_line",
     "load_weights",
@@ -39,6 +40,7 @@ __all__ = [
 
 BLOCK = 65536  # rows of a Parquet file that are in memory together
 ABANDONED = 600.0  # seconds: nothing takes so long to be written
+RATES = "rates.jsonl"  # beside stores: what their shards took
 
 
 class Rows(Protocol):

@@ -15,9 +15,9 @@ ONE_BY_ONE = Lock()  # Python 3.11 parses wrongly in two threads (SystemError: r
 # They carry work and bytes to where they belong, and decide none.
 CARRIERS = {
     "errors", "cluster.deadline", "cluster.executors", "cluster.slurm", "run.catalogue",
-    "run.flows", "run.merges", "simulator.fork_server", "simulator.fsps_data", "store.drivers",
-    "store.files", "store.layout", "store.locks", "store.machine", "store.provenance",
-    "store.settings", "store.shards", "store.store",
+    "run.flows", "run.folder", "run.merges", "simulator.fork_server", "simulator.fsps_data",
+    "store.drivers", "store.files", "store.layout", "store.locks", "store.machine",
+    "store.provenance", "store.settings", "store.shards", "store.store",
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ from hpcsbi.cluster.slurm import own_job
 from hpcsbi.errors import BadInput
 from hpcsbi.store.files import (
     ABANDONED,
+    RATES,
     Damaged,
     append_line,
     look_again,
@@ -229,7 +230,7 @@ class Store:
     def note_cost(
         self, stage: str, rows: int, shards: int, worker_seconds: float, wall_seconds: float
     ) -> None:
-        """Add a line to rates.jsonl beside the store: what `plan` reckons with."""
+        """Add a line to the rates beside the store: what `plan` reckons with."""
         line = {
             "stage": stage,
             "rows": rows,
@@ -237,7 +238,7 @@ class Store:
             "worker_seconds": round(worker_seconds, 3),
             "wall_seconds": round(wall_seconds, 3),
         }
-        append_line(self.path.parent / "rates.jsonl", line)
+        append_line(self.path.parent / RATES, line)
 
     @cached_property
     def _opened(self) -> tuple[zarr.Group, dict[str, zarr.Array]]:
