@@ -18,6 +18,7 @@ import torch
 
 from hpcsbi.inference.certificate import LARGEST_K, RESCUE, certify, strong
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.batch import Batch
 
 LEVELS = [0.025, 0.16, 0.5, 0.84, 0.975]
 
@@ -63,17 +64,15 @@ def observe(posterior, theta, seed):
 def judge(posterior, theta, zred, draws, seed):
     """One row of the table."""
     flux, ivar = observe(posterior, theta, seed)
-    seeds = np.arange(len(theta)) + 1_000_000 * seed
+    batch = Batch(flux, ivar, np.arange(len(theta)) + 1_000_000 * seed, zred)
     likelihood = posterior.likelihood
-    posterior.sample(flux[:1], ivar[:1], draws, seeds[:1])  # what is compiled loads once
+    posterior.sample(batch[:1], draws)  # what is compiled loads once
     clock = [time.process_time()]
-    drawn = posterior.sample(flux, ivar, draws, seeds, zred, cap=50)
+    drawn = posterior.sample(batch, draws, cap=50)
     clock.append(time.process_time())
     found = []
     for rescue in ((), RESCUE):
-        found.append(
-            certify(posterior, likelihood, drawn, flux, ivar, zred, seeds, LEVELS, rescue).numbers
-        )
+        found.append(certify(posterior, likelihood, drawn, batch, LEVELS, rescue).numbers)
         clock.append(time.process_time())
     drawing, weighting, both = np.diff(clock) * 1e3 / len(theta)
     with torch.no_grad():

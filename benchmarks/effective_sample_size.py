@@ -16,6 +16,7 @@ import torch
 
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.seeds import object_seed
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
@@ -44,7 +45,7 @@ def main() -> None:
     for i in range(len(theta)):
         one = slice(i, i + 1)
         seeds = np.array([object_seed(0, f"weights {i}")])
-        drawn = posterior.sample(flux[one], ivar[one], DRAWS, seeds, cap=1)
+        drawn = posterior.sample(Batch(flux[one], ivar[one], seeds), DRAWS, cap=1)
         n = int(drawn.kept[0])
         with torch.no_grad():
             draws = torch.from_numpy(np.concatenate([drawn.theta[0, :n], theta[one]])).float()

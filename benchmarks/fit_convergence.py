@@ -20,6 +20,7 @@ from hpcsbi.inference.certificate import QUANTILES, certify
 from hpcsbi.mcmc.chain import Settings, advance, diagnose, finished
 from hpcsbi.mcmc.starts import started
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.distances import wasserstein
 from hpcsbi.store.store import open_complete
@@ -39,12 +40,14 @@ def main():
     posterior, store = load_posterior(arguments.flow), open_complete(arguments.pairs, "augment")
     first = split_of(store.settings, store.rows, "test").start
     rows = slice(first, first + arguments.galaxies)
-    flux, ivar = (store.read(name, rows) for name in ("flux", "ivar"))
+    spectra = (store.read(name, rows) for name in ("flux", "ivar"))
+    batch = Batch(*spectra, np.arange(arguments.galaxies))
     found = {}
     seconds, steps, taus, converged = [], [], [], []
     for i in range(arguments.galaxies):
         began = time.process_time()
-        chain = sampled(posterior, posterior.likelihood, flux[i], ivar[i], arguments.start, i)
+        one = batch[i : i + 1]
+        chain = sampled(posterior, posterior.likelihood, one, arguments.start)
         seconds.append(time.process_time() - began)
         told = diagnose(chain)
         steps.append(chain.steps)
@@ -55,7 +58,7 @@ def main():
             wasserstein(flat(past[:half]), flat(past[half:]))
         )
         for draws in DRAWS:
-            for name, theta, weights in sets(posterior, flux[i], ivar[i], draws, i):
+            for name, theta, weights in sets(posterior, one, draws):
                 far = wasserstein(flat(past), posterior.prior.coordinates(theta), weights)
                 found.setdefault(f"{name}, {draws}", []).append(far)
     print(f"{sum(converged)} of {arguments.galaxies} converged, start={arguments.start}")
@@ -76,29 +79,27 @@ def main():
         )
 
 
-def sets(posterior, flux, ivar, draws, seed):
+def sets(posterior, batch, draws):
     """Draws of the flow, and the same or better ones with their weights."""
-    seeds = np.array([seed])
-    drawn = posterior.sample(flux[None], ivar[None], draws, seeds)
+    drawn = posterior.sample(batch, draws)
     yield "flow", drawn.theta[0].astype(float), None
     levels = list(QUANTILES.values())
-    arguments = (posterior, posterior.likelihood, drawn, flux[None], ivar[None], None, seeds)
-    yield "weighted", *certify(*arguments, levels).weighted[0]
+    certificate = certify(posterior, posterior.likelihood, drawn, batch, levels)
+    yield "weighted", *certificate.weighted[0]
 
 
-def sampled(posterior, likelihood, flux, ivar, start, seed):
+def sampled(posterior, likelihood, batch, start):
     """A converged chain."""
-    seen = torch.tensor(flux)[None], torch.tensor(ivar)[None]
+    seen = torch.tensor(batch.flux), torch.tensor(batch.ivar)
 
     @torch.no_grad()
     def log_likelihood(theta):
         return likelihood(*seen, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
 
-    rng = np.random.default_rng([seed, 7])
+    rng = np.random.default_rng([batch.seeds[0], 7])
     target, first = started(
-        start, SETTINGS.moves, posterior, (flux, ivar, None), log_likelihood, log_likelihood,
-        WALKERS, rng,
-    )  # fmt: skip
+        start, SETTINGS.moves, posterior, batch, log_likelihood, log_likelihood, WALKERS, rng
+    )
     chain = first()
     while not finished(chain, SETTINGS):
         chain = advance(chain, target, SETTINGS)

@@ -18,6 +18,7 @@ import torch
 from hpcsbi.inference.certificate import certify, strong
 from hpcsbi.inference.row_checks import predicted
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 
 DRAWS, LEVELS = 1000, [0.16, 0.5, 0.84]
@@ -58,13 +59,13 @@ def spoiled(posterior, width=1.0, shift=0.0):
 
 def told(name, posterior, likelihood, flux, ivar):
     """Two lines of the table."""
-    seeds = np.arange(len(flux))
-    drawn = posterior.sample(flux, ivar, DRAWS, seeds)
+    batch = Batch(flux, ivar, np.arange(len(flux)))
+    drawn = posterior.sample(batch, DRAWS)
     for when, options in (("before", {"rescue": ()}), ("after", {})):
-        found = certify(posterior, likelihood, drawn, flux, ivar, None, seeds, LEVELS, **options)
+        found = certify(posterior, likelihood, drawn, batch, LEVELS, **options)
         ess, k, n = (found.numbers[key] for key in ("ess", "pareto_k", "n_weights"))
         high = np.quantile(k, 0.99, method="higher")
-        p = predicted(likelihood, found.draws, flux, ivar)["predictive_p"]
+        p = predicted(likelihood, found.draws, batch)["predictive_p"]
         p = p[np.isfinite(p)]
         print(
             f"| {name} | {when} | {np.median(ess / np.maximum(n, 1)):.3f} "

@@ -19,6 +19,7 @@ from hpcsbi.mcmc.chain import Settings, advance, begin, diagnose, finished
 from hpcsbi.mcmc.likelihoods import log_likelihoods
 from hpcsbi.mcmc.starts import started
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.store.store import open_complete
 
@@ -59,15 +60,14 @@ def main():
     torch.set_num_threads(1)
     posterior, store = load_posterior(options.flow), open_complete(options.pairs, "augment")
     row = split_of(store.settings, store.rows, "test").start + options.row
-    theta, flux, ivar = (
-        store.read(name, slice(row, row + 1))[0] for name in ("theta", "flux", "ivar")
-    )
-    print("truth, coordinates of the prior:", posterior.prior.coordinates(theta).round(3))
+    theta, *spectrum = (store.read(name, slice(row, row + 1)) for name in ("theta", "flux", "ivar"))
+    batch = Batch(*spectrum, np.zeros(1, int))
+    print("truth, coordinates of the prior:", posterior.prior.coordinates(theta[0]).round(3))
 
     def start(engine, where, moves):
-        scout, likelihood = log_likelihoods(posterior, engine, "given", flux, ivar)
+        scout, likelihood = log_likelihoods(posterior, engine, "given", batch)
         rng = np.random.default_rng(options.row)
-        return started(where, moves, posterior, (flux, ivar, None), scout, likelihood, WALKERS, rng)
+        return started(where, moves, posterior, batch, scout, likelihood, WALKERS, rng)
 
     target, first = start("table", "optimiser", "stretch")
     total = sum(PAPER.burn_in) + PAPER.steps

@@ -22,6 +22,7 @@ from hpcsbi.mcmc.chain import Settings, advance, diagnose, finished
 from hpcsbi.mcmc.likelihoods import log_likelihoods
 from hpcsbi.mcmc.starts import STARTS, started
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.distances import wasserstein
 from hpcsbi.store.store import open_complete
@@ -29,28 +30,22 @@ from hpcsbi.store.store import open_complete
 WALKERS, PROPOSALS = 128, 10_000
 
 
-def chain_of(posterior, start, flux, ivar, zred, settings, seed):
+def chain_of(posterior, start, batch, settings):
     """The chain at its end and its CPU seconds."""
-    began, rng = time.process_time(), np.random.default_rng([seed, 7])
-    scout, log_likelihood = log_likelihoods(posterior, "table", "simulator", flux, ivar)
-    spectrum = flux, ivar, zred if posterior.prior.bound_age else None
-    target, first = started(
-        start, "mixed", posterior, spectrum, scout, log_likelihood, WALKERS, rng
-    )
+    began, rng = time.process_time(), np.random.default_rng([batch.seeds[0], 7])
+    scout, log_likelihood = log_likelihoods(posterior, "table", "simulator", batch)
+    target, first = started(start, "mixed", posterior, batch, scout, log_likelihood, WALKERS, rng)
     chain = first()
     while not finished(chain, settings):
         chain = advance(chain, target, settings)
     return chain, time.process_time() - began
 
 
-def certified(posterior, flux, ivar, zred, seed):
+def certified(posterior, batch):
     """Coordinates of weighted draws and their weights; None where they are weak."""
-    seeds, limit = np.array([seed]), np.array([zred])
-    drawn = posterior.sample(flux[None], ivar[None], PROPOSALS, seeds, limit)
+    drawn = posterior.sample(batch, PROPOSALS)
     levels = list(QUANTILES.values())
-    found = certify(
-        posterior, posterior.likelihood, drawn, flux[None], ivar[None], limit, seeds, levels
-    )
+    found = certify(posterior, posterior.likelihood, drawn, batch, levels)
     if not found.reweighted[0]:
         return None
     theta, weights = found.weighted[0]
@@ -88,9 +83,10 @@ def main():
     settings = Settings("mixed", [100], options.steps, True, 100)
     totals = {start: [] for start in options.starts}
     for number, (name, flux, ivar, zred) in enumerate(spectra_of(options)):
-        best, ruler = certified(posterior, flux, ivar, zred, number), None
+        batch = Batch(flux[None], ivar[None], np.array([number]), np.array([zred]))
+        best, ruler = certified(posterior, batch), None
         for start in options.starts:
-            chain, seconds = chain_of(posterior, start, flux, ivar, zred, settings, number)
+            chain, seconds = chain_of(posterior, start, batch, settings)
             found, draws = diagnose(chain), chain.past.reshape(-1, chain.past.shape[-1])
             ruler = draws if ruler is None else ruler
             near = f"{wasserstein(draws, best[0], best[1]).max():.3f}" if best else "-"

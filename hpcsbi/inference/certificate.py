@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.importance_weights import (
@@ -132,10 +133,7 @@ def certify(
     posterior: Posterior,
     likelihood: Likelihood,
     drawn: Draws,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    zred: np.ndarray | None,
-    seeds: np.ndarray,
+    batch: Batch,
     levels: list[float],
     rescue: tuple[Step, ...] = RESCUE,
 ) -> Certificate:
@@ -146,22 +144,18 @@ def certify(
     Arguments:
         posterior: the flow.
         likelihood: that of the simulator which trained it (`posterior.likelihood`).
-        drawn: `posterior.sample(flux, ivar, ...)`.
-        flux, ivar: usable spectra, shape (objects, pixels).
-        zred: redshifts, for priors that bound tage by the age of the Universe.
-        seeds: one integer per object.
+        drawn: `posterior.sample(batch, ...)`.
+        batch: the spectra, usable ones.
         levels: of the quantiles.
         rescue: what to try in turn.
     """
-    redshifts = [None] * len(flux) if zred is None else zred
-    firsts = _of_flow(posterior.prior, likelihood, drawn, flux, ivar, zred)
+    firsts = _of_flow(posterior.prior, likelihood, drawn, batch)
     bests, rows = [], []
     for i in counted(range(len(firsts)), "certificate", 1, len(firsts)):
         best = firsts[i]
-        rng = np.random.default_rng([int(seeds[i]), STREAM])
+        rng = np.random.default_rng([int(batch.seeds[i]), STREAM])
         if not best.strong:
-            spectrum = (flux[i : i + 1], ivar[i : i + 1], redshifts[i])
-            best = _rescued(posterior, likelihood, best, spectrum, rescue, rng)
+            best = _rescued(posterior, likelihood, best, batch[i : i + 1], rescue, rng)
         bests.append(best)
         rows.append(_row(best, drawn.theta[i], levels, rng))
     theta, quantiles, weighted = zip(*rows, strict=True)
@@ -183,16 +177,9 @@ def _columns(found: list[_Weighted]) -> dict[str, np.ndarray]:
     return {name: np.array([one[name] for one in numbers]) for name in COLUMNS}
 
 
-def _of_flow(
-    prior: Prior,
-    likelihood: Likelihood,
-    drawn: Draws,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    zred: np.ndarray | None,
-) -> list[_Weighted]:
+def _of_flow(prior: Prior, likelihood: Likelihood, drawn: Draws, batch: Batch) -> list[_Weighted]:
     """The flow's own draws, weighted, for each object."""
-    log_weights = _log_weights(prior, likelihood, drawn.theta, drawn.log_prob, flux, ivar, zred)
+    log_weights = _log_weights(prior, likelihood, drawn.theta, drawn.log_prob, batch)
     smoothed, k = pareto_smoothed(log_weights)
     # The density is that before the box was cut out, and rows may hold fewer draws than columns.
     share = drawn.acceptance * drawn.theta.shape[1] / np.maximum(drawn.kept, 1)
@@ -207,9 +194,7 @@ def _log_weights(
     likelihood: Likelihood,
     theta: np.ndarray,
     log_q: np.ndarray,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    zred: np.ndarray | None,
+    batch: Batch,
 ) -> np.ndarray:
     """ln of likelihood times prior over proposal in `Prior.coordinates`, shape (objects, draws).
 
@@ -217,15 +202,13 @@ def _log_weights(
     nothing from its spectrum, or has overflowed: such rows are NaN, and so never strong.
     """
     with torch.no_grad():
-        log_likelihood = likelihood(
-            # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-            *(torch.tensor(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta))
-        )
-    limit = None if zred is None else np.asarray(zred)[:, None]
-    width = np.maximum(prior.upper(limit) - prior.low, 1e-300)  # 0: no age fits the redshift
+        # Copies in torch's own memory: products of unaligned ones differ in the last bit.
+        arrays = (batch.flux, batch.ivar, theta)
+        log_likelihood = likelihood(*(torch.tensor(np.asarray(a, np.float32)) for a in arrays))
+    width = np.maximum(prior.upper(batch.limits) - prior.low, 1e-300)  # 0: no age fits the redshift
     log_prior = -np.log(width).sum(-1)
     log_weights = log_likelihood.numpy() + log_prior - log_q
-    inside = prior.support(theta, limit) & np.isfinite(log_weights)
+    inside = prior.support(theta, batch.limits) & np.isfinite(log_weights)
     seen = np.where(inside, log_likelihood.numpy(), np.nan)
     flat = np.fmax.reduce(seen, 1) == np.fmin.reduce(seen, 1)
     flat &= inside.sum(1) > 1
@@ -236,13 +219,11 @@ def _rescued(
     posterior: Posterior,
     likelihood: Likelihood,
     first: _Weighted,
-    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+    batch: Batch,
     rescue: tuple[Step, ...],
     rng: np.random.Generator,
 ) -> _Weighted:
-    """Weighted draws of the first step whose weights are strong, or of the last one."""
-    flux, ivar, zred = spectrum
-    zred = None if zred is None else np.array([zred])
+    """Weighted draws of one object from the first step that gives strong ones, or the last."""
     z, found = None, first
     for step in rescue:
         if step.components and z is not None:
@@ -250,9 +231,9 @@ def _rescued(
         else:
             proposal = Mixture.normal(len(posterior.names), step.width)
         z = proposal.sample(step.draws, rng)
-        theta, log_jacobian = posterior.transform(z[None], flux, ivar)
+        theta, log_jacobian = posterior.transform(z[None], batch.flux, batch.ivar)
         log_q = proposal.log_prob(z) - log_jacobian
-        log_weights = _log_weights(posterior.prior, likelihood, theta, log_q, flux, ivar, zred)[0]
+        log_weights = _log_weights(posterior.prior, likelihood, theta, log_q, batch)[0]
         smoothed, k = pareto_smoothed(log_weights)
         ess = effective_sample_size(log_weights)
         found = _Weighted(theta[0], log_weights, smoothed, float(k), float(ess), step.draws)

@@ -12,6 +12,7 @@ from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.maf_inverse import Map
 from hpcsbi.inference.representation import make_representation
 from hpcsbi.seeds import base_draws
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.ssp_table import Ssp
@@ -107,15 +108,7 @@ class Posterior:
         return (self.network.log_prob(u, context) + log_det).numpy()
 
     @torch.no_grad()
-    def sample(
-        self,
-        flux: np.ndarray,
-        ivar: np.ndarray,
-        n: int,
-        seeds: np.ndarray,
-        zred: np.ndarray | None = None,
-        cap: int = 20,
-    ) -> Draws:
+    def sample(self, batch: Batch, n: int, cap: int = 20) -> Draws:
         """Draw n parameter vectors inside the prior for each spectrum.
 
         An object is drawn for until it has n, or cap * n draws were made; one hard object does
@@ -123,32 +116,28 @@ class Posterior:
         spectrum of which the representation makes no finite context has no draws.
 
         Arguments:
-            flux, ivar: `usable` spectra, shape (objects, pixels).
+            batch: `usable` spectra.
             n: draws wanted per object.
-            seeds: one integer per object.
-            zred: redshifts, for priors that bound tage by the age of the Universe.
             cap: draws made at most, in units of n.
         """
-        context, shift = self._context(flux, ivar)
+        context, shift = self._context(batch.flux, batch.ivar)
         parts = []
         blocks = range(0, len(context), OBJECTS)
         for i in counted(blocks, "draws of the flow", OBJECTS, len(context)):
             rows = slice(i, i + OBJECTS)
-            z = None if zred is None else np.asarray(zred)[rows]
-            parts.append(self._sample(context[rows], shift[rows], n, seeds[rows], z, cap))
+            parts.append(self._sample(context[rows], shift[rows], batch[rows], n, cap))
         return Draws(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
     def _sample(
         self,
         context: torch.Tensor,
         shift: torch.Tensor,
+        batch: Batch,
         n: int,
-        seeds: np.ndarray,
-        zred: np.ndarray | None,
         cap: int,
     ) -> tuple[np.ndarray, ...]:
         objects, n_theta = len(context), len(self.names)
-        generators = [base_draws(seed) for seed in seeds]
+        generators = [base_draws(seed) for seed in batch.seeds]
         theta = np.full((objects, n, n_theta), np.nan, dtype=np.float32)
         log_prob = np.full((objects, n), np.nan, dtype=np.float32)
         kept, inside_all, tried = (np.zeros(objects, dtype=np.int64) for _ in range(3))
@@ -161,8 +150,7 @@ class Posterior:
             z = torch.from_numpy(np.stack(base, 1))
             new, log_jacobian = self._transform(z, self.invert(context[todo]), shift[todo])
             log_q = (_log_normal(z) - log_jacobian).T.numpy()
-            limit = None if zred is None else zred[todo, None]
-            inside = self.prior.support(new, limit) & np.isfinite(log_q)
+            inside = self.prior.support(new, batch[todo].limits) & np.isfinite(log_q)
             for j, i in enumerate(todo):
                 good = np.flatnonzero(inside[j])
                 inside_all[i] += len(good)

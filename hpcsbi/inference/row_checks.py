@@ -7,6 +7,7 @@ import numpy as np
 
 from hpcsbi.flags import Flag
 from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS, predict
 
@@ -18,23 +19,22 @@ HIGH_FLOOR = 0.05
 IMPROBABLE = 1e-3
 
 
-def predicted(
-    likelihood: Likelihood | None, drawn: Draws, flux: np.ndarray, ivar: np.ndarray
-) -> dict[str, np.ndarray]:
+def predicted(likelihood: Likelihood | None, drawn: Draws, batch: Batch) -> dict[str, np.ndarray]:
     """Columns chi2 and predictive_p, NaN where there are no draws, shape (objects,).
 
     Arguments:
         likelihood: its sigma counts; without one everything is NaN.
         drawn: equally weighted draws.
-        flux, ivar: the spectra, shape (objects, pixels).
+        batch: the spectra.
     """
-    chi2, p = np.full(len(flux), np.nan), np.full(len(flux), np.nan)
+    chi2, p = np.full((2, len(batch)), np.nan)
     if likelihood is not None:
         enough = min(N_DRAWS, drawn.theta.shape[1])
         for kept in np.unique(np.minimum(drawn.kept, enough)):  # nearly always all have enough
             rows = np.minimum(drawn.kept, enough) == kept
             if kept > 0:
-                found = predict(likelihood, drawn.theta[rows, :kept], flux[rows], ivar[rows])
+                some = batch[rows]
+                found = predict(likelihood, drawn.theta[rows, :kept], some.flux, some.ivar)
                 chi2[rows], p[rows] = found
     return {"chi2": chi2, "predictive_p": p}
 

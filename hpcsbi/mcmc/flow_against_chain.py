@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predicted
 from hpcsbi.mcmc.chain import Chain
 from hpcsbi.mcmc.fit_columns import METHODS, apart, of_chain, spread
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS
 from hpcsbi.simulator.prior import Prior
@@ -20,7 +20,6 @@ from hpcsbi.statistics.distances import c2st, wasserstein, width_ratio
 
 __all__ = [
     "PARTS",
-    "Object",
     "checked",
     "clock",
     "compared",
@@ -33,26 +32,11 @@ RULERS = 50000  # points of the chain that distances look at
 SHOWN = 1000  # draws of each that the classifier looks at
 
 
-@dataclass(frozen=True)
-class Object:
-    """A spectrum: flux and ivar of shape (pixels,), redshift, and a seed of its own."""
-
-    flux: np.ndarray
-    ivar: np.ndarray
-    zred: float
-    seed: int
-
-    @property
-    def batch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """flux, ivar and zred with a first dimension of one."""
-        return self.flux[None], self.ivar[None], np.array([self.zred])
-
-
 def measured(
     chain: Chain,
     posterior: Posterior,
     likelihood: Likelihood,
-    seen: Object,
+    batch: Batch,
     by_flow: bool,
     draws: int,
     proposals: int,
@@ -64,7 +48,7 @@ def measured(
         chain: at its end.
         posterior: the flow.
         likelihood: that of the chain.
-        seen: the object.
+        batch: its spectrum.
         by_flow: the flow can be used.
         draws: number of draws kept.
         proposals: draws of the flow that are looked at.
@@ -72,15 +56,14 @@ def measured(
     """
     found = None
     if by_flow:
-        (flux, ivar, zred), seeds = seen.batch, np.array([seen.seed])
         with clock(seconds, "flow"):
-            drawn = posterior.sample(flux, ivar, proposals, seeds, zred, CAP)
+            drawn = posterior.sample(batch, proposals, CAP)
         with clock(seconds, "weights"):
             levels = list(QUANTILES.values())
-            certificate = certify(posterior, likelihood, drawn, flux, ivar, zred, seeds, levels)
+            certificate = certify(posterior, likelihood, drawn, batch, levels)
         found = drawn, certificate
     columns = of_chain(chain, posterior.prior, draws)
-    columns |= checked(columns["samples"], posterior, likelihood, seen)
+    columns |= checked(columns["samples"], posterior, likelihood, batch)
     return columns | compared(chain, posterior.prior, found, draws)
 
 
@@ -93,7 +76,7 @@ def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def checked(
-    samples: np.ndarray, posterior: Posterior, likelihood: Likelihood, seen: Object
+    samples: np.ndarray, posterior: Posterior, likelihood: Likelihood, batch: Batch
 ) -> dict[str, np.ndarray]:
     """Columns chi2, predictive_p and flags of one object, made as `infer` makes them.
 
@@ -101,19 +84,18 @@ def checked(
         samples: draws of the chain, shape (draws, n_theta).
         posterior: gives prior and table.
         likelihood: its sigma is that of the p-value, as in a certificate.
-        seen: the object.
+        batch: its spectrum.
     """
-    flux, ivar, zred = seen.batch
     # Neighbours in the chain resemble each other, and the checks look at the first draws.
     order = spread(len(samples), min(N_DRAWS, len(samples)))
     order = np.append(order, np.setdiff1d(np.arange(len(samples)), order))
     theta = samples[None, order].astype(np.float32)
     drawn = Draws(theta, np.zeros(theta.shape[:2]), np.array([len(samples)]), np.ones(1))
-    columns = predicted(likelihood, drawn, flux, ivar)
+    columns = predicted(likelihood, drawn, batch)
     floor = None
     if "noise_floor" in posterior.names:
         floor = np.median(theta[..., posterior.names.index("noise_floor")], axis=1)
-    flags = posterior_flags(posterior, drawn, columns["predictive_p"], floor, zred)
+    flags = posterior_flags(posterior, drawn, columns["predictive_p"], floor, batch.zred)
     return {name: values[0] for name, values in (columns | {"flags": flags}).items()}
 
 

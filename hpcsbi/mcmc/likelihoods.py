@@ -8,6 +8,7 @@ import torch
 
 from hpcsbi.grid import Grid
 from hpcsbi.inference.posterior import Posterior
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.fsps_spectra import Physics, direct_spectra
 from hpcsbi.simulator.likelihood import Likelihood
 
@@ -29,7 +30,7 @@ def likelihood_of(posterior: Posterior, likelihood: str) -> Likelihood:
 
 
 def log_likelihoods(
-    posterior: Posterior, engine: str, likelihood: str, flux: np.ndarray, ivar: np.ndarray
+    posterior: Posterior, engine: str, likelihood: str, batch: Batch
 ) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
     """ln likelihood of theta by the table, and by the engine asked for.
 
@@ -37,13 +38,13 @@ def log_likelihoods(
         posterior: gives table, physics and noise.
         engine: one of ENGINES.
         likelihood: one of LIKELIHOODS.
-        flux, ivar: the spectrum, shape (pixels,).
+        batch: the spectrum, one.
 
     Returns:
         two functions of theta, shape (n, n_theta) -> (n,).
     """
     # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-    seen = torch.tensor(flux)[None], torch.tensor(ivar)[None]
+    seen = torch.tensor(batch.flux), torch.tensor(batch.ivar)
     chosen = likelihood_of(posterior, likelihood)
     table = partial(_by_table, chosen, *seen)
     if engine == "table":

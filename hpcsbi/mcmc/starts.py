@@ -4,6 +4,7 @@ Only the first leans on the flow. A posterior that the other two give as well is
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -12,6 +13,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Target, begin
 from hpcsbi.mcmc.coordinates import Anchored, Base, Box, Space
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.statistics.importance_weights import (
     effective_sample_size,
     flattened,
@@ -42,7 +44,7 @@ def started(
     start: str,
     moves: str,
     posterior: Posterior,
-    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+    batch: Batch,
     scout: LogLikelihood,
     log_likelihood: LogLikelihood,
     walkers: int,
@@ -54,7 +56,7 @@ def started(
         start: one of STARTS.
         moves: one of `chain.MOVES`; the plain stretch moves walk in the box.
         posterior: the flow; without it (start "prior" or "optimiser") its prior and table.
-        spectrum: flux, ivar of shape (pixels,) and redshift or None.
+        batch: the spectrum, one.
         scout: cheap log likelihood of theta that finds the first walkers.
         log_likelihood: that of the chain.
         walkers: number of them.
@@ -65,19 +67,19 @@ def started(
     """
     if start not in STARTS:
         raise BadInput(f"fit.start is {start!r}: choose from {', '.join(STARTS)}.")
-    prior, zred = posterior.prior, spectrum[2]
+    prior, spectrum, zred = posterior.prior, (batch.flux[0], batch.ivar[0]), _redshift(batch)
     if moves == "stretch":
         space: Space = Box(prior, zred)
     elif start == "flow":
-        space = Base(posterior, *spectrum)
+        space = Base(posterior, *spectrum, zred)
     else:
-        space = Anchored(prior, posterior.ssp, *spectrum)
+        space = Anchored(prior, posterior.ssp, *spectrum, zred)
     target = Target(log_likelihood, space)
 
     def first() -> Chain:
         proposal = None
         if moves == "stretch":
-            z = space.points(_walkers(start, posterior, spectrum, scout, walkers, rng))
+            z = space.points(_walkers(start, posterior, batch, scout, walkers, rng))
         else:
             scouted = Target(scout, space)
             z, proposal = explore(scouted, _first(start, scouted, rng), walkers, rng)
@@ -181,24 +183,27 @@ def _first(start: str, target: Target, rng: np.random.Generator) -> Mixture:
 def _walkers(
     start: str,
     posterior: Posterior,
-    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+    batch: Batch,
     scout: LogLikelihood,
     walkers: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Theta of walkers in the box, shape (walkers, n_theta)."""
-    flux, ivar, zred = spectrum
-    prior = posterior.prior
+    prior, zred = posterior.prior, _redshift(batch)
     if start == "prior":
         return prior.sample(walkers, rng, zred)
     if start == "flow":
-        limits = None if zred is None else np.array([zred])
-        seeds = rng.integers(2**62, size=1)
-        drawn = posterior.sample(flux[None], ivar[None], walkers, seeds, limits, cap=1000)
+        seeded = replace(batch, seeds=rng.integers(2**62, size=1))
+        drawn = posterior.sample(seeded, walkers, cap=1000)
         if drawn.kept[0] < walkers:
             raise BadInput("the flow gives too few draws inside the prior: fit.start=prior.")
         return drawn.theta[0].astype(float)
-    space = Anchored(prior, posterior.ssp, *spectrum)
+    space = Anchored(prior, posterior.ssp, batch.flux[0], batch.ivar[0], zred)
     best = best_fit(Target(scout, space), rng)
     near = best + NEAR * rng.normal(size=(100 * walkers, len(best)))  # some are outside the box
     return space(near[np.isfinite(space(near)[1])][:walkers])[0]
+
+
+def _redshift(batch: Batch) -> float | None:
+    """Of a batch of one."""
+    return None if batch.zred is None else float(batch.zred[0])

@@ -5,7 +5,7 @@ the Universe at the spectrum's redshift. Beside it stands the flow alone.
 """
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from hpcsbi.inference.row_checks import predicted
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.folder import verdict_of
 from hpcsbi.seeds import generator, object_seed
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.calibration import joint_names, joint_ranks, sbc_ranks, score, tarp_fractions
 from hpcsbi.statistics.verdict import IMPROBABLE, blunt, verdict
@@ -153,16 +154,13 @@ def _arrays(rows: int, names: tuple[str, ...]) -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Test pairs and the seeds of their draws, rows of each."""
+    """Test pairs: the truth of each spectrum, shape (objects, n_theta), and the spectra."""
 
     theta: np.ndarray
-    flux: np.ndarray
-    ivar: np.ndarray
-    zred: np.ndarray
-    seeds: np.ndarray
+    spectra: Batch
 
-    def those(self, rows: np.ndarray) -> "_Pairs":
-        return _Pairs(*(getattr(self, one.name)[rows] for one in fields(self)))
+    def __getitem__(self, rows: np.ndarray) -> "_Pairs":
+        return _Pairs(self.theta[rows], self.spectra[rows])
 
 
 def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
@@ -173,16 +171,17 @@ def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
     seeds = np.array(
         [object_seed(settings["seed"], f"test {i}") for i in range(test.start, test.stop)]
     )
-    whole = _Pairs(*(source.read(name, test) for name in ("theta", "flux", "ivar", "zred")), seeds)
-    possible = posterior.prior.support(whole.theta, whole.zred)
-    usable = posterior.usable(whole.flux, whole.ivar)
+    names = ("theta", "flux", "ivar", "zred")
+    theta, flux, ivar, zred = (source.read(name, test) for name in names)
+    whole = _Pairs(theta, Batch(flux, ivar, seeds, zred))
+    possible, usable = posterior.prior.support(theta, zred), posterior.usable(flux, ivar)
     arrays = _nothing(len(possible), len(posterior.names))
-    arrays |= {"theta": whole.theta, "possible": possible}
+    arrays |= {"theta": theta, "possible": possible}
     sizes = settings["draws"], settings["cap"]
     rng = generator(settings["seed"], "calibrate", shard)
     for judged, good in ((_of_flow, usable), (_published, usable & possible)):
         if good.any():
-            for name, values in judged(posterior, whole.those(good), *sizes, rng).items():
+            for name, values in judged(posterior, whole[good], *sizes, rng).items():
                 arrays[name][good] = values
     store.write(shard, **arrays)
     return len(possible)
@@ -192,10 +191,10 @@ def _of_flow(
     posterior: Posterior, pairs: _Pairs, draws: int, cap: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Arrays of the flow alone, of usable spectra."""
-    drawn = posterior.sample(pairs.flux, pairs.ivar, draws, pairs.seeds, cap=cap)
+    drawn = posterior.sample(replace(pairs.spectra, zred=None), draws, cap)
     ranks = _ranks(posterior, drawn, pairs, rng)
     return {f"flow_{name}": values for name, values in ranks.items()} | {
-        "log_prob": posterior.log_prob(pairs.theta, pairs.flux, pairs.ivar),
+        "log_prob": posterior.log_prob(pairs.theta, pairs.spectra.flux, pairs.spectra.ivar),
         "acceptance": drawn.acceptance,
     }
 
@@ -205,11 +204,10 @@ def _published(
 ) -> dict[str, np.ndarray]:
     """Arrays of what `infer` publishes, of usable spectra that are possible at their redshift."""
     likelihood, levels = posterior.likelihood, list(LEVELS)
-    seen, seeds = (pairs.flux, pairs.ivar), pairs.seeds
-    drawn = posterior.sample(*seen, draws, seeds, pairs.zred, cap)
+    drawn = posterior.sample(pairs.spectra, draws, cap)
     quantiles, arrays = drawn.quantiles(levels), {}
     if likelihood is not None:
-        found = certify(posterior, likelihood, drawn, *seen, pairs.zred, seeds, levels)
+        found = certify(posterior, likelihood, drawn, pairs.spectra, levels)
         quantiles = np.where(found.reweighted[:, None], found.quantiles, quantiles)
         arrays, drawn = {"reweighted": found.reweighted}, found.draws
     arrays["quantiles"] = np.moveaxis(quantiles, 0, -1)
@@ -227,9 +225,7 @@ def _ranks(
         "ranks": sbc_ranks(pairs.theta, samples, drawn.kept),
         "joint_ranks": joint_ranks(truth, others, drawn.kept),
         "tarp": tarp_fractions(truth, others, prior.low, prior.high, rng, drawn.kept),
-        "predictive_p": predicted(posterior.likelihood, drawn, pairs.flux, pairs.ivar)[
-            "predictive_p"
-        ],
+        "predictive_p": predicted(posterior.likelihood, drawn, pairs.spectra)["predictive_p"],
         "n_draws": drawn.kept,
     }
 

@@ -23,7 +23,7 @@ from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import MOVES, Chain, Settings, advance, finished
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, nothing
-from hpcsbi.mcmc.flow_against_chain import PARTS, Object, clock, measured
+from hpcsbi.mcmc.flow_against_chain import PARTS, clock, measured
 from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.mcmc.starts import STARTS, started
 from hpcsbi.run.catalogue import write_catalogue
@@ -31,6 +31,7 @@ from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.merges import CATALOGUE
 from hpcsbi.seeds import generator, object_seed
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.store.files import load_weights, save_weights
 from hpcsbi.store.machine import machine, unlike
 from hpcsbi.store.provenance import code_of
@@ -270,15 +271,14 @@ def _fit_shard(run: _Run, shard: int) -> Costs:
     columns = nothing(_sizes(len(ids), posterior, settings["draws"]))
     columns |= {"id": ids, "zred": zred, "spectrum": spectra}
     likelihood = likelihood_of(posterior, settings["likelihood"])
-    seconds = dict.fromkeys(PARTS, 0.0)
+    seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
+    batch, seconds = Batch(flux, ivar, seeds, zred), dict.fromkeys(PARTS, 0.0)
     for i in np.flatnonzero(fitted):
-        limit = float(zred[i]) if posterior.prior.bound_age else None
+        one = batch[i : i + 1]
         with clock(seconds, "chain"):
-            spectrum = flux[i], ivar[i], limit
-            chain = _sampled(run, store, rows.start + i, posterior, ids[i], spectrum)
-        seen = Object(flux[i], ivar[i], float(zred[i]), object_seed(settings["seed"], str(ids[i])))
+            chain = _sampled(run, store, rows.start + i, posterior, ids[i], one)
         found = measured(
-            chain, posterior, likelihood, seen, by_flow[i], settings["draws"],
+            chain, posterior, likelihood, one, by_flow[i], settings["draws"],
             settings["proposals"], seconds,
         )  # fmt: skip
         for name, value in found.items():
@@ -295,16 +295,16 @@ def _sampled(
     row: int,
     posterior: Posterior,
     name: str,
-    spectrum: tuple[np.ndarray, np.ndarray, float | None],
+    batch: Batch,
 ) -> Chain:
     """The chain of one object, from its checkpoint or from the start, to its end."""
     settings, path = store.settings, _state(store, row)
-    rng = generator(object_seed(settings["seed"], str(name)), "fit")
+    rng = generator(int(batch.seeds[0]), "fit")
     scout, log_likelihood = log_likelihoods(
-        posterior, settings["engine"], settings["likelihood"], *spectrum[:2]
+        posterior, settings["engine"], settings["likelihood"], batch
     )
     target, first = started(
-        settings["start"], run.chain.moves, posterior, spectrum, scout, log_likelihood,
+        settings["start"], run.chain.moves, posterior, batch, scout, log_likelihood,
         settings["walkers"], rng,
     )  # fmt: skip
     if path.exists():

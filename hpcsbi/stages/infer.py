@@ -1,5 +1,6 @@
 """Infer: posteriors of survey spectra, one row out for every row in, catalogue.zarr."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,7 @@ from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.seeds import object_seed
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
@@ -165,7 +167,7 @@ def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
     good = posterior.usable(flux, ivar) & (flags & NOT_INFERRED == 0)
     if good.any():
         seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
-        found = _measure(posterior, flux[good], ivar[good], zred[good], seeds[good], settings)
+        found = _measure(posterior, Batch(flux, ivar, seeds, zred)[good], settings)
         for name, values in found.items():
             columns[name][good] = values
     columns["flags"] = flags | columns.pop("new_flags")
@@ -173,35 +175,24 @@ def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
     return len(ids)
 
 
-def _measure(
-    posterior: Posterior,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    zred: np.ndarray,
-    seeds: np.ndarray,
-    settings: dict,
-) -> dict[str, np.ndarray]:
+def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np.ndarray]:
     """Columns of the spectra that can be inferred."""
-    drawn = posterior.sample(flux, ivar, settings["draws"], seeds, zred, settings["cap"])
+    drawn = posterior.sample(batch, settings["draws"], settings["cap"])
     columns = {"n_draws": drawn.kept, "acceptance": drawn.acceptance}
     own = drawn.quantiles(list(QUANTILES.values()))
     best, quantiles, certificate = drawn, own, None
     if settings["certificate"]:
         levels = list(QUANTILES.values())
-        certificate = certify(
-            posterior, posterior.likelihood, drawn, flux, ivar, zred, seeds, levels
-        )
+        certificate = certify(posterior, posterior.likelihood, drawn, batch, levels)
         best = certificate.draws
         quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, own)
         columns |= _by_level(posterior.names, own, "flow_") | certificate.numbers
         columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
-    columns |= _by_level(posterior.names, quantiles) | predicted(
-        posterior.likelihood, best, flux, ivar
-    )
+    columns |= _by_level(posterior.names, quantiles) | predicted(posterior.likelihood, best, batch)
     if settings["keep_draws"]:
         columns["samples"] = best.theta[:, : settings["keep_draws"]]
-    columns["new_flags"] = _flags(posterior, drawn, best, columns, zred)
-    older = _older_than_universe(posterior, flux, ivar, zred, seeds)
+    columns["new_flags"] = _flags(posterior, drawn, best, columns, batch.zred)
+    older = _older_than_universe(posterior, batch)
     columns["new_flags"][older] |= Flag.OLDER_THAN_UNIVERSE
     return columns
 
@@ -235,14 +226,12 @@ def _flags(
     return flags
 
 
-def _older_than_universe(
-    posterior: Posterior, flux: np.ndarray, ivar: np.ndarray, zred: np.ndarray, seeds: np.ndarray
-) -> np.ndarray:
+def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
     """True where most draws are older than the Universe was, before that bound cuts them."""
     if not posterior.prior.bound_age:
-        return np.zeros(len(zred), dtype=bool)
-    free = posterior.sample(flux, ivar, 50, seeds)
-    older = free.theta[..., posterior.names.index("tage")] > age_of_universe(zred)[:, None]
+        return np.zeros(len(batch), dtype=bool)
+    free = posterior.sample(replace(batch, zred=None), 50)
+    older = free.theta[..., posterior.names.index("tage")] > age_of_universe(batch.limits)
     return older.mean(1) > 0.5
 
 

@@ -13,6 +13,7 @@ from hpcsbi.inference.certificate import Step, certify, strong
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.row_checks import predicted
 from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.simulator.pairs import split_of
@@ -39,14 +40,15 @@ def flow(tmp_path_factory):
 
 def p_of(posterior, found, flux, ivar):
     """Predictive p-values of the best draws there are."""
-    return predicted(posterior.likelihood, found.draws, flux, ivar)["predictive_p"]
+    batch = Batch(flux, ivar, SEEDS[: len(flux)])
+    return predicted(posterior.likelihood, found.draws, batch)["predictive_p"]
 
 
 def certified(posterior, flux, ivar, likelihood=None, **options):
-    n = len(flux)
-    drawn = posterior.sample(flux, ivar, DRAWS, SEEDS[:n], cap=20)
+    batch = Batch(flux, ivar, SEEDS[: len(flux)])
+    drawn = posterior.sample(batch, DRAWS, cap=20)
     likelihood = likelihood or posterior.likelihood
-    return certify(posterior, likelihood, drawn, flux, ivar, None, SEEDS[:n], LEVELS, **options)
+    return certify(posterior, likelihood, drawn, batch, LEVELS, **options)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_a_spoiled_flow_is_noticed_and_mended(flow, plain, rescued, width, shift
     both = mended.reweighted & rescued.reweighted[few]
     assert both.mean() > 0.95
     raw, before = (
-        one.sample(flux[few], ivar[few], DRAWS, SEEDS[few]).quantiles(LEVELS)
+        one.sample(Batch(flux, ivar, SEEDS)[few], DRAWS).quantiles(LEVELS)
         for one in (wrong, posterior)
     )
     both &= np.isfinite(raw[0] + before[0]).all(-1)  # where there are draws
@@ -178,11 +180,9 @@ def test_an_object_does_not_depend_on_its_batch(flow, rescued):
     """Alone and with others, the same numbers to the rounding of batched products."""
     posterior, _, flux, ivar = flow
     rows = np.array([7, 3, 150])
-    drawn = posterior.sample(flux[rows], ivar[rows], DRAWS, SEEDS[rows])
-    alone = certify(
-        posterior, posterior.likelihood, drawn, flux[rows], ivar[rows], None, SEEDS[rows],
-        LEVELS,
-    )  # fmt: skip
+    batch = Batch(flux, ivar, SEEDS)[rows]
+    drawn = posterior.sample(batch, DRAWS)
+    alone = certify(posterior, posterior.likelihood, drawn, batch, LEVELS)
 
     assert np.allclose(alone.quantiles, rescued.quantiles[:, rows], rtol=2e-3)
     for name, values in alone.numbers.items():
@@ -245,11 +245,9 @@ def test_evidence_counts_what_the_prior_cut_off(flow, plain):
     """
     posterior, _, flux, ivar = flow
     leaking = np.flatnonzero((plain.draws.acceptance < 0.9) & plain.reweighted)[:30]
-    drawn = posterior.sample(flux[leaking], ivar[leaking], 10, SEEDS[leaking])
-    other = certify(
-        posterior, posterior.likelihood, drawn, flux[leaking], ivar[leaking], None,
-        SEEDS[leaking], LEVELS, (Step(4000, 1.1),),
-    )  # fmt: skip
+    batch = Batch(flux, ivar, SEEDS)[leaking]
+    drawn = posterior.sample(batch, 10)
+    other = certify(posterior, posterior.likelihood, drawn, batch, LEVELS, (Step(4000, 1.1),))
 
     errors = np.hypot(
         plain.numbers["log_evidence_error"][leaking], other.numbers["log_evidence_error"]
