@@ -49,7 +49,7 @@ def certified(posterior, batch):
     if not found.reweighted[0]:
         return None
     theta, weights = found.weighted[0]
-    return posterior.prior.coordinates(np.nan_to_num(theta, nan=1.0)), weights
+    return posterior.prior.coordinates(theta), weights
 
 
 def spectra_of(options):

@@ -68,10 +68,10 @@ def _at_edge(posterior: Posterior, drawn: Draws, zred: np.ndarray) -> np.ndarray
     prior = posterior.prior
     width = EDGE_WIDTH * (prior.high - prior.low)
     columns = [name not in prior.nuisance for name in prior.names]
-    coordinates = prior.coordinates(np.nan_to_num(drawn.theta, nan=1.0))
+    coordinates = prior.coordinates(drawn.theta)  # NaN, which is no draw, is near no edge
     high = prior.upper(zred)[..., None, :] if prior.bound_age else prior.high
     shares = [
-        (near & np.isfinite(drawn.theta)).sum(1) / np.maximum(drawn.kept, 1)[:, None]
+        near.sum(1) / np.maximum(drawn.kept, 1)[:, None]
         for near in (coordinates < prior.low + width, coordinates > high - width)
     ]
     return np.any([(share > EDGE_SHARE)[:, columns].any(1) for share in shares], axis=0)

@@ -128,7 +128,7 @@ def compared(
             equal = certificate.draws.theta[0]
             columns["reweighted_samples"] = _first(equal, draws)
             proposals, weights = certificate.weighted[0]
-            proposals = prior.coordinates(np.nan_to_num(proposals, nan=1.0))
+            proposals = prior.coordinates(proposals)  # what is NaN has no weight
             sets["reweighted"] = (ruler, proposals, weights, prior.coordinates(equal))
         columns |= _numbers(certificate)
     far = np.full((2, len(METHODS), past.shape[1]), np.nan)

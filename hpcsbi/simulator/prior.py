@@ -97,7 +97,7 @@ class Prior:
         return self.coordinates(np.array([column.high for column in self.columns.values()]))
 
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
-        """Theta with its log columns in log10: the space in which the prior is flat.
+        """Theta with its log columns in log10: the space in which the prior is flat; NaN stays NaN.
 
         Arguments:
             theta: parameters in their own units, shape (..., n_theta).

@@ -219,10 +219,9 @@ def _ranks(
 ) -> dict[str, np.ndarray]:
     """Where the truths stand among draws, and how well draws foretell their spectra."""
     prior = posterior.prior
-    samples = np.nan_to_num(drawn.theta, nan=1.0)
-    truth, others = prior.coordinates(pairs.theta), prior.coordinates(samples)
+    truth, others = prior.coordinates(pairs.theta), prior.coordinates(drawn.theta)
     return {
-        "ranks": sbc_ranks(pairs.theta, samples, drawn.kept),
+        "ranks": sbc_ranks(pairs.theta, drawn.theta, drawn.kept),
         "joint_ranks": joint_ranks(truth, others, drawn.kept),
         "tarp": tarp_fractions(truth, others, prior.low, prior.high, rng, drawn.kept),
         "predictive_p": predicted(posterior.likelihood, drawn, pairs.spectra)["predictive_p"],

@@ -95,6 +95,20 @@ def test_coordinates_undo_theta():
     assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-3
 
 
+def test_no_draw_has_no_coordinates():
+    """NaN stays NaN both ways, in every column, and nobody is warned."""
+    prior = load("survey")
+    theta = prior.sample(10, np.random.default_rng(0))
+    theta[::2] = np.nan
+
+    with np.errstate(all="raise"):
+        coordinates = prior.coordinates(theta)
+        again = prior.theta(coordinates)
+
+    for values in (coordinates, again):
+        assert np.isnan(values[::2]).all() and np.isfinite(values[1::2]).all()
+
+
 def test_age_is_bounded_by_the_universe():
     """Draws, support and density end at the age of the Universe at the object's redshift."""
     prior = load("survey")
