@@ -231,7 +231,7 @@ def _rescued(
         else:
             proposal = Mixture.normal(len(posterior.names), step.width)
         z = proposal.sample(step.draws, rng)
-        theta, log_jacobian = posterior.transform(z[None], batch.flux, batch.ivar)
+        theta, log_jacobian = posterior.transform(z[None], batch)
         log_q = proposal.log_prob(z) - log_jacobian
         log_weights = _log_weights(posterior.prior, likelihood, theta, log_q, batch)[0]
         smoothed, k = pareto_smoothed(log_weights)

@@ -166,27 +166,23 @@ class Posterior:
             (inside_all / np.maximum(tried, 1)).astype(np.float32),
         )
 
-    def transform(
-        self, z: np.ndarray, flux: np.ndarray, ivar: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def transform(self, z: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Theta of points in the flow's base space, for proposals other than its standard normal.
 
         Arguments:
             z: base points, shape (objects, n, n_theta).
-            flux, ivar: usable spectra, shape (objects, pixels).
+            batch: usable spectra.
 
         Returns:
             theta in its own units, which may lie outside the prior, shape (objects, n, n_theta);
             log |d coordinates / d z| with `Prior.coordinates`, shape (objects, n).
         """
-        return self.mapping(flux, ivar)(z)
+        return self.mapping(batch)(z)
 
     @torch.no_grad()
-    def mapping(
-        self, flux: np.ndarray, ivar: np.ndarray
-    ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    def mapping(self, batch: Batch) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """`transform` of some spectra as a function of z, which looks at the spectra once."""
-        context, shift = self._context(flux, ivar)
+        context, shift = self._context(batch.flux, batch.ivar)
         to_flow = self.invert(context)
 
         @torch.no_grad()

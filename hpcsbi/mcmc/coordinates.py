@@ -15,6 +15,7 @@ from scipy.special import gammainc, ndtr, ndtri
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.projection import fit_reference, reference_spectrum
 from hpcsbi.kernels.logarithm import project_log
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
@@ -54,16 +55,13 @@ class Base:
 
     Arguments:
         posterior: the flow.
-        flux, ivar: the spectrum, shape (pixels,).
-        zred: redshift, for priors that bound tage by the age of the Universe.
+        batch: the spectrum, one.
     """
 
-    def __init__(
-        self, posterior: Posterior, flux: np.ndarray, ivar: np.ndarray, zred: float | None = None
-    ) -> None:
-        self.prior, self.zred = posterior.prior, zred
-        self.log_volume = _log_volume(self.prior, zred)
-        self.mapping = posterior.mapping(flux[None], ivar[None])
+    def __init__(self, posterior: Posterior, batch: Batch) -> None:
+        self.prior, self.zred = posterior.prior, batch.redshift
+        self.log_volume = _log_volume(self.prior, self.zred)
+        self.mapping = posterior.mapping(batch)
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
@@ -86,24 +84,16 @@ class Anchored:
     Arguments:
         prior: the prior.
         ssp: the table engine.
-        flux, ivar: the spectrum, shape (pixels,).
-        zred: see `Base`.
+        batch: the spectrum, one.
 
     References:
         `target.Representation` has the same amplitude and dust, with equal weights.
     """
 
-    def __init__(
-        self,
-        prior: Prior,
-        ssp: Ssp,
-        flux: np.ndarray,
-        ivar: np.ndarray,
-        zred: float | None = None,
-    ) -> None:
+    def __init__(self, prior: Prior, ssp: Ssp, batch: Batch) -> None:
         self.prior, self.ssp, self.low = prior, ssp, prior.low
-        self.width = prior.upper(zred) - prior.low
-        self.log_volume = _log_volume(prior, zred)
+        self.width = prior.upper(batch.redshift) - prior.low
+        self.log_volume = _log_volume(prior, batch.redshift)
         columns = list(prior.names)
         named = [name for name in SYMMETRIES if name in columns]
         self.free = np.array([columns.index(name) for name in named], dtype=int)
@@ -121,7 +111,7 @@ class Anchored:
             slopes = {"logmass": np.full_like(curve, LN10), "dust2": -curve}
             design = np.stack([slopes[name] for name in named], axis=1)
             self.centre[self.free], self.scale[self.free] = self._measure(
-                flux, ivar, design, named, shapes
+                batch.flux[0], batch.ivar[0], design, named, shapes
             )
         self.log_scale = np.log(self.scale).sum() - np.log(self.width[self.hard]).sum()
 
@@ -215,7 +205,7 @@ class Box:
 
     Arguments:
         prior: the prior.
-        zred: see `Base`.
+        zred: redshift, for priors that bound tage by the age of the Universe.
     """
 
     def __init__(self, prior: Prior, zred: float | None = None) -> None:

@@ -67,13 +67,12 @@ def started(
     """
     if start not in STARTS:
         raise BadInput(f"fit.start is {start!r}: choose from {', '.join(STARTS)}.")
-    prior, spectrum, zred = posterior.prior, (batch.flux[0], batch.ivar[0]), _redshift(batch)
     if moves == "stretch":
-        space: Space = Box(prior, zred)
+        space: Space = Box(posterior.prior, batch.redshift)
     elif start == "flow":
-        space = Base(posterior, *spectrum, zred)
+        space = Base(posterior, batch)
     else:
-        space = Anchored(prior, posterior.ssp, *spectrum, zred)
+        space = Anchored(posterior.prior, posterior.ssp, batch)
     target = Target(log_likelihood, space)
 
     def first() -> Chain:
@@ -189,21 +188,15 @@ def _walkers(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Theta of walkers in the box, shape (walkers, n_theta)."""
-    prior, zred = posterior.prior, _redshift(batch)
     if start == "prior":
-        return prior.sample(walkers, rng, zred)
+        return posterior.prior.sample(walkers, rng, batch.redshift)
     if start == "flow":
         seeded = replace(batch, seeds=rng.integers(2**62, size=1))
         drawn = posterior.sample(seeded, walkers, cap=1000)
         if drawn.kept[0] < walkers:
             raise BadInput("the flow gives too few draws inside the prior: fit.start=prior.")
         return drawn.theta[0].astype(float)
-    space = Anchored(prior, posterior.ssp, batch.flux[0], batch.ivar[0], zred)
+    space = Anchored(posterior.prior, posterior.ssp, batch)
     best = best_fit(Target(scout, space), rng)
     near = best + NEAR * rng.normal(size=(100 * walkers, len(best)))  # some are outside the box
     return space(near[np.isfinite(space(near)[1])][:walkers])[0]
-
-
-def _redshift(batch: Batch) -> float | None:
-    """Of a batch of one."""
-    return None if batch.zred is None else float(batch.zred[0])

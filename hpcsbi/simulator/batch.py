@@ -41,3 +41,8 @@ class Batch:
     def limits(self) -> np.ndarray | None:
         """Redshifts that broadcast against draws of each object, shape (objects, 1)."""
         return None if self.zred is None else self.zred[:, None]
+
+    @property
+    def redshift(self) -> float | None:
+        """That of a batch of one spectrum, None for no bound."""
+        return None if self.zred is None else float(self.zred.item())

@@ -9,6 +9,7 @@ from hpcsbi.mcmc import chain as chains
 from hpcsbi.mcmc.chain import Chain, Settings, Target, advance, begin, diagnose, finished
 from hpcsbi.mcmc.coordinates import Anchored, Box
 from hpcsbi.mcmc.starts import explore
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.statistics.convergence import split_rhat
 from hpcsbi.statistics.mixture import Mixture
@@ -36,7 +37,7 @@ def anchored():
     flux *= 1 + 0.05 * np.random.default_rng(0).normal(size=len(flux)).astype(np.float32)
     ivar = np.where(np.arange(len(flux)) % 9 == 0, 0, (0.05 * flux) ** -2).astype(np.float32)
     flux[::9] = np.nan
-    return Anchored(prior, ssp, flux, ivar)
+    return Anchored(prior, ssp, Batch(flux[None], ivar[None], np.zeros(1, int)))
 
 
 def gaussian(space, covariance, shift=0.0):

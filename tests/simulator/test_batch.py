@@ -28,3 +28,4 @@ def test_without_redshifts_there_is_no_limit():
     batch = Batch(FLUX, FLUX, np.arange(4))
 
     assert batch.limits is None and batch[:2].limits is None
+    assert batch[:1].redshift is None and BATCH[2:3].redshift == 0.2
