@@ -1,7 +1,7 @@
 """hydra/launcher=slurm_array: a sweep of a job as one SLURM array, submitted and left to itself.
 
 Hydra looks for launchers in this namespace only. It imports this file whenever a job starts, so
-what submits (jobs/sweep.py) is imported when it is asked for.
+what submits (hpcsbi/launch/sweep.py) is imported when it is asked for.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class SlurmArrayLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Called before Hydra writes anything: what SLURM would refuse ends here."""
-        from sweep import check
+        from hpcsbi.launch.sweep import check
 
         self.context, self.config = hydra_context, config
         check(config)
@@ -40,7 +40,7 @@ class SlurmArrayLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Submit; the value of each job is its number in SLURM."""
-        from sweep import submit
+        from hpcsbi.launch.sweep import submit
 
         load = self.context.config_loader.load_sweep_config
         overrides = [list(given) for given in job_overrides]

@@ -1,8 +1,8 @@
 """Add noise: simulations.zarr -> training.zarr."""
 
-from functools import partial
-
-from stage import run_job, run_stage
-
 if __name__ == "__main__":
-    run_job("augment", partial(run_stage, "augment"))
+    import environment  # noqa: F401  what is not installed is told before it is imported
+
+    from hpcsbi.launch.tasks import start
+
+    start("augment")

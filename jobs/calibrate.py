@@ -1,8 +1,8 @@
 """Judge the flow on spectra it never saw: flows/<name> -> calibration.zarr."""
 
-from functools import partial
-
-from stage import run_job, run_stage
-
 if __name__ == "__main__":
-    run_job("calibrate", partial(run_stage, "calibrate"))
+    import environment  # noqa: F401  what is not installed is told before it is imported
+
+    from hpcsbi.launch.tasks import start
+
+    start("calibrate")

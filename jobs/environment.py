@@ -4,7 +4,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-PYTHON = Path(__file__).resolve().parents[1] / ".venv/bin/python"
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = ROOT / ".venv/bin/python"
+# The folder of the script, which Python puts first: jobs/tabulate.py is not the library that torch
+# imports by that name.
+sys.path.pop(0)
 MISSING = [name for name in ("hydra", "omegaconf", "hpcsbi") if find_spec(name) is None]
 
 if MISSING:

@@ -1,8 +1,8 @@
 """Converged MCMC of chosen spectra: spectra.zarr -> fits.zarr, and into catalogue.parquet."""
 
-from functools import partial
-
-from stage import run_job, run_stage
-
 if __name__ == "__main__":
-    run_job("fit", partial(run_stage, "fit"))
+    import environment  # noqa: F401  what is not installed is told before it is imported
+
+    from hpcsbi.launch.tasks import start
+
+    start("fit")

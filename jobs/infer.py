@@ -1,8 +1,8 @@
 """Posteriors of survey spectra: spectra.zarr -> catalogue.zarr, catalogue.parquet."""
 
-from functools import partial
-
-from stage import run_job, run_stage
-
 if __name__ == "__main__":
-    run_job("infer", partial(run_stage, "infer"))
+    import environment  # noqa: F401  what is not installed is told before it is imported
+
+    from hpcsbi.launch.tasks import start
+
+    start("infer")

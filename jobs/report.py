@@ -1,8 +1,8 @@
 """Write the page: all stores -> report.html."""
 
-from functools import partial
-
-from stage import run_job, run_stage
-
 if __name__ == "__main__":
-    run_job("report", partial(run_stage, "report"))
+    import environment  # noqa: F401  what is not installed is told before it is imported
+
+    from hpcsbi.launch.tasks import start
+
+    start("report")

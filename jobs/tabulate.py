@@ -1,8 +1,8 @@
 """Make the SSP table: FSPS -> ssp.zarr."""
 
-from functools import partial
-
-from stage import run_job, run_stage
-
 if __name__ == "__main__":
-    run_job("tabulate", partial(run_stage, "tabulate"))
+    import environment  # noqa: F401  what is not installed is told before it is imported
+
+    from hpcsbi.launch.tasks import start
+
+    start("tabulate")

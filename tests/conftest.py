@@ -1,6 +1,5 @@
 import itertools
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +12,6 @@ from hpcsbi.cluster import slurm
 from hpcsbi.cluster.executors import cores
 from hpcsbi.errors import Unfinished
 from hpcsbi.terminal import tell_once
-
-# The jobs are scripts; their shared part registers the resolvers that the configuration needs.
-sys.path.append(str(Path(__file__).parents[1] / "jobs"))
 
 settings.register_profile("hpcsbi", deadline=None, max_examples=50)
 settings.load_profile("hpcsbi")

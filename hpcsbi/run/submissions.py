@@ -18,7 +18,7 @@ DONE = "COMPLETED"
 
 
 def submitted(run: Path) -> list[dict]:
-    """Jobs of a run in the order of submission, as jobs/submit.py noted them."""
+    """Jobs of a run in the order of submission, as hpcsbi/launch noted them."""
     return read_notes(RunFolder(run).jobs)[0]
 
 

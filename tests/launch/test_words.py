@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import tiny
-from checks import check_stages
 from hydra import compose, initialize_config_dir
-from manual import manual
 from omegaconf import OmegaConf
-from words import CONF, OPEN, composed_from, in_plain_words, quoted, understood
 
 from hpcsbi.errors import BadInput
+from hpcsbi.launch.checks import check_stages
+from hpcsbi.launch.manual import manual
+from hpcsbi.launch.words import CONF, OPEN, composed_from, in_plain_words, quoted, understood
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEMO = ("experiment=demo", "beside=null", "cluster=serial")
 MODEL = ("tabulate", "simulate", "augment", "train", "calibrate")
 ALL = (*MODEL, "ingest", "infer", "report")

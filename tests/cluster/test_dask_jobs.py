@@ -1,16 +1,10 @@
 """What jobs of workers ask for and are given, whatever the folder and the site."""
 
-import os
 import shlex
-import signal
-import stat
 import subprocess
 
 import pytest
-from privacy import keep_private
 
-from hpcsbi import caches
-from hpcsbi.cluster import deadline
 from hpcsbi.cluster.dask_allocation import Allocation, _memory_limit
 from hpcsbi.cluster.dask_jobs import Elastic, _cluster_class
 from hpcsbi.cluster.site import make_site
@@ -85,57 +79,3 @@ def test_memory_of_a_task_with_several_processors(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
 
     assert _memory_limit(2) == 2 * one == 1200 * 2**20
-
-
-def test_notice_is_counted_from_the_signal(monkeypatch):
-    """A clock that is a minute behind does not make a job end before its work does."""
-    end = deadline.time.time() + 180  # by that clock
-    monkeypatch.setattr(deadline, "_end", lambda: (end, deadline.MARGIN))
-    monkeypatch.setattr(deadline, "_told", list(deadline._told))
-    monkeypatch.setattr(deadline, "_stopped", type(deadline._stopped)())
-    before = signal.getsignal(signal.SIGUSR1)
-    try:
-        deadline.listen()
-        assert deadline.time_left() > 150
-        os.kill(os.getpid(), signal.SIGUSR1)
-        assert deadline.is_stopped() and 90 < deadline.time_left() <= 100
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-
-
-def test_caches_are_never_at_home(tmp_path, monkeypatch):
-    """In the run's folder where the installation is not to be written, else beside the code."""
-    for name in ("MPLCONFIGDIR", "NUMBA_CACHE_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    caches.keep_caches(tmp_path)
-    beside = os.environ.get("NUMBA_CACHE_DIR")
-    monkeypatch.setattr(caches.os, "access", lambda *_: False)
-    caches.keep_caches(tmp_path)
-
-    assert beside is None
-    assert os.environ["NUMBA_CACHE_DIR"].startswith(str(tmp_path))
-    assert os.environ["MPLCONFIGDIR"].startswith(str(tmp_path))
-    monkeypatch.delenv("NUMBA_CACHE_DIR")  # set behind the back of monkeypatch
-    monkeypatch.delenv("MPLCONFIGDIR")
-
-
-@pytest.mark.parametrize(
-    ("mask", "mode"), [(0o027, 0o2750), (0o002, 0o2775), (0o077, 0o700), (0o022, 0o2755)]
-)
-def test_a_shared_folder_keeps_its_group(tmp_path, monkeypatch, mask, mode):
-    """Its setgid bit goes on to what is made in it; a private one has none of its own."""
-    for name in ("MPLCONFIGDIR", "NUMBA_CACHE_DIR"):
-        monkeypatch.setenv(name, "x")
-    project, before = tmp_path / "project", os.umask(0o077)
-    try:
-        project.mkdir()
-        project.chmod(0o2775)
-        keep_private(tmp_path / "own", mask)
-        keep_private(project / "run", mask)
-        (project / "run" / "store").mkdir()
-    finally:
-        os.umask(before)
-
-    assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == mode
-    assert (project / "run" / "store").stat().st_mode & stat.S_ISGID
-    assert stat.S_IMODE((project / "run").stat().st_mode) == mode | stat.S_ISGID

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 
-from checks import check_stages
-from frozen import freeze, rooted
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
-from submit import NEEDS, alone, ask_about, each_task
-from transaction import Job, refuse_twice, submission
 
 from hpcsbi.cluster import slurm
 from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
+from hpcsbi.launch.checks import check_stages
+from hpcsbi.launch.frozen import freeze, rooted
+from hpcsbi.launch.submit import NEEDS, alone, ask_about, each_task
+from hpcsbi.launch.transaction import Job, refuse_twice, submission
 from hpcsbi.run import submissions
 
 SERIAL = {"_target_": "hpcsbi.cluster.executors.Serial", "workers": 1}

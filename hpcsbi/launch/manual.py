@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from words import CONF
+from hpcsbi.launch.checkout import CONF
 
 GENERAL = ("experiment", "name", "run", "seed", "cluster")
 ABOUT = {

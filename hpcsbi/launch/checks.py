@@ -10,11 +10,11 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from words import CONF
 
 from hpcsbi.arguments import did_you_mean, refuse_wrong, shown
 from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
+from hpcsbi.launch.checkout import CONF
 
 # Argument of a stage -> the stage that makes what it names.
 INPUTS = {

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 import tiny
 
-ROOT = Path(__file__).parents[1]
+from hpcsbi.errors import BadInput
+from hpcsbi.launch import whole_pipeline
+from hpcsbi.launch.frozen import composed
+
+ROOT = Path(__file__).parents[2]
 SMALL = [
     "experiment=demo", "beside=null", "simulate.n=260", "simulate.shard=64", "augment.shard=128",
     "augment.validation=100", "augment.test=100", "train.steps=120", "train.batch=128",
@@ -98,3 +102,23 @@ def test_demo_data_ship_with_the_package():
     assert table < 8_000_000
     assert (data / "sdss_nuclei.fits.gz").stat().st_size < 100_000
     assert "SDSS" in (data / "NOTICE").read_text()
+
+
+def test_the_page_comes_before_the_second_pipeline(tmp_path, monkeypatch, capsys):
+    """Whoever tries the demo looks at the page while the second prior runs, and at both after."""
+    done = []
+    monkeypatch.setattr(whole_pipeline, "run_stage", lambda name, cfg: done.append(name) or 0)
+    done_well = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done.append("beside") or done_well)
+
+    assert whole_pipeline.pipeline(composed(["experiment=demo", f"run={tmp_path}"])) == 0
+    assert done[-4:] == ["infer", "report", "beside", "report"]
+    out = capsys.readouterr().out
+    assert "minutes" in out.splitlines()[0] and out.splitlines()[-1] == f"{tmp_path}/report.html"
+
+
+def test_the_pipeline_beside_is_checked_too(tmp_path):
+    """Its overrides are wrong before the first pipeline begins."""
+    cfg = composed(["experiment=demo", f"run={tmp_path}", "beside=[experiment=demo,train.step=3]"])
+    with pytest.raises(BadInput, match=r"did you mean train\.steps"):
+        whole_pipeline.check(cfg)

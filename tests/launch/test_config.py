@@ -3,12 +3,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-import stage  # noqa: F401  registers the resolvers
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from hydra.utils import instantiate
 
-CONF = Path(__file__).parents[1] / "conf"
+from hpcsbi.launch import words  # noqa: F401  registers the resolvers
+
+CONF = Path(__file__).parents[2] / "conf"
 STAGES = (
     "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "fit", "report",
     "status", "plan", "compare",
@@ -51,7 +52,7 @@ def test_every_node_is_a_stage_or_is_referred_to():
     """A top-level key that no stage, job or reference reads is dead."""
     text = (CONF / "config.yaml").read_text() + (CONF / "experiment/demo.yaml").read_text()
     text += "".join(path.read_text() for path in CONF.glob("*/*.yaml"))
-    jobs = "".join(path.read_text() for path in (CONF.parent / "jobs").glob("*.py"))
+    jobs = "".join(path.read_text() for path in (CONF.parent / "hpcsbi/launch").glob("*.py"))
     unread = [
         key
         for key in composed()

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 import tiny
-from frozen import composed, thawed
 from omegaconf import OmegaConf
-from retry import retry
-from submit import submit
 
 from hpcsbi.cluster import sbatch, slurm
 from hpcsbi.cluster.slurm import JobState
+from hpcsbi.launch.frozen import composed, thawed
+from hpcsbi.launch.retry import retry
+from hpcsbi.launch.submit import submit
 from hpcsbi.run.progress import left
 from hpcsbi.store.store import Damaged, open_store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STAGES = ("tabulate", "simulate", "augment", "train")
 
 

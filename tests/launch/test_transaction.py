@@ -15,13 +15,13 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-import submit
 
 from hpcsbi.cluster import slurm
+from hpcsbi.launch import submit
 from hpcsbi.run import submissions
 from hpcsbi.stages.status import status
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STAGES = ("tabulate", "simulate", "augment")
 # What each program does: a job is a line "number|state|name|start" of the file queue.
 SBATCH = """\

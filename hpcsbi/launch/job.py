@@ -13,32 +13,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import environment  # noqa: F401  what is not installed is told before it is imported
 import hydra
-from checks import check_stages
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from manual import manual
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from privacy import keep_private
-from words import CONF, VALUED, composed_from, in_plain_words, one_line, understood
 
 from hpcsbi.caches import keep_caches
 from hpcsbi.cluster import deadline
 from hpcsbi.cluster.executors import FULL
 from hpcsbi.cluster.site import make_site
 from hpcsbi.errors import Refusal
+from hpcsbi.launch.checkout import CONF
+from hpcsbi.launch.checks import check_stages
+from hpcsbi.launch.manual import manual
+from hpcsbi.launch.privacy import keep_private
+from hpcsbi.launch.words import VALUED, composed_from, in_plain_words, one_line, understood
 from hpcsbi.run.progress import worker_seconds
 from hpcsbi.store.files import append_line
 from hpcsbi.store.shards import Elsewhere
 from hpcsbi.terminal import outlive_reader
-
-# Jobs are named after stages, and one of them like a library that torch imports (tabulate): this
-# folder must come after the libraries.
-sys.path.append(sys.path.pop(0))
 
 # 1: calibration failed. 2: something is wrong with the input, or shards failed. 70: a fault of this
 # program. 75: the job ends before the work does, and wants to be queued again (slurm/stage.sbatch).

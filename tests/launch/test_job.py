@@ -6,15 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pipeline
 import pytest
 import tiny
-from frozen import composed
 
-from hpcsbi.errors import BadInput
 from hpcsbi.store.store import open_complete
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def job(name: str, *overrides: str, **more: str) -> subprocess.CompletedProcess:
@@ -184,13 +181,12 @@ def test_a_fault_of_the_program_is_no_refusal(tmp_path, error, status, says):
 
     program = f"""
 import sys
-sys.path.append("jobs")
-import stage
 from hpcsbi.errors import BadInput
+from hpcsbi.launch.job import run_job
 def task(cfg):
     raise {error}
 sys.argv = ["jobs/status.py", "run={tmp_path}"]
-stage.run_job("status", task)
+run_job("status", task)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
@@ -198,23 +194,3 @@ stage.run_job("status", task)
 
     assert done.returncode == status and says in done.stderr
     assert ("Traceback" in done.stderr) == (status == 70)
-
-
-def test_the_page_comes_before_the_second_pipeline(tmp_path, monkeypatch, capsys):
-    """Whoever tries the demo looks at the page while the second prior runs, and at both after."""
-    done = []
-    monkeypatch.setattr(pipeline, "run_stage", lambda name, cfg: done.append(name) or 0)
-    done_well = subprocess.CompletedProcess([], 0)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done.append("beside") or done_well)
-
-    assert pipeline.pipeline(composed(["experiment=demo", f"run={tmp_path}"])) == 0
-    assert done[-4:] == ["infer", "report", "beside", "report"]
-    out = capsys.readouterr().out
-    assert "minutes" in out.splitlines()[0] and out.splitlines()[-1] == f"{tmp_path}/report.html"
-
-
-def test_the_pipeline_beside_is_checked_too(tmp_path):
-    """Its overrides are wrong before the first pipeline begins."""
-    cfg = composed(["experiment=demo", f"run={tmp_path}", "beside=[experiment=demo,train.step=3]"])
-    with pytest.raises(BadInput, match=r"did you mean train\.steps"):
-        pipeline.check(cfg)

@@ -6,7 +6,9 @@ from copy import deepcopy
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from words import CONF, composed_from
+
+from hpcsbi.launch.checkout import CONF
+from hpcsbi.launch.words import composed_from
 
 HOW = ("cluster", "site")  # groups that say how a run is made, not what: they may change
 

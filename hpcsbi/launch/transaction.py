@@ -18,17 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from privacy import keep_private
-
 from hpcsbi.cluster import sbatch, slurm
 from hpcsbi.cluster.site import Site
 from hpcsbi.errors import Unfinished
+from hpcsbi.launch.checkout import BATCH_SCRIPT, ROOT
+from hpcsbi.launch.privacy import keep_private
 from hpcsbi.run import submissions
 from hpcsbi.store.files import write_atomically
 from hpcsbi.store.locks import locked
 
-ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "slurm" / "stage.sbatch"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DECIDING = ("PYTHONPATH", "SPS_HOME")  # which code and which models a job computes with
 
@@ -93,7 +91,7 @@ class Submission:
         waits = ",".join(filter(None, (own, after)))
         wait = {"dependency": waits, "kill-on-invalid-dep": "yes"} if after else {}
         number = sbatch.submit(
-            SCRIPT,
+            BATCH_SCRIPT,
             [job.stage, "--job", str(settings)],
             job.options | wait,
             start,

@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpcsbi.cluster.executors import cores
 from hpcsbi.errors import BadInput
+from hpcsbi.launch.checkout import CONF
 
-CONF = str(Path(__file__).resolve().parents[1] / "conf")
 # Hydra's own options that are of use here, and those of them that take a value.
 FLAGS = {"-m", "--multirun", "--resolve", "--hydra-help", "--version"}
 VALUED = {"-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"}

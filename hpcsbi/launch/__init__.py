@@ -1,0 +1,1 @@
+"""The command line: what a job is given, checked, submitted, and run."""

@@ -1,0 +1,107 @@
+"""Say what the rest of a run takes; speeds that it has not measured are tried on a few rows."""
+
+import io
+import sys
+import tempfile
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from copy import deepcopy
+from importlib import import_module
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from hpcsbi.cluster.executors import Enough, Probe
+from hpcsbi.errors import Refusal
+from hpcsbi.launch.job import run_stage
+from hpcsbi.launch.submit import chain
+from hpcsbi.stages.plan import missing_inputs, works
+from hpcsbi.store.store import open_store
+
+# Rows of a piece that are few and yet tell the speed; with FSPS a row takes long.
+PIECES = {"augment": 4096, "calibrate": 32, "ingest": 1024, "infer": 64, "tabulate": 1}
+FSPS_ROWS, TABLE_ROWS = 8, 1024
+OF_SPEED = ("training", "table", "source", "flow", "representation", "batch", "threads")
+
+
+def plan(cfg: DictConfig) -> int:
+    """Fill in what is not known, then plan."""
+    known = [stage for stage in chain(cfg) if stage != "report"]
+    cfg.plan.outs = {stage: cfg.plan.outs[stage] for stage in known}
+    held_out = cfg.augment.validation + cfg.augment.test
+    copied = cfg.augment.copies * max(cfg.simulate.n - held_out, 0)
+    rows = {"augment": copied + held_out} if cfg.simulate.theta is None else {"simulate": None}
+    cfg.plan.rows = {**cfg.plan.rows, **rows}
+    if cfg.plan.probe:
+        for stage in _unknown(cfg):
+            _try(stage, cfg)
+    return run_stage("plan", cfg)
+
+
+def _unknown(cfg: DictConfig) -> list[str]:
+    """Stages with work left and all they need, whose speed or number of rows is not known."""
+    node = instantiate(cfg.plan, _convert_="all")
+    found = works(*(node[name] for name in ("run", "outs", "rows", "shards", "rates")))
+    return [
+        work.stage
+        for work in found
+        if not work.error
+        and work.left != 0
+        and (work.left is None or work.rate is None)
+        and not missing_inputs(work.stage, node["outs"])
+    ]
+
+
+def _try(stage: str, cfg: DictConfig) -> None:
+    """Measure a stage beside the run, and note speed and rows in the node `plan`."""
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),  # bars
+        ):
+            rate, rows = _probe(stage, deepcopy(cfg), Path(folder))
+    except (Refusal, OSError) as error:
+        print(f"{stage} cannot be tried: {error}", file=sys.stderr, flush=True)
+        return
+    cfg.plan.rates = {stage: rate, **cfg.plan.rates}
+    if rows is not None:
+        cfg.plan.rows = {**cfg.plan.rows, stage: rows}
+
+
+def _probe(stage: str, cfg: DictConfig, folder: Path) -> tuple[float, int | None]:
+    """Rows or steps a second, and how many rows there will be."""
+    if stage == "train":
+        arguments = instantiate({key: cfg.train[key] for key in OF_SPEED}, _convert_="all")
+        return import_module("hpcsbi.stages.train").speed(**arguments), None
+    node, files = cfg[stage], 1
+    node.out = str(folder / Path(node.out).name)
+    node.shard = min(node.shard, _piece(stage, cfg))
+    if stage == "ingest":
+        files = _first_file(node)
+    arguments = instantiate({k: v for k, v in node.items() if k != "cluster"}, _convert_="all")
+    start = time.monotonic()
+    try:
+        getattr(import_module(f"hpcsbi.stages.{stage}"), stage)(**arguments, cluster=Probe())
+        made, seconds = None, time.monotonic() - start
+    except Enough as end:
+        made, seconds = end.piece, end.seconds
+    store = open_store(node.out)
+    rows = store.rows_of(made) if made is not None else slice(0, store.rows)
+    return (rows.stop - rows.start) / max(seconds, 1e-6), store.rows * files
+
+
+def _piece(stage: str, cfg: DictConfig) -> int:
+    if stage == "simulate":
+        return FSPS_ROWS if cfg.simulate.source == "fsps" else TABLE_ROWS
+    return PIECES[stage]
+
+
+def _first_file(node: DictConfig) -> int:
+    """Leave the first file alone, and return how many there are: all are taken to be like it."""
+    files = import_module("hpcsbi.stages.ingest").find_files(
+        instantiate(node.files, _convert_="all")
+    )
+    node.files = [str(files[0])]
+    return len(files)

@@ -1,0 +1,120 @@
+"""Submit to SLURM what of a run failed or is missing, and nothing else."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from hpcsbi.caches import keep_caches
+from hpcsbi.launch.frozen import composed, named, rooted, thawed
+from hpcsbi.launch.job import REFUSED, refuse
+from hpcsbi.launch.submit import ALONE, NEEDS, WAYS, submit
+from hpcsbi.run import submissions
+from hpcsbi.run.progress import Left, left
+from hpcsbi.store.locks import holders
+from hpcsbi.terminal import outlive_reader
+
+
+def main() -> None:
+    """Look at the run, submit, print the jobs, return."""
+    outlive_reader()
+    parser = argparse.ArgumentParser(prog="python jobs/retry.py", description=__doc__)
+    parser.add_argument("name", help="of the run")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be submitted")
+    parser.add_argument(
+        "overrides", nargs="*", help="run=FOLDER if it has one, site.time=..., cluster=array ..."
+    )
+    arguments = parser.parse_intermixed_args()
+    keep_caches(None)
+    try:
+        retry(arguments.name, arguments.overrides, arguments.dry_run)
+    except REFUSED as error:
+        sys.exit(refuse(error))
+
+
+def retry(name: str, overrides: Sequence[str], dry_run: bool = False) -> dict[str, str]:
+    """Submit stages that were submitted before and are neither done nor in the queue.
+
+    Arguments:
+        name: of the run.
+        overrides: over the configuration of the newest submission.
+        dry_run: print instead.
+
+    Returns:
+        stage -> number of its (last) job.
+
+    Raises:
+        FileNotFoundError: the run was never submitted.
+        Damaged: a product that its stage would refuse.
+        SlurmError: SLURM is not there, or refuses one of the jobs.
+    """
+    run = Path(composed([named(name), *_only_run(overrides)]).run)
+    cfg = rooted(thawed(_newest(run, name), overrides))
+    jobs = submissions.ask(run)
+    known = {job["stage"] for job in jobs}
+    queued = _queued(jobs)
+    todo = _todo(cfg, [stage for stage in NEEDS if stage in known], queued)
+    if not todo:
+        print("nothing to submit." if queued else "nothing is missing.")
+        return {}
+    return submit(cfg, list(todo), dry_run, _parts(cfg, todo))
+
+
+def _only_run(overrides: Sequence[str]) -> list[str]:
+    return [override for override in overrides if override.startswith("run=")]
+
+
+def _newest(run: Path, name: str) -> Path:
+    """Configuration of the newest submission."""
+    found = sorted((run / "slurm").glob("[0-9]*/config.yaml"))
+    if not found:
+        raise FileNotFoundError(
+            f"{run} was never submitted: slurm/pipeline.sh {name} does that; if it was, with "
+            "run=FOLDER, give the same here."
+        )
+    return max(found, key=lambda path: int(path.parent.name))
+
+
+def _queued(jobs: Sequence[dict]) -> dict[str, str]:
+    """Stages with a job that waits or runs -> the last of these jobs; tells of them."""
+    for job in jobs:
+        if job["active"]:
+            waits = [f"({wait['reason']}: {wait['mend']})" for wait in job["waits"]]
+            print(
+                f"{job['stage']:10} left alone, job {job['job']}: {job['state']} {' '.join(waits)}"
+            )
+    return submissions.queued(jobs)
+
+
+def _todo(cfg: DictConfig, stages: Sequence[str], queued: dict[str, str]) -> dict[str, Left]:
+    """Stages to submit, and what each has to do."""
+    todo = {}
+    for stage in stages:
+        out = Path(cfg[stage].out)
+        if stage in queued:
+            continue
+        if drivers := holders(out):
+            driver = drivers[0]
+            print(f"{stage:10} left alone, process {driver['pid']} on {driver['host']} is at it")
+            continue
+        what = left(stage, out)
+        if stage == "report" and what is None and (todo or queued):
+            what = Left("to be made again, when the others are")
+        if what:
+            todo[stage] = what
+            print(f"{stage:10} {what.why}")
+    return todo
+
+
+def _parts(cfg: DictConfig, todo: dict[str, Left]) -> dict[str, list[int]]:
+    """Parts of arrays that have something to make."""
+    if WAYS.get(cfg.cluster._target_) != "array":
+        return {}
+    parts = cfg.site.tasks
+    return {
+        stage: sorted({shard % parts for shard in what.shards})
+        for stage, what in todo.items()
+        if stage not in ALONE and what.shards is not None
+    }

@@ -1,0 +1,70 @@
+"""What each job does: most call the stage of their name, some a few stages in turn."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from hpcsbi.launch import probes, whole_pipeline
+from hpcsbi.launch.job import run_job, run_stage
+
+__all__ = ["start"]
+
+
+def start(name: str) -> None:
+    """Run a job with the options of the command line, and end with its exit status.
+
+    Arguments:
+        name: of the job, jobs/<name>.py.
+    """
+    run_job(name, TASKS.get(name, partial(run_stage, name)), STAGES.get(name))
+
+
+def _simulate(cfg: DictConfig) -> int:
+    """Spectra from the table need the table: it is made first, or found as it was left.
+
+    Not by the parts of an array, which would each make a part of it: there it is a job of its own.
+    """
+    status = 0
+    for name in _stages_of_simulate(cfg):
+        status = run_stage(name, cfg)
+    return status
+
+
+def _stages_of_simulate(cfg: DictConfig) -> tuple[str, ...]:
+    array = str(cfg.cluster._target_).endswith(".Array")
+    table = cfg.simulate.source == "table" and not array
+    return ("tabulate", "simulate") if table else ("simulate",)
+
+
+def _train(cfg: DictConfig) -> int:
+    """A flow of a sweep is calibrated when it is trained: one that fails is for `compare` to tell.
+
+    Its calibration stands in calibrations/ under the flow's name.
+    """
+    status = run_stage("train", cfg)
+    if _judges(cfg):
+        out = Path(cfg.run) / "calibrations" / f"{Path(cfg.train.out).name}.zarr"
+        OmegaConf.update(cfg, "calibrate.out", str(out))
+        run_stage("calibrate", cfg)
+    return status
+
+
+def _judges(cfg: DictConfig) -> bool:
+    return HydraConfig.get().mode == RunMode.MULTIRUN if cfg.judge is None else cfg.judge
+
+
+# Jobs that do more than their stage, and those that run other stages, which are checked first.
+TASKS: dict[str, Callable[[DictConfig], int]] = {
+    "simulate": _simulate,
+    "train": _train,
+    "plan": probes.plan,
+    "pipeline": whole_pipeline.pipeline,
+}
+STAGES: dict[str, Callable[[DictConfig], Sequence[str]]] = {
+    "simulate": _stages_of_simulate,
+    "pipeline": whole_pipeline.check,
+}

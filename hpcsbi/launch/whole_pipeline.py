@@ -1,0 +1,53 @@
+"""The whole run: every stage in turn, to the path of the report."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from hpcsbi.errors import Unfinished
+from hpcsbi.launch.checkout import CONF, PIPELINE
+from hpcsbi.launch.checks import check_stages
+from hpcsbi.launch.job import FAILED, run_stage
+from hpcsbi.launch.words import composed_from, in_plain_words
+
+MODEL = ("tabulate", "simulate", "augment", "train", "calibrate")
+SURVEY = ("ingest", "infer")
+
+
+def pipeline(cfg: DictConfig) -> int:
+    """Run the stages; a failed calibration is reported by the page and by the exit status.
+
+    The page is written before the pipeline beside this one runs, and once more after it.
+    """
+    if cfg.takes:
+        print(f"This takes {cfg.takes}.", flush=True)
+    status = 0
+    for name in stages(cfg):
+        print(f"--- {name}", flush=True)
+        status = run_stage(name, cfg) or status
+    page = Path(cfg.report.out).resolve()
+    if cfg.beside:
+        print(f"{page}\n--- beside, to be shown on the same page", flush=True)
+        done = subprocess.run([sys.executable, PIPELINE, *cfg.beside], check=False)
+        if done.returncode not in (0, FAILED):
+            raise Unfinished(f"the pipeline beside this one ended with {done.returncode}.")
+        print("--- report", flush=True)
+        run_stage("report", cfg)
+    print(page)
+    return status
+
+
+def stages(cfg: DictConfig) -> tuple[str, ...]:
+    """What the job runs; what runs beside it must be right too."""
+    return (*MODEL, *(SURVEY if cfg.ingest.files else ()), "report")
+
+
+def check(cfg: DictConfig) -> tuple[str, ...]:
+    """The stages, after a look at those of the pipeline beside this one."""
+    if cfg.beside:
+        beside = composed_from(CONF, "config", cfg.beside)
+        with in_plain_words(cfg.beside):
+            check_stages(beside, stages(beside))
+    return stages(cfg)
