@@ -1,4 +1,4 @@
-"""A Python without the packages of hpcsbi says so in one line; imported before them."""
+"""A Python that cannot run the jobs of this folder says so in one line; imported first of all."""
 
 import sys
 from importlib.util import find_spec
@@ -9,13 +9,27 @@ PYTHON = ROOT / ".venv/bin/python"
 # The folder of the script, which Python puts first: jobs/tabulate.py is not the library that torch
 # imports by that name.
 sys.path.pop(0)
-MISSING = [name for name in ("hydra", "omegaconf", "hpcsbi") if find_spec(name) is None]
 
-if MISSING:
-    instead = (
-        f"run {PYTHON} {' '.join(sys.argv)}, or activate that environment"
-        if PYTHON.exists()
-        else "make the environment first (README.md, the first command)"
-    )
-    print(f"error: {sys.executable} has no {', '.join(MISSING)}: {instead}.", file=sys.stderr)
+
+def trouble() -> str:
+    """What is wrong and its mend, "" if nothing is."""
+    missing = [name for name in ("hydra", "omegaconf", "hpcsbi") if find_spec(name) is None]
+    if missing:
+        instead = (
+            f"run {PYTHON} {' '.join(sys.argv)}, or activate that environment"
+            if PYTHON.exists()
+            else "make the environment first (README.md, the first command)"
+        )
+        return f"{sys.executable} has no {', '.join(missing)}: {instead}."
+    package = Path(find_spec("hpcsbi").origin).resolve().parent
+    if package != ROOT / "hpcsbi":  # whose conf/ counts, in place of the one here
+        return (
+            f"{sys.executable} takes hpcsbi from {package}, not from {ROOT}: use the jobs beside "
+            f"that one, or install this one (pip install -e {ROOT})."
+        )
+    return ""
+
+
+if why := trouble():
+    print(f"error: {why}", file=sys.stderr)
     sys.exit(2)

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.manual import manual
 from hpcsbi.launch.words import CONF, OPEN, composed_from, in_plain_words, quoted, understood
 
-ROOT = Path(__file__).parents[2]
 DEMO = ("experiment=demo", "beside=null", "cluster=serial")
 MODEL = ("tabulate", "simulate", "augment", "train", "calibrate")
 ALL = (*MODEL, "ingest", "infer", "report")
@@ -230,14 +227,3 @@ def test_help_is_of_the_job():
     assert "best         zuko's masked autoregressive flow" in train
     assert "keep_draws" not in train and "keep_draws" in infer and "steps:" not in infer
     assert "conf/config.yaml" in train and "demo " in train
-
-
-def test_a_python_without_the_packages_says_so(tmp_path):
-    """One line with the Python that has them, in place of a stack."""
-    done = subprocess.run(
-        [sys.executable, "-S", "-E", str(ROOT / "jobs/train.py"), "name=x"],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
-
-    assert done.returncode == 2
-    assert "has no hydra" in done.stderr and len(done.stderr.splitlines()) == 1
