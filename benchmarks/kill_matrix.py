@@ -27,28 +27,15 @@ from pathlib import Path
 import psutil
 from contract_rows import CONTRACTS
 
+from hpcsbi.pipeline import OF_A_RUN, STAGES
 from hpcsbi.store.store import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
+PRODUCT = {name: STAGES[name].product.split("/")[0] for name in OF_A_RUN if name != "report"}
+# The chains are asked for without a catalogue.
 INPUTS = {
-    "tabulate": [],
-    "simulate": ["ssp.zarr"],
-    "augment": ["simulations.zarr"],
-    "train": ["ssp.zarr", "training.zarr"],
-    "calibrate": ["flows", "training.zarr"],
-    "ingest": [],
-    "infer": ["flows", "spectra.zarr"],
-    "fit": ["flows", "spectra.zarr"],
-}
-PRODUCT = {
-    "tabulate": "ssp.zarr",
-    "simulate": "simulations.zarr",
-    "augment": "training.zarr",
-    "train": "flows",
-    "calibrate": "calibration.zarr",
-    "ingest": "spectra.zarr",
-    "infer": "catalogue.zarr",
-    "fit": "fits.zarr",
+    name: [PRODUCT[maker] for maker in STAGES[name].reads.values() if maker != "infer"]
+    for name in PRODUCT
 }
 # What is above zero in a row that was not passed over.
 WORK = {"infer": "n_draws", "fit": "n_steps"}

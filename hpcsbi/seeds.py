@@ -10,14 +10,11 @@ import numpy as np
 import torch
 
 from hpcsbi.errors import BadInput
+from hpcsbi.pipeline import STAGES
 
 __all__ = ["base_draws", "generator", "object_seed", "torch_generator"]
 
 WORDS = 24  # bytes of torch's state before the words of the twister, each in 8 bytes
-# The numbers are part of the contract: a stage keeps its own for ever.
-STAGES = {
-    "tabulate": 1, "simulate": 2, "augment": 3, "train": 4, "calibrate": 5, "infer": 6, "fit": 7,
-}  # fmt: skip
 
 
 def generator(seed: int, stage: str, *pieces: int) -> np.random.Generator:
@@ -33,7 +30,7 @@ def generator(seed: int, stage: str, *pieces: int) -> np.random.Generator:
     """
     if seed < 0:
         raise BadInput(f"seed is {seed}: it must be 0 or more.")
-    return np.random.default_rng(np.random.SeedSequence([seed, STAGES[stage], *pieces]))
+    return np.random.default_rng(np.random.SeedSequence([seed, STAGES[stage].seed, *pieces]))
 
 
 def object_seed(seed: int, name: str) -> int:

@@ -15,16 +15,8 @@ from hpcsbi.arguments import did_you_mean, refuse_wrong, shown
 from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
+from hpcsbi.pipeline import STAGES
 
-# Argument of a stage -> the stage that makes what it names.
-INPUTS = {
-    "simulate": {"table": "tabulate"},
-    "augment": {"simulations": "simulate"},
-    "train": {"training": "augment", "table": "tabulate"},
-    "calibrate": {"flow": "train", "pairs": "augment"},
-    "infer": {"flow": "train", "spectra": "ingest"},
-    "fit": {"flow": "train", "spectra": "ingest", "catalogue": "infer"},
-}
 HERE = (
     "hpcsbi.cluster.executors.Serial",
     "hpcsbi.cluster.dask_local.Local",
@@ -55,7 +47,8 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
     _check_tables(cfg, nodes)
     _check_rows(nodes, made)
     for stage, node in nodes.items():
-        for key, maker in INPUTS.get(stage, {}).items():
+        reads = {} if STAGES[stage].shows else STAGES[stage].reads
+        for key, maker in reads.items():
             if _reads(key, node) and os.path.abspath(node[key]) not in made:
                 _check_input(stage, key, maker, node)
 

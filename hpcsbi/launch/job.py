@@ -31,6 +31,7 @@ from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.manual import manual
 from hpcsbi.launch.privacy import keep_private
 from hpcsbi.launch.words import VALUED, composed_from, in_plain_words, one_line, understood
+from hpcsbi.pipeline import STAGES
 from hpcsbi.run.progress import worker_seconds
 from hpcsbi.store.files import append_line
 from hpcsbi.store.shards import Elsewhere
@@ -40,7 +41,8 @@ from hpcsbi.terminal import outlive_reader
 # program. 75: the job ends before the work does, and wants to be queued again (slurm/stage.sbatch).
 # 130: Ctrl-C.
 FAILED, WRONG, BROKEN, AGAIN, INTERRUPTED = 1, 2, 70, 75, 130
-LOOKING = ("status", "plan")  # these only look: a run that is not there must not come to be
+# These only look: a run that is not there must not come to be.
+LOOKING = tuple(stage.name for stage in STAGES.values() if not stage.product)
 # What is wrong with the input, the disk or the cluster, and not with this program.
 REFUSED = (HydraException, OmegaConfBaseException, Refusal, OSError)
 # Their workers are no children of the job: what they have worked is noted shard by shard.

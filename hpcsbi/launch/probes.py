@@ -15,20 +15,19 @@ from omegaconf import DictConfig
 from hpcsbi.cluster.executors import Enough, Probe
 from hpcsbi.errors import Refusal
 from hpcsbi.launch.job import run_stage
-from hpcsbi.launch.submit import chain
+from hpcsbi.pipeline import AT_ONCE, STAGES, chain
 from hpcsbi.stages.plan import missing_inputs, works
 from hpcsbi.store.store import open_store
 
-# Rows of a piece that are few and yet tell the speed; with FSPS a row takes long.
-PIECES = {"augment": 4096, "calibrate": 32, "ingest": 1024, "infer": 64, "tabulate": 1}
-FSPS_ROWS, TABLE_ROWS = 8, 1024
+FSPS_ROWS = 8  # of a piece: with FSPS a spectrum takes long
 OF_SPEED = ("training", "table", "source", "flow", "representation", "batch", "threads")
 
 
 def plan(cfg: DictConfig) -> int:
     """Fill in what is not known, then plan."""
-    known = [stage for stage in chain(cfg) if stage != "report"]
-    cfg.plan.outs = {stage: cfg.plan.outs[stage] for stage in known}
+    chained = chain(bool(cfg.ingest.files))
+    stages = [stage for stage in chained if STAGES[stage].unit != AT_ONCE]
+    cfg.plan.outs = {stage: cfg.plan.outs[stage] for stage in stages}
     held_out = cfg.augment.validation + cfg.augment.test
     copied = cfg.augment.copies * max(cfg.simulate.n - held_out, 0)
     rows = {"augment": copied + held_out} if cfg.simulate.theta is None else {"simulate": None}
@@ -93,9 +92,9 @@ def _probe(stage: str, cfg: DictConfig, folder: Path) -> tuple[float, int | None
 
 
 def _piece(stage: str, cfg: DictConfig) -> int:
-    if stage == "simulate":
-        return FSPS_ROWS if cfg.simulate.source == "fsps" else TABLE_ROWS
-    return PIECES[stage]
+    if stage == "simulate" and cfg.simulate.source == "fsps":
+        return FSPS_ROWS
+    return STAGES[stage].probe
 
 
 def _first_file(node: DictConfig) -> int:

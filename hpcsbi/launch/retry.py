@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from hpcsbi.caches import keep_caches
 from hpcsbi.launch.frozen import composed, named, rooted, thawed
 from hpcsbi.launch.job import REFUSED, refuse
-from hpcsbi.launch.submit import ALONE, NEEDS, WAYS, submit
+from hpcsbi.launch.submit import WAYS, submit
+from hpcsbi.pipeline import OF_A_RUN, STAGES
 from hpcsbi.run import submissions
 from hpcsbi.run.progress import Left, left
 from hpcsbi.store.locks import holders
@@ -55,7 +56,7 @@ def retry(name: str, overrides: Sequence[str], dry_run: bool = False) -> dict[st
     jobs = submissions.ask(run)
     known = {job["stage"] for job in jobs}
     queued = _queued(jobs)
-    todo = _todo(cfg, [stage for stage in NEEDS if stage in known], queued)
+    todo = _todo(cfg, [stage for stage in OF_A_RUN if stage in known], queued)
     if not todo:
         print("nothing to submit." if queued else "nothing is missing.")
         return {}
@@ -116,5 +117,5 @@ def _parts(cfg: DictConfig, todo: dict[str, Left]) -> dict[str, list[int]]:
     return {
         stage: sorted({shard % parts for shard in what.shards})
         for stage, what in todo.items()
-        if stage not in ALONE and what.shards is not None
+        if STAGES[stage].fans_out and what.shards is not None
     }

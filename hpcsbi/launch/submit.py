@@ -18,23 +18,10 @@ from hpcsbi.launch.frozen import composed, freeze, named, rooted, with_groups
 from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
 from hpcsbi.launch.words import in_plain_words
+from hpcsbi.pipeline import OF_A_RUN, STAGES, chain, waits
 from hpcsbi.run import submissions
 from hpcsbi.terminal import outlive_reader
 
-# Stage -> what it waits for: "afterok" that the stage succeeds, "afterany" that it ends.
-NEEDS = {
-    "tabulate": {},
-    "simulate": {"tabulate": "afterok"},
-    "augment": {"simulate": "afterok"},
-    "train": {"augment": "afterok"},
-    "calibrate": {"train": "afterok"},
-    "ingest": {},
-    "infer": {"train": "afterok", "ingest": "afterok"},
-    "fit": {"infer": "afterok"},
-    # A flow that fails its calibration is for the page to tell.
-    "report": {"calibrate": "afterany", "infer": "afterok"},
-}
-ALONE = ("train", "report")  # one process; all others fan out
 WAYS = {
     "hpcsbi.cluster.dask_allocation.Allocation": "allocation",
     "hpcsbi.cluster.dask_jobs.Elastic": "slurm",
@@ -54,8 +41,8 @@ def main() -> None:
     keep_caches(None)
     try:
         cfg = _configuration(arguments.name, arguments.overrides)
-        stages = [stage for stage in arguments.stages.split(",") if stage] or chain(cfg)
-        submit(cfg, stages, arguments.dry_run)
+        some = [stage for stage in arguments.stages.split(",") if stage]
+        submit(cfg, some or chain(bool(cfg.ingest.files)), arguments.dry_run)
     except REFUSED as error:
         sys.exit(refuse(error))
 
@@ -66,12 +53,6 @@ def _configuration(name: str, overrides: Sequence[str]) -> DictConfig:
     if not any(override.startswith("cluster=") for override in given):
         given.append("cluster=allocation")
     return composed([*given, named(name)])
-
-
-def chain(cfg: DictConfig) -> list[str]:
-    """All stages of a run, those of real spectra where there are any; `fit` only by name."""
-    without = ("fit",) if cfg.ingest.files else ("ingest", "infer", "fit")
-    return [stage for stage in NEEDS if stage not in without]
 
 
 def submit(
@@ -95,9 +76,9 @@ def submit(
         SlurmError: SLURM is not there, or refuses one of the jobs; none is left in the queue.
         Unfinished: a stage is in the queue already, or a signal came; none is left in the queue.
     """
-    unknown = [stage for stage in stages if stage not in NEEDS]
+    unknown = [stage for stage in stages if stage not in OF_A_RUN]
     if unknown:
-        raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(NEEDS)}.")
+        raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(OF_A_RUN)}.")
     cfg, site = rooted(cfg), make_site(cfg.site)
     run = Path(cfg.run)
     queued = submissions.queued(_known(run))
@@ -146,8 +127,11 @@ def _known(run: Path) -> list[dict]:
 
 def _after(job: Job, numbers: Mapping[str, str]) -> str:
     """What a job waits for, as sbatch takes it."""
-    waits = [f"{kind}:{numbers[name]}" for name, kind in job.waits.items() if name in numbers]
-    return ",".join(waits)
+    of_a_kind: dict[str, list[str]] = {}
+    for name, kind in job.waits.items():
+        if name in numbers:
+            of_a_kind.setdefault(kind, []).append(numbers[name])
+    return ",".join(":".join([kind, *jobs]) for kind, jobs in of_a_kind.items())
 
 
 def _freeze(cfg: DictConfig, folder: Path) -> None:
@@ -180,7 +164,7 @@ def _all_jobs(
     """The jobs of stages, in the order in which they need each other."""
     return [
         job
-        for stage in NEEDS
+        for stage in OF_A_RUN
         if stage in stages
         for job in _jobs(cfg, stage, folder, (only or {}).get(stage))
     ]
@@ -194,9 +178,9 @@ def _jobs(cfg: DictConfig, stage: str, folder: Path, only: Sequence[int] | None)
             "cluster=serial and cluster=local run on this machine: submit with cluster=allocation "
             "(the default), cluster=slurm or cluster=array, or call jobs/pipeline.py."
         )
-    one, needs, outs = alone(cfg, stage, site), NEEDS[stage], (cfg[stage].out,)
+    one, needs, outs = alone(cfg, stage, site), waits(stage), (cfg[stage].out,)
     whole, finish = folder / "config.yaml", folder / "finish.yaml"
-    if stage in ALONE or way == "slurm":
+    if way == "slurm" or not STAGES[stage].fans_out:
         return [Job(stage, one, whole, needs, outs)]
     if way == "allocation":
         return [Job(stage, alone(cfg, stage, site, site.tasks), whole, needs, outs)]

@@ -14,8 +14,9 @@ from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.frozen import freeze, rooted
-from hpcsbi.launch.submit import NEEDS, alone, ask_about, each_task
+from hpcsbi.launch.submit import alone, ask_about, each_task
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
+from hpcsbi.pipeline import OF_A_RUN
 from hpcsbi.run import submissions
 
 SERIAL = {"_target_": "hpcsbi.cluster.executors.Serial", "workers": 1}
@@ -29,9 +30,9 @@ def check(cfg: DictConfig) -> None:
         SlurmError: SLURM is not there or refuses, or more tasks than an array may have.
     """
     stage = cfg.hydra.job.name
-    if stage not in NEEDS:
+    if stage not in OF_A_RUN:
         raise BadInput(
-            f"jobs/{stage}.py is no stage: hydra/launcher=slurm_array sweeps {', '.join(NEEDS)}."
+            f"jobs/{stage}.py is no stage: hydra/launcher=slurm_array sweeps {', '.join(OF_A_RUN)}."
         )
     site, tasks = make_site(cfg.site), _count(cfg.hydra.overrides.task)
     os.umask(site.mask)

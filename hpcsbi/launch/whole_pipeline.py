@@ -11,9 +11,7 @@ from hpcsbi.launch.checkout import CONF, PIPELINE
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.job import FAILED, run_stage
 from hpcsbi.launch.words import composed_from, in_plain_words
-
-MODEL = ("tabulate", "simulate", "augment", "train", "calibrate")
-SURVEY = ("ingest", "infer")
+from hpcsbi.pipeline import chain
 
 
 def pipeline(cfg: DictConfig) -> int:
@@ -41,7 +39,7 @@ def pipeline(cfg: DictConfig) -> int:
 
 def stages(cfg: DictConfig) -> tuple[str, ...]:
     """What the job runs; what runs beside it must be right too."""
-    return (*MODEL, *(SURVEY if cfg.ingest.files else ()), "report")
+    return chain(bool(cfg.ingest.files))
 
 
 def check(cfg: DictConfig) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hpcsbi.cluster.executors import cores
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
+from hpcsbi.pipeline import OF_A_RUN
 
 # Hydra's own options that are of use here, and those of them that take a value.
 FLAGS = {"-m", "--multirun", "--resolve", "--hydra-help", "--version"}
@@ -30,6 +31,13 @@ OPEN = ("site.options", "site.train", "plan.rates")  # their keys are the user's
 TEXTS = ("name", "run", "fit.objects")  # a number stays as it was typed
 OPTIONS = "options are KEY=VALUE, as train.steps=100"
 
+
+def _of_each_stage(key: str, _root_: DictConfig) -> DictConfig:
+    """A key of all stages of a run that have it."""
+    return OmegaConf.create({name: _root_[name][key] for name in OF_A_RUN if key in _root_[name]})
+
+
+OmegaConf.register_new_resolver("of_each_stage", _of_each_stage, replace=True)
 OmegaConf.register_new_resolver("cores", cores, replace=True)
 OmegaConf.register_new_resolver(
     "package_data", lambda name: str(files("hpcsbi") / "data" / name), replace=True

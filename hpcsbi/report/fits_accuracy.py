@@ -6,6 +6,7 @@ from math import ceil
 import numpy as np
 from scipy import stats
 
+from hpcsbi.pipeline import upstream
 from hpcsbi.report.tables import number
 from hpcsbi.simulator.parameters import parameter
 
@@ -21,7 +22,7 @@ __all__ = [
     "verdict_on_costs",
 ]
 
-TRAINING = ("tabulate", "simulate", "augment", "train")  # what is paid once
+TRAINING = upstream("train")  # what is paid once
 STEPS = {
     "fit: chain": "the chain",
     "fit: flow": "the flow's draws",

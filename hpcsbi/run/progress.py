@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hpcsbi.pipeline import STAGES
 from hpcsbi.run.folder import FlowFolder, RunFolder
 from hpcsbi.run.merges import catalogue_of, is_behind, table_of
 from hpcsbi.store.files import Damaged, load_weights, read_notes
@@ -19,8 +20,6 @@ from hpcsbi.store.store import Store, open_store
 __all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress", "worker_seconds"]
 
 PAUSE = 10  # a gap between shards this many times the usual one is a pause, not work
-
-BESIDE = {"calibrate": ".json", "infer": ".parquet"}  # written from the whole store
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def left(stage: str, out: Path) -> Left | None:
         return _left_to_train(out)
     if not out.exists():
         return Left(f"{out.name} is not there")
-    if stage == "report":
+    if not STAGES[stage].fans_out:
         return None
     store = open_store(out, check=False)
     states = {shard: s for shard, s in store.states(verify=True).items() if s != "done"}
@@ -56,7 +55,7 @@ def left(stage: str, out: Path) -> Left | None:
         return Left(text, list(states))
     if bad := store.damaged_coordinates():
         return Left(f"{', '.join(bad)} of {out.name} damaged", [])
-    beside = out.with_suffix(BESIDE.get(stage, out.suffix))
+    beside = out.with_suffix(STAGES[stage].beside or out.suffix)
     if not beside.exists():
         return Left(f"{beside.name} is not there", [])
     catalogue = {"infer": out, "fit": catalogue_of(store)}.get(stage)

@@ -10,21 +10,12 @@ from typing import Any
 from hpcsbi.arguments import Count, checked
 from hpcsbi.cluster.deadline import way_out
 from hpcsbi.cluster.site import seconds_of
+from hpcsbi.pipeline import STAGES
 from hpcsbi.report.tables import duration
 from hpcsbi.run.progress import core_rates, flow_progress, store_progress
 from hpcsbi.terminal import printable
 
-__all__ = ["INPUTS", "Work", "missing_inputs", "plan", "works"]
-
-INPUTS = {
-    "tabulate": (),
-    "simulate": ("tabulate",),
-    "augment": ("simulate",),
-    "train": ("augment",),
-    "calibrate": ("train", "augment"),
-    "ingest": (),
-    "infer": ("train", "ingest"),
-}
+__all__ = ["Work", "missing_inputs", "plan", "works"]
 
 
 @dataclass(frozen=True)
@@ -157,7 +148,8 @@ def _steps(out: Path, expected: int | None) -> dict[str, Any]:
 
 def missing_inputs(stage: str, outs: Mapping[str, str]) -> list[str]:
     """Products that a stage needs and that are not there in full."""
-    return [out for name in INPUTS[stage] if (out := outs.get(name)) and not _whole(name, out)]
+    makers = STAGES[stage].reads.values()
+    return [out for name in makers if (out := outs.get(name)) and not _whole(name, out)]
 
 
 def _whole(stage: str, out: str) -> bool:
@@ -183,7 +175,7 @@ def _reckoned(work: Work, tasks: int, cores: int, limit: float, requeues: int) -
         return entry | {"core_hours": 0.0, "wall_seconds": 0.0, "jobs": 0, "warnings": []}
     if work.left is None or not work.rate:
         return entry | {"core_hours": None, "wall_seconds": None, "jobs": None, "warnings": []}
-    processes = 1 if work.stage == "train" else tasks
+    processes = tasks if STAGES[work.stage].fans_out else 1
     piece = work.shard / work.rate
     # The last round of shards may leave processes idle, which are paid for all the same.
     wall = min(math.ceil(work.shards / processes) * piece, work.left / work.rate)
@@ -197,7 +189,7 @@ def _reckoned(work: Work, tasks: int, cores: int, limit: float, requeues: int) -
 
 
 def _warnings(work: Work, piece: float, limit: float, jobs: int, requeues: int) -> Iterable[str]:
-    if work.stage != "train" and 2 * piece > limit - way_out(limit):
+    if STAGES[work.stage].fans_out and 2 * piece > limit - way_out(limit):
         yield (
             f"a shard takes {duration(piece)}, and a job of {duration(limit)} is too short to "
             f"start two: raise site.time, or before it begins lower {work.stage}.shard"
@@ -224,7 +216,7 @@ def _told(stage: Mapping, probe: bool) -> str:
         return printable(stage["error"])
     if stage["left"] == 0:
         return f"{'done':>24}"
-    unit = "steps" if stage["stage"] == "train" else "rows"
+    unit = STAGES[stage["stage"]].unit
     left = "" if stage["left"] is None else f"{stage['left']:,} {unit}"
     if stage["core_hours"] is None:
         return f"{left:>24} {_unknown(stage['waits'], probe)}"

@@ -9,6 +9,7 @@ from hpcsbi.arguments import checked
 from hpcsbi.cluster import job_words
 from hpcsbi.cluster.slurm_commands import SlurmError
 from hpcsbi.errors import BadInput
+from hpcsbi.pipeline import STAGES
 from hpcsbi.report.tables import duration
 from hpcsbi.run import submissions
 from hpcsbi.run.folder import RunFolder, verdict_of
@@ -20,15 +21,7 @@ from hpcsbi.terminal import printable, user_name
 __all__ = ["status"]
 
 CLOSED = "is not for you to read, but for its owner"
-STAGES = {
-    "ssp": "tabulate",
-    "simulations": "simulate",
-    "training": "augment",
-    "calibration": "calibrate",
-    "spectra": "ingest",
-    "catalogue": "infer",
-    "fits": "fit",
-}
+MAKERS = {stage.product: stage.name for stage in STAGES.values() if stage.fans_out}
 
 
 @checked()
@@ -59,7 +52,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
     found = {
         "run": str(folder),
         "stores": [
-            {"name": str(path.relative_to(folder)), "stage": STAGES[path.stem]}
+            {"name": str(path.relative_to(folder)), "stage": MAKERS[path.name]}
             | _store(path, verify)
             for path in _stores(folder)
         ],
@@ -109,15 +102,15 @@ def _runs(folder: Path) -> list[RunFolder]:
 
 def _stores(folder: Path) -> list[Path]:
     """Stores of the run and of one beside it, in the order in which stages make them."""
-    order = list(STAGES)
+    order = list(MAKERS)
     stores = (path for run in _runs(folder) for path in run.path.glob("*.zarr"))
-    paths = [path for path in stores if path.stem in STAGES]
-    return sorted(paths, key=lambda path: (len(path.parts), path.parent, order.index(path.stem)))
+    paths = [path for path in stores if path.name in MAKERS]
+    return sorted(paths, key=lambda path: (len(path.parts), path.parent, order.index(path.name)))
 
 
 def _table(path: Path) -> dict:
     """Whether the Parquet file of a catalogue lacks something that its stores hold."""
-    if STAGES[path.stem] != "infer":
+    if MAKERS[path.name] != "infer":
         return {}
     try:
         return {"behind": table_of(path).exists() and is_behind(path)}

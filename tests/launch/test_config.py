@@ -8,12 +8,9 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import instantiate
 
 from hpcsbi.launch import words  # noqa: F401  registers the resolvers
+from hpcsbi.pipeline import STAGES
 
 CONF = Path(__file__).parents[2] / "conf"
-STAGES = (
-    "tabulate", "simulate", "augment", "train", "calibrate", "ingest", "infer", "fit", "report",
-    "status", "plan", "compare",
-)  # fmt: skip
 EXPERIMENTS = [None, *sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))]
 GROUPS = sorted(
     f"{path.parent.name}={path.stem}"

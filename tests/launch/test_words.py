@@ -9,10 +9,10 @@ from hpcsbi.errors import BadInput
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.manual import manual
 from hpcsbi.launch.words import CONF, OPEN, composed_from, in_plain_words, quoted, understood
+from hpcsbi.pipeline import chain, upstream
 
 DEMO = ("experiment=demo", "beside=null", "cluster=serial")
-MODEL = ("tabulate", "simulate", "augment", "train", "calibrate")
-ALL = (*MODEL, "ingest", "infer", "report")
+MODEL, ALL = upstream("calibrate"), chain(spectra=True)
 
 
 def composed(*overrides: str):

@@ -54,6 +54,7 @@ def test_only_what_decides_counts(edited):
     edited("simulator.dust", "import numpy as np", "import numpy as np  # a comment\n\n")
     edited("store.locks", "SETTLED = 1.0", "SETTLED = 3.0")
     edited("stages.report", "import numpy as np", "import numpy")
+    edited("pipeline", "OF_A_RUN =", "MORE = 2\nOF_A_RUN =")  # stores outlive a new stage
     assert before == {stage: code_of(stage) for stage in before}
 
     edited("kernels.arithmetic", "0.5", "0.25")

@@ -1,0 +1,109 @@
+"""The stages: what each makes and reads, and how it runs. Whoever asks that reads this table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["OF_A_RUN", "STAGES", "Stage", "chain", "upstream", "waits"]
+
+ALWAYS, SPECTRA, ASKED, APART = "always", "with real spectra", "when asked for", "apart"
+ROWS, STEPS, AT_ONCE = "rows", "steps", ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Arguments:
+        name: of its module, job and node of the configuration.
+        product: what it makes in the run's folder, as a pattern; "" if it only looks.
+        reads: argument of the stage -> the stage that makes what it names.
+        when: in which runs it runs; APART is in none, it looks at one.
+        unit: what its work is counted in: rows, in shards over many processes; steps of one
+            process; or nothing, as it is done at once.
+        probe: rows of a shard that are few and yet tell its speed.
+        beside: suffix of the file that is written beside the whole product.
+        seed: its number in the seeds of all draws, which it keeps for ever; None if it draws none.
+        verdict: it fails where the product is whole and bad, which the readers go on from.
+        shows: it shows what there is of what it reads, and tells what is not.
+    """
+
+    name: str
+    product: str = ""
+    reads: Mapping[str, str] = field(default_factory=dict)
+    when: str = ALWAYS
+    unit: str = ROWS
+    probe: int | None = None
+    beside: str = ""
+    seed: int | None = None
+    verdict: bool = False
+    shows: bool = False
+
+    @property
+    def fans_out(self) -> bool:
+        """Whether many processes share its work."""
+        return self.unit == ROWS
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("tabulate", "ssp.zarr", probe=1, seed=1),
+        Stage("simulate", "simulations.zarr", {"table": "tabulate"}, probe=1024, seed=2),
+        Stage("augment", "training.zarr", {"simulations": "simulate"}, probe=4096, seed=3),
+        Stage(
+            "train", "flows/*", {"training": "augment", "table": "tabulate"}, unit=STEPS, seed=4
+        ),
+        Stage(
+            "calibrate", "calibration.zarr", {"flow": "train", "pairs": "augment"}, probe=32,
+            beside=".json", seed=5, verdict=True,
+        ),
+        Stage("ingest", "spectra.zarr", when=SPECTRA, probe=1024),
+        Stage(
+            "infer", "catalogue.zarr", {"flow": "train", "spectra": "ingest"}, SPECTRA, probe=64,
+            beside=".parquet", seed=6,
+        ),
+        Stage(
+            "fit", "fits.zarr", {"flow": "train", "spectra": "ingest", "catalogue": "infer"}, ASKED,
+            probe=1, seed=7,
+        ),
+        Stage(
+            "report",
+            "report.html",
+            {
+                "simulations": "simulate", "training": "augment", "flow": "train",
+                "calibration": "calibrate", "spectra": "ingest", "catalogue": "infer",
+                "fits": "fit",
+            },
+            unit=AT_ONCE,
+            shows=True,
+        ),
+        Stage("compare", "sweep.html", {"pairs": "augment"}, APART, AT_ONCE),
+        Stage("status", when=APART, unit=AT_ONCE),
+        Stage("plan", when=APART, unit=AT_ONCE),
+    )
+}  # fmt: skip
+OF_A_RUN = tuple(stage.name for stage in STAGES.values() if stage.when != APART)
+
+
+def chain(spectra: bool) -> tuple[str, ...]:
+    """Stages that a whole run goes through, in order.
+
+    Arguments:
+        spectra: whether there are real spectra.
+    """
+    when = (ALWAYS, SPECTRA) if spectra else (ALWAYS,)
+    return tuple(name for name in OF_A_RUN if STAGES[name].when in when)
+
+
+def upstream(name: str) -> tuple[str, ...]:
+    """A stage and all whose products are in its own, in order."""
+    reads = [upstream(maker) for maker in STAGES[name].reads.values()]
+    return tuple(stage for stage in STAGES if stage == name or any(stage in of for of in reads))
+
+
+def waits(name: str) -> dict[str, str]:
+    """Stages that a job of this one waits for -> "afterok", that it succeeds, or "afterany"."""
+    return {
+        maker: "afterany" if STAGES[maker].verdict else "afterok"
+        for maker in STAGES[name].reads.values()
+    }
