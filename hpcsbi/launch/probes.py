@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hpcsbi.cluster.executors import Enough, Probe
-from hpcsbi.errors import Refusal
+from hpcsbi.errors import BadInput, Refusal
 from hpcsbi.launch.job import run_stage
 from hpcsbi.pipeline import AT_ONCE, STAGES, chain
 from hpcsbi.stages.plan import missing_inputs, works
@@ -25,17 +25,31 @@ OF_SPEED = ("training", "table", "source", "flow", "representation", "batch", "t
 
 def plan(cfg: DictConfig) -> int:
     """Fill in what is not known, then plan."""
-    chained = chain(bool(cfg.ingest.files))
-    stages = [stage for stage in chained if STAGES[stage].unit != AT_ONCE]
+    stages = _planned(cfg)
     cfg.plan.outs = {stage: cfg.plan.outs[stage] for stage in stages}
-    held_out = cfg.augment.validation + cfg.augment.test
-    copied = cfg.augment.copies * max(cfg.simulate.n - held_out, 0)
-    rows = {"augment": copied + held_out} if cfg.simulate.theta is None else {"simulate": None}
-    cfg.plan.rows = {**cfg.plan.rows, **rows}
+    cfg.plan.rows = {**cfg.plan.rows, **_rows(cfg)}
     if cfg.plan.probe:
         for stage in _unknown(cfg):
             _try(stage, cfg)
     return run_stage("plan", cfg)
+
+
+def _planned(cfg: DictConfig) -> list[str]:
+    """Stages of the run that take long, with `fit` where it is asked for or has begun."""
+    stages = [stage for stage in chain(bool(cfg.ingest.files)) if STAGES[stage].unit != AT_ONCE]
+    fits = cfg.fit.objects is not None or Path(cfg.fit.out).exists()
+    return [*stages, "fit"] if fits else stages
+
+
+def _rows(cfg: DictConfig) -> dict[str, int | None]:
+    """Rows that stages will make, as far as the options tell."""
+    rows, objects = {}, cfg.fit.objects
+    if objects is not None:
+        rows["fit"] = objects if isinstance(objects, int) else len(objects)
+    if cfg.simulate.theta is not None:
+        return rows | {"simulate": None}
+    held_out = cfg.augment.validation + cfg.augment.test
+    return rows | {"augment": cfg.augment.copies * max(cfg.simulate.n - held_out, 0) + held_out}
 
 
 def _unknown(cfg: DictConfig) -> list[str]:
@@ -74,6 +88,8 @@ def _probe(stage: str, cfg: DictConfig, folder: Path) -> tuple[float, int | None
     if stage == "train":
         arguments = instantiate({key: cfg.train[key] for key in OF_SPEED}, _convert_="all")
         return import_module("hpcsbi.stages.train").speed(**arguments), None
+    if stage == "fit" and cfg.fit.engine == "prospector":
+        raise BadInput("a chain of direct FSPS takes hours to days (fit.engine=table: seconds).")
     node, files = cfg[stage], 1
     node.out = str(folder / Path(node.out).name)
     node.shard = min(node.shard, _piece(stage, cfg))

@@ -58,7 +58,7 @@ def plan(
 ) -> None:
     """Print for every stage what is left, core-hours and wall time, and how many jobs in turn.
 
-    The start of jobs and of their processes, and the wait in the queue, are not in it.
+    The report, the start of jobs and of their processes, and the wait in the queue are not in it.
 
     Arguments:
         run: folder of the run; it need not be there yet.
@@ -109,6 +109,8 @@ def works(
     if spectra := outs.get("ingest"):  # a row of the catalogue for every spectrum
         known = store_progress(Path(spectra)).get("rows") if Path(spectra).exists() else None
         rows.setdefault("infer", known or rows.get("ingest"))
+        if known and rows.get("fit"):
+            rows["fit"] = min(known, rows["fit"])
     for stage, out in outs.items():
         if stage == "train":
             state = _steps(Path(out), rows.get(stage))
@@ -208,7 +210,7 @@ def _lines(found: Mapping, outs: Mapping[str, str], probe: bool) -> Iterable[str
     more = "" if found["complete"] else "  and what is not known yet"
     hours, wall = _hours(found["core_hours"]), duration(found["wall_seconds"])
     yield f"  {'total':10} {'':24} {'':26} {hours:>10} {wall:>9}{more}"
-    yield "  The start of jobs (seconds to a minute each) and the queue come on top."
+    yield "  The report, the start of jobs (seconds to a minute each) and the queue come on top."
 
 
 def _told(stage: Mapping, probe: bool) -> str:
@@ -228,7 +230,8 @@ def _told(stage: Mapping, probe: bool) -> str:
 
 def _unknown(waits: Sequence[str], probe: bool) -> str:
     if waits:
-        return f"known when {' and '.join(Path(out).name for out in waits)} is there"
+        names = " and ".join(Path(out).name for out in waits)
+        return f"known when {names} {'is' if len(waits) == 1 else 'are'} there"
     return "not known" if probe else "not known: plan.probe=true tries it"
 
 

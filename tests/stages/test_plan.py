@@ -179,6 +179,19 @@ def test_training_counts_steps(tmp_path):
     assert (work.left, work.shards, work.rate, work.source) == (500, 1, 5.0, "estimated")
 
 
+def test_no_more_chains_than_spectra(tmp_path):
+    """Of the first 20 of three spectra there are three, and one has a row in the catalogue each."""
+    spectra = create(tmp_path / "spectra.zarr", {"x": Array({"row": 3}, "int8")}, {}, 10)
+    outs = {name: str(tmp_path / f"{name}.zarr") for name in ("infer", "fit")}
+    outs["ingest"] = str(spectra.path)
+    sizes = dict.fromkeys(outs, 1)
+
+    left = {work.stage: work.left for work in works(str(tmp_path), outs, {"fit": 20}, sizes, {})}
+    assert (left["infer"], left["fit"]) == (3, 3)
+    fewer = works(str(tmp_path), outs, {"fit": 2}, sizes, {})
+    assert [work.left for work in fewer if work.stage == "fit"] == [2]
+
+
 @pytest.mark.parametrize(
     ("time", "seconds"),
     [("04:00:00", 14400), ("90", 5400), (30, 1800), ("10:30", 630), ("1-12", 129600),
@@ -207,7 +220,8 @@ def test_a_probe_writes_nothing_and_is_about_right(tmp_path):
         [sys.executable, "jobs/plan.py", f"run={run}", "name=n", "plan.json=true", "seed=0",
          f"tabulate.out={tiny.TABLE}", f"train.out={run}/flow", "simulate.n=400",
          "simulate.shard=64", "augment.validation=100", "augment.test=100", "infer.draws=100",
-         "calibrate.draws=100", "ingest.files=['${package_data:sdss_nuclei.fits.gz}']"],
+         "calibrate.draws=100", "fit.objects=2",
+         "ingest.files=['${package_data:sdss_nuclei.fits.gz}']"],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -223,5 +237,7 @@ def test_a_probe_writes_nothing_and_is_about_right(tmp_path):
     assert (stages["calibrate"]["left"], stages["calibrate"]["source"]) == (100, "estimated")
     assert stages["calibrate"]["rate"] > 0
     assert (stages["ingest"]["left"], stages["infer"]["left"]) == (3, 3)
+    assert (stages["fit"]["left"], stages["fit"]["core_hours"]) == (2, None)
+    assert [Path(out).name for out in stages["fit"]["waits"]] == ["spectra.zarr", "catalogue.zarr"]
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     assert not (ROOT / "outputs").exists()
