@@ -76,7 +76,7 @@ def test_chains():
     model, survey = chain(spectra=False), chain(spectra=True)
 
     assert upstream("train") == ("tabulate", "simulate", "augment", "train")
-    assert model[:5] == upstream("calibrate") and model[-1] == survey[-1] == "report"
+    assert set(upstream("calibrate")) < set(model) and model[-1] == survey[-1] == "report"
     assert set(survey) - set(model) == needs_spectra - {"fit"} >= {"ingest", "infer"}
     assert not {"fit", "status", "plan", "compare"} & set(survey)
 

@@ -1,31 +1,13 @@
 from pathlib import Path
 
 import pytest
-import tiny
+from configurations import MODEL, composed, refused
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from hpcsbi.errors import BadInput
-from hpcsbi.launch.checks import check_stages
-from hpcsbi.launch.manual import manual
-from hpcsbi.launch.words import CONF, OPEN, composed_from, in_plain_words, quoted, understood
-from hpcsbi.pipeline import chain, upstream
-
-DEMO = ("experiment=demo", "beside=null", "cluster=serial")
-MODEL, ALL = upstream("calibrate"), chain(spectra=True)
-
-
-def composed(*overrides: str):
-    return composed_from(CONF, "config", overrides)
-
-
-def refused(stages, *overrides: str) -> str:
-    """What is said of a configuration."""
-    with pytest.raises((BadInput, OSError)) as caught:
-        cfg = composed(*overrides)
-        with in_plain_words(overrides):
-            check_stages(cfg, stages)
-    return str(caught.value)
+from hpcsbi.launch.checkout import CONF
+from hpcsbi.launch.words import OPEN, quoted, understood
 
 
 @pytest.mark.parametrize(
@@ -149,81 +131,3 @@ def test_settings_of_a_sweep_stay_apart():
     """Commas are for sweeps, when there is one; names stay names in it."""
     assert understood(["-m", "flow.hidden=25,50"]) == ["-m", "flow.hidden=25,50"]
     assert understood(["--multirun", "name=1e3,b"])[1] == 'name="1e3","b"'
-
-
-@pytest.mark.parametrize(
-    ("stages", "overrides", "says"),
-    [
-        (ALL, ["ingest.files=[/nothing/*.fits]"], "/nothing/*.fits"),
-        (ALL, ["survey=sdss"], "survey=table"),
-        (ALL, ["augment.validation=100000"], "more than the 2000 spectra of simulate.n"),
-        (ALL, ["simulate.theta=/nothing.csv"], "/nothing.csv"),
-        (ALL, ["train.source=stored"], "augment makes none"),
-        (ALL, ["augment.test=0"], "augment.test > 0"),
-        (ALL, ["augment.test=0", "augment.validation=0"], "no pair would be made"),
-        (ALL, ["infer.keep_draws=3000"], "infer.keep_draws=3000 of infer.draws=1000"),
-        (ALL, ["infer.flow=/nowhere"], "/nowhere"),
-        (ALL, ["calibrate.pairs=/nowhere.zarr"], "calibrate.pairs: /nowhere.zarr does not exist"),
-        (ALL, ["grid=paper"], "demonstration table"),
-        (ALL, ["prior.columns.logzsol.low=-2.4"], "logzsol spans -2.4"),
-        (MODEL, ["experiment=survey"], "tabulate.demo=true"),
-        (MODEL, ["experiment=paper"], "SPS_HOME is not set"),
-        (ALL, ["simulate.source=fsps"], "SPS_HOME"),
-        (("fit",), ["fit.engine=prospector", "fit.objects=1"], "SPS_HOME"),
-        (("infer",), [], "run jobs/train.py"),
-        (("augment",), [], "jobs/simulate.py"),
-    ],
-)
-def test_what_can_be_wrong_is_wrong_before_the_first_stage(
-    tmp_path, monkeypatch, stages, overrides, says
-):
-    """Files, rows, what other stages must have made, and FSPS, for every stage that would run."""
-    monkeypatch.delenv("SPS_HOME", raising=False)
-    run = tmp_path / "run"
-
-    assert says in refused(stages, *DEMO, f"run={run}", *overrides)
-    assert not run.exists()
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        [],
-        ["experiment=survey", "tabulate.demo=true"],
-        ["cluster=array"],
-        ["train.source=stored", "augment.copies=2", "simulate.n=2001"],
-    ],
-)
-def test_what_is_right_passes(tmp_path, monkeypatch, overrides):
-    """The demo, and science with the demonstration table where it is asked for."""
-    monkeypatch.delenv("SPS_HOME", raising=False)
-    cfg = composed(*DEMO, f"run={tmp_path}", *overrides)
-    check_stages(cfg, ALL if cfg.ingest.files else MODEL)
-
-
-def test_products_of_jobs_in_the_queue_are_no_lack(tmp_path):
-    """A chain that is taken up again waits for what others make, and finds what lies there."""
-    cfg = composed(*DEMO, f"run={tmp_path}")
-    check_stages(cfg, ["calibrate"], coming=["train", "augment"])
-    tiny.pairs(tmp_path)
-    check_stages(cfg, ["calibrate"], coming=["train"])
-    with pytest.raises(BadInput, match=r"more than the 300 spectra of .*simulations\.zarr"):
-        check_stages(cfg, ["augment"])
-
-
-def test_an_fsps_of_the_site_is_not_looked_for_here(tmp_path, monkeypatch):
-    """Where site.setup sets SPS_HOME, the login node need not have it."""
-    monkeypatch.delenv("SPS_HOME", raising=False)
-    overrides = ("experiment=survey", f"run={tmp_path}", 'site.setup=["export SPS_HOME=/sw/fsps"]')
-    check_stages(composed(*overrides, "cluster=allocation"), MODEL)
-    assert "SPS_HOME" in refused(MODEL, *overrides, "cluster=serial")
-
-
-def test_help_is_of_the_job():
-    """Its own node with the comments, the choices of its groups, and where the rest is."""
-    train, infer = manual("train", "Fit.", ("train",)), manual("infer", "Infer.", ("infer",))
-
-    assert "steps: 20000" in train and "source: fresh  # fresh or stored" in train
-    assert "best         zuko's masked autoregressive flow" in train
-    assert "keep_draws" not in train and "keep_draws" in infer and "steps:" not in infer
-    assert "conf/config.yaml" in train and "demo " in train
