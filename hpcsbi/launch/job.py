@@ -32,6 +32,7 @@ from hpcsbi.launch.manual import manual
 from hpcsbi.launch.privacy import keep_private
 from hpcsbi.launch.words import VALUED, composed_from, in_plain_words, one_line, understood
 from hpcsbi.pipeline import STAGES
+from hpcsbi.run.folder import RunFolder
 from hpcsbi.run.progress import worker_seconds
 from hpcsbi.store.files import append_line
 from hpcsbi.store.shards import Elsewhere
@@ -199,4 +200,4 @@ def _note_cost(cfg: DictConfig, stage: str, cpu_seconds: float, wall_seconds: fl
         "cpu_seconds": round(cpu_seconds, 2),
         "wall_seconds": round(wall_seconds, 2),
     }
-    append_line(run / "costs.jsonl", line)
+    append_line(RunFolder(run).costs, line)

@@ -13,6 +13,7 @@ from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.launch.submit import WAYS, submit
 from hpcsbi.pipeline import OF_A_RUN, STAGES
 from hpcsbi.run import submissions
+from hpcsbi.run.folder import RunFolder
 from hpcsbi.run.progress import Left, left
 from hpcsbi.store.locks import holders
 from hpcsbi.terminal import outlive_reader
@@ -69,7 +70,7 @@ def _only_run(overrides: Sequence[str]) -> list[str]:
 
 def _newest(run: Path, name: str) -> Path:
     """Configuration of the newest submission."""
-    found = sorted((run / "slurm").glob("[0-9]*/config.yaml"))
+    found = sorted(RunFolder(run).submissions.glob("[0-9]*/config.yaml"))
     if not found:
         raise FileNotFoundError(
             f"{run} was never submitted: slurm/pipeline.sh {name} does that; if it was, with "

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hpcsbi.launch import probes, whole_pipeline
 from hpcsbi.launch.job import run_job, run_stage
+from hpcsbi.run.folder import RunFolder
 
 __all__ = ["start"]
 
@@ -47,7 +48,7 @@ def _train(cfg: DictConfig) -> int:
     """
     status = run_stage("train", cfg)
     if _judges(cfg):
-        out = Path(cfg.run) / "calibrations" / f"{Path(cfg.train.out).name}.zarr"
+        out = RunFolder(Path(cfg.run)).calibration_of(Path(cfg.train.out).name)
         OmegaConf.update(cfg, "calibrate.out", str(out))
         run_stage("calibrate", cfg)
     return status

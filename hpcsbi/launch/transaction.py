@@ -24,6 +24,7 @@ from hpcsbi.errors import Unfinished
 from hpcsbi.launch.checkout import BATCH_SCRIPT, ROOT
 from hpcsbi.launch.privacy import keep_private
 from hpcsbi.run import submissions
+from hpcsbi.run.folder import RunFolder
 from hpcsbi.store.files import write_atomically
 from hpcsbi.store.locks import locked
 
@@ -143,7 +144,7 @@ def submission(run: Path, site: Site) -> Iterator[Submission]:
         Held: somebody else submits this run at the moment.
         Unfinished: SIGINT, SIGTERM or SIGHUP came.
     """
-    parent = run / "slurm"
+    parent = RunFolder(run).submissions
     fresh = [path for path in (run, run / "logs", parent) if not path.exists()]
     keep_private(run, site.mask)
     for path in (run / "logs", parent):
@@ -180,7 +181,7 @@ def _claimed(parent: Path) -> Path:
 def _undo(found: Submission) -> None:
     """Cancel what was taken; what cannot be cancelled stays noted, and is told."""
     slurm.cancel(found.taken)
-    path = found.run / "slurm" / "jobs.jsonl"
+    path = RunFolder(found.run).jobs
     if path.exists():
         kept = [line for line in submissions.submitted(found.run) if not _of(line, found.folder)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -201,7 +202,7 @@ def _remove_if_empty(path: Path) -> None:
 
 def note(run: Path, line: Mapping) -> None:
     """Note a job for `status`, on disk when this returns."""
-    with (run / "slurm" / "jobs.jsonl").open("ab+") as file:
+    with RunFolder(run).jobs.open("ab+") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 1))
         cut = file.read() not in (b"", b"\n")  # the last one was cut short
