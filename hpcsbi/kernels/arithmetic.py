@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 __all__ = [
-    "BLOCK", "DRAWS", "LANES", "LN2", "LOG2E", "STEPS", "compiled", "padded", "small_exp",
+    "BLOCK", "DRAWS", "LANES", "LN2", "LOG2E", "STEPS", "compiled", "padded_length", "small_exp",
 ]  # fmt: skip
 
 LANES = 16  # sums that stand side by side, whatever the width of the processor's vectors
@@ -37,6 +37,6 @@ def small_exp(u: np.float32) -> np.float32:
 
 
 @compiled
-def padded(n: int, step: int) -> int:
+def padded_length(n: int, step: int) -> int:
     """The next multiple of `step`."""
     return -(-n // step) * step

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from hpcsbi.kernels.arithmetic import BLOCK, LANES, LN2, LOG2E, compiled, padded, small_exp
+from hpcsbi.kernels.arithmetic import BLOCK, LANES, LN2, LOG2E, compiled, padded_length, small_exp
 from hpcsbi.kernels.sums import inner, product
 
 __all__ = ["pulls"]
@@ -37,7 +37,7 @@ def pulls(
     mass: np.ndarray,
     dust2: np.ndarray,
     k: np.ndarray,
-    seen: np.ndarray,
+    observed: np.ndarray,
     weight: np.ndarray,
     fraction: float,
     floor: np.ndarray,
@@ -57,7 +57,7 @@ def pulls(
         mass: solar masses, float64, shape (n,).
         dust2: float32, shape (n,).
         k: optical depth for dust2 = 1, float32, shape (pixels,).
-        seen, weight: observed flux over sigma and 1 / sigma, both 0 where masked, (pixels,).
+        observed, weight: observed flux over sigma and 1 / sigma, both 0 where masked, (pixels,).
         fraction: sigma over model flux; 0 for the quoted sigma.
         floor: noise floor as a fraction of the model flux, float32, shape (n,).
         curves: by which the model may be off, times their standard deviations, float32, shape
@@ -66,13 +66,13 @@ def pulls(
     """
     pixels, orders = len(k), len(curves)
     power, part = np.empty(pixels, np.int32), np.empty(pixels, np.float32)
-    two, ratio = power.view(np.float32), np.ones(padded(pixels, BLOCK), np.float32)
-    apart, many = np.empty(1), padded(pixels, LANES)
+    two, ratio = power.view(np.float32), np.ones(padded_length(pixels, BLOCK), np.float32)
+    apart, many = np.empty(1), padded_length(pixels, LANES)
     pull, over = np.zeros(many, np.float32), np.zeros(many, np.float32)
     model = np.empty(pixels, np.float32)
     columns = np.zeros((orders, many), np.float32)
     for i in range(len(mass)):
-        scale, t, own = np.float32(mass[i]), dust2[i], floor[i]
+        scale, t, noise = np.float32(mass[i]), dust2[i], floor[i]
         for p in range(pixels):  # exp(-t k) = 2^power 2^part
             x = min(max(-t * k[p] * np.float32(LOG2E), np.float32(-126)), np.float32(126))
             whole = np.floor(x + np.float32(0.5))
@@ -80,12 +80,12 @@ def pulls(
             part[p] = (x - whole) * np.float32(LN2)
         for p in range(pixels):
             scaled = bare[i, p] * (scale * weight[p]) * (small_exp(part[p]) * two[p])
-            difference = seen[p] - scaled
+            difference = observed[p] - scaled
             if fraction > 0:
                 wide = np.float32(fraction) * scaled
                 wide = wide * wide if weight[p] > 0 else np.float32(1)
             else:
-                wide = np.float32(1) + (own * scaled) * (own * scaled)
+                wide = np.float32(1) + (noise * scaled) * (noise * scaled)
             ratio[p] = wide
             pull[p], over[p], model[p] = difference, difference / wide, scaled
         rest = product(ratio, apart)

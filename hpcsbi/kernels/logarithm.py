@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpcsbi.kernels.arithmetic import LANES, LN2, compiled, padded
+from hpcsbi.kernels.arithmetic import LANES, LN2, compiled, padded_length
 from hpcsbi.kernels.sums import inner
 
 __all__ = ["project_log"]
@@ -21,7 +21,7 @@ def project_log(flux: np.ndarray, onto: np.ndarray, out: np.ndarray) -> None:
     """
     half, mantissa = np.int32(0x3F3504F3), np.int32(0x7FFFFF)  # bits of sqrt(1/2); their place
     pixels = flux.shape[1]
-    curves = np.zeros((len(onto), padded(pixels, LANES)), np.float32)
+    curves = np.zeros((len(onto), padded_length(pixels, LANES)), np.float32)
     curves[:, :pixels] = onto
     logs, positive = np.zeros(curves.shape[1], np.float32), np.empty(pixels, np.float32)
     bits = positive.view(np.int32)

@@ -49,17 +49,17 @@ def _inverted(
 ) -> None:
     """One transform of DRAWS columns, see `invert`."""
     known, first, second, phi = work
-    own_1, own_2 = ends[0][0], ends[1][0]
+    context_1, context_2 = ends[0][0], ends[1][0]  # units of the context alone
     for place in range(len(order)):
         column, stop_1, stop_2 = order[place], ends[0][place], ends[1][place]
         if place:
             for row in range(ends[0][place - 1], stop_1, ROWS):
-                seen = weights[0][row // ROWS, :place]
-                hidden(seen, known, given[0][row:], first[row - own_1 :])
+                unit_weights = weights[0][row // ROWS, :place]
+                hidden(unit_weights, known, given[0][row:], first[row - context_1 :])
             for row in range(ends[1][place - 1], stop_2, ROWS):
-                seen = weights[1][row // ROWS, own_1:stop_1]
-                hidden(seen, first, given[1][row:], second[row - own_2 :])
-        outputs(weights[2][column, own_2:stop_2], second, given[2][2 * column :], phi)
+                unit_weights = weights[1][row // ROWS, context_1:stop_1]
+                hidden(unit_weights, first, given[1][row:], second[row - context_2 :])
+        outputs(weights[2][column, context_2:stop_2], second, given[2][2 * column :], phi)
         _moved(here[column], phi, log_slope, there[column], log_det)
         known[place] = there[column]
 

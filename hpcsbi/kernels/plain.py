@@ -33,23 +33,23 @@ def inner(a: np.ndarray, b: np.ndarray) -> float:
 @compiled
 def product(values: np.ndarray, power: np.ndarray) -> float:
     """See `vectors.product`."""
-    found, powers, odd = np.ones(LANES), 0, np.int64(0)
+    products, powers, odd = np.ones(LANES), 0, np.int64(0)
     for start in range(0, len(values), BLOCK):
         for lane in range(LANES):
-            value = found[lane]
+            value = products[lane]
             for step in range(STEPS):
                 value *= np.float64(values[start + step * LANES + lane])
             bits = np.float64(value).view(np.int64)
             odd |= bits | (bits + np.int64(1 << PLACES))
             powers += (bits >> np.int64(PLACES)) - np.int64(ONE >> PLACES)
-            found[lane] = np.int64((bits & np.int64(MANTISSA)) | np.int64(ONE)).view(np.float64)
+            products[lane] = np.int64((bits & np.int64(MANTISSA)) | np.int64(ONE)).view(np.float64)
     power[0] = np.inf if odd < 0 else powers
     width = LANES
     while width > 1:
         width //= 2
         for lane in range(width):
-            found[lane] *= found[lane + width]
-    return found[0]
+            products[lane] *= products[lane + width]
+    return products[0]
 
 
 def weighted_sums(rows: int, rectified: bool) -> Callable:

@@ -50,7 +50,7 @@ def look_up(
         out: filled, float32, shape (n, sum of ranks).
     """
     n_tau, n_patch = int(tau_axis[2]) + 3, (int(age_axis[2]) + 3) * (int(tau_axis[2]) + 3)
-    own = np.empty(table.shape[1], np.float32)
+    coefficients = np.empty(table.shape[1], np.float32)
     by_age, by_tau = np.empty(4, np.float32), np.empty(4, np.float32)
     for i in range(len(tage)):
         x = (math.log(tage[i]) - age_axis[0]) / age_axis[1]
@@ -68,21 +68,21 @@ def look_up(
         span = metallicity[cell + 1] - metallicity[cell]
         right = min(max((logzsol[i] - metallicity[cell]) / span, np.float32(0)), np.float32(1))
         first = cell * n_patch + row * n_tau + column
-        own[:] = 0
+        coefficients[:] = 0
         for side in range(2):
             share = right if side else np.float32(1) - right
             for a in range(4):
                 w0, w1 = share * by_age[a] * by_tau[0], share * by_age[a] * by_tau[1]
                 w2, w3 = share * by_age[a] * by_tau[2], share * by_age[a] * by_tau[3]
                 node = first + side * n_patch + a * n_tau
-                for j in range(len(own)):
+                for j in range(len(coefficients)):
                     left = w0 * table[node, j] + w1 * table[node + 1, j]
-                    own[j] += left + w2 * table[node + 2, j] + w3 * table[node + 3, j]
-        own[ranks[0] :] *= strength[i]
+                    coefficients[j] += left + w2 * table[node + 2, j] + w3 * table[node + 3, j]
+        coefficients[ranks[0] :] *= strength[i]
         at = 0
         for part in range(6):
             factor = dust2[i] ** (part % 3)
             start = ranks[0] if part > 2 else 0
             for j in range(ranks[part]):
-                out[i, at + j] = factor * own[start + j]
+                out[i, at + j] = factor * coefficients[start + j]
             at += ranks[part]

@@ -63,10 +63,10 @@ def product(_: object, values: types.Array, power: types.Array) -> tuple[Signatu
         numbers, out = _arrays(context, builder, signature, arguments)
         n = cgutils.unpack_tuple(builder, numbers.shape)[0]
         same = partial(_same, WORDS)
-        found = cgutils.alloca_once_value(builder, ir.Constant(DOUBLES, [1.0] * LANES))
+        products = cgutils.alloca_once_value(builder, ir.Constant(DOUBLES, [1.0] * LANES))
         powers, odd = (cgutils.alloca_once_value(builder, same(0)) for _ in range(2))
         with cgutils.for_range_slice(builder, n.type(0), n, n.type(BLOCK), n.type) as (start, _):
-            value = builder.load(found)
+            value = builder.load(products)
             for step in range(STEPS):
                 place = builder.add(start, n.type(step * LANES))
                 value = builder.fmul(value, _loaded(builder, numbers.data, place))
@@ -75,15 +75,15 @@ def product(_: object, values: types.Array, power: types.Array) -> tuple[Signatu
             # NaN may have the sign itself.
             signs = builder.or_(bits, builder.add(bits, same(1 << PLACES)))
             builder.store(builder.or_(builder.load(odd), signs), odd)
-            own = builder.sub(builder.lshr(bits, same(PLACES)), same(ONE >> PLACES))
-            builder.store(builder.add(builder.load(powers), own), powers)
+            exponents = builder.sub(builder.lshr(bits, same(PLACES)), same(ONE >> PLACES))
+            builder.store(builder.add(builder.load(powers), exponents), powers)
             bits = builder.or_(builder.and_(bits, same((1 << PLACES) - 1)), same(ONE))
-            builder.store(builder.bitcast(bits, DOUBLES), found)
+            builder.store(builder.bitcast(bits, DOUBLES), products)
         whole = builder.sitofp(_folded(builder, builder.load(powers), builder.add), LANE)
         sign = _folded(builder, builder.load(odd), builder.or_)
         bad = builder.icmp_signed("<", sign, WORD(0))
         builder.store(builder.select(bad, LANE(float("inf")), whole), out.data)
-        return _folded(builder, builder.load(found), builder.fmul)
+        return _folded(builder, builder.load(products), builder.fmul)
 
     return types.float64(values, power), generate
 
