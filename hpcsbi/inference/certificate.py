@@ -23,7 +23,7 @@ from hpcsbi.statistics.importance_weights import (
     systematic,
     weighted_quantiles,
 )
-from hpcsbi.statistics.mixture import Mixture, adapted
+from hpcsbi.statistics.mixture import Mixture, adapted_mixture
 from hpcsbi.terminal import counted
 
 __all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "RESCUE", "Certificate", "Step", "certify", "strong"]
@@ -227,7 +227,7 @@ def _rescued(
     z, found = None, first
     for step in rescue:
         if step.components and z is not None:
-            proposal = adapted(z, found.log_weights, step.components, rng)
+            proposal = adapted_mixture(z, found.log_weights, step.components, rng)
         else:
             proposal = Mixture.normal(len(posterior.names), step.width)
         z = proposal.sample(step.draws, rng)

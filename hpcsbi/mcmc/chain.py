@@ -14,7 +14,7 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.mcmc.coordinates import Space
-from hpcsbi.statistics.convergence import Diagnostics, judged
+from hpcsbi.statistics.convergence import Convergence, ensemble_convergence
 from hpcsbi.statistics.mixture import Mixture
 
 __all__ = [
@@ -178,9 +178,9 @@ def finished(chain: Chain, settings: Settings) -> bool:
     return chain.steps >= settings.steps or (settings.converge and diagnose(chain).converged)
 
 
-def diagnose(chain: Chain) -> Diagnostics:
+def diagnose(chain: Chain) -> Convergence:
     """Judge the chain that counts."""
-    return judged(chain.past, chain.steps, chain.every, chain.accepted)
+    return ensemble_convergence(chain.past, chain.steps, chain.every, chain.accepted)
 
 
 def _block(chain: Chain, settings: Settings) -> int:

@@ -20,7 +20,7 @@ from hpcsbi.statistics.importance_weights import (
     normalised,
     systematic,
 )
-from hpcsbi.statistics.mixture import Care, Mixture, adapted
+from hpcsbi.statistics.mixture import Care, Mixture, adapted_mixture
 
 __all__ = ["STARTS", "explore", "started"]
 
@@ -130,7 +130,7 @@ def _follow(
     for _ in range(ROUNDS):
         z = proposal.sample(DRAWS, rng)
         log_weights = power * target(z) - proposal.log_prob(z)
-        proposal = adapted(z, log_weights, COMPONENTS, rng, CARE)
+        proposal = adapted_mixture(z, log_weights, COMPONENTS, rng, CARE)
         if effective_sample_size(log_weights) > enough * DRAWS:
             break
     return proposal, z, log_weights

@@ -23,7 +23,7 @@ from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.calibration import joint_names, joint_ranks, sbc_ranks, score, tarp_fractions
-from hpcsbi.statistics.verdict import IMPROBABLE, blunt, verdict
+from hpcsbi.statistics.verdict import IMPROBABLE, verdict, why_blunt
 from hpcsbi.store.files import write_atomically
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import part_rows, run_shards
@@ -111,7 +111,7 @@ def _verdicts(store: Store, names: tuple[str, ...]) -> dict:
         for kind, rows in (("", possible), ("flow_", np.full(store.rows, True)))
     )
     mean, error = score(store.read("log_prob"))
-    reasons = [*published["reasons"], *filter(None, [blunt(flow)])]
+    reasons = [*published["reasons"], *filter(None, [why_blunt(flow)])]
     return published | {
         "passed": not reasons,
         "reasons": reasons,

@@ -96,8 +96,8 @@ def joint_ranks(
     products = [a * b for a, b in combinations(z, 2)]
     products += [(a**2 - 1) * b for a, b in permutations(z, 2)]
     rng, ranks = np.random.default_rng(seed), np.empty((len(theta), len(products)), np.int32)
-    for i, one in enumerate(products):
-        below, ties = one[:, 1:] < one[:, :1], one[:, 1:] == one[:, :1]
+    for i, product in enumerate(products):
+        below, ties = product[:, 1:] < product[:, :1], product[:, 1:] == product[:, :1]
         ranks[:, i] = below.sum(1) + rng.integers(0, ties.sum(1) + 1)
     return ranks
 

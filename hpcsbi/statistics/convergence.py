@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import emcee
 import numpy as np
 
-__all__ = ["Diagnostics", "judged", "split_rhat"]
+__all__ = ["Convergence", "ensemble_convergence", "split_rhat"]
 
 LEAST_TAUS, LARGEST_RHAT = 50, 1.01
 
 
 @dataclass(frozen=True)
-class Diagnostics:
+class Convergence:
     """What a chain says about itself, for each parameter in `Prior.coordinates`.
 
     Arguments:
@@ -29,7 +29,7 @@ class Diagnostics:
     converged: bool
 
 
-def judged(past: np.ndarray, steps: int, every: int, accepted: int) -> Diagnostics:
+def ensemble_convergence(past: np.ndarray, steps: int, every: int, accepted: int) -> Convergence:
     """Judge an ensemble.
 
     Arguments:
@@ -44,12 +44,12 @@ def judged(past: np.ndarray, steps: int, every: int, accepted: int) -> Diagnosti
     kept, walkers, n_theta = past.shape
     if kept < 4:
         unknown = np.full(n_theta, np.nan)
-        return Diagnostics(unknown, unknown, unknown, np.nan, False)
+        return Convergence(unknown, unknown, unknown, np.nan, False)
     past = past.astype(float)
     with np.errstate(invalid="ignore"):  # NaN if a walker has never moved: not converged
         tau = emcee.autocorr.integrated_time(past, tol=0, quiet=True) * every
     rhat = split_rhat(past)
-    return Diagnostics(
+    return Convergence(
         tau,
         rhat,
         walkers * steps / tau,

@@ -37,8 +37,8 @@ def wasserstein(
     some = slice(None) if weights is None else weights > 0
     weights = None if weights is None else weights[some]
     distances = [
-        wasserstein_distance(own, other, v_weights=weights)
-        for own, other in zip(yardstick.T, draws[some].T, strict=True)
+        wasserstein_distance(reference, drawn, v_weights=weights)
+        for reference, drawn in zip(yardstick.T, draws[some].T, strict=True)
     ]
     return np.array(distances) / yardstick.std(0)
 
@@ -100,10 +100,10 @@ def folds(*sets: np.ndarray) -> np.ndarray:
     )
     part, starts = np.empty(len(first), int), np.cumsum([0, *map(len, sets)])
     for low, high in pairwise(starts):
-        own = np.flatnonzero((first >= low) & (first < high))
-        own = own[np.argsort(first[own])]
-        before = np.cumsum(repeats[own]) - repeats[own]
-        part[own] = before * FOLDS // max(repeats[own].sum(), 1)
+        members = np.flatnonzero((first >= low) & (first < high))
+        members = members[np.argsort(first[members])]
+        before = np.cumsum(repeats[members]) - repeats[members]
+        part[members] = before * FOLDS // max(repeats[members].sum(), 1)
     return part[which.ravel()]
 
 

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from hpcsbi.statistics.importance_weights import flattened, normalised, systematic
 
-__all__ = ["Care", "Mixture", "adapted"]
+__all__ = ["Care", "Mixture", "adapted_mixture"]
 
 WIDE = 1.5
 
@@ -87,7 +87,7 @@ class Mixture:
         return x
 
 
-def adapted(
+def adapted_mixture(
     x: np.ndarray,
     log_weights: np.ndarray,
     components: int,

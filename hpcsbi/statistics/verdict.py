@@ -8,7 +8,7 @@ from scipy import stats
 from hpcsbi.errors import BadInput
 from hpcsbi.statistics.calibration import LEVELS, central_coverage, joint_names, ks_p_values
 
-__all__ = ["BLUNT", "IMPROBABLE", "blunt", "verdict"]
+__all__ = ["BLUNT", "IMPROBABLE", "verdict", "why_blunt"]
 
 WITHOUT_DRAWS = 0.01  # share of objects without a single draw that a good flow stays below
 # Predictive p-values of right posteriors lie below a number at most twice as often as it says.
@@ -94,17 +94,17 @@ def verdict(
     }
 
 
-def blunt(found: dict) -> str:
+def why_blunt(flow_verdict: dict) -> str:
     """Why re-weighted draws should not rest on a flow, or "".
 
     A blunt flow can be calibrated, and weights can make its draws right; but they cannot see a mode
     that no draw of it visits.
 
     Arguments:
-        found: verdict on the flow alone, of `verdict`.
+        flow_verdict: verdict on the flow alone, of `verdict`.
     """
-    share, n = found["predictive"]["improbable"], found["n"]
-    if share is None or stats.binom.sf(round(share * n) - 1, n, BLUNT) >= found["threshold"]:
+    share, n = flow_verdict["predictive"]["improbable"], flow_verdict["n"]
+    if share is None or stats.binom.sf(round(share * n) - 1, n, BLUNT) >= flow_verdict["threshold"]:
         return ""
     return (
         f"of the flow alone {100 * share:.0f} % of the spectra are improbable under their own "

@@ -10,7 +10,7 @@ from known_posteriors import correlated, gaussian
 from scipy import stats
 
 from hpcsbi.statistics import calibration as diagnostics
-from hpcsbi.statistics.verdict import blunt, verdict
+from hpcsbi.statistics.verdict import verdict, why_blunt
 
 NAMES = ("logmass", "logzsol")
 LOW, HIGH = np.full(2, -4.0), np.full(2, 4.0)
@@ -131,7 +131,7 @@ def test_too_many_improbable_spectra_fail():
         p = np.where(np.arange(1000) < 1000 * share, 1e-3, 0.5)
         found = verdict(ranks, 200, tarp, NAMES, RARE, predictive_p=p)
         assert found["passed"] is passed and found["predictive"]["improbable"] == share
-        assert bool(blunt(found)) is (share > 0.05)
+        assert bool(why_blunt(found)) is (share > 0.05)
     nothing = verdict(ranks, 200, tarp, NAMES, predictive_p=np.full(1000, np.nan))
     assert nothing["predictive"] == {"p": None, "improbable": None}
-    assert blunt(nothing) == ""
+    assert why_blunt(nothing) == ""
