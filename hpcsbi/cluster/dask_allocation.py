@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsbi.cluster import slurm
-from hpcsbi.cluster.dask_local import LOOPBACK, Client, LocalCluster, driven, get_ip, secured
+from hpcsbi.cluster.dask_local import LOOPBACK, Client, LocalCluster, get_ip, outcomes, security_of
 from hpcsbi.cluster.executors import Outcome
 from hpcsbi.cluster.site import Site
 from hpcsbi.cluster.tls import make_pair, on_disk
@@ -56,7 +56,7 @@ class Allocation:
         """
         workers = self.workers
         pair = make_pair()
-        security = secured(pair)
+        security = security_of(pair)
         with (
             on_disk(pair, Path(self.folder)) as certificates,
             LocalCluster(
@@ -72,7 +72,7 @@ class Allocation:
         ):
             try:
                 _await_workers(client, step)
-                yield from driven(client, function, pieces, workers, step.check)
+                yield from outcomes(client, function, pieces, workers, step.check)
             finally:
                 client.shutdown()  # tells the workers to end
 
@@ -167,11 +167,11 @@ def _address() -> str:
 
 def _tasks_per_node() -> list[int]:
     """Tasks on each node: SLURM writes "2(x3),1" for 2, 2, 2, 1."""
-    found = []
+    counts = []
     for part in _of_job("SLURM_TASKS_PER_NODE").split(","):
         tasks, _, times = part.partition("(x")
-        found += [int(tasks)] * int(times.rstrip(")") or 1)
-    return found
+        counts += [int(tasks)] * int(times.rstrip(")") or 1)
+    return counts
 
 
 def _cpus_per_task() -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsbi.cluster import sbatch, slurm
-from hpcsbi.cluster.dask_local import CONFIGURATION, LOOPBACK, Client, driven, secured
+from hpcsbi.cluster.dask_local import CONFIGURATION, LOOPBACK, Client, outcomes, security_of
 from hpcsbi.cluster.executors import Outcome
 from hpcsbi.cluster.site import Site, bytes_of, seconds_of
 from hpcsbi.cluster.tls import make_pair, on_disk
@@ -63,7 +63,7 @@ class Elastic:
             SlurmError: SLURM is not there or refuses such jobs.
         """
         folder, pair = Path(self.folder).absolute(), make_pair()
-        security = secured(pair)
+        security = security_of(pair)
         with (
             on_disk(pair, folder) as certificates,
             _cluster_class(Path(certificates["tls-key"]).parent)(
@@ -76,7 +76,7 @@ class Elastic:
         ):
             _refuse_early(cluster.job_script(), folder)
             cluster.adapt(minimum_jobs=1, maximum_jobs=self.jobs, interval="2s", wait_count=5)
-            yield from driven(client, function, pieces, self.workers, _Waiting(client, folder))
+            yield from outcomes(client, function, pieces, self.workers, _Waiting(client, folder))
 
     def _job(self, threads: bool, certificates: Mapping[str, str]) -> dict[str, Any]:
         """What one job is: dask-jobqueue writes all of it into a script, unquoted."""
@@ -87,7 +87,7 @@ class Elastic:
             "dashboard-address": LOOPBACK,
             **certificates,
         }
-        asked = {key: value for key, value in self.site.asked().items() if key not in OURS}
+        asked = {key: value for key, value in self.site.sbatch_options().items() if key not in OURS}
         cpus = self.cores * int(self.site.options.get("cpus-per-task") or 1)
         memory = bytes_of(self.site.memory) * cpus if self.site.memory else 0
         if not memory:
@@ -173,7 +173,7 @@ class _Waiting:
         if self.client.scheduler_info(n_workers=-1)["workers"]:
             return
         try:
-            waiting = slurm.waiting(NAME)
+            waiting = slurm.waiting_jobs(NAME)
         except slurm.SlurmError as error:
             print(f"no worker yet; {error}", flush=True)
             return

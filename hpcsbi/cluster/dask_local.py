@@ -35,9 +35,9 @@ __all__ = [
     "Local",
     "LocalCluster",
     "Security",
-    "driven",
     "get_ip",
-    "secured",
+    "outcomes",
+    "security_of",
 ]
 
 LOOPBACK = "127.0.0.1:0"
@@ -73,7 +73,7 @@ class Local:
         self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
     ) -> Iterator[tuple[Any, Outcome]]:
         """See `Cluster`."""
-        security = secured(make_pair())
+        security = security_of(make_pair())
         with (
             LocalCluster(
                 n_workers=1 if threads else self.workers,
@@ -88,10 +88,10 @@ class Local:
             ) as cluster,
             Client(cluster, security=security) as client,
         ):
-            yield from driven(client, function, pieces, self.workers)
+            yield from outcomes(client, function, pieces, self.workers)
 
 
-def secured(pair: Pair) -> Security:
+def security_of(pair: Pair) -> Security:
     """Encryption with one pair for all roles, held in memory."""
     keys = {f"tls_{role}_key": pair.key for role in ("client", "scheduler", "worker")}
     certificates = {f"tls_{role}_cert": pair.certificate for role in ("client", "scheduler",
@@ -99,7 +99,7 @@ def secured(pair: Pair) -> Security:
     return Security(require_encryption=True, tls_ca_file=pair.certificate, **keys, **certificates)
 
 
-def driven(
+def outcomes(
     client: Client,
     function: Callable[[Any], Any],
     pieces: Iterable[Any],

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hpcsbi.cluster.slurm import cancel, started_in
+from hpcsbi.cluster.slurm import cancel, jobs_below
 from hpcsbi.cluster.slurm_commands import (
     FLEETING,
     WAITS,
@@ -73,8 +73,8 @@ def submit(
         SlurmError: SLURM is not there or refuses, with the reason and what was asked; a job that
             it took all the same is cancelled, or said to be left where that is not possible.
     """
-    own = ["sbatch", "--parsable", f"--chdir={folder}"]
-    command = [*own, *flags(options), str(script), *arguments]
+    fixed = ["sbatch", "--parsable", f"--chdir={folder}"]
+    command = [*fixed, *flags(options), str(script), *arguments]
     done = call(command, clean_environment(), SUBMITTING, hurry)
     said = reason(done.stderr)
     numbers = _numbers(done.stdout)
@@ -98,17 +98,17 @@ def submit(
 
 def _numbers(text: str) -> set[str]:
     """Numbers of jobs in what sbatch printed; a site's wrapper may print more."""
-    found = (re.fullmatch(r"(?:Submitted batch job )?(\d+)(?:;\S+)?", line.strip()) for line in
+    matches = (re.fullmatch(r"(?:Submitted batch job )?(\d+)(?:;\S+)?", line.strip()) for line in
              text.splitlines())  # fmt: skip
-    return {match[1] for match in found if match}
+    return {match[1] for match in matches if match}
 
 
 def _look_for(folder: Path, waits: Sequence[float]) -> set[str]:
     """Jobs that start in a folder; a controller that is late is waited for."""
     for wait in waits:
         time.sleep(wait)
-        if found := {job for job, start in started_in(folder).items() if start == folder}:
-            return found
+        if jobs := {job for job, start in jobs_below(folder).items() if start == folder}:
+            return jobs
     return set()
 
 

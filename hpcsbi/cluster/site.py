@@ -74,10 +74,12 @@ class Site:
         """The umask as a number."""
         return int(str(self.umask), 8)
 
-    def asked(self, **more: Any) -> dict[str, str]:
+    def sbatch_options(self, **more: Any) -> dict[str, str]:
         """Options of sbatch for a job, without dashes."""
-        own = {name: getattr(self, name) for name in ("partition", "account", "qos", "constraint")}
-        options = {**own, "time": self.time, **self.options, **more}
+        placement = {
+            name: getattr(self, name) for name in ("partition", "account", "qos", "constraint")
+        }
+        options = {**placement, "time": self.time, **self.options, **more}
         return {key: str(value) for key, value in options.items() if value is not None}
 
 
@@ -132,9 +134,9 @@ def bytes_of(memory: str | int) -> int:
     text = str(memory)
     number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "M")
     try:
-        found = int(float(number) * UNITS[unit])
+        size = int(float(number) * UNITS[unit])
     except (ValueError, KeyError):
-        found = 0
-    if found <= 0:
+        size = 0
+    if size <= 0:
         raise BadInput(f"site.memory is {memory!r}: give it as in 2G or 1800M.")
-    return found
+    return size

@@ -26,20 +26,20 @@ __all__ = [
     "JobState",
     "SlurmError",
     "account_states",
+    "array_tasks",
     "cancel",
     "cluster",
     "end_time",
     "is_elsewhere",
     "jobs",
+    "jobs_below",
     "largest_array",
     "own_cluster",
     "own_job",
     "queue_states",
     "restarts",
-    "spread",
-    "started_in",
     "tasks_of",
-    "waiting",
+    "waiting_jobs",
 ]
 
 ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "STOPPED")
@@ -67,7 +67,7 @@ class JobState:
         return self.state in ACTIVE
 
 
-def started_in(folder: Path, active: bool = False) -> dict[str, Path]:
+def jobs_below(folder: Path, active: bool = False) -> dict[str, Path]:
     """Numbers of the jobs that start in or below a folder -> where; of arrays theirs.
 
     Arguments:
@@ -79,8 +79,8 @@ def started_in(folder: Path, active: bool = False) -> dict[str, Path]:
     """
     states = [] if active else ["--states=all"]
     text = answer(["squeue", "--all", "--noheader", *states, "--format=%F|%Z"])
-    found = (line.partition("|") for line in text.splitlines())
-    starts = {number.strip(): Path(start) for number, bar, start in found if bar}
+    parts = (line.partition("|") for line in text.splitlines())
+    starts = {number.strip(): Path(start) for number, bar, start in parts if bar}
     return {job: start for job, start in starts.items() if start.is_relative_to(folder)}
 
 
@@ -102,35 +102,35 @@ def jobs(ids: Iterable[str], own: bool = False) -> dict[str, JobState]:
         return {}
     # One unknown number makes squeue refuse all: ask for everything.
     command = ["squeue", "--all", "--noheader", "--array", "--states=all", "--format=%i|%T|%r"]
-    found = _merged(queue_states(answer(command), ids), account_states(_accounted(ids)))
-    missing = set(ids) - {job.split("_")[0] for job in found}
+    states = _merged(queue_states(answer(command), ids), account_states(_accounted(ids)))
+    missing = set(ids) - {job.split("_")[0] for job in states}
     if missing and not own and "jobs" in (_configured("PrivateData") or ""):
         raise SlurmError(
             f"SLURM does not show the jobs of other users here (PrivateData), so whether "
             f"{', '.join(sorted(missing))} wait or run is not known: ask whose they are."
         )
-    return found
+    return states
 
 
 def _merged(queued: dict[str, JobState], ended: dict[str, JobState]) -> dict[str, JobState]:
     """The accounting says more of what has ended, but lags behind the queue."""
-    found = dict(queued)
+    states = dict(queued)
     for job, state in ended.items():
-        seen = queued.get(job)
-        if seen is None:
-            found[job] = state
-        elif not seen.active and not state.active:
-            found[job] = JobState(state.state, state.reason or seen.reason, state.exit_code)
-    return found
+        in_queue = queued.get(job)
+        if in_queue is None:
+            states[job] = state
+        elif not in_queue.active and not state.active:
+            states[job] = JobState(state.state, state.reason or in_queue.reason, state.exit_code)
+    return states
 
 
 def queue_states(text: str, ids: Sequence[str]) -> dict[str, JobState]:
     """States from what `squeue --array --format=%i|%T|%r` printed."""
-    found = {}
+    states = {}
     for job, state, why in _rows(text, 3):
         if job.split("_")[0] in ids:
-            found[job] = JobState(state, "" if why == "None" else why)
-    return found
+            states[job] = JobState(state, "" if why == "None" else why)
+    return states
 
 
 def account_states(text: str) -> dict[str, JobState]:
@@ -139,12 +139,12 @@ def account_states(text: str) -> dict[str, JobState]:
     The reason of a job that somebody cancelled is "by UID"; one that SLURM cancelled because what
     it waited for failed has Dependency.
     """
-    found = {}
+    states = {}
     for jobs, state, why, code in _rows(text, 4):
         state, _, by = state.partition(" ")  # "CANCELLED by 1000"
         why = by or ("" if why == "None" else why)
-        found |= dict.fromkeys(spread(jobs), JobState(state, why, code))
-    return found
+        states |= dict.fromkeys(array_tasks(jobs), JobState(state, why, code))
+    return states
 
 
 def _rows(text: str, fields: int) -> list[list[str]]:
@@ -153,17 +153,17 @@ def _rows(text: str, fields: int) -> list[list[str]]:
     return [row for row in rows if len(row) == fields]
 
 
-def spread(jobs: str) -> list[str]:
+def array_tasks(jobs: str) -> list[str]:
     """Tasks that stand on one line: "12_[0-2,5%4]" is 12_0, 12_1, 12_2 and 12_5."""
     array, bracket, tasks = jobs.partition("_[")
     if not bracket:
         return [jobs]
-    found = []
+    numbers = []
     for part in tasks.rstrip("]").split("%")[0].split(","):
         ends, _, step = part.partition(":")
         first, _, last = ends.partition("-")
-        found += range(int(first), int(last or first) + 1, int(step or 1))
-    return [f"{array}_{task}" for task in found]
+        numbers += range(int(first), int(last or first) + 1, int(step or 1))
+    return [f"{array}_{task}" for task in numbers]
 
 
 def _accounted(ids: Sequence[str]) -> str:
@@ -186,7 +186,7 @@ def tasks_of(job: str, states: Mapping[str, JobState]) -> dict[str, JobState]:
     return {name: state for name, state in states.items() if name.split("_")[0] == job}
 
 
-def waiting(name: str) -> dict[str, JobState]:
+def waiting_jobs(name: str) -> dict[str, JobState]:
     """Jobs of this user of that name which wait, and why.
 
     Raises:
@@ -297,5 +297,5 @@ def largest_array() -> int | None:
 def _configured(name: str) -> str | None:
     """A value of SLURM's configuration, None where it has none of that name."""
     lines = answer(["scontrol", "show", "config"]).splitlines()
-    found = [line.partition("=")[2].strip() for line in lines if line.split()[:1] == [name]]
-    return found[0] if found else None
+    values = [line.partition("=")[2].strip() for line in lines if line.split()[:1] == [name]]
+    return values[0] if values else None

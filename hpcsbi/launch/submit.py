@@ -152,7 +152,7 @@ def alone(cfg: DictConfig, stage: str, site: Site, tasks: int = 1) -> dict[str, 
     # sbatch replaces what follows a percent sign, which a folder may have too.
     logs = str(Path(cfg.run).absolute() / "logs").replace("%", "%%")
     ours = {"job-name": f"{cfg.name}-{stage}", "output": f"{logs}/{stage}-%j.log"}
-    return site.asked(**own | further | ours)
+    return site.sbatch_options(**own | further | ours)
 
 
 def _all_jobs(

@@ -30,7 +30,7 @@ def unnoted(run: Path) -> list[dict]:
     """
     parent = RunFolder(run).submissions.resolve()
     left = [path for path in parent.glob("[0-9]*/*/job.json") if path.parent not in _starts(run)]
-    found = slurm.started_in(parent, active=True) if left else {}
+    found = slurm.jobs_below(parent, active=True) if left else {}
     return [
         json.loads((start / "job.json").read_text()) | {"job": number}
         for number, start in found.items()
@@ -99,7 +99,9 @@ def _elsewhere(job: Mapping) -> dict:
 def _entry(job: Mapping, tasks: Mapping[str, JobState]) -> dict:
     states = [state.state for state in tasks.values()]
     # A task that is cancelled before it begins leaves no trace in SLURM.
-    expected = slurm.spread(f"{job['job']}_[{job['array']}]") if job.get("array") and tasks else ()
+    expected = (
+        slurm.array_tasks(f"{job['job']}_[{job['array']}]") if job.get("array") and tasks else ()
+    )
     states += [FORGOTTEN for name in expected if name not in tasks]
     bad = {name: s for name, s in tasks.items() if not s.active and s.state != DONE}
     waits = Counter(s.reason for s in tasks.values() if s.state == "PENDING" and s.reason)

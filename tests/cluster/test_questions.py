@@ -52,8 +52,8 @@ def test_one_failure_is_asked_again_and_several_are_told(programs, tmp_path):
     programs("squeue", 'echo "slurm_load_jobs error: Unable to contact" >&2; exit 1')
     for question in (
         lambda: slurm.jobs(["7"]),
-        lambda: slurm.waiting("x"),
-        lambda: slurm.started_in(tmp_path),
+        lambda: slurm.waiting_jobs("x"),
+        lambda: slurm.jobs_below(tmp_path),
     ):
         with pytest.raises(SlurmError, match=r"not known now: squeue: .*Unable to contact"):
             question()

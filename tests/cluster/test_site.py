@@ -37,7 +37,7 @@ def test_options_are_those_that_are_set():
     """What a site leaves open is left to SLURM; what a job asks for comes on top."""
     site = make_site({"partition": "cpu", "options": {"gres": "x:1"}, "time": "1-00"})
 
-    assert site.asked(ntasks=3) == {
+    assert site.sbatch_options(ntasks=3) == {
         "partition": "cpu",
         "time": "1-00",
         "gres": "x:1",

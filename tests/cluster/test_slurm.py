@@ -257,9 +257,9 @@ def test_a_second_driver_is_told_of_the_job(run):
 )
 def test_wrong_submissions_leave_nothing_in_the_queue(run, overrides, words):
     """What can be known before is known before: named, with a mend, and no job waits in vain."""
-    before = set(slurm.waiting("run-simulate")) | set(slurm.waiting("run-tabulate"))
+    before = set(slurm.waiting_jobs("run-simulate")) | set(slurm.waiting_jobs("run-tabulate"))
     done = job("pipeline.sh", run, "site=lab", *overrides)
-    after = set(slurm.waiting("run-simulate")) | set(slurm.waiting("run-tabulate"))
+    after = set(slurm.waiting_jobs("run-simulate")) | set(slurm.waiting_jobs("run-tabulate"))
 
     assert done.returncode == 2
     assert all(word in done.stderr for word in words), done.stderr
@@ -307,7 +307,7 @@ def test_sites_are_what_they_say():
     """Every file of conf/site makes a site; its options reach sbatch without the unset ones."""
     site = make_site({"partition": "cpu", "options": {"gres": "x:1"}, "time": "00:10:00"})
 
-    assert site.asked(ntasks=3) == {
+    assert site.sbatch_options(ntasks=3) == {
         "partition": "cpu", "time": "00:10:00", "gres": "x:1", "ntasks": "3",
     }  # fmt: skip
     assert site.mask == 0o077
