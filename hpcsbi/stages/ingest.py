@@ -25,8 +25,8 @@ from hpcsbi.survey.formats import Source, Survey, UnreadableError
 from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.pixels import WIDEST
 from hpcsbi.survey.rest_frame import LINE_GAP, MIN_COVER
-from hpcsbi.survey.scan import Found, scan
-from hpcsbi.survey.spectra import unread
+from hpcsbi.survey.scan import ScannedFile, scan
+from hpcsbi.survey.spectra import unread_spectra
 
 __all__ = ["find_files", "ingest", "look_at_first"]
 
@@ -191,11 +191,11 @@ def _piece(survey: Survey, grid: Grid, source: Source, rows: slice) -> list[dict
             done += len(block.id)
     except UnreadableError as error:
         names = [f"{source.stem}-{row}" for row in range(done, rows.stop)]
-        made.append(columns_of(unread(names, str(error)), survey.air, grid))
+        made.append(columns_of(unread_spectra(names, str(error)), survey.air, grid))
     return [{**columns, "file": np.full(len(columns["id"]), name)} for columns in made]
 
 
-def _summarise(store: Store, found: Sequence[Found]) -> None:
+def _summarise(store: Store, found: Sequence[ScannedFile]) -> None:
     """Print what was read and what was not, how many rows have each flag, and what it means."""
     flags, ids, reasons = (store.read(name) for name in ("flags", "id", "reason"))
     print(f"{store.path}: {store.rows} spectra, {(flags == 0).sum()} without flags", flush=True)

@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 from hpcsbi.errors import BadInput
 
-__all__ = ["kind", "opened", "unpacked"]
+__all__ = ["kind", "open_contents", "path_or_contents"]
 
 OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 FOREIGN = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x9d": "compress (.Z)", b"\x04\x22\x4d\x18": "lz4"}
 KINDS = {b"SIMPLE": "fits", b"PAR1": "parquet", b"PK\x03\x04": "npz", b"PK\x05\x06": "npz"}
 
 
-def opened(path: Path) -> BinaryIO:
+def open_contents(path: Path) -> BinaryIO:
     """The file, open for reading what it holds when unpacked.
 
     Raises:
@@ -39,11 +39,11 @@ def kind(path: Path) -> str:
     return next((name for magic, name in KINDS.items() if head.startswith(magic)), "")
 
 
-def unpacked(path: Path) -> Path | bytes:
+def path_or_contents(path: Path) -> Path | bytes:
     """The path of a plain file, the contents of a compressed one: unpacked once, not per seek."""
     if _opener(_head(path)) is None:
         return path
-    with opened(path) as file:
+    with open_contents(path) as file:
         return file.read()
 
 

@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.column_files import COLUMNS, check_ids
-from hpcsbi.survey.compressed import opened
+from hpcsbi.survey.compressed import open_contents
 from hpcsbi.survey.spectra import PER_ANGSTROM, USUAL, factor, per_angstrom
 
 __all__ = [
@@ -58,7 +58,7 @@ def look(path: Path, layout: str, air: bool) -> tuple[int, list[str]]:
         ValueError: another layout, cut short, shapes or units that do not fit.
         OSError, EOFError: damaged.
     """
-    with opened(path) as file, open_fits(file) as hdus:
+    with open_contents(path) as file, open_fits(file) as hdus:
         ends = [info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in hdus)]
         size = file.seek(0, 2)  # reads a compressed file to its end
         if not HAS[layout](hdus):
@@ -72,10 +72,10 @@ def look(path: Path, layout: str, air: bool) -> tuple[int, list[str]]:
 
 
 def _refuse_layout(hdus: fits.HDUList, layout: str) -> None:
-    found = " ".join(hdu.name or "(no name)" for hdu in hdus)
+    names = " ".join(hdu.name or "(no name)" for hdu in hdus)
     other = [name for name in SURVEYS if HAS[name](hdus)]
     mend = f"it looks like survey={other[0]}" if other else "choose another survey"
-    raise BadInput(f"found HDUs {found}, but {layout} needs {LAYOUTS[layout]}: {mend}")
+    raise BadInput(f"found HDUs {names}, but {layout} needs {LAYOUTS[layout]}: {mend}")
 
 
 def names_of(hdu: Any) -> list[str]:
@@ -100,9 +100,9 @@ def coadd(hdus: fits.HDUList) -> fits.BinTableHDU | None:
 
 def best(hdus: fits.HDUList) -> fits.BinTableHDU | None:
     """The table with the redshift of the coadd, in one row."""
-    found = [hdu for hdu in hdus if "Z" in _columns(hdu) and hdu.header["NAXIS2"] == 1]
-    named = [hdu for name in BEST for hdu in found if hdu.name == name]
-    return (named + found or [None])[0]
+    candidates = [hdu for hdu in hdus if "Z" in _columns(hdu) and hdu.header["NAXIS2"] == 1]
+    named = [hdu for name in BEST for hdu in candidates if hdu.name == name]
+    return (named + candidates or [None])[0]
 
 
 def cameras(hdus: fits.HDUList) -> list[str]:
@@ -261,8 +261,8 @@ def unit_of(layout: str, hdus: fits.HDUList) -> float:
     if layout == "table":
         return table_unit(tables(hdus)[0])
     said = [hdu.header["BUNIT"] for hdu in _of_flux(hdus, layout) if "BUNIT" in hdu.header]
-    found = {f"{per_angstrom(name, 'BUNIT'):.6e}" for name in said or [USUAL]}
-    if len(found) > 1:
+    distinct = {f"{per_angstrom(name, 'BUNIT'):.6e}" for name in said or [USUAL]}
+    if len(distinct) > 1:
         raise BadInput(f"different units of flux in one file: {', '.join(map(str, said))}")
     return per_angstrom((said or [USUAL])[0], "BUNIT")
 

@@ -65,7 +65,7 @@ def _read_desi(
     """Cameras merged by ivar on their common grid; the resolution matrix is never touched."""
     fibers, table = hdus["FIBERMAP"].data[rows], fits_layouts.redshifts(beside).data
     wave, flux, ivar = _merged(hdus, survey, rows)
-    match, found, twice = _join(np.asarray(fibers["TARGETID"]), table)
+    match, listed, twice = _join(np.asarray(fibers["TARGETID"]), table)
     has, told = set(fibers.names), set(table.names)
     status = next((n for n in ("COADD_FIBERSTATUS", "FIBERSTATUS") if n in has), "")
     bad_fiber = ~np.isin(_column(fibers, status, survey.good_fibers[0]), survey.good_fibers)
@@ -73,18 +73,18 @@ def _read_desi(
     other = _not_in(_column(table, "SPECTYPE", survey.classes[0])[match], survey.classes)
     masks = all(f"{camera}_MASK" in hdus for camera in fits_layouts.cameras(hdus))
     known = masks and bool(status) and "OBJTYPE" in has and told >= {"ZWARN", "SPECTYPE"}
-    reason = np.where(found, "", "its TARGETID is not in the redrock file")
+    reason = np.where(listed, "", "its TARGETID is not in the redrock file")
     reason = np.where(twice, "its TARGETID stands for different redshifts in redrock", reason)
     yield Spectra(
         wave=wave,
         flux=flux,
         ivar=np.where(bad_fiber[:, None], 0.0, ivar),
-        zred=np.where(found & ~twice, table["Z"][match], np.nan),
+        zred=np.where(listed & ~twice, table["Z"][match], np.nan),
         id=[str(target) for target in fibers["TARGETID"]],
         unit=fits_layouts.unit_of("desi", hdus),
         ebv=survey.ebv_factor * _column(fibers, "EBV", np.nan),
-        zwarn=~found | twice | (_column(table, "ZWARN", 0)[match] != 0),
-        other_class=sky | (found & other),
+        zwarn=~listed | twice | (_column(table, "ZWARN", 0)[match] != 0),
+        other_class=sky | (listed & other),
         bad_fiber=bad_fiber,
         no_status=np.full(len(fibers), not known),
         reason=reason,
@@ -98,8 +98,8 @@ def _join(targets: np.ndarray, table: fits.FITS_rec) -> tuple[np.ndarray, np.nda
     first = np.searchsorted(ids, targets, sorter=order)
     last = np.searchsorted(ids, targets, sorter=order, side="right") - 1
     first, last = (order[at.clip(0, len(order) - 1)] for at in (first, last))
-    found = ids[first] == targets
-    return first, found, found & (zred[first] != zred[last])
+    listed = ids[first] == targets
+    return first, listed, listed & (zred[first] != zred[last])
 
 
 def _merged(

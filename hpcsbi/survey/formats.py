@@ -19,10 +19,10 @@ from zipfile import BadZipFile
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.column_files import COLUMN_FILES, ColumnFile
-from hpcsbi.survey.compressed import kind, unpacked
+from hpcsbi.survey.compressed import kind, path_or_contents
 from hpcsbi.survey.fits_layouts import SURVEYS, look, open_fits
 from hpcsbi.survey.fits_readers import READERS
-from hpcsbi.survey.spectra import USUAL, Spectra, per_angstrom, unread
+from hpcsbi.survey.spectra import USUAL, Spectra, per_angstrom, unread_spectra
 
 __all__ = ["Source", "Survey", "UnreadableError"]
 
@@ -164,9 +164,9 @@ class Survey:
 
     def _scan(self, source: Source, path: Path, layout: str) -> tuple[int, list[str]]:
         try:
-            found = kind(path)
-            if layout == "table" and found in COLUMN_FILES:
-                file = COLUMN_FILES[found](unpacked(path), self.flux_unit, source.stem)
+            file_kind = kind(path)
+            if layout == "table" and file_kind in COLUMN_FILES:
+                file = COLUMN_FILES[file_kind](path_or_contents(path), self.flux_unit, source.stem)
                 notes = [f"columns {', '.join(file.ignored)} are not read"] if file.ignored else []
                 return file.rows, notes
             return look(path, layout, self.air)
@@ -193,7 +193,7 @@ def _each_row(
         try:
             made += reader(slice(row, row + 1))
         except BREAKS as error:
-            made.append(unread([f"{source.stem}-{row}"], _reason(source, error)))
+            made.append(unread_spectra([f"{source.stem}-{row}"], _reason(source, error)))
             broken.append(error)
     if len(broken) == rows.stop - rows.start:
         raise broken[0]
@@ -214,13 +214,13 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 @lru_cache(maxsize=1)
 def _column_file(path: Path, unit: str, stem: str, *stamp: int) -> ColumnFile:
     """Kept open: the next shard goes on where this one ends."""
-    return COLUMN_FILES[kind(path)](unpacked(path), unit, stem)
+    return COLUMN_FILES[kind(path)](path_or_contents(path), unit, stem)
 
 
 @lru_cache(maxsize=2)
 def _unpacked(path: Path, *stamp: int) -> Any:
     """Kept: a compressed file is unpacked once, not for every shard."""
-    return unpacked(path)
+    return path_or_contents(path)
 
 
 def _opened(path: Path) -> Any:
@@ -241,8 +241,8 @@ def _redrock_of(coadd: Path, redrocks: Mapping[str, Sequence[Path]]) -> Path:
     beside = [path for path in elsewhere if path.parent == coadd.parent]
     # spectra-*.fits.gz may come with redrock-*.fits.
     beside += [coadd.with_name(f"{name}{end}") for name in stems for end in (".fits", ".fits.gz")]
-    if found := next((path for path in beside if path.exists()), None):
-        return found
+    if neighbour := next((path for path in beside if path.exists()), None):
+        return neighbour
     free = [path for path in elsewhere if not _has(path.parent, stem)]
     if len(free) == 1:
         return free[0]

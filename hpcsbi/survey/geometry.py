@@ -12,7 +12,7 @@ import numpy as np
 
 from hpcsbi.survey.spectra import Spectra, Vectors
 
-__all__ = ["Group", "groups", "unreached"]
+__all__ = ["Group", "groups", "why_unreached"]
 
 # What wavelengths look like that are not in Angstrom: name, and factor to Angstrom.
 OTHER_UNITS = (
@@ -64,8 +64,8 @@ def groups(spectra: Spectra) -> tuple[list[Group], list[str]]:
     made, runs = [], deque(_runs(spectra))
     while runs:
         run = runs.popleft()
-        one = [_row(vector, run.start, rows) for vector in vectors]
-        reason = reasons[run.start] or _unlike(*one)
+        row_vectors = [_row(vector, run.start, rows) for vector in vectors]
+        reason = reasons[run.start] or _unlike(*row_vectors)
         group = None if reason else _group(run, *vectors, rows)
         if group is not None:
             reason = _wavelengths(group.wave)
@@ -78,7 +78,7 @@ def groups(spectra: Spectra) -> tuple[list[Group], list[str]]:
     return made, reasons
 
 
-def unreached(wave: np.ndarray, zred: float, first: float, last: float) -> str:
+def why_unreached(wave: np.ndarray, zred: float, first: float, last: float) -> str:
     """Why a spectrum has too few pixels on a grid, with the range found and what it looks like.
 
     Arguments:
@@ -86,18 +86,18 @@ def unreached(wave: np.ndarray, zred: float, first: float, last: float) -> str:
         zred: redshift.
         first, last: edges of the grid, rest frame.
     """
-    found = (
+    coverage = (
         f"wavelengths {wave.min():.6g} to {wave.max():.6g} Angstrom at z = {zred:.4g} cover too "
         f"little of {first:.0f} to {last:.0f} (rest frame)"
     )
     if _overlap(wave, zred, first, last) > 0.05:
-        return found
+        return coverage
     like = [
         name for name, convert in OTHER_UNITS if _overlap(convert(wave), zred, first, last) > 0.05
     ]
     if zred > 0.05 and _overlap(wave, 0.0, first, last) > 0.5:
         like.append("the rest frame")
-    return f"{found}: are they in {' or '.join(like)}?" if like else found
+    return f"{coverage}: are they in {' or '.join(like)}?" if like else coverage
 
 
 def _overlap(wave: np.ndarray, zred: float, first: float, last: float) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 
 from hpcsbi.flags import Flag, bits
 from hpcsbi.grid import Grid
-from hpcsbi.survey.geometry import Group, groups, unreached
+from hpcsbi.survey.geometry import Group, groups, why_unreached
 from hpcsbi.survey.pixels import native_pixels, too_wide
 from hpcsbi.survey.quality import quality
 from hpcsbi.survey.rest_frame import (
@@ -104,8 +104,8 @@ def _on_grid(
         flux[ivar == 0] = 0.0
     reason = np.full(len(zred), "", dtype=object)
     for row in np.flatnonzero(((ivar > 0).sum(1) < 20) | (flags & int(Flag.LUMINOSITY) > 0)):
-        one = (wave, group.flux[row], group.ivar[row], zred[row])
-        reason[row] = _why(*one, flags[row], distance[row], spectra.unit, grid)
+        spectrum = (wave, group.flux[row], group.ivar[row], zred[row])
+        reason[row] = _why(*spectrum, flags[row], distance[row], spectra.unit, grid)
     odd = ~np.isfinite(group.ivar.sum(1, dtype=float)) | (group.ivar.min(1) < 0)
     for row in np.flatnonzero(odd & (reason == "")):
         reason[row] = _no_pixel(group.flux[row], group.ivar[row])
@@ -167,19 +167,19 @@ def _why(
     near = good & (wave > grid.edges[0] * (1 + zred)) & (wave < grid.edges[-1] * (1 + zred))
     if near.sum() > 1 and np.ptp(wave[near]) > 0.2 * (grid.last - grid.first):
         return f"{(~good).sum()} of {len(wave)} pixels have no weight: {_no_pixel(flux, ivar)}"
-    return unreached(wave[good], zred, grid.edges[0], grid.edges[-1])
+    return why_unreached(wave[good], zred, grid.edges[0], grid.edges[-1])
 
 
 def _no_pixel(flux: np.ndarray, ivar: np.ndarray) -> str:
     """What is wrong with flux and ivar, by number of pixels."""
-    found = {
+    faults = {
         "ivar is 0": ivar == 0,
         "ivar is infinite": ivar == np.inf,
         "ivar is negative": ivar < 0,
         "ivar is NaN": np.isnan(ivar),
         "flux is not finite": ~np.isfinite(flux),
     }
-    told = [f"{what} in {bad.sum()}" for what, bad in found.items() if bad.any()]
+    told = [f"{what} in {bad.sum()}" for what, bad in faults.items() if bad.any()]
     return f"{', '.join(told) or 'pixels left out'} of {len(ivar)} pixels"
 
 

@@ -18,7 +18,7 @@ from hpcsbi.errors import BadInput, Unfinished
 from hpcsbi.store.files import write_atomically
 from hpcsbi.survey.formats import Source, Survey
 
-__all__ = ["Content", "Found", "scan"]
+__all__ = ["Content", "ScannedFile", "scan"]
 
 SCANNED = 64  # files in one piece
 TOLD = 10  # wrong files that are named
@@ -28,7 +28,7 @@ Content = tuple[str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScannedFile:
     """A good file.
 
     Arguments:
@@ -42,7 +42,9 @@ class Found:
     notes: tuple[str, ...]
 
 
-def scan(survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Path) -> list[Found]:
+def scan(
+    survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Path
+) -> list[ScannedFile]:
     """Look at every file once, and keep what was found.
 
     A part of a job array begins with its own pieces, takes over what others have found by then,
@@ -61,11 +63,11 @@ def scan(survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Pa
     index, count = cluster.part() or (0, 1)
     pieces = [tuple(sources[i : i + SCANNED]) for i in range(0, len(sources), SCANNED)]
     look = partial(_look, survey, folder)
-    found, wrong, todo = [], [], []
+    files, wrong, todo = [], [], []
     for k, piece in enumerate(pieces):
         known = _kept(_place(folder, survey, piece), trust=k % count != index)
         if len(known) == len(piece):
-            found += map(_found, known)
+            files += map(_scanned_file, known)
         else:
             todo.append(piece)
     todo = [piece for k in range(count) for piece in todo[(index + k) % count :: count]]
@@ -73,33 +75,35 @@ def scan(survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Pa
     for _, outcome in where.map(look, todo):
         if isinstance(outcome, Failure):
             raise Unfinished(f"the header scan failed:\n{outcome.reason}")
-        found += outcome.receipt[0]
+        files += outcome.receipt[0]
         wrong += outcome.receipt[1]
     if wrong:
         more = f"\n... and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
         raise BadInput("\n".join(sorted(wrong)[:TOLD]) + more)
-    found.sort(key=lambda each: each.contents)
-    _refuse_repeats(found)
-    return found
+    files.sort(key=lambda each: each.contents)
+    _refuse_repeats(files)
+    return files
 
 
-def _look(survey: Survey, folder: Path, piece: Sequence[Source]) -> tuple[list[Found], list[str]]:
+def _look(
+    survey: Survey, folder: Path, piece: Sequence[Source]
+) -> tuple[list[ScannedFile], list[str]]:
     """Good files of a piece, and what is wrong with the others; good ones are kept."""
     place = _place(folder, survey, piece)
-    known = {tuple(one["source"][:2]): one for one in _kept(place)}
-    seen, wrong = [], []
+    known = {tuple(entry["source"][:2]): entry for entry in _kept(place)}
+    entries, wrong = [], []
     for source in piece:
-        one = known.get((source.path, source.beside))
+        entry = known.get((source.path, source.beside))
         try:
-            seen.append(one or _seen(survey, source))
+            entries.append(entry or _new_entry(survey, source))
         except BadInput as error:
             wrong.append(str(error))
-    if len(known) < len(seen):
-        write_atomically(place, json.dumps(seen).encode())
-    return [_found(one) for one in seen], wrong
+    if len(known) < len(entries):
+        write_atomically(place, json.dumps(entries).encode())
+    return [_scanned_file(entry) for entry in entries], wrong
 
 
-def _seen(survey: Survey, source: Source) -> dict[str, Any]:
+def _new_entry(survey: Survey, source: Source) -> dict[str, Any]:
     """What is kept of a file; `stamps` are its size and times of change, and of the one beside."""
     paths = _paths(source.path, source.beside)
     stamps = [_stamp(path) for path in paths]  # before: a change meanwhile is seen next time
@@ -112,9 +116,9 @@ def _seen(survey: Survey, source: Source) -> dict[str, Any]:
     }
 
 
-def _found(seen: dict[str, Any]) -> Found:
-    contents = tuple(tuple(content) for content in seen["contents"])
-    return Found(Source(*seen["source"]), contents, tuple(seen["notes"]))
+def _scanned_file(entry: dict[str, Any]) -> ScannedFile:
+    contents = tuple(tuple(content) for content in entry["contents"])
+    return ScannedFile(Source(*entry["source"]), contents, tuple(entry["notes"]))
 
 
 def _paths(path: str, beside: str) -> list[Path]:
@@ -147,16 +151,16 @@ def _kept(place: Path, trust: bool = False) -> list[dict[str, Any]]:
     if trust:
         return kept
     return [
-        one
-        for one in kept
-        if [_stamp(path) for path in _paths(*one["source"][:2])] == one["stamps"]
+        entry
+        for entry in kept
+        if [_stamp(path) for path in _paths(*entry["source"][:2])] == entry["stamps"]
     ]
 
 
-def _refuse_repeats(found: Sequence[Found]) -> None:
+def _refuse_repeats(files: Sequence[ScannedFile]) -> None:
     """Two files of the same spectra would be two rows of one object."""
     first: dict[str, str] = {}
-    for each in found:
+    for each in files:
         path, checksum = each.source.path, each.contents[0][2]
         if checksum in first:
             raise BadInput(

@@ -20,7 +20,7 @@ __all__ = [
     "factor",
     "per_angstrom",
     "text",
-    "unread",
+    "unread_spectra",
 ]
 
 Vectors = np.ndarray | Sequence[np.ndarray | None]
@@ -70,7 +70,7 @@ class Spectra:
                 object.__setattr__(self, name, np.full(len(self.id), fills.get(name, False)))
 
 
-def unread(names: Sequence[str], reason: str) -> Spectra:
+def unread_spectra(names: Sequence[str], reason: str) -> Spectra:
     """Rows of which nothing could be read."""
     nothing = [None] * len(names)
     none = np.full(len(names), np.nan)

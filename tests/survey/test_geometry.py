@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from hpcsbi.survey.geometry import groups, unreached
-from hpcsbi.survey.spectra import Spectra, unread
+from hpcsbi.survey.geometry import groups, why_unreached
+from hpcsbi.survey.spectra import Spectra, unread_spectra
 
 WAVE = 4000 + 2.0 * np.arange(50)
 
@@ -97,7 +97,7 @@ def test_arrays_that_do_not_fit_give_no_spectra():
 
 def test_rows_that_could_not_be_read_keep_their_reason():
     """A reader's reason goes through."""
-    made, reasons = groups(unread(["a", "b"], "a bad page"))
+    made, reasons = groups(unread_spectra(["a", "b"], "a bad page"))
 
     assert not made and reasons == ["a bad page"] * 2
 
@@ -118,14 +118,14 @@ def test_units_are_guessed_from_the_range(convert, words):
     """The reason has the range that was found, and the unit that it looks like."""
     wave = convert(np.linspace(3700.0, 9800.0, 4000))
 
-    reason = unreached(wave, 0.05, 3750.0, 9500.0)
+    reason = why_unreached(wave, 0.05, 3750.0, 9500.0)
 
     assert f"{wave.min():.6g} to {wave.max():.6g}" in reason and words in reason
 
 
 def test_rest_frame_wavelengths_are_guessed():
     """Wavelengths that fit the grid without the redshift are asked about."""
-    assert "in nanometre or the rest frame?" in unreached(
+    assert "in nanometre or the rest frame?" in why_unreached(
         np.linspace(3600.0, 9800.0, 99), 4.0, 3750.0, 9500.0
     )
 
