@@ -121,6 +121,6 @@ def fit_picture(
     """
     theta, *observed = (torch.as_tensor(array[None]) for array in (draws, flux, ivar))
     with torch.no_grad():
-        model = likelihood.expected(*observed, theta)[0].numpy()
+        model = likelihood.expected_spectra(*observed, theta)[0].numpy()
     floor = float(likelihood.floor(theta).median())
     return picture(object_plots.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)), floor

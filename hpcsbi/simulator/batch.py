@@ -18,8 +18,8 @@ class Batch:
         zred: redshifts, for priors that bound tage by the age of the Universe; None for no bound.
 
     Example:
-        >>> one = np.ones((3, 138), dtype=np.float32)
-        >>> batch = Batch(one, one, np.arange(3))
+        >>> flux = np.ones((3, 138), dtype=np.float32)
+        >>> batch = Batch(flux, flux, np.arange(3))
         >>> len(batch[1:]), batch[[0, 2]].seeds
         (2, array([0, 2]))
     """

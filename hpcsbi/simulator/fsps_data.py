@@ -91,9 +91,9 @@ def _check_present(path: Path) -> None:
 
 
 def _check_size(file: Path, size: int) -> None:
-    found = file.stat().st_size
-    if found < size:
-        raise FspsError(f"{file} has {found} bytes and fsps 0.4.8 reads {size}: it is cut short.")
+    length = file.stat().st_size
+    if length < size:
+        raise FspsError(f"{file} has {length} bytes and fsps 0.4.8 reads {size}: it is cut short.")
 
 
 def _check_isochrones(file: Path) -> None:

@@ -219,7 +219,7 @@ def _ssp(physics: Physics, grid: Grid, logzsol: float) -> tuple[np.ndarray, ...]
     for lines in (True, False):
         fsps.params["nebemlineinspec"] = lines
         wave, spectra = fsps.get_spectrum(tage=0.0)
-        smooth = np.stack([_model(physics).smoothspec(wave, one) for one in spectra])
+        smooth = np.stack([_model(physics).smoothspec(wave, flux) for flux in spectra])
         both.append(_per_angstrom(smooth, grid))
     fsps.params["sfh"] = 4
     full, continuum = both

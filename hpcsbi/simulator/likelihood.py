@@ -106,7 +106,7 @@ class Likelihood:
             log_ratio = log_ratio + 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return _log_likelihood(ivar, log_ratio, chi2), chi2
 
-    def expected(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
+    def expected_spectra(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
         """Model spectra, each times its most probable calibration error, (objects, draws, pixels).
 
         Arguments:
@@ -147,14 +147,16 @@ class Likelihood:
         mass = 10.0 ** column["logmass"].double()
         floor = self.floor(theta) if self.kind == "survey" else torch.zeros(objects, draws)
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt().float()
-        seen = torch.where(ivar > 0, flux.float() * weight, 0.0)
+        observed = torch.where(ivar > 0, flux.float() * weight, 0.0)
         curves = torch.empty(0, bare.shape[-1]) if self.curves is None else self.curves.float()
         chi2, log_ratio = torch.empty(2, objects, draws, dtype=torch.float64)
         for i in range(objects):
-            rows = (bare, mass, column["dust2"], seen, weight, floor, chi2, log_ratio)
-            bare_i, mass_i, dust2_i, seen_i, weight_i, floor_i, *out = (a[i].numpy() for a in rows)
+            rows = (bare, mass, column["dust2"], observed, weight, floor, chi2, log_ratio)
+            bare_i, mass_i, dust2_i, observed_i, weight_i, floor_i, *out = (
+                a[i].numpy() for a in rows
+            )
             pulls(
-                bare_i, mass_i, dust2_i, self.ssp.k.numpy(), seen_i, weight_i,
+                bare_i, mass_i, dust2_i, self.ssp.k.numpy(), observed_i, weight_i,
                 self.fraction or 0.0, floor_i, curves.numpy(), *out,
             )  # fmt: skip
         return _log_likelihood(ivar, log_ratio, chi2), chi2
@@ -165,9 +167,9 @@ class Likelihood:
         """Residual and model over sigma, 0 where masked, and the sum of ln(variance / quoted)."""
         valid = (ivar > 0)[:, None]
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt()[:, None].to(model.dtype)
-        seen = torch.where(valid, flux[:, None].to(model.dtype) * weight, 0.0)
+        observed = torch.where(valid, flux[:, None].to(model.dtype) * weight, 0.0)
         scaled = model * weight
-        pull = seen - scaled
+        pull = observed - scaled
         if self.kind == "given":
             return pull, scaled, 0.0
         ratio = self._variance_ratio(scaled, valid, floor)

@@ -12,13 +12,13 @@ from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
-__all__ = ["SPLITS", "Plan", "fresh_pairs", "split_of"]
+__all__ = ["SPLITS", "PairPlan", "fresh_pairs", "split_of"]
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 
 
 @dataclass(frozen=True)
-class Plan:
+class PairPlan:
     """Which base spectrum each stored pair is made of, and which split it belongs to.
 
     Training pairs come first, copy after copy, so that neighbours are different spectra; then one

@@ -72,7 +72,7 @@ class Prior:
         return tuple(name for name, column in self.columns.items() if column.nuisance)
 
     @property
-    def sampled_in_log(self) -> tuple[str, ...]:
+    def log_names(self) -> tuple[str, ...]:
         """Names of the columns that are flat in their logarithm."""
         return tuple(name for name, column in self.columns.items() if column.log)
 

@@ -77,7 +77,7 @@ def composites(
         basis, projection = _basis(weights, table, scale, ranks)
         bases.append(basis)
         ssps = table[:, :, 0] @ projection
-        coefficients.append(torch.cat([weights @ one for one in ssps]))
+        coefficients.append(torch.cat([weights @ by_age for by_age in ssps]))
     return torch.cat(bases), torch.cat(coefficients, 1)
 
 
@@ -89,7 +89,7 @@ def _aligned(array: np.ndarray) -> Tensor:
 def _typical(weights: Tensor, tables: dict[str, np.ndarray]) -> Tensor:
     """Flux of each composite in each pixel (thinned), against which an error counts."""
     full = _aligned(tables["continuum"][::3, :, 0] + tables["lines"][::3, :, 0])
-    return torch.stack([weights[::7] @ one for one in full])
+    return torch.stack([weights[::7] @ by_age for by_age in full])
 
 
 def _basis(
@@ -102,7 +102,7 @@ def _basis(
         moment 0 into coefficients, shape (pixels, ranks[0]).
     """
     moments = [
-        torch.stack([weights[::7] @ one for one in table[::3, :, m]]).flatten(0, 1)
+        torch.stack([weights[::7] @ by_age for by_age in table[::3, :, m]]).flatten(0, 1)
         for m in range(3)
     ]
     full = full.flatten(0, 1)

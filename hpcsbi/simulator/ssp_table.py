@@ -160,12 +160,12 @@ class Ssp(torch.nn.Module):
     def _bare(
         self, theta: Tensor, names: tuple[str, ...], ranks: Mapping[str, tuple], basis: Tensor
     ) -> Tensor:
-        found = []
+        spectra = []
         for part in theta.to(self.k.dtype).split(CHUNK):
             column = dict(zip(names, part.unbind(1), strict=True))
             coefficients = self._compiled if self.is_compiled(part) else self._summed
-            found.append(coefficients(column, ranks) @ basis)
-        return torch.cat(found) if len(found) > 1 else found[0]
+            spectra.append(coefficients(column, ranks) @ basis)
+        return torch.cat(spectra) if len(spectra) > 1 else spectra[0]
 
     def _compiled(self, column: dict[str, Tensor], ranks: Mapping[str, tuple]) -> Tensor:
         """Coefficients of the basis in one pass, shape (n, sum of ranks)."""
@@ -174,14 +174,14 @@ class Ssp(torch.nn.Module):
         strength = torch.ones_like(softened) if strength is None else strength
         inputs = softened, column["tau"], column["logzsol"], column["dust2"], strength
         ranks = np.array([*ranks["continuum"], *ranks["lines"]])
-        found = np.empty((len(softened), ranks.sum()), np.float32)
+        coefficients = np.empty((len(softened), ranks.sum()), np.float32)
         look_up(
             *(values.detach().contiguous().numpy() for values in inputs),
             self.coefficients.numpy(), self.metallicity.numpy(),
             *(np.array([axis.low, axis.step, axis.cells]) for axis in (self.age, self.tau)),
-            ranks, found,
+            ranks, coefficients,
         )  # fmt: skip
-        return torch.from_numpy(found)
+        return torch.from_numpy(coefficients)
 
     def _summed(self, column: dict[str, Tensor], ranks: Mapping[str, tuple]) -> Tensor:
         """The same, differentiable and on any device."""

@@ -11,7 +11,7 @@ from hpcsbi.cluster.executors import Cluster
 from hpcsbi.seeds import generator, torch_generator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import Noise
-from hpcsbi.simulator.pairs import SPLITS, Plan
+from hpcsbi.simulator.pairs import SPLITS, PairPlan
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Array, Store, create, open_complete, open_store
@@ -49,7 +49,7 @@ def augment(
     """
     source = open_complete(simulations, "simulate")
     usable = np.flatnonzero(source.read("status") == 0)
-    plan = Plan(usable, copies, validation, test, seed)
+    plan = PairPlan(usable, copies, validation, test, seed)
     settings = {
         "code": code_of("augment"),
         "simulations": source.settings,
@@ -86,7 +86,7 @@ def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> 
     return create(out, arrays, settings, shard, {"notice": source.attributes["notice"]})
 
 
-def _augment_shard(out: str, simulations: str, plan: Plan, shard: int) -> int:
+def _augment_shard(out: str, simulations: str, plan: PairPlan, shard: int) -> int:
     store, source = Store(Path(out)), open_store(simulations)
     settings = store.settings
     rows = store.rows_of(shard)

@@ -214,7 +214,7 @@ def test_expected_spectra_follow_the_calibration(engine):
     ivar[:, 40:60] = 0
 
     def off(likelihood, ivar):
-        expected = likelihood.expected(flux, ivar, theta[:, None])[:, 0]
+        expected = likelihood.expected_spectra(flux, ivar, theta[:, None])[:, 0]
         return abs(expected / flux - 1).amax(1)
 
     tilted = Likelihood(engine, SURVEY, "survey", calibration=0.05)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsbi.simulator.pairs import SPLITS, Plan, split_of
+from hpcsbi.simulator.pairs import SPLITS, PairPlan, split_of
 
 
 @given(
@@ -18,7 +18,7 @@ def test_no_spectrum_is_on_two_sides(n, copies, share, seed):
     validation, test = (int(s * len(usable)) for s in share)
     if not copies * (len(usable) - validation - test) + validation + test:
         return
-    plan = Plan(usable, copies, validation, test, seed)
+    plan = PairPlan(usable, copies, validation, test, seed)
     base, split = plan.base(slice(0, len(plan))), plan.split(slice(0, len(plan)))
     sides = {name: set(base[split == value]) for name, value in SPLITS.items()}
 
@@ -38,7 +38,7 @@ def test_no_spectrum_is_on_two_sides(n, copies, share, seed):
 
 def test_pieces_agree_with_the_whole():
     """A shard knows its pairs without those of the others."""
-    plan = Plan(np.arange(50), 3, 7, 5, 0)
+    plan = PairPlan(np.arange(50), 3, 7, 5, 0)
     whole = plan.base(slice(0, len(plan)))
 
     parts = [plan.base(slice(k, min(k + 11, len(plan)))) for k in range(0, len(plan), 11)]
@@ -47,7 +47,7 @@ def test_pieces_agree_with_the_whole():
 
 def test_neighbours_are_different_spectra():
     """Copies of one spectrum are apart, so that a shard of training pairs is a fair sample."""
-    plan = Plan(np.arange(100), 4, 0, 0, 0)
+    plan = PairPlan(np.arange(100), 4, 0, 0, 0)
 
     assert len(set(plan.base(slice(0, 100)))) == 100
 
@@ -55,6 +55,6 @@ def test_neighbours_are_different_spectra():
 def test_impossible_counts_are_refused():
     """The counts and the mend are named."""
     with pytest.raises(ValueError, match=r"validation=8 \+ test=5 of 10 usable"):
-        Plan(np.arange(10), 1, 8, 5, 0)
+        PairPlan(np.arange(10), 1, 8, 5, 0)
     with pytest.raises(ValueError, match="nothing to do"):
-        Plan(np.arange(10), 0, 0, 0, 0)
+        PairPlan(np.arange(10), 0, 0, 0, 0)
