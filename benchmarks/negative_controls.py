@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from hpcsbi.inference.certificate import certify, strong
-from hpcsbi.inference.row_checks import predicted
+from hpcsbi.inference.row_checks import predictive_columns
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
@@ -65,7 +65,7 @@ def told(name, posterior, likelihood, flux, ivar):
         found = certify(posterior, likelihood, drawn, batch, LEVELS, **options)
         ess, k, n = (found.numbers[key] for key in ("ess", "pareto_k", "n_weights"))
         high = np.quantile(k, 0.99, method="higher")
-        p = predicted(likelihood, found.draws, batch)["predictive_p"]
+        p = predictive_columns(likelihood, found.draws, batch)["predictive_p"]
         p = p[np.isfinite(p)]
         print(
             f"| {name} | {when} | {np.median(ess / np.maximum(n, 1)):.3f} "

@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Fit, network_inputs
+from hpcsbi.inference.optimiser import Optimiser, network_inputs
 from hpcsbi.inference.representation import fit_representation
 from hpcsbi.inference.training_pairs import FreshPairs, batches
 from hpcsbi.run.flows import load_engine
@@ -38,7 +38,7 @@ def load_prior(name: str) -> Prior:
     return Prior(**{key: value for key, value in yaml.safe_load(text).items() if key[0] != "_"})
 
 
-def run(fit: Fit, supply: FreshPairs) -> float:
+def run(fit: Optimiser, supply: FreshPairs) -> float:
     """Train to the end of the budget; CPU seconds it took."""
     start = time.process_time()
     for u, context in batches(supply, fit.representation, 0, fit.steps):
@@ -62,9 +62,9 @@ def main() -> None:
             kind, _, bare = case.partition(", ")
             anchor = None if bare else ssp
             representation = fit_representation(kind, prior, ssp.k, anchor, supply.sample)
-            probe = Fit(Flow(), representation, PROBE, 2e-3, seed=1)
+            probe = Optimiser(Flow(), representation, PROBE, 2e-3, seed=1)
             steps = int(seconds / (run(probe, supply) / PROBE))
-            fit = Fit(Flow(), representation, steps, 2e-3, seed=1)
+            fit = Optimiser(Flow(), representation, steps, 2e-3, seed=1)
             spent = run(fit, supply)
             score = fit.score(network_inputs(representation, held_out))
             print(f"{name:>7}  {case:<24} {steps:6d} steps {spent:4.0f} CPU s {score:7.3f} nat")

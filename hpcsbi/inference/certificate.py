@@ -171,10 +171,10 @@ def certify(
     )
 
 
-def _columns(found: list[_Weighted]) -> dict[str, np.ndarray]:
+def _columns(objects: list[_Weighted]) -> dict[str, np.ndarray]:
     """Numbers of all objects, by name."""
-    numbers = [one.numbers for one in found]
-    return {name: np.array([one[name] for one in numbers]) for name in COLUMNS}
+    numbers = [weighted.numbers for weighted in objects]
+    return {name: np.array([values[name] for values in numbers]) for name in COLUMNS}
 
 
 def _of_flow(prior: Prior, likelihood: Likelihood, drawn: Draws, batch: Batch) -> list[_Weighted]:
@@ -209,8 +209,8 @@ def _log_weights(
     log_prior = -np.log(width).sum(-1)
     log_weights = log_likelihood.numpy() + log_prior - log_q
     inside = prior.support(theta, batch.limits) & np.isfinite(log_weights)
-    seen = np.where(inside, log_likelihood.numpy(), np.nan)
-    flat = np.fmax.reduce(seen, 1) == np.fmin.reduce(seen, 1)
+    log_likelihood_inside = np.where(inside, log_likelihood.numpy(), np.nan)
+    flat = np.fmax.reduce(log_likelihood_inside, 1) == np.fmin.reduce(log_likelihood_inside, 1)
     flat &= inside.sum(1) > 1
     return np.where(flat[:, None], np.nan, np.where(inside, log_weights, -np.inf))
 
@@ -224,10 +224,10 @@ def _rescued(
     rng: np.random.Generator,
 ) -> _Weighted:
     """Weighted draws of one object from the first step that gives strong ones, or the last."""
-    z, found = None, first
+    z, weighted = None, first
     for step in rescue:
         if step.components and z is not None:
-            proposal = adapted_mixture(z, found.log_weights, step.components, rng)
+            proposal = adapted_mixture(z, weighted.log_weights, step.components, rng)
         else:
             proposal = Mixture.normal(len(posterior.names), step.width)
         z = proposal.sample(step.draws, rng)
@@ -236,10 +236,10 @@ def _rescued(
         log_weights = _log_weights(posterior.prior, likelihood, theta, log_q, batch)[0]
         smoothed, k = pareto_smoothed(log_weights)
         ess = effective_sample_size(log_weights)
-        found = _Weighted(theta[0], log_weights, smoothed, float(k), float(ess), step.draws)
-        if found.strong:
+        weighted = _Weighted(theta[0], log_weights, smoothed, float(k), float(ess), step.draws)
+        if weighted.strong:
             break
-    return found
+    return weighted
 
 
 def _row(

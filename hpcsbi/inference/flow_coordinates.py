@@ -134,8 +134,8 @@ class Representation:
         flat = grouped.reshape(-1, len(self.names))
         theta = torch.where(self.tensors["log"] > 0, 10**flat, flat)
         theta = torch.where(self.free, 0.0, theta)
-        found = torch.cat([self._split_of_bare(part) for part in theta.split(PART)])
-        anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), found.T, strict=False)))
+        shifts = torch.cat([self._split_of_bare(part) for part in theta.split(PART)])
+        anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), shifts.T, strict=False)))
         return anchor.reshape(grouped.shape).transpose(0, -2)
 
     def _split_of_bare(self, theta: torch.Tensor) -> torch.Tensor:
@@ -143,9 +143,9 @@ class Representation:
         flux = self.ssp.dustless(theta, self.names)
         if not self.ssp.is_compiled(theta):
             return flux.clamp_min(1e-30).log() @ self._onto_symmetries.T
-        found = np.empty((len(flux), len(self._onto_symmetries)), np.float32)
-        project_log(flux.numpy(), self._onto_symmetries.numpy(), found)
-        return torch.from_numpy(found)
+        amplitude_and_dust = np.empty((len(flux), len(self._onto_symmetries)), np.float32)
+        project_log(flux.numpy(), self._onto_symmetries.numpy(), amplitude_and_dust)
+        return torch.from_numpy(amplitude_and_dust)
 
     @cached_property
     def _symmetries(self) -> torch.Tensor:

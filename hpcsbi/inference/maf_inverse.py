@@ -47,21 +47,21 @@ class Inverse:
             function of base draws z, shape (n, objects, n_theta), to u and log |du / dz|, shapes
             of z and z[..., 0].
         """
-        given = zip(*(step.given(context.numpy()) for step in self.steps), strict=True)
-        given = [np.stack(layer, 1) for layer in given]
+        terms = zip(*(step.context_terms(context.numpy()) for step in self.steps), strict=True)
+        terms = [np.stack(layer, 1) for layer in terms]
 
-        def mapped(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def to_flow(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             base = z.numpy()
             u, log_det = np.empty_like(base), np.empty(base.shape[:2], np.float32)
             for i in range(len(context)):
-                own = tuple(layer[i] for layer in given)
+                object_terms = tuple(layer[i] for layer in terms)
                 invert(
-                    base[:, i], self.order, self.weights, own, self.ends, LOG_SLOPE, u[:, i],
-                    log_det[:, i],
+                    base[:, i], self.order, self.weights, object_terms, self.ends, LOG_SLOPE,
+                    u[:, i], log_det[:, i],
                 )  # fmt: skip
             return torch.from_numpy(u), torch.from_numpy(log_det)
 
-        return mapped
+        return to_flow
 
 
 class _Step:
@@ -75,7 +75,7 @@ class _Step:
         # Level of a unit: how many dimensions must be known before it is.
         level_1 = (mask[0][:, :n_theta] * (transform.order.numpy() + 1)).max(1)
         level_2 = (mask[1] * level_1).max(1)
-        (by_1, ends_1), (by_2, ends_2) = (_grouped(one, n_theta) for one in (level_1, level_2))
+        (by_1, ends_1), (by_2, ends_2) = (_grouped(level, n_theta) for level in (level_1, level_2))
         self.ends = ends_1, ends_2
         weight_1, bias_1 = _rows(_weight(first), by_1), _rows(_numpy(first.bias), by_1)
         weight_2, bias_2 = _rows(_weight(second), by_2), _rows(_numpy(second.bias), by_2)
@@ -87,13 +87,13 @@ class _Step:
         self.outer = [weight.T.astype(np.float64) for weight in outer]
         self.biases = bias_1, bias_2, _numpy(last.bias)
 
-    def given(self, context: np.ndarray) -> list[np.ndarray]:
+    def context_terms(self, context: np.ndarray) -> list[np.ndarray]:
         """What context and biases add to each layer, shapes (objects, units)."""
-        found, seen = [], context.astype(np.float64)
+        terms, inputs = [], context.astype(np.float64)
         for weight, bias in zip(self.outer, self.biases, strict=True):
-            found.append(seen[:, : len(weight)] @ weight + bias)
-            seen = found[-1].clip(0)
-        return [layer.astype(np.float32) for layer in found]
+            terms.append(inputs[:, : len(weight)] @ weight + bias)
+            inputs = terms[-1].clip(0)
+        return [layer.astype(np.float32) for layer in terms]
 
 
 def _grouped(level: np.ndarray, n_theta: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,14 +10,14 @@ from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.flow_coordinates import Representation
 from hpcsbi.inference.training_pairs import CHUNK, Pairs
 
-__all__ = ["Fit", "network_inputs"]
+__all__ = ["Optimiser", "network_inputs"]
 
 WARM_UP = 200
 CLIP = 5.0
 
 
-class Fit:
-    """Network and optimiser under a stated budget of steps.
+class Optimiser:
+    """A network and Adam under a stated budget of steps.
 
     The rate rises for 200 steps and falls to zero along half a cosine that ends with the budget.
 
@@ -39,7 +39,7 @@ class Fit:
         self.representation, self.steps, self.rate = representation, steps, rate
         n_theta = len(representation.names)
         self.network = build_network(flow, n_theta, representation.n_context, seed)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=rate)
+        self.adam = torch.optim.Adam(self.network.parameters(), lr=rate)
         self.step = self.skipped = 0
 
     @property
@@ -50,17 +50,17 @@ class Fit:
 
     def update(self, u: torch.Tensor, context: torch.Tensor) -> float:
         """Take one step; returns the loss, NaN if it was skipped."""
-        for group in self.optimiser.param_groups:
+        for group in self.adam.param_groups:
             group["lr"] = self.learning_rate
         self.step += 1
         loss = -self.network.log_prob(u, context).mean()
-        self.optimiser.zero_grad()
+        self.adam.zero_grad()
         if not torch.isfinite(loss):
             self.skipped += 1
             return math.nan
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self.optimiser.step()
+        self.adam.step()
         return float(loss.detach())
 
     @torch.no_grad()
@@ -82,8 +82,8 @@ class Fit:
         }
 
     def moments(self) -> dict[str, np.ndarray]:
-        """State of the optimiser ("optimiser.*")."""
-        state = self.optimiser.state_dict()["state"]
+        """State of Adam ("optimiser.*")."""
+        state = self.adam.state_dict()["state"]
         return {
             f"optimiser.{i}.{name}": np.atleast_1d(torch.as_tensor(values).numpy())
             for i, content in state.items()
@@ -103,8 +103,8 @@ class Fit:
                 value = torch.from_numpy(values)
                 state.setdefault(int(i), {})[moment] = value[0] if moment == "step" else value
         self.network.load_state_dict(weights)
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        groups = self.adam.state_dict()["param_groups"]
+        self.adam.load_state_dict({"state": state, "param_groups": groups})
 
 
 @torch.no_grad()

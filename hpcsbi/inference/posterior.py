@@ -42,10 +42,10 @@ class Draws:
     def quantiles(self, levels: Sequence[float]) -> np.ndarray:
         """Quantiles of each object, NaN where nothing is kept, shape (levels, objects, n_theta)."""
         objects, _, n_theta = self.theta.shape
-        found, some = np.full((len(levels), objects, n_theta), np.nan), self.kept > 0
+        quantiles, some = np.full((len(levels), objects, n_theta), np.nan), self.kept > 0
         if some.any():
-            found[:, some] = np.nanquantile(self.theta[some], levels, axis=1)
-        return found
+            quantiles[:, some] = np.nanquantile(self.theta[some], levels, axis=1)
+        return quantiles
 
 
 class Posterior:
@@ -186,12 +186,12 @@ class Posterior:
         to_flow = self.invert(context)
 
         @torch.no_grad()
-        def mapped(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def to_theta(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
             theta, log_jacobian = self._transform(base, to_flow, shift)
             return theta, log_jacobian.T.numpy()
 
-        return mapped
+        return to_theta
 
     def _transform(
         self, z: torch.Tensor, to_flow: Map, shift: torch.Tensor

@@ -80,10 +80,10 @@ def project(
     precision = (weight @ products).reshape(-1, n_basis, n_basis)
     precision.diagonal(dim1=1, dim2=2).add_(1)  # the prior
     covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(precision).L)
-    found = (covariance @ ((weight * residual) @ basis)[:, :, None])[:, :, 0]
+    coefficients = (covariance @ ((weight * residual) @ basis)[:, :, None])[:, :, 0]
     width = covariance.diagonal(dim1=1, dim2=2).sqrt()
     taken = (1 - width**2).sum(1)
-    return found.to(residual), width.to(residual), taken.to(residual)
+    return coefficients.to(residual), width.to(residual), taken.to(residual)
 
 
 def floor_estimate(

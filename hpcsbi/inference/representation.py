@@ -1,9 +1,9 @@
 """What the network sees of a spectrum.
 
 A representation maps (flux, ivar) to a context of fixed length and a shift of theta's coordinates
-(`target`). The shift carries the exact symmetries: multiplying a spectrum by a constant moves
-logmass and nothing else, so the network infers logmass minus the measured log amplitude and never
-sees mass.
+(`flow_coordinates`). The shift carries the exact symmetries: multiplying a spectrum by a constant
+moves logmass and nothing else, so the network infers logmass minus the measured log amplitude and
+never sees mass.
 
 References:
     benchmarks/representations.py measures what each kind is worth.
@@ -89,8 +89,8 @@ class Equivariant(Representation):
     def _split(self, flux: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
         y = flux.clamp_min(1e-30).log()
         design = self._symmetries
-        found = y @ self._onto_symmetries.T
-        return (found[:, 0], found[:, 1]), y - found @ design.T
+        coefficients = y @ self._onto_symmetries.T
+        return (coefficients[:, 0], coefficients[:, 1]), y - coefficients @ design.T
 
 
 class Pixels(Representation):
@@ -144,17 +144,17 @@ class Projection(Representation):
         reference = reference_spectrum(log_level, dust, fixed["mean"], fixed["dust_curve"])
         residual = torch.where(valid, flux / reference - 1, 0.0)
         variance = torch.where(valid, 1 / (ivar * reference**2).clamp_min(1e-20), torch.inf)
-        found, _, taken = self._project(residual, 1 / (variance + self.first_floor**2))
-        model = 1 + found @ fixed["basis"].T
+        coefficients, _, taken = self._project(residual, 1 / (variance + self.first_floor**2))
+        model = 1 + coefficients @ fixed["basis"].T
         scale = model.clamp_min(0.1)
         rest = torch.where(valid, residual + 1 - model, 0.0)
         floor = floor_estimate(rest, variance, scale, taken)
         best = floor[:, :1].exp() * scale
-        found, width, _ = self._project(residual, 1 / (variance + best**2))
-        amplitude = log_level / LN10 + found[:, 0] * fixed["prior_sd"][0]
-        dust = dust + found[:, 1] * fixed["prior_sd"][1]
+        coefficients, width, _ = self._project(residual, 1 / (variance + best**2))
+        amplitude = log_level / LN10 + coefficients[:, 0] * fixed["prior_sd"][0]
+        dust = dust + coefficients[:, 1] * fixed["prior_sd"][1]
         count = valid.sum(1, keepdim=True).float()
-        context = [found[:, 2:].asinh(), width.log(), dust[:, None], floor, count.log()]
+        context = [coefficients[:, 2:].asinh(), width.log(), dust[:, None], floor, count.log()]
         return torch.cat(context, 1), self._shift(flux, logmass=amplitude, dust2=dust)
 
     def fit(self, signal: torch.Tensor, *_: torch.Tensor) -> None:

@@ -11,7 +11,7 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS, predict
 
-__all__ = ["OF_DRAWS", "posterior_flags", "predicted"]
+__all__ = ["OF_DRAWS", "posterior_flags", "predictive_columns"]
 
 OF_DRAWS = Flag.EDGE | Flag.PREDICTIVE | Flag.FLOOR_HIGH  # the flags that `posterior_flags` sets
 EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
@@ -19,7 +19,9 @@ HIGH_FLOOR = 0.05
 IMPROBABLE = 1e-3
 
 
-def predicted(likelihood: Likelihood | None, drawn: Draws, batch: Batch) -> dict[str, np.ndarray]:
+def predictive_columns(
+    likelihood: Likelihood | None, drawn: Draws, batch: Batch
+) -> dict[str, np.ndarray]:
     """Columns chi2 and predictive_p, NaN where there are no draws, shape (objects,).
 
     Arguments:
@@ -34,8 +36,8 @@ def predicted(likelihood: Likelihood | None, drawn: Draws, batch: Batch) -> dict
             rows = np.minimum(drawn.kept, enough) == kept
             if kept > 0:
                 some = batch[rows]
-                found = predict(likelihood, drawn.theta[rows, :kept], some.flux, some.ivar)
-                chi2[rows], p[rows] = found
+                chi2_and_p = predict(likelihood, drawn.theta[rows, :kept], some.flux, some.ivar)
+                chi2[rows], p[rows] = chi2_and_p
     return {"chi2": chi2, "predictive_p": p}
 
 

@@ -176,7 +176,7 @@ def _prepare(
     u, context = [], []
     pairs = supply.make(block, representation.pad)
     for c, f, i in zip(*(values.split(CHUNK) for values in pairs), strict=True):
-        seen, shift = representation.context(f, i)
-        context.append(seen)
+        context_part, shift = representation.context(f, i)
+        context.append(context_part)
         u.append(representation.to_flow(c, shift)[0])
     return torch.cat(u), torch.cat(context)

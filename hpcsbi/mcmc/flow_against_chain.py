@@ -9,7 +9,7 @@ import numpy as np
 
 from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.posterior import Draws, Posterior
-from hpcsbi.inference.row_checks import posterior_flags, predicted
+from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.mcmc.chain import Chain
 from hpcsbi.mcmc.fit_columns import METHODS, apart, of_chain, spread
 from hpcsbi.simulator.batch import Batch
@@ -91,7 +91,7 @@ def checked(
     order = np.append(order, np.setdiff1d(np.arange(len(samples)), order))
     theta = samples[None, order].astype(np.float32)
     drawn = Draws(theta, np.zeros(theta.shape[:2]), np.array([len(samples)]), np.ones(1))
-    columns = predicted(likelihood, drawn, batch)
+    columns = predictive_columns(likelihood, drawn, batch)
     floor = None
     if "noise_floor" in posterior.names:
         floor = np.median(theta[..., posterior.names.index("noise_floor")], axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Fit
+from hpcsbi.inference.optimiser import Optimiser
 from hpcsbi.inference.representation import make_representation
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
@@ -31,7 +31,7 @@ class Training:
 
     folder: Path
     settings: dict
-    fit: Fit
+    fit: Optimiser
     history: list[dict] = field(default_factory=list)
     best: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -87,7 +87,7 @@ def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training
         ssp,
     )
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
-    fit = Fit(Flow(**settings["flow"]), representation, **arguments)
+    fit = Optimiser(Flow(**settings["flow"]), representation, **arguments)
     fit.load(tensors, header["step"], header["skipped"])
     print(f"{folder}: goes on from step {fit.step}.")
     if text := unlike(header.get("machine", machine())):

@@ -16,7 +16,7 @@ from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.certificate import certify
 from hpcsbi.inference.posterior import Draws, Posterior
-from hpcsbi.inference.row_checks import predicted
+from hpcsbi.inference.row_checks import predictive_columns
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.folder import verdict_of
 from hpcsbi.seeds import generator, object_seed
@@ -220,11 +220,12 @@ def _ranks(
     """Where the truths stand among draws, and how well draws foretell their spectra."""
     prior = posterior.prior
     truth, others = prior.coordinates(pairs.theta), prior.coordinates(drawn.theta)
+    predictive = predictive_columns(posterior.likelihood, drawn, pairs.spectra)
     return {
         "ranks": sbc_ranks(pairs.theta, drawn.theta, drawn.kept),
         "joint_ranks": joint_ranks(truth, others, drawn.kept),
         "tarp": tarp_fractions(truth, others, prior.low, prior.high, rng, drawn.kept),
-        "predictive_p": predicted(posterior.likelihood, drawn, pairs.spectra)["predictive_p"],
+        "predictive_p": predictive["predictive_p"],
         "n_draws": drawn.kept,
     }
 

@@ -13,7 +13,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
 from hpcsbi.inference.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
 from hpcsbi.inference.posterior import Draws, Posterior
-from hpcsbi.inference.row_checks import posterior_flags, predicted
+from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
@@ -188,7 +188,9 @@ def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np
         quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, own)
         columns |= _by_level(posterior.names, own, "flow_") | certificate.numbers
         columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
-    columns |= _by_level(posterior.names, quantiles) | predicted(posterior.likelihood, best, batch)
+    columns |= _by_level(posterior.names, quantiles) | predictive_columns(
+        posterior.likelihood, best, batch
+    )
     if settings["keep_draws"]:
         columns["samples"] = best.theta[:, : settings["keep_draws"]]
     columns["new_flags"] = _flags(posterior, drawn, best, columns, batch.zred)

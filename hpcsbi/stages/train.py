@@ -14,7 +14,7 @@ from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
 from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Fit, network_inputs
+from hpcsbi.inference.optimiser import Optimiser, network_inputs
 from hpcsbi.inference.representation import KINDS, fit_representation
 from hpcsbi.inference.training_pairs import (
     FreshPairs,
@@ -193,7 +193,9 @@ def _begin(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> Tra
         settings["representation"], supply.prior, curve, ssp, supply.sample
     )
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
-    return Training(folder, settings, Fit(Flow(**settings["flow"]), representation, **arguments))
+    return Training(
+        folder, settings, Optimiser(Flow(**settings["flow"]), representation, **arguments)
+    )
 
 
 def _go_on(

@@ -11,7 +11,7 @@ from scipy import stats
 
 from hpcsbi.inference.certificate import Step, certify, strong
 from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.row_checks import predicted
+from hpcsbi.inference.row_checks import predictive_columns
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
@@ -41,7 +41,7 @@ def flow(tmp_path_factory):
 def p_of(posterior, found, flux, ivar):
     """Predictive p-values of the best draws there are."""
     batch = Batch(flux, ivar, SEEDS[: len(flux)])
-    return predicted(posterior.likelihood, found.draws, batch)["predictive_p"]
+    return predictive_columns(posterior.likelihood, found.draws, batch)["predictive_p"]
 
 
 def certified(posterior, flux, ivar, likelihood=None, **options):

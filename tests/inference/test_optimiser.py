@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Fit
+from hpcsbi.inference.optimiser import Optimiser
 from hpcsbi.inference.representation import make_representation
 
 NAMES = ("logmass", "dust2")
 
 
-def new_fit(steps: int = 400) -> Fit:
+def new_fit(steps: int = 400) -> Optimiser:
     tensors = {"context_mean": torch.zeros(3)}
-    return Fit(
+    return Optimiser(
         Flow("zuko_maf", 16, 2), make_representation("plain", NAMES, tensors), steps, 5e-3, seed=0
     )
 

@@ -15,7 +15,7 @@ from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.flow_coordinates import Representation
-from hpcsbi.inference.optimiser import Fit
+from hpcsbi.inference.optimiser import Optimiser
 from hpcsbi.inference.representation import make_representation
 from hpcsbi.run.checkpoint import Training
 from hpcsbi.run.flows import load_engine, load_posterior
@@ -102,7 +102,7 @@ def test_killed_between_any_two_files_gives_the_same_bytes(
 
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
     """The best weights are those of the highest finite score, whatever came before it."""
-    fit = Fit(Flow("zuko_maf", 8, 1), identity(), 10, 1e-3, seed=0)
+    fit = Optimiser(Flow("zuko_maf", 8, 1), identity(), 10, 1e-3, seed=0)
     kept = Training(tmp_path, {}, fit)
     was_best = []
     for score in (np.nan, 1.0, np.nan, 0.5, 2.0):
