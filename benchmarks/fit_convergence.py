@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from hpcsbi.inference.certificate import QUANTILES, certify
-from hpcsbi.mcmc.chain import Settings, advance, diagnose, finished
-from hpcsbi.mcmc.starts import started
+from hpcsbi.mcmc.chain import Settings, advance, diagnose, is_finished
+from hpcsbi.mcmc.starts import target_and_first_chain
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
@@ -97,11 +97,11 @@ def sampled(posterior, likelihood, batch, start):
         return likelihood(*seen, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
 
     rng = np.random.default_rng([batch.seeds[0], 7])
-    target, first = started(
+    target, first = target_and_first_chain(
         start, SETTINGS.moves, posterior, batch, log_likelihood, log_likelihood, WALKERS, rng
     )
     chain = first()
-    while not finished(chain, SETTINGS):
+    while not is_finished(chain, SETTINGS):
         chain = advance(chain, target, SETTINGS)
     return chain
 

@@ -15,9 +15,9 @@ import time
 import numpy as np
 import torch
 
-from hpcsbi.mcmc.chain import Settings, advance, begin, diagnose, finished
+from hpcsbi.mcmc.chain import Settings, advance, begin, diagnose, is_finished
 from hpcsbi.mcmc.likelihoods import log_likelihoods
-from hpcsbi.mcmc.starts import started
+from hpcsbi.mcmc.starts import target_and_first_chain
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
@@ -31,7 +31,7 @@ WALKERS = 128
 def run(chain, target, settings):
     """A chain to its end, and what it cost."""
     began = time.process_time()
-    while not finished(chain, settings):
+    while not is_finished(chain, settings):
         chain = advance(chain, target, settings)
     return chain, time.process_time() - began
 
@@ -67,7 +67,9 @@ def main():
     def start(engine, where, moves):
         scout, likelihood = log_likelihoods(posterior, engine, "given", batch)
         rng = np.random.default_rng(options.row)
-        return started(where, moves, posterior, batch, scout, likelihood, WALKERS, rng)
+        return target_and_first_chain(
+            where, moves, posterior, batch, scout, likelihood, WALKERS, rng
+        )
 
     target, first = start("table", "optimiser", "stretch")
     total = sum(PAPER.burn_in) + PAPER.steps

@@ -18,9 +18,9 @@ import torch
 
 from hpcsbi.flags import NOT_INFERRED
 from hpcsbi.inference.certificate import QUANTILES, certify
-from hpcsbi.mcmc.chain import Settings, advance, diagnose, finished
+from hpcsbi.mcmc.chain import Settings, advance, diagnose, is_finished
 from hpcsbi.mcmc.likelihoods import log_likelihoods
-from hpcsbi.mcmc.starts import STARTS, started
+from hpcsbi.mcmc.starts import STARTS, target_and_first_chain
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
@@ -34,9 +34,11 @@ def chain_of(posterior, start, batch, settings):
     """The chain at its end and its CPU seconds."""
     began, rng = time.process_time(), np.random.default_rng([batch.seeds[0], 7])
     scout, log_likelihood = log_likelihoods(posterior, "table", "simulator", batch)
-    target, first = started(start, "mixed", posterior, batch, scout, log_likelihood, WALKERS, rng)
+    target, first = target_and_first_chain(
+        start, "mixed", posterior, batch, scout, log_likelihood, WALKERS, rng
+    )
     chain = first()
-    while not finished(chain, settings):
+    while not is_finished(chain, settings):
         chain = advance(chain, target, settings)
     return chain, time.process_time() - began
 

@@ -25,7 +25,7 @@ __all__ = [
     "advance",
     "begin",
     "diagnose",
-    "finished",
+    "is_finished",
     "moves_of",
 ]
 
@@ -128,7 +128,7 @@ class Chain:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """All fields as arrays, from which `Chain.from_tensors` makes an equal chain."""
-        return {one.name: np.array(getattr(self, one.name)) for one in fields(self)}
+        return {field.name: np.array(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> "Chain":
@@ -171,7 +171,7 @@ def advance(chain: Chain, target: Target, settings: Settings) -> Chain:
     return _next_round(chain, target, settings) if burning and chain.steps == end else chain
 
 
-def finished(chain: Chain, settings: Settings) -> bool:
+def is_finished(chain: Chain, settings: Settings) -> bool:
     """True when no further block is wanted."""
     if chain.round < len(settings.burn_in) or chain.steps == 0:
         return False
@@ -195,14 +195,14 @@ def _run(chain: Chain, target: Target, settings: Settings, steps: int) -> Chain:
     sampler = emcee.EnsembleSampler(walkers, n_theta, target, moves=moves, vectorize=True)
     now = emcee.State(chain.z, chain.log_prob, random_state=_twister(chain).get_state())
     run = sampler.sample(now, iterations=steps, store=False, skip_initial_state_check=True)
-    seen, accepted, before = [], 0, chain.z
+    states, accepted, before = [], 0, chain.z
     for i, state in enumerate(run, chain.steps + 1):
         accepted += int((state.coords != before).any(1).sum())
         before = state.coords.copy()  # emcee changes its state in place
         if i % chain.every == 0:
-            seen.append((before, state.log_prob.copy()))
+            states.append((before, state.log_prob.copy()))
     if chain.round == len(settings.burn_in):
-        seen = _in_coordinates(target.space, seen)
+        states = _in_coordinates(target.space, states)
     random, numbers = _packed(sampler._random)
     return _thinned(
         replace(
@@ -211,8 +211,8 @@ def _run(chain: Chain, target: Target, settings: Settings, steps: int) -> Chain:
             log_prob=state.log_prob.copy(),
             random=random,
             twister=numbers,
-            past=np.concatenate([chain.past, *(z[None] for z, _ in seen)]),
-            past_log_prob=np.concatenate([chain.past_log_prob, *(p[None] for _, p in seen)]),
+            past=np.concatenate([chain.past, *(z[None] for z, _ in states)]),
+            past_log_prob=np.concatenate([chain.past_log_prob, *(p[None] for _, p in states)]),
             steps=chain.steps + steps,
             accepted=chain.accepted + accepted,
         )
@@ -220,12 +220,12 @@ def _run(chain: Chain, target: Target, settings: Settings, steps: int) -> Chain:
 
 
 def _in_coordinates(
-    space: Space, seen: list[tuple[np.ndarray, np.ndarray]]
+    space: Space, states: list[tuple[np.ndarray, np.ndarray]]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Positions and log densities in `Prior.coordinates`."""
-    if not seen:
+    if not states:
         return []
-    z, log_prob = (np.stack(values) for values in zip(*seen, strict=True))
+    z, log_prob = (np.stack(values) for values in zip(*states, strict=True))
     theta, log_density = space(z.reshape(-1, z.shape[-1]))
     coordinates = space.prior.coordinates(theta).reshape(z.shape)
     log_prob = log_prob - log_density.reshape(log_prob.shape) - space.log_volume

@@ -19,7 +19,7 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
-__all__ = ["Anchored", "Base", "Box", "Space"]
+__all__ = ["Anchored", "Box", "FlowBase", "Space"]
 
 LN10 = math.log(10)
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
@@ -50,7 +50,7 @@ class Space(Protocol):
         """
 
 
-class Base:
+class FlowBase:
     """Base space of a flow given one spectrum: a perfect flow makes the posterior N(0, 1) in it.
 
     Arguments:
@@ -87,7 +87,7 @@ class Anchored:
         batch: the spectrum, one.
 
     References:
-        `target.Representation` has the same amplitude and dust, with equal weights.
+        `flow_coordinates.Representation` has the same amplitude and dust, with equal weights.
     """
 
     def __init__(self, prior: Prior, ssp: Ssp, batch: Batch) -> None:
@@ -168,9 +168,9 @@ class Anchored:
         coordinates[:, self.free] = 0.0
         shapes = np.log(np.maximum(self._bare(coordinates), 1e-30))
         mean = (shapes - shapes @ np.linalg.pinv(design).T @ design.T).mean(0)
-        seen = [torch.tensor(np.where(ivar > 0, a, 0.0))[None].double() for a in (flux, ivar)]
+        spectrum = [torch.tensor(np.where(ivar > 0, a, 0.0))[None].double() for a in (flux, ivar)]
         fixed = torch.tensor(mean), self.ssp.k.double()
-        fit = fit_reference(*seen, *fixed)
+        fit = fit_reference(*spectrum, *fixed)
         reference = reference_spectrum(*fit, *fixed)[0].numpy()
         variance = np.where(ivar > 0, 1 / np.maximum(ivar * reference**2, 1e-20), np.inf)
         weight = 1 / (variance + FLOOR**2)
@@ -178,20 +178,20 @@ class Anchored:
         self.onto = (covariance @ (design.T * weight)).astype(np.float32)
         with np.errstate(invalid="ignore"):
             rest = np.where(ivar > 0, flux / reference - 1, 0.0)
-        log_level, dust = (float(one[0]) for one in fit)
+        log_level, dust = (float(value[0]) for value in fit)
         whole = {"logmass": log_level / LN10, "dust2": dust}
-        found = np.array([whole[name] for name in named]) + self.onto @ (mean + rest)
-        return found, np.sqrt(np.diagonal(covariance) + np.array([LOOSE[n] for n in named]) ** 2)
+        centre = np.array([whole[name] for name in named]) + self.onto @ (mean + rest)
+        return centre, np.sqrt(np.diagonal(covariance) + np.array([LOOSE[n] for n in named]) ** 2)
 
     def _anchor(self, coordinates: np.ndarray) -> np.ndarray:
         """Amplitude and dust of bare spectra of the boxed columns, shape (n, columns)."""
         coordinates = coordinates.copy()
         coordinates[:, self.free] = 0.0
-        found = np.empty((len(coordinates), len(self.free)), np.float32)
+        anchor = np.empty((len(coordinates), len(self.free)), np.float32)
         for start in range(0, len(coordinates), PART):
             rows = slice(start, start + PART)
-            project_log(self._bare(coordinates[rows]), self.onto, found[rows])
-        return found.astype(float)
+            project_log(self._bare(coordinates[rows]), self.onto, anchor[rows])
+        return anchor.astype(float)
 
     @torch.no_grad()
     def _bare(self, coordinates: np.ndarray) -> np.ndarray:

@@ -10,7 +10,15 @@ from hpcsbi.inference.row_checks import OF_DRAWS
 from hpcsbi.mcmc.chain import Chain, diagnose
 from hpcsbi.simulator.prior import Prior
 
-__all__ = ["ARRAYS", "METHODS", "apart", "merged", "nothing", "of_chain", "spread"]
+__all__ = [
+    "ARRAYS",
+    "METHODS",
+    "catalogue_columns",
+    "chain_columns",
+    "chain_indices",
+    "empty_columns",
+    "spaced_indices",
+]
 
 METHODS = ("flow", "reweighted", "halves")  # what is compared with the chain; its own two halves
 
@@ -62,7 +70,7 @@ ARRAYS = {
 }
 
 
-def nothing(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+def empty_columns(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Columns of rows that are not fitted.
 
     Arguments:
@@ -76,7 +84,7 @@ def nothing(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     return columns
 
 
-def of_chain(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarray]:
+def chain_columns(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarray]:
     """Columns of one object that need its chain alone.
 
     Arguments:
@@ -84,25 +92,25 @@ def of_chain(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarray]:
         prior: gives the coordinates.
         draws: number of draws kept.
     """
-    found = diagnose(chain)
+    convergence = diagnose(chain)
     coordinates = chain.past.reshape(-1, chain.past.shape[-1])
     theta = prior.theta(coordinates)
-    chosen = apart(*chain.past.shape[:2], draws)
+    chosen = chain_indices(*chain.past.shape[:2], draws)
     return {
         "samples": theta[chosen],
         "log_prob": chain.past_log_prob.reshape(-1)[chosen],
         "quantiles": np.quantile(theta, list(QUANTILES.values()), axis=0),
-        "tau": found.tau,
-        "rhat": found.rhat,
-        "ess": found.ess,
+        "tau": convergence.tau,
+        "rhat": convergence.rhat,
+        "ess": convergence.ess,
         "n_steps": chain.steps,
-        "acceptance": found.acceptance,
-        "converged": found.converged,
+        "acceptance": convergence.acceptance,
+        "converged": convergence.converged,
     }
 
 
-def merged(
-    columns: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], names: tuple[str, ...]
+def catalogue_columns(
+    columns: Mapping[str, np.ndarray], fits: Mapping[str, np.ndarray], names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
     """Columns of a catalogue, with what converged chains say.
 
@@ -111,29 +119,29 @@ def merged(
 
     Arguments:
         columns: those of the catalogue, which stay as they are.
-        found: arrays of the converged rows of fits.zarr.
+        fits: arrays of the converged rows of fits.zarr.
         names: of theta's columns.
     """
-    rows, n = found["spectrum"], len(columns["flags"])
+    rows, n = fits["spectrum"], len(columns["flags"])
     columns = {name: np.array(values) for name, values in columns.items()}
     for j, name in enumerate(names):
         for i, level in enumerate(QUANTILES):
-            columns[f"{name}_{level}"][rows] = found["quantiles"][:, i, j]
+            columns[f"{name}_{level}"][rows] = fits["quantiles"][:, i, j]
     for name in ("chi2", "predictive_p"):
-        columns[name][rows] = found[name]
+        columns[name][rows] = fits[name]
     columns["origin"] = np.array(columns.get("origin", ["flow"] * n), dtype=object)
     columns["origin"][rows] = "mcmc"
     columns["flags"][rows] &= ~int(OF_DRAWS | Flag.WEAK_WEIGHTS | Flag.NO_POSTERIOR)
-    columns["flags"][rows] |= found["flags"]
+    columns["flags"][rows] |= fits["flags"]
     return columns
 
 
-def spread(n: int, wanted: int) -> np.ndarray:
+def spaced_indices(n: int, wanted: int) -> np.ndarray:
     """Equally spaced indices, first and last among them."""
     return np.linspace(0, n - 1, wanted).astype(int)
 
 
-def apart(steps: int, walkers: int, wanted: int) -> np.ndarray:
+def chain_indices(steps: int, walkers: int, wanted: int) -> np.ndarray:
     """Indices of a chain's draws, one step after the other, that depend on each other least.
 
     They are equally spaced along the walkers put end to end. Along the steps put end to end equal
@@ -143,5 +151,5 @@ def apart(steps: int, walkers: int, wanted: int) -> np.ndarray:
         steps, walkers: shape of the chain.
         wanted: number of draws.
     """
-    walker, step = np.divmod(spread(steps * walkers, wanted), steps)
+    walker, step = np.divmod(spaced_indices(steps * walkers, wanted), steps)
     return np.sort(step * walkers + walker)

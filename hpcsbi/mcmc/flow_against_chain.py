@@ -11,7 +11,7 @@ from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.mcmc.chain import Chain
-from hpcsbi.mcmc.fit_columns import METHODS, apart, of_chain, spread
+from hpcsbi.mcmc.fit_columns import METHODS, chain_columns, chain_indices, spaced_indices
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS
@@ -20,10 +20,10 @@ from hpcsbi.statistics.distances import c2st, wasserstein, width_ratio
 
 __all__ = [
     "PARTS",
-    "checked",
+    "check_columns",
     "clock",
-    "compared",
-    "measured",
+    "comparison_columns",
+    "object_columns",
 ]
 
 PARTS = ("chain", "flow", "weights")  # of an object, whose CPU seconds are told
@@ -32,7 +32,7 @@ RULERS = 50000  # points of the chain that distances look at
 SHOWN = 1000  # draws of each that the classifier looks at
 
 
-def measured(
+def object_columns(
     chain: Chain,
     posterior: Posterior,
     likelihood: Likelihood,
@@ -54,17 +54,17 @@ def measured(
         proposals: draws of the flow that are looked at.
         seconds: CPU seconds of PARTS; what this takes is added.
     """
-    found = None
+    certified_draws = None
     if by_flow:
         with clock(seconds, "flow"):
             drawn = posterior.sample(batch, proposals, CAP)
         with clock(seconds, "weights"):
             levels = list(QUANTILES.values())
             certificate = certify(posterior, likelihood, drawn, batch, levels)
-        found = drawn, certificate
-    columns = of_chain(chain, posterior.prior, draws)
-    columns |= checked(columns["samples"], posterior, likelihood, batch)
-    return columns | compared(chain, posterior.prior, found, draws)
+        certified_draws = drawn, certificate
+    columns = chain_columns(chain, posterior.prior, draws)
+    columns |= check_columns(columns["samples"], posterior, likelihood, batch)
+    return columns | comparison_columns(chain, posterior.prior, certified_draws, draws)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] += _cpu_seconds() - began
 
 
-def checked(
+def check_columns(
     samples: np.ndarray, posterior: Posterior, likelihood: Likelihood, batch: Batch
 ) -> dict[str, np.ndarray]:
     """Columns chi2, predictive_p and flags of one object, made as `infer` makes them.
@@ -87,7 +87,7 @@ def checked(
         batch: its spectrum.
     """
     # Neighbours in the chain resemble each other, and the checks look at the first draws.
-    order = spread(len(samples), min(N_DRAWS, len(samples)))
+    order = spaced_indices(len(samples), min(N_DRAWS, len(samples)))
     order = np.append(order, np.setdiff1d(np.arange(len(samples)), order))
     theta = samples[None, order].astype(np.float32)
     drawn = Draws(theta, np.zeros(theta.shape[:2]), np.array([len(samples)]), np.ones(1))
@@ -99,7 +99,7 @@ def checked(
     return {name: values[0] for name, values in (columns | {"flags": flags}).items()}
 
 
-def compared(
+def comparison_columns(
     chain: Chain,
     prior: Prior,
     by_flow: tuple[Draws, Certificate] | None,
@@ -114,7 +114,7 @@ def compared(
         draws: number of draws kept.
     """
     past = chain.past.reshape(-1, chain.past.shape[-1])
-    ruler = past[apart(*chain.past.shape[:2], min(len(past), RULERS))]
+    ruler = past[chain_indices(*chain.past.shape[:2], min(len(past), RULERS))]
     half = len(ruler) // 2
     sets = {"halves": (ruler[:half], ruler[half:], None, ruler[half:])}
     columns = {}
@@ -132,12 +132,12 @@ def compared(
             sets["reweighted"] = (ruler, proposals, weights, prior.coordinates(equal))
         columns |= _numbers(certificate)
     far = np.full((2, len(METHODS), past.shape[1]), np.nan)
-    seen = np.full(len(METHODS), np.nan)
+    accuracy = np.full(len(METHODS), np.nan)
     for name, (ours, others, weights, equal) in sets.items():
         i = METHODS.index(name)
         far[:, i] = wasserstein(ours, others, weights), width_ratio(ours, others, weights)
-        seen[i] = _told_apart(ours, equal)
-    return columns | {"wasserstein": far[0], "width_ratio": far[1], "c2st": seen}
+        accuracy[i] = _told_apart(ours, equal)
+    return columns | {"wasserstein": far[0], "width_ratio": far[1], "c2st": accuracy}
 
 
 def _numbers(certificate: Certificate) -> dict[str, np.ndarray]:
@@ -154,7 +154,7 @@ def _numbers(certificate: Certificate) -> dict[str, np.ndarray]:
 def _told_apart(ours: np.ndarray, others: np.ndarray) -> float:
     """`c2st` of as many draws of each, which keep their order."""
     n = min(SHOWN, len(ours), len(others))
-    return c2st(ours[spread(len(ours), n)], others[spread(len(others), n)])
+    return c2st(ours[spaced_indices(len(ours), n)], others[spaced_indices(len(others), n)])
 
 
 def _first(theta: np.ndarray, draws: int) -> np.ndarray:

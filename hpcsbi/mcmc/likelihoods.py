@@ -44,12 +44,12 @@ def log_likelihoods(
         two functions of theta, shape (n, n_theta) -> (n,).
     """
     # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-    seen = torch.tensor(batch.flux), torch.tensor(batch.ivar)
+    spectrum = torch.tensor(batch.flux), torch.tensor(batch.ivar)
     chosen = likelihood_of(posterior, likelihood)
-    table = partial(_by_table, chosen, *seen)
+    table = partial(_by_table, chosen, *spectrum)
     if engine == "table":
         return table, table
-    return table, partial(_by_fsps, chosen, posterior.grid, posterior.model.physics, *seen)
+    return table, partial(_by_fsps, chosen, posterior.grid, posterior.model.physics, *spectrum)
 
 
 @torch.no_grad()

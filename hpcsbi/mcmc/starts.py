@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Target, begin
-from hpcsbi.mcmc.coordinates import Anchored, Base, Box, Space
+from hpcsbi.mcmc.coordinates import Anchored, Box, FlowBase, Space
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.statistics.importance_weights import (
     effective_sample_size,
@@ -22,7 +22,7 @@ from hpcsbi.statistics.importance_weights import (
 )
 from hpcsbi.statistics.mixture import Care, Mixture, adapted_mixture
 
-__all__ = ["STARTS", "explore", "started"]
+__all__ = ["STARTS", "explore", "target_and_first_chain"]
 
 STARTS = ("flow", "prior", "optimiser")
 TRIED = 4000  # draws of the space, the best of which is where the optimiser starts
@@ -40,7 +40,7 @@ COVER = 0.35  # share of the proposal that follows the power before the last, an
 LogLikelihood = Callable[[np.ndarray], np.ndarray]
 
 
-def started(
+def target_and_first_chain(
     start: str,
     moves: str,
     posterior: Posterior,
@@ -70,7 +70,7 @@ def started(
     if moves == "stretch":
         space: Space = Box(posterior.prior, batch.redshift)
     elif start == "flow":
-        space = Base(posterior, batch)
+        space = FlowBase(posterior, batch)
     else:
         space = Anchored(posterior.prior, posterior.ssp, batch)
     target = Target(log_likelihood, space)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hpcsbi.flags import legend
-from hpcsbi.mcmc.fit_columns import merged
+from hpcsbi.mcmc.fit_columns import catalogue_columns
 from hpcsbi.run.merges import MADE_OF, chains_of, made_of, table_of
 from hpcsbi.simulator.model import Model
 from hpcsbi.store.files import read_parquet_header, write_parquet
@@ -102,7 +102,9 @@ class _Blocks:
             return columns
         first, last = np.searchsorted(self.chains["spectrum"], (start, stop))
         some = {name: values[first:last] for name, values in self.chains.items()}
-        return merged(columns, some | {"spectrum": some["spectrum"] - start}, self.parameters)
+        return catalogue_columns(
+            columns, some | {"spectrum": some["spectrum"] - start}, self.parameters
+        )
 
 
 class _Column:

@@ -21,11 +21,11 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, Flag, legend
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.posterior import Posterior
-from hpcsbi.mcmc.chain import MOVES, Chain, Settings, advance, finished
-from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, nothing
-from hpcsbi.mcmc.flow_against_chain import PARTS, clock, measured
+from hpcsbi.mcmc.chain import MOVES, Chain, Settings, advance, is_finished
+from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, empty_columns
+from hpcsbi.mcmc.flow_against_chain import PARTS, clock, object_columns
 from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
-from hpcsbi.mcmc.starts import STARTS, started
+from hpcsbi.mcmc.starts import STARTS, target_and_first_chain
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
@@ -268,7 +268,7 @@ def _fit_shard(run: _Run, shard: int) -> Costs:
     fitted, by_flow = flags & NOT_INFERRED == 0, posterior.usable(flux, ivar)
     if settings["start"] == "flow":
         fitted &= by_flow
-    columns = nothing(_sizes(len(ids), posterior, settings["draws"]))
+    columns = empty_columns(_sizes(len(ids), posterior, settings["draws"]))
     columns |= {"id": ids, "zred": zred, "spectrum": spectra}
     likelihood = likelihood_of(posterior, settings["likelihood"])
     seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
@@ -277,7 +277,7 @@ def _fit_shard(run: _Run, shard: int) -> Costs:
         one = batch[i : i + 1]
         with clock(seconds, "chain"):
             chain = _sampled(run, store, rows.start + i, posterior, ids[i], one)
-        found = measured(
+        found = object_columns(
             chain, posterior, likelihood, one, by_flow[i], settings["draws"],
             settings["proposals"], seconds,
         )  # fmt: skip
@@ -303,7 +303,7 @@ def _sampled(
     scout, log_likelihood = log_likelihoods(
         posterior, settings["engine"], settings["likelihood"], batch
     )
-    target, first = started(
+    target, first = target_and_first_chain(
         settings["start"], run.chain.moves, posterior, batch, scout, log_likelihood,
         settings["walkers"], rng,
     )  # fmt: skip
@@ -319,7 +319,7 @@ def _sampled(
     def save() -> None:
         save_weights(path, chain.tensors(), {"machine": machine()})
 
-    while not finished(chain, run.chain):
+    while not is_finished(chain, run.chain):
         if not leaves(2 * longest):
             if longest:
                 save()

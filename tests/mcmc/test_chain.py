@@ -6,7 +6,7 @@ import tiny
 import torch
 
 from hpcsbi.mcmc import chain as chains
-from hpcsbi.mcmc.chain import Chain, Settings, Target, advance, begin, diagnose, finished
+from hpcsbi.mcmc.chain import Chain, Settings, Target, advance, begin, diagnose, is_finished
 from hpcsbi.mcmc.coordinates import Anchored, Box
 from hpcsbi.mcmc.starts import explore
 from hpcsbi.simulator.batch import Batch
@@ -58,7 +58,7 @@ def run(target, settings, walkers=64, seed=0):
     else:
         z, proposal = MEAN + SD * rng.normal(size=(walkers, 5)), None
     chain = begin(target, z, rng, proposal)
-    while not finished(chain, settings):
+    while not is_finished(chain, settings):
         chain = advance(chain, target, settings)
     return chain
 
@@ -110,7 +110,7 @@ def test_goes_on_from_its_tensors(stop, covariance, anchored):
     for _ in range(stop):
         chain = advance(chain, target, settings)
     chain = Chain.from_tensors({name: array.copy() for name, array in chain.tensors().items()})
-    while not finished(chain, settings):
+    while not is_finished(chain, settings):
         chain = advance(chain, target, settings)
 
     ours, theirs = chain.tensors(), whole.tensors()
@@ -173,7 +173,7 @@ def test_two_places_are_noticed(covariance):
     z = MEAN + SD * rng.normal(size=(64, 5)) + np.where(np.arange(64)[:, None] % 2, far, -far)
     chain = begin(both, z.clip(space.prior.low, space.prior.high), rng)
     settings = Settings("stretch", [50], 2000, True, 500)
-    while not finished(chain, settings):
+    while not is_finished(chain, settings):
         chain = advance(chain, both, settings)
 
     assert chain.steps == 2000 and not diagnose(chain).converged

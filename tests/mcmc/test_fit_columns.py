@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsbi.mcmc.fit_columns import apart, spread
+from hpcsbi.mcmc.fit_columns import chain_indices, spaced_indices
 
 
 @given(st.integers(1, 500), st.integers(2, 200), st.integers(1, 3000))
 def test_kept_draws_are_of_all_walkers_and_far_apart(steps, walkers, wanted):
     """Each walker gives its share, at steps as far from each other as the number allows."""
     wanted = min(wanted, steps * walkers)
-    kept = apart(steps, walkers, wanted)
+    kept = chain_indices(steps, walkers, wanted)
     step, walker = np.divmod(kept, walkers)
     share = np.bincount(walker, minlength=walkers)
 
@@ -24,7 +24,7 @@ def test_kept_draws_are_of_all_walkers_and_far_apart(steps, walkers, wanted):
 
 
 @pytest.mark.parametrize(
-    ("choose", "worth"), [(apart, True), (lambda t, w, n: spread(t * w, n), False)]
+    ("choose", "worth"), [(chain_indices, True), (lambda t, w, n: spaced_indices(t * w, n), False)]
 )
 def test_kept_draws_are_worth_their_number(choose, worth):
     """Means of kept draws scatter as those of so many independent ones, walkers slow or not.

@@ -9,8 +9,8 @@ from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import QUANTILES, Certificate
 from hpcsbi.inference.posterior import Draws
 from hpcsbi.mcmc.chain import Chain
-from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, merged, nothing
-from hpcsbi.mcmc.flow_against_chain import compared
+from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, catalogue_columns, empty_columns
+from hpcsbi.mcmc.flow_against_chain import comparison_columns
 
 PRIOR = tiny.prior()
 MIDDLE, SD = (PRIOR.low + PRIOR.high) / 2, 0.03 * (PRIOR.high - PRIOR.low)
@@ -39,7 +39,7 @@ def against_chain(width, rescued=True):
         Draws(equal[None], np.zeros((1, N)), np.array([N]), np.ones(1)),
         np.array([rescued]), np.zeros(1), numbers, numbers, ((theta, weights),),
     )  # fmt: skip
-    return compared(chain, PRIOR, (drawn, best), 2000)
+    return comparison_columns(chain, PRIOR, (drawn, best), 2000)
 
 
 def of(columns, name, method):
@@ -85,7 +85,7 @@ def test_without_a_flow_the_halves_remain():
     """No draws of the flow: the chain's own numbers, nothing else, no error."""
     z, past = np.empty((0, 5)), normal(0, 100, 32)
     chain = Chain(z, z, z, z, z, z, z, past, np.zeros(past.shape[:2]), steps=100)
-    columns = compared(chain, PRIOR, None, 50)
+    columns = comparison_columns(chain, PRIOR, None, 50)
 
     assert set(columns) == {"wasserstein", "width_ratio", "c2st"}
     assert np.isfinite(of(columns, "wasserstein", "halves")).all()
@@ -95,7 +95,7 @@ def test_without_a_flow_the_halves_remain():
 def test_empty_rows_hold_no_numbers():
     """Of every column, in its shape and type."""
     sizes = {"row": 2, "draw": 3, "parameter": 5, "level": 5, "method": 3}
-    columns = nothing(sizes)
+    columns = empty_columns(sizes)
 
     assert set(columns) == set(ARRAYS)
     assert columns["wasserstein"].shape == (2, 3, 5) and np.isnan(columns["flow_samples"]).all()
@@ -119,7 +119,7 @@ def test_merge_touches_what_depends_on_the_posterior():
         "predictive_p": np.array([0.5]),
         "flags": np.array([int(Flag.EDGE)]),
     }
-    new = merged(columns, found, ("a", "b"))
+    new = catalogue_columns(columns, found, ("a", "b"))
 
     assert new["flags"].tolist() == [before, spectrum_flags | int(Flag.EDGE), before]
     assert new["chi2"].tolist() == [1, 2, 1] and new["predictive_p"].tolist() == [1, 0.5, 1]
