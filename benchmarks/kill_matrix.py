@@ -373,10 +373,12 @@ def flipped(case: Case) -> str:
 def damaged(case: Case, harm: Callable[[bytes], bytes]) -> str:
     """Damage a file of data, and see whether the next run names it."""
     first = case.finish()
-    pattern = "*/flow.safetensors" if case.stage == "train" else "*/c/**/*"
-    files = [path for path in (case.run / PRODUCT[case.stage]).glob(pattern) if path.is_file()]
-    sharded = [path for path in files if len(path.relative_to(case.run).parts) > 3]
-    path = random.choice(sharded or files)
+    product = case.run / PRODUCT[case.stage]
+    if case.stage == "train":
+        path = random.choice(list(product.glob("*/flow.safetensors")))
+    else:
+        sharded = json.loads((product / "zarr.json").read_bytes())["attributes"]["sharded"]
+        path = random.choice([file for name in sharded for file in product.glob(f"{name}/c.*")])
     path.write_bytes(harm(path.read_bytes()))
     done = job(case.stage, case.run, case.sizes)
     named = "named" if "damaged" in done.stdout else "NOT NAMED"

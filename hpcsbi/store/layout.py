@@ -52,6 +52,8 @@ def lay_out(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: in
             chunks=(chunk, *shape[1:]),
             shards=(shard, *shape[1:]) if sharded else None,
             compressors=zarr.codecs.ZstdCodec(level=5),
+            # c.5.0.0 and not c/5/0/0: one inode for each shard, however many dimensions.
+            chunk_key_encoding={"name": "default", "separator": "."},
             fill_value=_nothing(array.dtype),
             dimension_names=tuple(array.dims),
             attributes=dict(array.attributes),
@@ -96,5 +98,9 @@ def checksum(path: Path) -> str:
 
 def coordinate_checksum(path: Path) -> str:
     """Checksum of the only chunk of an array, "" where it is not there."""
-    files = sorted(file for file in (path / "c").rglob("*") if file.is_file())
+    files = [
+        file
+        for file in path.rglob("*")
+        if file.is_file() and file.name != "zarr.json" and file.suffix != ".partial"
+    ]
     return checksum(files[0]) if len(files) == 1 else ""

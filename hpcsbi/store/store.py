@@ -253,9 +253,10 @@ class Store:
 
     def _files(self, shard: int) -> dict[str, Path]:
         """File of each sharded array; a shard that holds only fill values has none."""
+        metadata = {name: self.arrays[name].metadata for name in self._sharded}
         return {
-            name: self.path / name / "c" / "/".join([str(shard)] + ["0"] * (array.ndim - 1))
-            for name, array in ((name, self.arrays[name]) for name in self._sharded)
+            name: self.path / name / known.encode_chunk_key((shard, *[0] * (len(known.shape) - 1)))
+            for name, known in metadata.items()
         }
 
     def _checksums(self, shard: int) -> bytes:

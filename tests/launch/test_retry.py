@@ -96,7 +96,7 @@ def test_only_parts_that_lack_shards(run, queue):
     """
     submitted(run, "cluster=array")
     unmade(run, "simulations.zarr", 4)
-    file = run / "simulations.zarr/flux/c/1/0"
+    file = run / "simulations.zarr/flux/c.1.0"
     file.write_bytes(file.read_bytes()[:-5])
 
     array, finish, train = again(run, queue)
@@ -182,7 +182,7 @@ def test_what_a_stage_has_left(run):
     store = run / "simulations.zarr"
     assert left("simulate", store) is None
 
-    (store / "wave/c/0").write_bytes(b"")
+    (store / "wave/c.0").write_bytes(b"")
     assert left("simulate", store).shards == []
     open_store(store, check=False).mark_failed(3, "no")
     unmade(run, "simulations.zarr", 3)

@@ -52,7 +52,7 @@ def test_bytes_do_not_depend_on_where_it_ran(base, tmp_path):
 
     lost = base / "serial.zarr"
     (lost / ".marks" / "000002.done").unlink()
-    (lost / "flux" / "c" / "1" / "0").write_bytes(b"half")
+    (lost / "flux" / "c.1.0").write_bytes(b"half")
     assert tiny.all_bytes(run(base, "serial.zarr", Serial())) == whole
 
 
@@ -108,7 +108,7 @@ def test_other_noise_is_refused(base):
 def test_damaged_simulations_are_refused(base, tmp_path):
     """A shard of the input that is not there is named before any noise is drawn."""
     tiny.copy(base / "simulations.zarr", tmp_path / "simulations.zarr")
-    (tmp_path / "simulations.zarr" / "flux" / "c" / "3" / "0").unlink()
+    (tmp_path / "simulations.zarr" / "flux" / "c.3.0").unlink()
 
     with pytest.raises(Incomplete, match=r"shard 3 \(rows 192-255, damaged\).*jobs/simulate"):
         run(tmp_path, "out.zarr", Serial())

@@ -63,7 +63,7 @@ def content(path):
 def forget(path, shard):
     """Undo a shard as a kill would leave it: no mark, and one array not written."""
     (path / ".marks" / f"{shard:06d}.done").unlink()
-    (path / "flux" / "c" / str(shard) / "0").unlink()
+    (path / "flux" / f"c.{shard}.0").unlink()
 
 
 def test_rows_are_draws_of_the_prior_and_their_spectra(tmp_path):

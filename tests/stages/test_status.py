@@ -270,16 +270,16 @@ def test_those_at_work_are_running(tmp_path, capsys):
 
 
 HARM = {
-    "truncated": lambda store: harm_file(store / "x/c/1", lambda raw: raw[:-1]),
-    "flipped": lambda store: harm_file(store / "x/c/1", flip),
-    "lost": lambda store: (store / "x/c/1").unlink(),
+    "truncated": lambda store: harm_file(store / "x/c.1", lambda raw: raw[:-1]),
+    "flipped": lambda store: harm_file(store / "x/c.1", flip),
+    "lost": lambda store: (store / "x/c.1").unlink(),
     "mark flipped": lambda store: harm_file(store / ".marks/000001.done", flip),
     "mark emptied": lambda store: harm_file(store / ".marks/000001.done", lambda raw: b""),
     "mark removed": lambda store: (store / ".marks/000001.done").unlink(),
-    "coordinate truncated": lambda store: harm_file(store / "wave/c/0", lambda raw: raw[:-1]),
-    "coordinate flipped": lambda store: harm_file(store / "wave/c/0", flip),
-    "coordinate lost": lambda store: (store / "wave/c/0").unlink(),
-    "names flipped": lambda store: harm_file(store / "parameter/c/0", flip),
+    "coordinate truncated": lambda store: harm_file(store / "wave/c.0", lambda raw: raw[:-1]),
+    "coordinate flipped": lambda store: harm_file(store / "wave/c.0", flip),
+    "coordinate lost": lambda store: (store / "wave/c.0").unlink(),
+    "names flipped": lambda store: harm_file(store / "parameter/c.0", flip),
 }
 
 

@@ -68,7 +68,7 @@ def test_without_a_tree_the_shipped_table_is_copied(no_tree, tmp_path, capsys):
     assert NOTICE in capsys.readouterr().out
 
     (out / ".marks" / "000002.done").unlink()
-    (out / "continuum" / "c" / "4" / "0" / "0" / "0").unlink()
+    (out / "continuum" / "c.4.0.0.0").unlink()
     run(out)
     assert content(out) == content(SHIPPED)
 

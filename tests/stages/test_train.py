@@ -198,7 +198,7 @@ def test_a_damaged_copy_of_the_table_is_made_again(tmp_path):
     training = tiny.pairs(tmp_path)
     flow = tiny.trained(tmp_path, training, steps=2)
     whole = tiny.all_bytes(flow)
-    for name in ("continuum/c/0/0/0/0", "wave/c/0"):
+    for name in ("continuum/c.0.0.0.0", "wave/c.0"):
         (flow / "ssp.zarr" / name).write_bytes(b"")
         assert "ssp.zarr is damaged" in left("train", flow).why
         tiny.trained(tmp_path, training, steps=2)

@@ -170,7 +170,7 @@ def test_done_shards_are_made_again_on_demand(tmp_path):
 
 def die_while_writing(store, shard: int) -> None:
     """A worker that SIGKILL ends in the middle of a file, at its first try of shard 1."""
-    half = store.path / "x" / "c" / "1.0123.partial"
+    half = store.path / "x" / "c.0123.partial"
     if shard == 1 and not half.exists():
         half.parent.mkdir(parents=True, exist_ok=True)
         half.write_bytes(b"half")

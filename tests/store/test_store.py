@@ -162,7 +162,7 @@ def test_a_mark_without_data_is_damage(tmp_path):
 def test_damaged_coordinates_are_found(tmp_path):
     """No flipped bit, cut or loss of a coordinate goes unseen, whatever Zarr makes of it."""
     path = filled(tmp_path / "a.zarr").path
-    file = path / "wave" / "c" / "0"
+    file = path / "wave" / "c.0"
     raw = file.read_bytes()
     flipped = [raw[:k] + bytes([raw[k] ^ 1]) + raw[k + 1 :] for k in range(len(raw))]
 
@@ -221,6 +221,39 @@ def test_the_order_of_names_is_a_setting(tmp_path):
         'b: 2 in the store, "absent" asked',
         "order: in the order a, c in the store, c, a asked",
     ]
+
+
+def test_a_shard_is_one_file_of_each_array(tmp_path):
+    """However many dimensions it has: two arrays of three shards are six files."""
+    made = filled(tmp_path / "a.zarr")
+
+    files = [path for name in ("theta", "id") for path in (made.path / name).iterdir()]
+    assert sorted({path.name for path in files}) == [
+        "c.0", "c.0.0", "c.1", "c.1.0", "c.2", "c.2.0", "zarr.json",
+    ]  # fmt: skip
+
+
+def test_a_store_with_folders_for_dimensions_is_read(tmp_path):
+    """As older versions laid it out, c/1/0: read, verified and found damaged as any other."""
+    made = filled(tmp_path / "a.zarr")
+    for name in ("theta", "id", "wave"):
+        about = made.path / name / "zarr.json"
+        text = about.read_text().replace('"separator": "."', '"separator": "/"')
+        about.write_text(text)
+        for file in (made.path / name).glob("c.*"):
+            target = file.parent.joinpath(*file.name.split("."))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(target)
+    about = made.path / "zarr.json"
+    about.write_text(about.read_text().replace('"separator": "."', '"separator": "/"'))
+    old = open_complete(made.path, "augment")
+
+    assert np.array_equal(old.read("theta"), content(slice(0, 10))["theta"])
+    (made.path / "theta" / "c" / "1" / "0").write_bytes(b"")
+    assert old.states(verify=True) == {0: "done", 1: "damaged", 2: "done"}
+    old.write(1, **content(old.rows_of(1)))
+    again = open_complete(made.path, "augment").read("id").tolist()
+    assert again == content(slice(0, 10))["id"].tolist()
 
 
 def test_settings_are_read_once_in_a_process(tmp_path, monkeypatch):
@@ -293,7 +326,7 @@ def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):
         half.mkdir()
         os.utime(half, (time.time() - age,) * 2)
     made = filled(path)
-    (path / "theta" / "c" / "x.partial").write_text("")
+    (path / "theta" / "x.partial").write_text("")
 
     made.sweep()
 
