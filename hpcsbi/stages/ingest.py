@@ -24,6 +24,7 @@ from hpcsbi.store.store import Array, Store, create, open_store
 from hpcsbi.survey.formats import Source, Survey, UnreadableError
 from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.pixels import WIDEST
+from hpcsbi.survey.repeats import repeats
 from hpcsbi.survey.rest_frame import LINE_GAP, MIN_COVER
 from hpcsbi.survey.scan import ScannedFile, scan
 from hpcsbi.survey.spectra import unread_spectra
@@ -197,23 +198,31 @@ def _piece(survey: Survey, grid: Grid, source: Source, rows: slice) -> list[dict
 
 def _summarise(store: Store, found: Sequence[ScannedFile]) -> None:
     """Print what was read and what was not, how many rows have each flag, and what it means."""
-    flags, ids, reasons = (store.read(name) for name in ("flags", "id", "reason"))
-    print(f"{store.path}: {store.rows} spectra, {(flags == 0).sum()} without flags", flush=True)
-    for name, number in counts(flags).items():
-        print(f"  {name:20s}{number:10d}  {MEANINGS[Flag[name]]}")
-    unreadable = flags & Flag.UNREADABLE > 0
-    _tell("rows could not be read", Counter(reasons[unreadable].tolist()))
-    without = (reasons != "") & ~unreadable
-    _tell("rows have a reason", Counter(reasons[without].tolist()))
+    flagged, unread, reasoned, clean = Counter(), Counter(), Counter(), 0
+    for rows in map(store.rows_of, store.shards):
+        flags, reasons = store.read("flags", rows), store.read("reason", rows)
+        unreadable = flags & Flag.UNREADABLE > 0
+        clean += int((flags == 0).sum())
+        flagged.update(counts(flags))
+        unread.update(reasons[unreadable].tolist())
+        reasoned.update(reasons[(reasons != "") & ~unreadable].tolist())
+    print(f"{store.path}: {store.rows} spectra, {clean} without flags", flush=True)
+    for flag in (flag for flag in MEANINGS if flagged[flag.name]):
+        print(f"  {flag.name:20s}{flagged[flag.name]:10d}  {MEANINGS[flag]}")
+    _tell("rows could not be read", unread)
+    _tell("rows have a reason", reasoned)
     notes = Counter(note for each in found for note in each.notes)
     _tell("parts of files are not read", notes)
-    order = np.argsort(ids, kind="stable")
-    ids, zred = ids[order], store.read("zred")[order]
-    same = ids[1:] == ids[:-1]
-    if same.any():
-        print(f"  {same.sum()} rows repeat the id of another row: tell them apart by row number.")
-    differ = same & (zred[1:] != zred[:-1]) & ~(np.isnan(zred[1:]) & np.isnan(zred[:-1]))
-    _tell("times an id stands for another redshift", Counter(ids[1:][differ].tolist()))
+    same, differ = repeats(partial(_names, store), store.rows)
+    if same:
+        print(f"  {same} rows repeat the id of another row: tell them apart by row number.")
+    _tell("times an id stands for another redshift", differ)
+
+
+def _names(store: Store) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ids and redshifts, shard after shard."""
+    for rows in map(store.rows_of, store.shards):
+        yield store.read("id", rows), store.read("zred", rows)
 
 
 def _tell(what: str, found: Counter) -> None:
