@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ __all__ = [
     "Serial",
     "cores",
     "in_window",
+    "is_probe",
 ]
 
 LISTEN = 2.0  # seconds between two looks at the clock while work is going on
@@ -34,6 +36,7 @@ KILLED = (
 )
 # The disk is full, the quota used up, or it cannot be written: no other piece would fare better.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_probing = threading.Event()
 
 
 class Enough(RuntimeError):
@@ -165,14 +168,23 @@ class Probe:
         """See `Cluster`; nothing is yielded.
 
         Raises:
-            Enough: always, unless a piece fails.
+            Enough: always, unless a piece fails; a long piece raises it itself.
         """
-        for piece, outcome in Serial().map(function, islice(pieces, self.pieces)):
-            if isinstance(outcome, Failure):
-                raise Unfinished(outcome.reason)
-            last = Enough(piece, outcome.seconds)
+        _probing.set()
+        try:
+            for piece, outcome in Serial().map(function, islice(pieces, self.pieces)):
+                if isinstance(outcome, Failure):
+                    raise Unfinished(outcome.reason)
+                last = Enough(piece, outcome.seconds)
+        finally:
+            _probing.clear()
         raise last
         yield
+
+
+def is_probe() -> bool:
+    """True while a `Probe` runs here: a long piece ends as soon as it knows how long it takes."""
+    return _probing.is_set()
 
 
 def in_window(
@@ -229,7 +241,7 @@ def _outcome(future: Future) -> Outcome:
     error = future.exception()
     if error is None:
         return future.result()
-    if isinstance(error, OutOfTime):  # the piece has kept what it had done
+    if isinstance(error, OutOfTime | Enough):  # the piece has kept what it had done
         raise error
     reason = "".join(traceback.format_exception(error, limit=-4)).rstrip()
     if type(error).__name__ == "KilledWorker":

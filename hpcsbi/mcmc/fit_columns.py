@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hpcsbi.flags import Flag
+from hpcsbi.inference.catalogue_columns import by_level, empty
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.row_checks import OF_DRAWS
 from hpcsbi.mcmc.chain import Chain, diagnose
@@ -13,6 +14,7 @@ from hpcsbi.simulator.prior import Prior
 __all__ = [
     "ARRAYS",
     "METHODS",
+    "SPECTRUM",
     "catalogue_columns",
     "chain_columns",
     "chain_indices",
@@ -20,12 +22,12 @@ __all__ = [
     "spaced_indices",
 ]
 
+SPECTRUM = "spectrum"  # coordinate of fits.zarr: row of the spectra and the catalogue
 METHODS = ("flow", "reweighted", "halves")  # what is compared with the chain; its own two halves
 
 # name -> dimensions, type, and what it is.
 ARRAYS = {
     "id": (("row",), "string", ""),
-    "spectrum": (("row",), "int64", "row of the spectra and the catalogue"),
     "zred": (("row",), "float64", ""),
     "samples": (("row", "draw", "parameter"), "float32", "draws of the chain"),
     "log_prob": (
@@ -76,12 +78,7 @@ def empty_columns(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     Arguments:
         sizes: dimension -> length.
     """
-    columns = {}
-    for name, (dims, kind, _) in ARRAYS.items():
-        kind = object if kind == "string" else kind
-        empty = np.nan if np.dtype(kind).kind == "f" else 0
-        columns[name] = np.full([sizes[dim] for dim in dims], empty, kind)
-    return columns
+    return empty(ARRAYS, sizes)
 
 
 def chain_columns(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarray]:
@@ -124,9 +121,8 @@ def catalogue_columns(
     """
     rows, n = fits["spectrum"], len(columns["flags"])
     columns = {name: np.array(values) for name, values in columns.items()}
-    for j, name in enumerate(names):
-        for i, level in enumerate(QUANTILES):
-            columns[f"{name}_{level}"][rows] = fits["quantiles"][:, i, j]
+    for name, values in by_level(fits["quantiles"], names).items():
+        columns[name][rows] = values
     for name in ("chi2", "predictive_p"):
         columns[name][rows] = fits[name]
     columns["origin"] = np.array(columns.get("origin", ["flow"] * n), dtype=object)

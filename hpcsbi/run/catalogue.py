@@ -1,4 +1,7 @@
-"""catalogue.parquet: the one place that writes it, from catalogue.zarr and the chains for it."""
+"""catalogue.parquet: the one place that writes it, from catalogue.zarr and the chains for it.
+
+The store has arrays by meaning; the table has a column for each number, `tage_p16` for one.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -6,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from hpcsbi.errors import BadInput
 from hpcsbi.flags import legend
+from hpcsbi.inference.catalogue_columns import by_level
 from hpcsbi.mcmc.fit_columns import catalogue_columns
 from hpcsbi.run.merges import MADE_OF, chains_of, made_of, table_of
-from hpcsbi.simulator.model import Model
 from hpcsbi.store.files import read_parquet_header, write_parquet
 from hpcsbi.store.settings import differences
 from hpcsbi.store.store import Incomplete, Store, open_store
 
-__all__ = ["write_catalogue"]
+__all__ = ["refuse_old", "write_catalogue"]
 
 FITTED = ("spectrum", "quantiles", "chi2", "predictive_p", "flags", "n_steps")
 PATIENCE = 600.0  # seconds that another writer may take
@@ -30,10 +34,12 @@ def write_catalogue(path: str | Path) -> None:
         path: catalogue.zarr; the file comes beside it.
 
     Raises:
+        BadInput: an older version made the catalogue.
         Incomplete: the catalogue lacks shards.
         Held: another driver has been at work on the catalogue for ten minutes.
     """
     store = open_store(path)
+    refuse_old(store)
     with store.locked(patience=PATIENCE):
         lacking = [shard for shard, state in store.states().items() if state != "done"]
         if lacking:
@@ -45,12 +51,40 @@ def write_catalogue(path: str | Path) -> None:
         sources = made_of(store, chains)
         if read_parquet_header(table).get(MADE_OF) == sources:
             return
-        names = [name for name in store.attributes["sharded"] if store.arrays[name].ndim == 1]
         chains = [fits for fits in chains if _fits(fits, store)]
-        blocks = _Blocks(store, names, _converged(chains), _parameters(store))
+        blocks = _Blocks(store, _converged(chains))
         columns = {name: _Column(blocks, name) for name in blocks.block(0, 0)}
         header = {"notice": store.attributes.get("notice", ""), "flags": legend()["comment"]}
         write_parquet(table, columns, header | {MADE_OF: sources})
+
+
+def refuse_old(store: Store) -> None:
+    """Raise unless a catalogue has its quantiles in one array.
+
+    Raises:
+        BadInput: it has not.
+    """
+    if "quantiles" not in store.arrays:
+        raise BadInput(
+            f"{store.path} was made by an older version, with an array for each quantile: remove "
+            "it and run jobs/infer.py again, or go on with that version of hpcsbi."
+        )
+
+
+def _published(store: Store, rows: slice) -> dict[str, np.ndarray]:
+    """Columns of some rows of catalogue.zarr, as its table has them but for chains."""
+    names = [str(name) for name in store.read("parameter")]
+    columns = {}
+    for array in store.sharded:
+        if array == "quantiles":
+            kinds = {"": "quantiles", "flow_": "flow_quantiles"}
+            values = {k: store.read(a, rows) for k, a in kinds.items() if a in store.arrays}
+            for j, name in enumerate(names):
+                for kind, found in values.items():
+                    columns |= by_level(found[..., j : j + 1], [name], kind)
+        elif store.arrays[array].ndim == 1:
+            columns[array] = store.read(array, rows)
+    return columns
 
 
 def _fits(fits: Store, catalogue: Store) -> bool:
@@ -62,10 +96,6 @@ def _fits(fits: Store, catalogue: Store) -> bool:
     if lines:
         print(f"{fits.path} is not merged, it is of another flow or spectra: {lines[0]}")
     return not lines
-
-
-def _parameters(store: Store) -> tuple[str, ...]:
-    return Model.of(store.settings).prior.names
 
 
 def _converged(chains: Sequence[Store]) -> dict[str, np.ndarray] | None:
@@ -90,21 +120,19 @@ def _converged(chains: Sequence[Store]) -> dict[str, np.ndarray] | None:
 class _Blocks:
     """Blocks of rows of a catalogue with the chains' numbers in it, the last one remembered."""
 
-    def __init__(
-        self, store: Store, names: Sequence[str], chains: dict | None, parameters: tuple[str, ...]
-    ) -> None:
-        self.store, self.names, self.chains, self.parameters = store, names, chains, parameters
+    def __init__(self, store: Store, chains: dict | None) -> None:
+        self.store, self.chains = store, chains
+        self.names = tuple(str(name) for name in store.read("parameter"))
         self.block = lru_cache(maxsize=1)(self._block)
 
     def _block(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        columns = {name: self.store.read(name, slice(start, stop)) for name in self.names}
+        columns = _published(self.store, slice(start, stop))
         if self.chains is None:
             return columns
         first, last = np.searchsorted(self.chains["spectrum"], (start, stop))
         some = {name: values[first:last] for name, values in self.chains.items()}
-        return catalogue_columns(
-            columns, some | {"spectrum": some["spectrum"] - start}, self.parameters
-        )
+        chains = some | {"spectrum": some["spectrum"] - start}
+        return catalogue_columns(columns, chains, self.names)
 
 
 class _Column:

@@ -105,6 +105,7 @@ def store_progress(path: Path, verify: bool = False) -> dict:
     return {
         "rows": store.rows,
         "rows_done": rows,
+        "batch": store.batch,
         "shards": len(store.shards),
         "done": len(good),
         "running": running,

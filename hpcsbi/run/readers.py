@@ -56,8 +56,8 @@ def label(store: Store) -> str:
 def finished_rows(store: Store, most: int = ROWS) -> np.ndarray:
     """The first rows of finished shards, at most `most`."""
     rows, found = [], 0
-    for shard in store.shards:
-        if found < most and store.state(shard) == "done":
+    for shard, state in store.states().items():
+        if found < most and state == "done":
             span = store.rows_of(shard)
             rows.append(np.arange(span.start, span.stop))
             found += len(rows[-1])

@@ -1,6 +1,6 @@
 """Augment: noise-free spectra -> pairs of theta and noisy spectrum, training.zarr."""
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.pairs import SPLITS, PairPlan
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, Store, create, open_complete, open_store
+from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
 
 __all__ = ["augment"]
 
@@ -47,9 +47,9 @@ def augment(
     Raises:
         ValueError: more spectra held out than there are, or no row left.
     """
-    source = open_complete(simulations, "simulate")
-    usable = np.flatnonzero(source.read("status") == 0)
-    plan = PairPlan(usable, copies, validation, test, seed)
+    source = open_complete(simulations, "simulate", verify=False)
+    refuse_damage(source, "simulate", slice(0, source.rows), ("status",))
+    plan = PairPlan(_usable(source), copies, validation, test, seed)
     settings = {
         "code": code_of("augment"),
         "simulations": source.settings,
@@ -60,7 +60,7 @@ def augment(
         "seed": seed,
     }
     store = _create(Path(out), source, settings, len(plan), shard)
-    task = partial(_augment_shard, str(out), str(simulations), plan)
+    task = partial(_augment_shard, str(out), str(simulations))
     run_shards(task, store, cluster, "augment")
 
 
@@ -86,11 +86,30 @@ def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> 
     return create(out, arrays, settings, shard, {"notice": source.attributes["notice"]})
 
 
-def _augment_shard(out: str, simulations: str, plan: PairPlan, shard: int) -> int:
+def _usable(source: Store) -> np.ndarray:
+    """Rows that have a spectrum, shape (n,)."""
+    return np.concatenate(
+        [
+            rows.start + np.flatnonzero(source.read("status", rows) == 0)
+            for rows in map(source.rows_of, source.shards)
+        ]
+    )
+
+
+@lru_cache(maxsize=1)
+def _plan(simulations: str, marks: str, sizes: tuple[int, int, int, int]) -> PairPlan:
+    """Made once in each process: in each task it would travel with all its rows."""
+    return PairPlan(_usable(open_store(simulations)), *sizes)
+
+
+def _augment_shard(out: str, simulations: str, shard: int) -> int:
     store, source = Store(Path(out)), open_store(simulations)
     settings = store.settings
+    sizes = tuple(settings[name] for name in ("copies", "validation", "test", "seed"))
+    plan = _plan(simulations, source.digest(), sizes)
     rows = store.rows_of(shard)
     base = plan.base(rows)
+    refuse_damage(source, "simulate", base)
     wanted, back = np.unique(base, return_inverse=True)
     theta, flux = (source.read(name, wanted)[back] for name in ("theta", "flux"))
     model = Model.of(settings)

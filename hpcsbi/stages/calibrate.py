@@ -24,9 +24,10 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.calibration import joint_names, joint_ranks, sbc_ranks, score, tarp_fractions
 from hpcsbi.statistics.verdict import IMPROBABLE, verdict, why_blunt
+from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import write_atomically
 from hpcsbi.store.provenance import code_of
-from hpcsbi.store.shards import part_rows, run_shards
+from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
 from hpcsbi.terminal import tell_once
 
@@ -60,7 +61,7 @@ def calibrate(
             noise, e.g. one made by direct FSPS.
         draws: posterior draws of each spectrum.
         cap: draws made at most of each spectrum, in units of `draws`.
-        shard: spectra in a shard.
+        shard: spectra that are judged at a time.
         seed: seed of the draws.
         cluster: where to run.
 
@@ -71,14 +72,12 @@ def calibrate(
         Mismatch: the pairs were made with another prior, grid or noise than the flow.
         ValueError: the store holds no test pairs.
     """
-    part = cluster.part()
-    posterior, source = load_posterior(flow), open_complete(pairs, "augment", part is None)
+    posterior, source = load_posterior(flow), open_complete(pairs, "augment", verify=False)
     refuse_other_model(posterior, source)
     rows = split_of(source.settings, source.rows, "test")
     if rows.start == rows.stop:
         raise BadInput(f"{pairs} holds no test pairs: run jobs/augment.py with augment.test > 0.")
-    own = rows.start + part_rows(rows.stop - rows.start, shard, part)
-    refuse_damage(source, "augment", own)
+    refuse_damage(source, "augment", rows)
     settings = {
         "code": code_of("calibrate"),
         "flow": posterior.settings,
@@ -165,7 +164,15 @@ class _Pairs:
 
 def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
     store, source, posterior = Store(Path(out)), open_store(pairs), load_posterior(flow)
-    settings, rows = store.settings, store.rows_of(shard)
+    write_batches(store, shard, partial(_calibrated, store, source, posterior))
+    return len(range(*store.rows_of(shard).indices(store.rows)))
+
+
+def _calibrated(
+    store: Store, source: Store, posterior: Posterior, rows: slice
+) -> dict[str, np.ndarray]:
+    """All arrays of some test pairs."""
+    settings = store.settings
     first = split_of(source.settings, source.rows, "test").start
     test = slice(first + rows.start, first + rows.stop)
     seeds = np.array(
@@ -178,13 +185,12 @@ def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
     arrays = _nothing(len(possible), len(posterior.names))
     arrays |= {"theta": theta, "possible": possible}
     sizes = settings["draws"], settings["cap"]
-    rng = generator(settings["seed"], "calibrate", shard)
+    rng = generator(settings["seed"], "calibrate", rows.start // store.batch)
     for judged, good in ((_of_flow, usable), (_published, usable & possible)):
         if good.any():
             for name, values in judged(posterior, whole[good], *sizes, rng).items():
                 arrays[name][good] = values
-    store.write(shard, **arrays)
-    return len(possible)
+    return arrays
 
 
 def _of_flow(

@@ -1,7 +1,7 @@
 """Fit: converged MCMC of chosen spectra, the yardstick of the flow, fits.zarr.
 
-One object is one shard, so all ways of the cluster work, and inside an object the chain is kept in
-a checkpoint once a minute: a kill costs a minute, and the bytes are those of a run without it.
+One object is one batch, kept when it is made, and inside an object the chain is kept in a
+checkpoint once a minute: a kill costs a minute, and the bytes are those of a run without it.
 """
 
 import os
@@ -18,25 +18,28 @@ from hpcsbi.arguments import AtLeast, Count, Natural, OneOf, checked
 from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
-from hpcsbi.flags import NOT_INFERRED, Flag, legend
+from hpcsbi.flags import NOT_INFERRED, legend
+from hpcsbi.inference.catalogue_columns import laid_out
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import MOVES, Chain, Settings, advance, is_finished
-from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, empty_columns
+from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM, empty_columns
 from hpcsbi.mcmc.flow_against_chain import PARTS, clock, object_columns
 from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.mcmc.starts import STARTS, target_and_first_chain
-from hpcsbi.run.catalogue import write_catalogue
+from hpcsbi.run.catalogue import refuse_old, write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.merges import CATALOGUE
+from hpcsbi.run.selection import checksum_of, select_rows
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import load_weights, save_weights
 from hpcsbi.store.machine import machine, unlike
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
-from hpcsbi.store.shards import Costs, part_rows, run_shards
+from hpcsbi.store.shards import Costs, run_shards
 from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
 from hpcsbi.terminal import tell_once
 
@@ -113,7 +116,7 @@ def fit(
         draws: draws that the store keeps, equally spaced in the chain.
         proposals: draws of the flow that are compared with the chain, and weighted; at least
             `draws`.
-        shard: objects in a shard.
+        shard: objects that are kept at a time; a file holds more where there are very many.
         seed: seed of the chains; that of an object depends on it and on the object's id only.
         cluster: where to run.
 
@@ -123,8 +126,7 @@ def fit(
         OutOfTime: the job ends first; the same command goes on.
     """
     chain = Settings(moves, burn_in, steps, converge, block)
-    part = cluster.part()
-    posterior, source = load_posterior(flow), open_complete(spectra, "ingest", part is None)
+    posterior, source = load_posterior(flow), open_complete(spectra, "ingest", verify=False)
     if posterior.ssp is None:
         table = FlowFolder(Path(flow)).table
         raise BadInput(f"{table} is not there: run jobs/tabulate.py and train again.")
@@ -134,9 +136,8 @@ def fit(
         posterior.grid.settings(),
         "Ingest the spectra on the flow's grid (asked), or name another fit.flow.",
     )
-    target = _catalogue(catalogue, objects, posterior, source, part is None)
-    rows = _chosen(objects, source, target)
-    refuse_damage(source, "ingest", rows[part_rows(len(rows), shard, part)])
+    target = _catalogue(catalogue, objects, posterior, source)
+    rows = select_rows(objects, source, target)
     if not len(rows):
         print("fit: no spectrum is asked for (fit.objects), and none has weak weights.")
         return
@@ -144,7 +145,8 @@ def fit(
         "code": code_of("fit"),
         "flow": posterior.settings,
         "spectra": source.settings,
-        "rows": rows.tolist(),
+        # Not the rows themselves, which every process would parse: they are a coordinate.
+        "rows": {"number": len(rows), "checksum": checksum_of(rows)},
         "engine": engine,
         "start": start,
         "likelihood": likelihood,
@@ -155,12 +157,12 @@ def fit(
         "seed": seed,
     }
     notice = posterior.notice or source.attributes.get("notice", "")
-    arrays = _arrays(_sizes(len(rows), posterior, draws), posterior.names)
+    arrays = _arrays(rows, _sizes(len(rows), posterior, draws), posterior.names)
     into = None if catalogue is None else os.path.relpath(catalogue, Path(out).parent)
     store = create(out, arrays, settings, shard, {"notice": notice, CATALOGUE: into})
     if into is not None and store.attributes.get(CATALOGUE) != into:
         store.group.attrs[CATALOGUE] = into
-    again, work = partial(_goes_on, store, steps), _Run(out, flow, spectra, chain)
+    again, work = partial(_go_on, store, steps), _Run(out, flow, spectra, chain)
     run_shards(partial(_fit_shard, work), store, cluster, "fit", again=again)
     if target is not None:
         write_catalogue(target.path)
@@ -182,12 +184,12 @@ def _catalogue(
     objects: int | Sequence[str] | None,
     posterior: Posterior,
     source: Store,
-    verify: bool,
 ) -> Store | None:
     """The catalogue to merge into; none where none is asked for, or there yet."""
     if catalogue is None or (objects is not None and not Path(catalogue).exists()):
         return None
-    store = open_complete(catalogue, "infer", verify)
+    store = open_complete(catalogue, "infer", verify=False)
+    refuse_old(store)
     refuse_other_settings(
         catalogue,
         {name: store.settings[name] for name in ("flow", "spectra")},
@@ -195,22 +197,6 @@ def _catalogue(
         "Name the catalogue of this flow and these spectra, or fit.catalogue=null.",
     )
     return store
-
-
-def _chosen(
-    objects: int | Sequence[str] | None, source: Store, catalogue: Store | None
-) -> np.ndarray:
-    """Rows of the spectra that are fitted."""
-    if objects is None:
-        return np.flatnonzero(catalogue.read("flags") & Flag.WEAK_WEIGHTS)
-    if isinstance(objects, int):
-        return np.arange(min(objects, source.rows))
-    asked = set(map(str, objects))
-    known = {str(name): row for row, name in enumerate(source.read("id")) if str(name) in asked}
-    unknown = [name for name in map(str, objects) if name not in known]
-    if unknown:
-        raise BadInput(f"fit.objects: {source.path} has no spectrum {unknown[0]!r}.")
-    return np.array([known[str(name)] for name in objects], dtype=int)
 
 
 def _sizes(rows: int, posterior: Posterior, draws: int) -> dict[str, int]:
@@ -224,31 +210,35 @@ def _sizes(rows: int, posterior: Posterior, draws: int) -> dict[str, int]:
     }
 
 
-def _arrays(sizes: dict[str, int], names: Sequence[str]) -> dict[str, Array]:
-    def named(dim: str, values: Sequence[str]) -> Array:
-        return Array({dim: len(values)}, "string", values=np.array(values, dtype=object))
-
-    levels = np.array([*QUANTILES.values()])
-    return {
-        "parameter": named("parameter", names),
-        "level": Array({"level": len(levels)}, "float64", values=levels),
-        "method": named("method", METHODS),
-    } | {
-        name: Array(
-            {dim: sizes[dim] for dim in dims},
-            kind,
-            ({"long_name": text} if text else {}) | (legend() if name == "flags" else {}),
-        )
-        for name, (dims, kind, text) in ARRAYS.items()
-    }
+def _arrays(rows: np.ndarray, sizes: dict[str, int], names: Sequence[str]) -> dict[str, Array]:
+    about = {"long_name": "row of the spectra and the catalogue"}
+    which = {SPECTRUM: Array({"row": len(rows)}, "int64", about, rows.astype(np.int64))}
+    levels = [*QUANTILES.values()]
+    coordinates = {"parameter": names, "level": levels, "method": METHODS}
+    return which | laid_out(ARRAYS, sizes, coordinates, {"flags": legend()})
 
 
-def _goes_on(store: Store, steps: int, shard: int) -> bool:
-    """True if a chain of a shard has not converged, and may be longer now."""
+def _go_on(store: Store, steps: int, shard: int) -> list[slice]:
+    """Batches of a shard with a chain that has not converged, and may be longer now."""
     rows = store.rows_of(shard)
-    short = ~store.read("converged", rows) & (store.read("n_steps", rows) < steps)
-    kept = [_state(store, row).exists() for row in range(rows.start, rows.stop)]
-    return bool((short & kept).any())
+    names = ("converged", "n_steps")
+    whole = {name: store.read(name, rows) for name in names}
+    return [
+        some
+        for some in store.batches_of(shard)
+        if not _has_ended(
+            store,
+            steps,
+            some,
+            {name: whole[name][some.start - rows.start : some.stop - rows.start] for name in names},
+        )
+    ]
+
+
+def _has_ended(store: Store, steps: int, rows: slice, columns: dict[str, np.ndarray]) -> bool:
+    """False where a chain has not converged, and may be longer now."""
+    short = np.flatnonzero(~columns["converged"] & (columns["n_steps"] < steps))
+    return not any(_state(store, rows.start + i).exists() for i in short)
 
 
 def _state(store: Store, row: int) -> Path:
@@ -261,32 +251,56 @@ def _fit_shard(run: _Run, shard: int) -> Costs:
         open_store(run.spectra),
         load_posterior(run.flow),
     )
-    settings, rows = store.settings, store.rows_of(shard)
-    spectra = np.array(settings["rows"][rows])
+    spectra = store.read(SPECTRUM, store.rows_of(shard))
+    refuse_damage(source, "ingest", spectra)
+    costs = _Tally(dict.fromkeys(PARTS, 0.0))
+    make = partial(_fitted, run, store, source, posterior, costs)
+    ended = partial(_has_ended, store, run.chain.steps)
+    write_batches(store, shard, make, partial(_forget_states, store), ended)
+    return Costs(costs.fitted, costs.seconds)
+
+
+@dataclass
+class _Tally:
+    """Objects fitted so far, and CPU seconds by part of the work."""
+
+    seconds: dict[str, float]
+    fitted: int = 0
+
+
+def _fitted(
+    run: _Run, store: Store, source: Store, posterior: Posterior, costs: _Tally, rows: slice
+) -> dict[str, np.ndarray]:
+    """All arrays of some objects."""
+    settings, spectra = store.settings, store.read(SPECTRUM, rows)
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, spectra) for name in names)
     fitted, by_flow = flags & NOT_INFERRED == 0, posterior.usable(flux, ivar)
     if settings["start"] == "flow":
         fitted &= by_flow
     columns = empty_columns(_sizes(len(ids), posterior, settings["draws"]))
-    columns |= {"id": ids, "zred": zred, "spectrum": spectra}
+    columns |= {"id": ids, "zred": zred}
     likelihood = likelihood_of(posterior, settings["likelihood"])
     seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
-    batch, seconds = Batch(flux, ivar, seeds, zred), dict.fromkeys(PARTS, 0.0)
+    batch = Batch(flux, ivar, seeds, zred)
     for i in np.flatnonzero(fitted):
-        one = batch[i : i + 1]
-        with clock(seconds, "chain"):
-            chain = _sampled(run, store, rows.start + i, posterior, ids[i], one)
+        spectrum = batch[i : i + 1]
+        with clock(costs.seconds, "chain"):
+            chain = _sampled(run, store, rows.start + i, posterior, ids[i], spectrum)
         found = object_columns(
-            chain, posterior, likelihood, one, by_flow[i], settings["draws"],
-            settings["proposals"], seconds,
+            chain, posterior, likelihood, spectrum, by_flow[i], settings["draws"],
+            settings["proposals"], costs.seconds,
         )  # fmt: skip
         for name, value in found.items():
             columns[name][i] = value
-    store.write(shard, **columns)
+    costs.fitted += int(fitted.sum())
+    return columns
+
+
+def _forget_states(store: Store, rows: slice, columns: dict[str, np.ndarray]) -> None:
+    """Checkpoints of chains that have converged, and whose columns are on disk."""
     for i in np.flatnonzero(columns["converged"]):
         _state(store, rows.start + i).unlink(missing_ok=True)
-    return Costs(int(fitted.sum()), seconds)
 
 
 def _sampled(

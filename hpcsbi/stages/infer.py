@@ -1,5 +1,6 @@
 """Infer: posteriors of survey spectra, one row out for every row in, catalogue.zarr."""
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,9 @@ import numpy as np
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
-from hpcsbi.flags import NOT_INFERRED, Flag, counts, legend
-from hpcsbi.inference.certificate import COLUMNS, ORIGINS, QUANTILES, certify, strong
+from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
+from hpcsbi.inference.catalogue_columns import arrays_of, laid_out, nothing
+from hpcsbi.inference.certificate import QUANTILES, certify, strong
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.run.catalogue import write_catalogue
@@ -20,9 +22,10 @@ from hpcsbi.run.folder import FlowFolder
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.prior import age_of_universe
+from hpcsbi.store.batches import write_batches
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
-from hpcsbi.store.shards import part_rows, run_shards
+from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
 from hpcsbi.terminal import tell_once
 
@@ -51,8 +54,10 @@ def infer(
 ) -> None:
     """Draw from the posterior of every spectrum; write quantiles, checks and flags.
 
+    Whoever makes a shard compares the files of its spectra with their checksums.
+
     With the certificate, quantiles and kept draws are re-weighted to the exact posterior where the
-    weights are good (`origin`), and the flow's own quantiles stand beside them (`*_flow_p16`).
+    weights are good (`origin`), and the flow's own quantiles stand beside them (`flow_quantiles`).
     Without it they are the flow's, and its columns are absent.
 
     Arguments:
@@ -64,7 +69,7 @@ def infer(
         cap: draws made at most of each spectrum, in units of `draws`.
         keep_draws: draws of each spectrum that the store keeps.
         certificate: weight the draws by the exact likelihood; takes the table beside the flow.
-        shard: spectra in a shard.
+        shard: spectra that are made at a time; a file holds more where there are very many.
         seed: seed of the draws; those of an object depend on it and on the object's id only.
         cluster: where to run.
 
@@ -72,9 +77,7 @@ def infer(
         Mismatch: the spectra lie on another grid than the flow's.
         ValueError: more draws to keep than drawn, or a certificate without a table.
     """
-    part = cluster.part()
-    posterior, source = load_posterior(flow), open_complete(spectra, "ingest", part is None)
-    refuse_damage(source, "ingest", part_rows(source.rows, shard, part))
+    posterior, source = load_posterior(flow), open_complete(spectra, "ingest", verify=False)
     if certificate and posterior.ssp is None:
         refuse_without_table(flow)
     refuse_other_settings(
@@ -112,101 +115,76 @@ def refuse_without_table(flow: str) -> NoReturn:
 def _arrays(
     rows: int, posterior: Posterior, keep_draws: int, certificate: bool
 ) -> dict[str, Array]:
-    row = {"row": rows}
-    quantiles = {
-        column: Array(row, "float32", {"units": unit, "nuisance": name in nuisance})
-        for nuisance in [posterior.prior.nuisance]
-        for name, unit in posterior.prior.units.items()
-        for column in _quantile_columns((name,), certificate)
-    }
-    checked = {
-        name: Array(row, kind, {"long_name": text}) for name, (kind, text) in COLUMNS.items()
-    }
-    checked["origin"] = Array(row, "string", {"long_name": "of quantiles: " + ", ".join(ORIGINS)})
-    samples = {"row": rows, "draw": keep_draws, "parameter": len(posterior.names)}
+    sizes = _sizes(rows, posterior, keep_draws)
     about = {
-        "long_name": "draws of equal weight, resampled by weight where origin is reweighted",
         "units": "see description",
         "description": posterior.prior.units,
+        "nuisance": list(posterior.prior.nuisance),
     }
-    kept = {"samples": Array(samples, "float32", about)} if keep_draws else {}
-    names = np.array(posterior.names, dtype=object)
-    kept["parameter"] = Array({"parameter": len(names)}, "string", values=names)
+    attributes = {name: about for name in ("quantiles", "flow_quantiles", "samples")}
+    attributes["flags"] = legend()
+    coordinates = {"parameter": posterior.names, "level": [*QUANTILES.values()]}
+    return laid_out(arrays_of(certificate, keep_draws), sizes, coordinates, attributes)
+
+
+def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
+    """Length of every dimension."""
     return {
-        "id": Array(row, "string"),
-        "zred": Array(row, "float64"),
-        **quantiles,
-        "flags": Array(row, "int32", legend()),
-        "n_draws": Array(row, "int32", {"long_name": "draws inside the prior"}),
-        "acceptance": Array(row, "float32", {"long_name": "share of draws inside the prior"}),
-        "n_pixels": Array(row, "int32", {"long_name": "valid pixels"}),
-        "chi2": Array(row, "float32", {"long_name": "chi squared per valid pixel, floor included"}),
-        "predictive_p": Array(row, "float32", {"long_name": "posterior predictive p-value"}),
-        **(checked if certificate else {}),
-        **kept,
+        "row": rows,
+        "level": len(QUANTILES),
+        "parameter": len(posterior.names),
+        "draw": keep_draws,
     }
-
-
-def _quantile_columns(names: tuple[str, ...], certificate: bool) -> list[str]:
-    kinds = ("", "flow_") if certificate else ("",)
-    return [f"{name}_{kind}{level}" for kind in kinds for name in names for level in QUANTILES]
 
 
 def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
     store, source, posterior = Store(Path(out)), open_store(spectra), load_posterior(flow)
-    settings, rows = store.settings, store.rows_of(shard)
+    rows = store.rows_of(shard)
+    refuse_damage(source, "ingest", rows)
+    write_batches(store, shard, partial(_inferred, store.settings, source, posterior))
+    return rows.stop - rows.start
+
+
+def _inferred(
+    settings: dict, source: Store, posterior: Posterior, rows: slice
+) -> dict[str, np.ndarray]:
+    """All arrays of some rows."""
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, rows) for name in names)
-    columns = _nothing(len(ids), posterior.names, settings["keep_draws"], settings["certificate"])
-    columns |= {
-        "id": ids,
-        "zred": zred,
-        "flags": flags,
-        "n_pixels": (ivar > 0).sum(1, dtype=np.int32),
-    }
+    sizes = _sizes(len(ids), posterior, settings["keep_draws"])
+    columns = nothing(sizes, settings["certificate"])
+    columns |= {"id": ids, "zred": zred, "n_pixels": (ivar > 0).sum(1, dtype=np.int32)}
     good = posterior.usable(flux, ivar) & (flags & NOT_INFERRED == 0)
     if good.any():
         seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
         found = _measure(posterior, Batch(flux, ivar, seeds, zred)[good], settings)
         for name, values in found.items():
             columns[name][good] = values
-    columns["flags"] = flags | columns.pop("new_flags")
-    store.write(shard, **columns)
-    return len(ids)
+    columns["flags"] |= flags
+    return columns
 
 
 def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np.ndarray]:
     """Columns of the spectra that can be inferred."""
     drawn = posterior.sample(batch, settings["draws"], settings["cap"])
     columns = {"n_draws": drawn.kept, "acceptance": drawn.acceptance}
-    own = drawn.quantiles(list(QUANTILES.values()))
-    best, quantiles, certificate = drawn, own, None
+    levels = list(QUANTILES.values())
+    own = drawn.quantiles(levels)
+    best, quantiles = drawn, own
     if settings["certificate"]:
-        levels = list(QUANTILES.values())
         certificate = certify(posterior, posterior.likelihood, drawn, batch, levels)
         best = certificate.draws
         quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, own)
-        columns |= _by_level(posterior.names, own, "flow_") | certificate.numbers
+        columns |= {"flow_quantiles": own.swapaxes(0, 1)} | certificate.numbers
         columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
-    columns |= _by_level(posterior.names, quantiles) | predictive_columns(
-        posterior.likelihood, best, batch
-    )
+    columns["quantiles"] = quantiles.swapaxes(0, 1)
+    columns |= predictive_columns(posterior.likelihood, best, batch)
     if settings["keep_draws"]:
         columns["samples"] = best.theta[:, : settings["keep_draws"]]
-    columns["new_flags"] = _flags(posterior, drawn, best, columns, batch.zred)
+    columns["flags"] = _flags(posterior, drawn, best, columns, batch.zred)
     older = _older_than_universe(posterior, batch)
-    columns["new_flags"][older] |= Flag.OLDER_THAN_UNIVERSE
+    columns["flags"][older] |= Flag.OLDER_THAN_UNIVERSE
     return columns
-
-
-def _by_level(
-    names: tuple[str, ...], quantiles: np.ndarray, kind: str = ""
-) -> dict[str, np.ndarray]:
-    return {
-        f"{name}_{kind}{level}": quantiles[i, :, j]
-        for j, name in enumerate(names)
-        for i, level in enumerate(QUANTILES)
-    }
 
 
 def _flags(
@@ -221,7 +199,10 @@ def _flags(
     flags[drawn.kept < drawn.theta.shape[1]] |= Flag.LOW_ACCEPTANCE
     flags[drawn.acceptance < FEW_ACCEPTED] |= Flag.LOW_ACCEPTANCE
     flags[best.kept == 0] |= Flag.NO_POSTERIOR
-    floor = columns.get("noise_floor_p50")
+    floor = None
+    if "noise_floor" in posterior.names:
+        median = [*QUANTILES].index("p50")
+        floor = columns["quantiles"][:, median, posterior.names.index("noise_floor")]
     flags |= posterior_flags(posterior, best, columns["predictive_p"], floor, zred)
     if "ess" in columns:
         flags[~strong(columns["ess"], columns["pareto_k"])] |= Flag.WEAK_WEIGHTS
@@ -237,28 +218,13 @@ def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
     return older.mean(1) > 0.5
 
 
-def _nothing(
-    rows: int, names: tuple[str, ...], keep_draws: int, certificate: bool
-) -> dict[str, np.ndarray]:
-    """Columns of rows that nothing is inferred for."""
-    nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
-    columns = {column: nan(rows) for column in _quantile_columns(names, certificate)}
-    columns |= {name: nan(rows) for name in ("acceptance", "chi2", "predictive_p")}
-    if certificate:
-        columns |= {name: nan(rows).astype(np.float64) for name in COLUMNS}
-        columns |= {"n_weights": np.zeros(rows, np.int32), "origin": np.full(rows, "", object)}
-    if keep_draws:
-        columns["samples"] = nan((rows, keep_draws, len(names)))
-    columns["n_draws"] = np.zeros(rows, dtype=np.int32)
-    columns["new_flags"] = np.full(rows, int(Flag.NO_POSTERIOR), dtype=np.int32)
-    return columns
-
-
 def _tell(store: Store, notice: str) -> None:
-    flags = store.read("flags")
-    n = int((store.read("n_draws") > 0).sum())
-    print(f"{store.path}: {n} of {store.rows} spectra have a posterior.")
-    for name, count in counts(flags).items():
-        print(f"  {name}: {count}")
+    inferred, flagged = 0, Counter()
+    for rows in map(store.rows_of, store.shards):
+        inferred += int((store.read("n_draws", rows) > 0).sum())
+        flagged.update(counts(store.read("flags", rows)))
+    print(f"{store.path}: {inferred} of {store.rows} spectra have a posterior.")
+    for name in (flag.name for flag in MEANINGS if flagged[flag.name]):
+        print(f"  {name}: {flagged[name]}")
     if notice:
         tell_once(notice)

@@ -17,6 +17,7 @@ from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, Flag, counts, legend
 from hpcsbi.grid import Grid
+from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import write_atomically
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
@@ -57,7 +58,7 @@ def ingest(
         files: paths or patterns such as "spectra/coadd-*.fits".
         survey: how to read them.
         grid: the model's pixels; a pixel's mean is written whatever `grid.sampling` is.
-        shard: rows in a shard.
+        shard: rows that are made at a time; a file holds more where there are very many.
         cluster: where to run.
 
     Raises:
@@ -174,13 +175,17 @@ def _pieces(place: Path, rows: slice) -> Iterator[tuple[Source, slice]]:
 
 
 def _ingest_shard(out: Path, place: Path, survey: Survey, grid: Grid, shard: int) -> None:
-    store = open_store(out)
+    write_batches(open_store(out), shard, partial(_read, place, survey, grid))
+
+
+def _read(place: Path, survey: Survey, grid: Grid, rows: slice) -> dict[str, np.ndarray]:
+    """All arrays of some rows."""
     made = [
         columns
-        for source, rows in _pieces(place, store.rows_of(shard))
-        for columns in _piece(survey, grid, source, rows)
+        for source, some in _pieces(place, rows)
+        for columns in _piece(survey, grid, source, some)
     ]
-    store.write(shard, **{name: np.concatenate([part[name] for part in made]) for name in made[0]})
+    return {name: np.concatenate([part[name] for part in made]) for name in made[0]}
 
 
 def _piece(survey: Survey, grid: Grid, source: Source, rows: slice) -> list[dict]:

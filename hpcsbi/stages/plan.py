@@ -133,13 +133,9 @@ def _rows(out: Path, expected: int | None, shard: int) -> dict[str, Any]:
     # Marks tell how fast all are together: of use where it is known how many they are.
     workers = sum(holder.get("workers", 1) for holder in seen["holders"])
     rate = seen["rows_per_second"] / workers if workers and seen["rows_per_second"] else None
-    size = min(shard, seen["rows"]) if seen["shards"] == 1 else -(-seen["rows"] // seen["shards"])
-    return {
-        "left": seen["rows"] - seen["rows_done"],
-        "shards": seen["shards"] - seen["done"],
-        "shard": size,
-        "rate": rate,
-    }
+    # What is made at a time counts, and not how many of these a file holds.
+    left, size = seen["rows"] - seen["rows_done"], min(seen["batch"], seen["rows"])
+    return {"left": left, "shards": -(-left // size), "shard": size, "rate": rate}
 
 
 def _steps(out: Path, expected: int | None) -> dict[str, Any]:

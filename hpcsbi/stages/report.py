@@ -7,6 +7,7 @@ import numpy as np
 
 from hpcsbi import __version__
 from hpcsbi.arguments import checked
+from hpcsbi.inference.catalogue_columns import by_level
 from hpcsbi.report import diagnostic_plots, fits_section, page, tables
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.folder import FlowFolder, RunFolder, verdict_of
@@ -31,7 +32,6 @@ __all__ = ["report"]
 
 TABLE, OBJECTS, DRAWS = 20, 6, 200  # rows of the table, objects drawn, draws of each
 CALIBRATED = ", each times the smooth calibration error that suits it best"
-PERCENTILES = ("p16", "p50", "p84")
 RATE, COST = ("stage", "rows", "worker_seconds"), ("stage", "cpu_seconds", "wall_seconds")
 
 
@@ -171,11 +171,14 @@ def _catalogue(stores: dict, table: Path) -> dict:
     section = {"rows": 0, "notes": [*notes, *other_notes]}
     if store is None:
         return section
+    if "quantiles" not in store.arrays:
+        old = f"{store.path.name} was made by an older version: remove it and run jobs/infer.py."
+        return section | {"notes": [*notes, old]}
     prior, rows = prior_of(store), finished_rows(store)
     n_draws, values = store.read("n_draws", rows), store.read("flags", rows)
     listed = rows[:TABLE]
     columns, second = _listed(store, prior, listed), None
-    if other is not None:
+    if other is not None and "quantiles" in other.arrays:
         theirs = prior_of(other)
         second = _listed(other, theirs, listed)
         if not set(second["id"]) <= {*columns["id"], ""}:
@@ -199,9 +202,9 @@ def _catalogue(stores: dict, table: Path) -> dict:
 
 def _listed(store: Store, prior: Prior, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of the table; what an unfinished catalogue lacks is NaN."""
-    quantiles = [f"{name}_{p}" for name in prior.names for p in PERCENTILES]
     rows = rows[rows < store.rows]
-    return read_some(store, ["id", "zred", "flags", "chi2", *quantiles], rows)
+    columns = read_some(store, ["id", "zred", "flags", "chi2"], rows)
+    return columns | by_level(store.read("quantiles", rows), prior.names)
 
 
 def _objects(

@@ -26,6 +26,7 @@ from hpcsbi.simulator.fsps_spectra import (
 )
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy
+from hpcsbi.store.batches import write_batches
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import run_shards
@@ -56,10 +57,10 @@ def simulate(
         source: "table" (the SSP table) or "fsps" (Prospector itself, thousands of times slower).
         n: number of draws of the prior; not used with `theta`.
         theta: .parquet or .csv file with the prior's columns, whose rows are taken instead.
-        shard: rows in a shard.
+        shard: rows that are made at a time; a file holds more where there are very many.
         prior, grid, physics: what to simulate.
         table: store that `tabulate` made, for source "table".
-        seed: of the draws; shard k has its own generator.
+        seed: of the draws; the k-th rows made at a time have their own generator.
         cluster: where to run.
 
     Raises:
@@ -200,13 +201,20 @@ def _simulate_shard(
     shard: int,
 ) -> None:
     store = open_store(path)
-    rows = store.rows_of(shard)
+    write_batches(store, shard, partial(_simulated, store, file, prior, seed, make))
+
+
+def _simulated(
+    store: Store, file: str | None, prior: Prior, seed: int, make: partial, rows: slice
+) -> dict[str, np.ndarray]:
+    """All arrays of some rows."""
     if file is None:
-        theta = prior.sample(rows.stop - rows.start, generator(seed, "simulate", shard))
+        rng = generator(seed, "simulate", rows.start // store.batch)
+        theta = prior.sample(rows.stop - rows.start, rng)
     else:
         theta = _unchanged(file, prior, store.settings["theta"])[rows]
     flux, status = make(theta, prior.names)
-    store.write(shard, theta=theta, flux=flux, status=status)
+    return {"theta": theta, "flux": flux, "status": status}
 
 
 def _fsps(

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import zarr
 
-__all__ = ["MARKS", "Array", "checksum", "coordinate_checksum", "lay_out"]
+__all__ = ["MARKS", "Array", "checksum", "coordinate_checksum", "lay_out", "shard_rows"]
 
 MARKS = ".marks"
 CHUNK = 4096
+# Shards of a store at most, and bytes of one at most: where both cannot be, it is the bytes.
+SHARDS, LARGEST = 1024, 2**27
+TEXT = 32  # bytes of a name, about
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,34 @@ class Array:
     dtype: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     values: np.ndarray | None = None
+
+
+def shard_rows(arrays: Mapping[str, Array], rows: int, batch: int) -> int:
+    """Rows in a shard: a batch, or 2, 4, 8 ... of them where there are many rows.
+
+    So the number of files does not grow with a survey, and stores of few rows have a shard for each
+    batch, for as many workers.
+
+    Arguments:
+        arrays: name -> Array.
+        rows: of the store.
+        batch: rows that are made at a time.
+
+    Example:
+        >>> about = {"x": Array({"row": 10**7}, "float32")}
+        >>> shard_rows(about, 10**6, 1024), shard_rows(about, 10**7, 1024)
+        (1024, 16384)
+    """
+    size = sum(
+        math.prod(tuple(array.dims.values())[1:])
+        * (TEXT if array.dtype == "string" else np.dtype(array.dtype).itemsize)
+        for array in arrays.values()
+        if array.values is None
+    )
+    shard = batch
+    while rows > SHARDS * shard and 2 * shard * size <= LARGEST:
+        shard *= 2
+    return shard
 
 
 def lay_out(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: int) -> None:

@@ -1,23 +1,22 @@
 """The shards of a store, made wherever the cluster is, each noted as it ends."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hpcsbi.cluster.executors import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
+from hpcsbi.store.batches import forget_batches, reopen
 from hpcsbi.store.machine import leave_word, machines_of, unlike
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.store import PATIENCE, settled
 from hpcsbi.terminal import progress
 from hpcsbi.threads import use_one_thread
 
-__all__ = ["Costs", "Elsewhere", "part_rows", "run_shards"]
+__all__ = ["Costs", "Elsewhere", "run_shards"]
 
 NAMED = 5
 
@@ -39,19 +38,13 @@ class Costs:
     seconds: Mapping[str, float]
 
 
-def part_rows(rows: int, shard: int, part: tuple[int, int] | None) -> np.ndarray:
-    """Rows of the shards of one part of an array; none of a driver of all."""
-    numbers = np.arange(rows)
-    return numbers[:0] if part is None else numbers[numbers // shard % part[1] == part[0]]
-
-
 def run_shards(
     function: Callable[[int], Any],
     store: Any,
     cluster: Cluster,
     title: str,
     threads: bool = False,
-    again: Callable[[int], bool] = lambda shard: False,
+    again: Callable[[int], Sequence[slice]] = lambda shard: (),
 ) -> dict[int, Any]:
     """Make every shard of a store that is not there, with a progress bar.
 
@@ -64,7 +57,7 @@ def run_shards(
         cluster: where to run.
         title: name of the stage, for the bar.
         threads: see `Cluster.map`.
-        again: of a shard that is done, whether it is to be made again.
+        again: of a shard that is done, the batches that are to be made again.
 
     Returns:
         Receipts of the shards made now.
@@ -95,6 +88,8 @@ def run_shards(
             receipts |= made
             settled(store, made, PATIENCE)
             states = store.states(mine)
+        # Left by a worker that was taken for lost, while another one made the shard.
+        forget_batches(store, [shard for shard, state in states.items() if state == "done"])
         if part is None:
             store.sweep()  # a worker killed in the middle of a file leaves half of it
     _refuse_unfinished(store, states, title)
@@ -149,15 +144,15 @@ def _note_parts(store: Any, title: str, receipts: list[Any], wall_seconds: float
         store.note_cost(f"{title}: {name}", rows, len(some), seconds, wall_seconds)
 
 
-def _found(store: Any, mine: list[int], again: Callable[[int], bool]) -> dict[int, str]:
+def _found(store: Any, mine: list[int], again: Callable[[int], Sequence[slice]]) -> dict[int, str]:
     """States of shards before the work; what is to be made once more is forgotten."""
     store.look_again()
     states = store.states(mine, verify=True)
     for shard, state in states.items():
         if state == "damaged":
             print(f"{store.path}: shard {shard} is damaged and made again.", flush=True)
-        elif state == "done" and again(shard):
-            store.forget(shard)
+        elif state == "done" and (batches := again(shard)):
+            reopen(store, shard, batches)
             states[shard] = "missing"
     for other in machines_of(store.path) if set(states.values()) != {"done"} else ():
         if text := unlike(other):

@@ -3,7 +3,8 @@
 A store is one Zarr v3 group that `xarray.open_zarr` opens. Its attributes hold the settings that
 made it, with those of everything upstream. The unit of writing is a whole shard of rows, owned by
 one task: two tasks in one shard would lose rows silently. A shard counts as done when its mark is
-there and the files under it have the mark's checksums; anything else is missing.
+there and the files under it have the mark's checksums; anything else is missing. The unit of work
+is a batch of rows, what a stage calls its shard; stores of very many rows have several in a shard.
 
 What is equal to what, bit for bit. Two stores of the same settings (configuration, everything
 upstream, shard and the digest of the code, see `provenance`), written by the same libraries on one
@@ -21,11 +22,11 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,14 @@ from hpcsbi.store.files import (
     there,
     write_atomically,
 )
-from hpcsbi.store.layout import MARKS, Array, checksum, coordinate_checksum, lay_out
+from hpcsbi.store.layout import (
+    MARKS,
+    Array,
+    checksum,
+    coordinate_checksum,
+    lay_out,
+    shard_rows,
+)
 from hpcsbi.store.locks import Lock, locked
 from hpcsbi.store.settings import refuse_other_settings
 
@@ -110,6 +118,16 @@ class Store:
         return self.group.attrs["shard"]
 
     @property
+    def batch(self) -> int:
+        """Rows that are made at a time; a shard holds one batch or more."""
+        return self.group.attrs.get("batch", self.shard)
+
+    @cached_property
+    def sharded(self) -> tuple[str, ...]:
+        """Names of the arrays that are written shard by shard."""
+        return tuple(self.group.attrs["sharded"])
+
+    @property
     def shards(self) -> range:
         """Numbers of the shards."""
         return range(-(-self.rows // self.shard))
@@ -117,6 +135,18 @@ class Store:
     def rows_of(self, shard: int) -> slice:
         """Rows of a shard."""
         return slice(shard * self.shard, min((shard + 1) * self.shard, self.rows))
+
+    def shards_of(self, rows: slice | np.ndarray) -> list[int]:
+        """Numbers of the shards that hold some rows."""
+        if isinstance(rows, slice):
+            return list(range(rows.start // self.shard, -(-rows.stop // self.shard)))
+        return np.unique(np.asarray(rows, dtype=int) // self.shard).tolist()
+
+    def batches_of(self, shard: int) -> list[slice]:
+        """Rows of each batch of a shard."""
+        rows = self.rows_of(shard)
+        starts = range(rows.start, rows.stop, self.batch)
+        return [slice(start, min(start + self.batch, rows.stop)) for start in starts]
 
     def read(self, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Rows of one array."""
@@ -132,9 +162,9 @@ class Store:
             ValueError: an array is missing, unknown, or does not cover the shard.
         """
         rows = self.rows_of(shard)
-        if set(arrays) != set(self._sharded):
+        if set(arrays) != set(self.sharded):
             raise BadInput(
-                f"{self.path}: a shard holds {', '.join(self._sharded)}, not {', '.join(arrays)}."
+                f"{self.path}: a shard holds {', '.join(self.sharded)}, not {', '.join(arrays)}."
             )
         for name, values in arrays.items():
             expected = (rows.stop - rows.start, *self.arrays[name].shape[1:])
@@ -155,8 +185,15 @@ class Store:
         """ "done", "failed", "missing", or with `verify` "damaged"."""
         return self.states([shard], verify)[shard]
 
-    def states(self, shards: Iterable[int] | None = None, verify: bool = False) -> dict[int, str]:
+    def states(
+        self,
+        shards: Iterable[int] | None = None,
+        verify: bool = False,
+        names: Collection[str] = (),
+    ) -> dict[int, str]:
         """State of some shards or of all; without `verify` only the marks are looked at.
+
+        With `names`, `verify` compares the files of these arrays alone.
 
         The folder of marks is listed: a network file system remembers for a minute that a name
         which was asked for was not there.
@@ -164,25 +201,34 @@ class Store:
         shards = list(self.shards if shards is None else shards)
         marks = set(os.listdir(self.path / MARKS))
         states = {
-            shard: next((kind for kind in STATES if self._mark(shard, kind).name in marks), MISSING)
+            shard: next((kind for kind in STATES if _mark(shard, kind) in marks), MISSING)
             for shard in shards
         }
         if verify:
             with ThreadPoolExecutor(READERS) as threads:
                 done = [shard for shard, state in states.items() if state == "done"]
-                states |= dict(zip(done, threads.map(self._verified, done), strict=True))
+                verified = threads.map(partial(self._verified, names=names), done)
+                states |= dict(zip(done, verified, strict=True))
         return states
 
     def look_again(self) -> None:
         """Have a network file system forget what it remembers of the marks."""
         look_again(self.path / MARKS)
 
-    def _verified(self, shard: int) -> str:
+    def _verified(self, shard: int, names: Collection[str]) -> str:
         try:
             known = self._mark(shard).read_bytes()
         except FileNotFoundError:  # just now
             return MISSING
-        return "done" if known == self._checksums(shard) else "damaged"
+        if not names:
+            return "done" if known == self._checksums(shard) else "damaged"
+        files = {name: path for name, path in self._files(shard).items() if name in names}
+        try:
+            sums = json.loads(known)
+        except ValueError:
+            return "damaged"
+        same = all(sums.get(name) == checksum(path) for name, path in files.items())
+        return "done" if same else "damaged"
 
     def mark_failed(self, shard: int, reason: str) -> None:
         """Note why a shard could not be made; it is tried again by the next run."""
@@ -244,16 +290,12 @@ class Store:
     def _opened(self) -> tuple[zarr.Group, dict[str, zarr.Array]]:
         return _opened(self.path, os.access(self.path, os.W_OK), _stamp(self.path))
 
-    @cached_property
-    def _sharded(self) -> tuple[str, ...]:
-        return tuple(self.group.attrs["sharded"])
-
     def _mark(self, shard: int, suffix: str = "done") -> Path:
-        return self.path / MARKS / f"{shard:06d}.{suffix}"
+        return self.path / MARKS / _mark(shard, suffix)
 
     def _files(self, shard: int) -> dict[str, Path]:
         """File of each sharded array; a shard that holds only fill values has none."""
-        metadata = {name: self.arrays[name].metadata for name in self._sharded}
+        metadata = {name: self.arrays[name].metadata for name in self.sharded}
         return {
             name: self.path / name / known.encode_chunk_key((shard, *[0] * (len(known.shape) - 1)))
             for name, known in metadata.items()
@@ -278,7 +320,7 @@ def create(
         path: folder of the store.
         arrays: name -> Array; those without values share their first dimension, the rows.
         settings: plain numbers, names and lists that decide the store's contents.
-        shard: rows in a shard.
+        shard: rows in a shard at least; see `layout.shard_rows`.
         attributes: further attributes that decide nothing (legends, notices).
 
     Raises:
@@ -289,7 +331,7 @@ def create(
     settings = json.loads(json.dumps(settings))
     if path.exists():
         store = open_store(path, check=False)
-        found = {**store.settings, "shard": store.shard}
+        found = {**store.settings, "shard": store.batch}
         refuse_other_settings(path, found, {**settings, "shard": shard}, MEND)
         _mend_coordinates(store, arrays)
         return open_store(path)
@@ -297,7 +339,9 @@ def create(
     rows = {next(iter(array.dims.values())) for array in sharded.values()}
     if len(rows) != 1 or shard < 1:
         raise BadInput(f"{path}: arrays of {sorted(rows)} rows in shards of {shard}.")
-    own = {"settings": settings, "rows": rows.pop(), "shard": shard, "sharded": list(sharded)}
+    rows = rows.pop()
+    own = {"settings": settings, "rows": rows, "shard": shard_rows(arrays, rows, shard)}
+    own |= {"batch": shard, "sharded": list(sharded)}
     # Made under another name first: a killed run must not leave half a store. Tasks of an array
     # come here together; the first to be ready wins, and what a dead one left is swept by age.
     for left in path.parent.glob(f"{path.name}.*.partial"):
@@ -305,7 +349,7 @@ def create(
             if time.time() - left.stat().st_mtime > ABANDONED:
                 shutil.rmtree(left, ignore_errors=True)
     half = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
-    lay_out(half, arrays, {**(attributes or {}), **own}, shard)
+    lay_out(half, arrays, {**(attributes or {}), **own}, own["shard"])
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.replace(half, path)
@@ -354,16 +398,18 @@ def open_complete(path: str | Path, stage: str, verify: bool = True) -> Store:
     Arguments:
         path: folder of the store.
         stage: the job that makes it, named in the error.
-        verify: compare all files with their checksums; a part of an array trusts the marks, and
-            has the rows that it reads compared by `refuse_damage`.
+        verify: compare all files with their checksums; who reads some rows trusts the marks, and
+            has their files compared by `refuse_damage`.
 
     Raises:
         Incomplete: shards are missing, failed or damaged.
     """
     store = open_store(path)
-    late = [shard for shard, state in store.states().items() if state == MISSING]
-    settled(store, late, PATIENCE if own_job() else 0.0)  # the stage before may just have ended
-    _refuse_bad(store, stage, store.states(verify=verify))
+    states = store.states()
+    if late := [shard for shard, state in states.items() if state == MISSING]:
+        settled(store, late, PATIENCE if own_job() else 0.0)  # the stage before may just have ended
+        states = store.states()
+    _refuse_bad(store, stage, store.states(verify=True) if verify else states)
     return store
 
 
@@ -384,14 +430,22 @@ def settled(store: Any, made: Iterable[int], patience: float) -> None:
         pause = min(2 * pause, 5.0)
 
 
-def refuse_damage(store: Store, stage: str, rows: np.ndarray) -> None:
-    """Raise unless the files of some rows have their checksums.
+def refuse_damage(
+    store: Store, stage: str, rows: slice | np.ndarray, names: Collection[str] = ()
+) -> None:
+    """Raise unless the files of the shards of some rows have their checksums.
+
+    Arguments:
+        store: the store.
+        stage: the job that makes it, named in the error.
+        rows: rows that are read.
+        names: of the arrays that are read; none for all.
 
     Raises:
         Incomplete: shards of these rows are missing, failed or damaged.
     """
-    shards = np.unique(np.asarray(rows, dtype=int) // store.shard).tolist()
-    _refuse_bad(store, stage, store.states(shards, verify=True))
+    states = store.states(store.shards_of(rows), verify=True, names=names)
+    _refuse_bad(store, stage, states)
 
 
 def _refuse_bad(store: Store, stage: str, states: Mapping[int, str]) -> None:
@@ -413,6 +467,10 @@ def _opened(
     """A group as its file was, and its arrays: settings can be long, a worker opens often."""
     group = zarr.open_group(path, mode="r+" if writable else "r")
     return group, dict(group.arrays())
+
+
+def _mark(shard: int, suffix: str) -> str:
+    return f"{shard:06d}.{suffix}"
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

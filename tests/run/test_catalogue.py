@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpcsbi.errors import BadInput
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
@@ -39,14 +40,17 @@ def catalogue(folder, rows=ROWS, **settings):
         "id": Array(row, "string"),
         "flags": Array(row, "int32"),
         "origin": Array(row, "string"),
+        "quantiles": Array(row | {"level": len(QUANTILES), "parameter": len(NAMES)}, "float32"),
         "samples": Array(row | {"draw": 2}, "float32"),
-    } | {name: Array(row, "float32") for name in ("chi2", "predictive_p", *COLUMNS)}
+        "parameter": Array({"parameter": len(NAMES)}, "string", values=np.array(NAMES)),
+    } | {name: Array(row, "float32") for name in ("chi2", "predictive_p")}
     store = create(folder / "catalogue.zarr", arrays, MODEL | settings, 5, {"notice": "n"})
     for shard in store.shards:
         n = len(range(*store.rows_of(shard).indices(rows)))
         text = {"id": np.array([f"g{shard}.{i}" for i in range(n)]), "origin": np.full(n, "flow")}
         flags = np.full(n, int(Flag.WEAK_WEIGHTS), np.int32)
-        numbers = {name: np.zeros(n) for name in ("chi2", "predictive_p", *COLUMNS)}
+        numbers = {name: np.zeros(n) for name in ("chi2", "predictive_p")}
+        numbers["quantiles"] = np.zeros((n, len(QUANTILES), len(NAMES)))
         store.write(shard, flags=flags, samples=np.zeros((n, 2)), **text, **numbers)
     return store
 
@@ -102,7 +106,8 @@ def test_chains_are_in_the_table_whoever_writes_it_last(tmp_path):
         int(Flag.EDGE if row in (4, 17) else Flag.WEAK_WEIGHTS) for row in range(ROWS)
     ]
     assert np.flatnonzero(found["tau_p16"] == 1).tolist() == [4, 17]
-    assert found["id"].tolist() == store.read("id").tolist() and "samples" not in found
+    assert found["id"].tolist() == store.read("id").tolist()
+    assert found.columns.tolist() == ["id", "flags", "origin", *COLUMNS, "chi2", "predictive_p"]
 
 
 def test_chains_of_before_the_catalogue_count(tmp_path):
@@ -206,6 +211,17 @@ def test_writers_wait_for_each_other(tmp_path, monkeypatch):
         writer.join()
 
     assert len(written) == 1 and (table(tmp_path)["origin"] == "mcmc").sum() == 2
+
+
+def test_a_catalogue_of_an_older_version_is_refused(tmp_path):
+    """Its arrays are of other names: the mend is told, and nothing is written."""
+    arrays = {name: Array({"row": 3}, "float32") for name in ("chi2", "tage_p16")}
+    store = create(tmp_path / "catalogue.zarr", arrays, MODEL, 3)
+    store.write(0, chi2=np.ones(3), tage_p16=np.ones(3))
+
+    with pytest.raises(BadInput, match=r"catalogue\.zarr was made by an older.*remove it.*infer"):
+        write_catalogue(store.path)
+    assert not (tmp_path / "catalogue.parquet").exists()
 
 
 def test_a_catalogue_with_rows_missing_has_no_table(tmp_path):

@@ -1,5 +1,7 @@
 """What is not there, not whole or not ours becomes a note that names the mend."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,16 @@ def test_only_rows_that_are_there_are_read(store):
     assert readers.finished_rows(store, 3).tolist() == [0, 1, 4]
     read = readers.read_some(store, ("x", "absent"), rows[[0, 2]])
     assert list(read) == ["x"] and read["x"].tolist() == [0, 2]
+
+
+def test_marks_are_listed_once(store, monkeypatch):
+    """However many shards there are."""
+    listed, real = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or real(path))
+
+    readers.finished_rows(store)
+
+    assert len(listed) == 1
 
 
 def test_a_broken_file_is_told(tmp_path):

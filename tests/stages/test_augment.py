@@ -1,8 +1,10 @@
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import tiny
 
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
+from hpcsbi.errors import Unfinished
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.stages.augment import augment
 from hpcsbi.store.settings import Mismatch
@@ -106,10 +109,33 @@ def test_other_noise_is_refused(base):
 
 
 def test_damaged_simulations_are_refused(base, tmp_path):
-    """A shard of the input that is not there is named before any noise is drawn."""
-    tiny.copy(base / "simulations.zarr", tmp_path / "simulations.zarr")
-    (tmp_path / "simulations.zarr" / "flux" / "c.3.0").unlink()
-
+    """What the split needs is read before any noise is drawn, the spectra by who copies them."""
+    damaged = tiny.copy(base / "simulations.zarr", tmp_path / "simulations.zarr")
+    (damaged / "status" / "c.3").write_bytes(b"all are well, which takes no file")
     with pytest.raises(Incomplete, match=r"shard 3 \(rows 192-255, damaged\).*jobs/simulate"):
         run(tmp_path, "out.zarr", Serial())
     assert not (tmp_path / "out.zarr").exists()
+
+    (damaged / "status" / "c.3").unlink()
+    (damaged / "flux" / "c.3.0").unlink()
+    with pytest.raises(Unfinished, match=r"shard 3 \(rows 192-255, damaged\).*jobs/simulate"):
+        run(tmp_path, "out.zarr", Serial())
+
+
+class Weighed(Serial):
+    """Notes how large a task is that travels to a worker."""
+
+    tasks: ClassVar[list[bytes]] = []
+
+    def map(self, function, pieces, threads=False):
+        self.tasks.append(pickle.dumps(function))
+        yield from super().map(function, pieces, threads)
+
+
+def test_a_task_carries_no_rows(base, tmp_path):
+    """Which spectra can be used is read once by each process, and not sent with each shard."""
+    tiny.copy(base / "simulations.zarr", tmp_path / "simulations.zarr")
+
+    run(tmp_path, "out.zarr", Weighed())
+
+    assert len(Weighed.tasks[0]) < 1500

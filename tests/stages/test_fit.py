@@ -13,19 +13,24 @@ import pandas as pd
 import pytest
 import tiny
 import torch
+import xarray
 from scipy import stats
 
 from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.cluster.executors import Array, Serial
+from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import FEWEST, QUANTILES
 from hpcsbi.inference.row_checks import OF_DRAWS
-from hpcsbi.mcmc.fit_columns import ARRAYS
+from hpcsbi.mcmc.fit_columns import ARRAYS, SPECTRUM
 from hpcsbi.run.flows import load_posterior, to_inference_data
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.stages import fit as module
 from hpcsbi.stages.fit import fit
 from hpcsbi.stages.infer import infer
 from hpcsbi.statistics.calibration import sbc_ranks
+from hpcsbi.store import layout
+from hpcsbi.store.files import save_weights
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import Elsewhere
 from hpcsbi.store.store import Array as StoreArray
@@ -341,6 +346,86 @@ def test_draws_as_inference_data(run, yardstick):
     assert tree["sample_stats"]["lp"].dims == ("chain", "draw")
     with pytest.raises(ValueError, match="no chain of 'nobody'"):
         to_inference_data(yardstick.path, "nobody")
+
+
+SOME = {"objects": 6, "steps": 30, "block": 30, "converge": False, "draws": 20, "proposals": 20,
+        "start": "prior", "walkers": 32}  # fmt: skip
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """Six objects are very many: two files of each array, of four objects and of two."""
+    monkeypatch.setattr(layout, "SHARDS", 2)
+
+
+def test_objects_share_files(run, shared):
+    """A file of each array for four objects; the rows are one file and not a setting."""
+    store = fitted(run, "shared.zarr", **SOME)
+    files = [path for name in store.sharded for path in (store.path / name).glob("c.*")]
+
+    assert (store.shard, store.batch) == (4, 1)
+    assert len(ARRAYS) < len(files) <= 2 * len(ARRAYS)  # rows that are all zero take no file
+    assert store.read(SPECTRUM).tolist() == list(range(6))
+    assert set(store.settings["rows"]) == {"number", "checksum"}
+    with pytest.raises(Mismatch, match=r"rows\.checksum"):
+        fitted(
+            run, "shared.zarr", **SOME | {"objects": [f"object {i}" for i in (1, 0, 2, 3, 4, 5)]}
+        )
+    opened = xarray.open_zarr(store.path)
+    assert opened.quantiles.sel(level=0.5, parameter="tau").dims == ("row",)
+
+
+def test_killed_between_objects_of_a_file(run, shared, monkeypatch):
+    """Chains that had ended are not sampled again, and the bytes are the same."""
+    whole, made, real = fitted(run, "undisturbed.zarr", **SOME), [], module._sampled
+
+    def dying(run_, store, row, *rest):
+        made.append(row)
+        if made == [0, 1, 2]:
+            raise MemoryError
+        return real(run_, store, row, *rest)
+
+    monkeypatch.setattr(module, "_sampled", dying)
+    with pytest.raises(Unfinished):
+        fitted(run, "again.zarr", **SOME)
+    again = fitted(run, "again.zarr", **SOME)
+
+    assert made == [0, 1, 2, 4, 5, 2, 3]
+    assert tiny.all_bytes(again.path) == tiny.all_bytes(whole.path)
+
+
+def test_kept_chains_go_on_when_they_may_be_longer(run, shared, monkeypatch):
+    """A run that was killed, then the same with more steps: as if it had had them at once."""
+    longer = SOME | {"steps": 60}
+    whole, real = fitted(run, "longer.zarr", **longer), module._sampled
+
+    def dying(run_, store, row, *rest):
+        if row == 2:
+            raise MemoryError
+        return real(run_, store, row, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_sampled", dying)
+        with pytest.raises(Unfinished):
+            fitted(run, "went_on.zarr", **SOME)
+    store = fitted(run, "went_on.zarr", **longer)
+
+    assert (store.read("n_steps") == 60).all()
+    assert tiny.all_bytes(store.path) == tiny.all_bytes(whole.path)
+
+
+def test_only_short_chains_go_on(tmp_path, shared):
+    """Of a file of four objects the one that has not converged and may be longer."""
+    arrays = {name: StoreArray({"row": 6}, kind) for name, kind in
+              (("converged", "bool"), ("n_steps", "int32"))}  # fmt: skip
+    store = create(tmp_path / "fits.zarr", arrays, {}, 1)
+    store.write(0, converged=[True, False, False, False], n_steps=[60, 50, 50, 100])
+    for row in (1, 3):
+        save_weights(module._state(store, row), {"x": np.zeros(1)}, {})
+
+    assert module._go_on(store, 100, 0) == [slice(1, 2)]
+    assert module._go_on(store, 101, 0) == [slice(1, 2), slice(3, 4)]
+    assert module._go_on(store, 50, 0) == []
 
 
 def test_wrong_input_is_named(run, yardstick):

@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,14 +9,20 @@ import tiny
 import xarray
 
 from hpcsbi.cluster.dask_local import Local
+from hpcsbi.cluster.executors import Array as Part
 from hpcsbi.cluster.executors import Serial
+from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
+from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.prior import age_of_universe
-from hpcsbi.stages.infer import QUANTILES, infer
+from hpcsbi.stages import infer as module
+from hpcsbi.stages.infer import infer
+from hpcsbi.store import layout
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.store.store import Array, Incomplete, create, open_complete
+from hpcsbi.store.shards import Elsewhere
+from hpcsbi.store.store import Array, Incomplete, create, open_complete, open_store
 
 HARD = ("masked", "not a number", "negative", "distant", "few")
 
@@ -41,7 +48,7 @@ def run(tmp_path_factory):
     return path
 
 
-def write_spectra(path, ids, zred, flux, ivar, flags, grid=None):
+def write_spectra(path, ids, zred, flux, ivar, flags, grid=None, shard=None):
     n = len(ids)
     arrays = {
         "id": Array({"row": n}, "string"),
@@ -51,9 +58,12 @@ def write_spectra(path, ids, zred, flux, ivar, flags, grid=None):
         "flags": Array({"row": n}, "int32"),
     }
     settings = {"grid": (grid or Grid()).settings(), "survey": "test"}
-    store = create(path, arrays, settings, n, {"notice": ""})
-    ids = np.array(ids, dtype=object)
-    store.write(0, id=ids, zred=np.asarray(zred), flux=flux, ivar=ivar, flags=flags)
+    store = create(path, arrays, settings, shard or n, {"notice": ""})
+    ids, zred = np.array(ids, dtype=object), np.asarray(zred)
+    columns = {"id": ids, "zred": zred, "flux": flux, "ivar": ivar, "flags": flags}
+    for number in store.shards:
+        rows = store.rows_of(number)
+        store.write(number, **{name: values[rows] for name, values in columns.items()})
 
 
 def catalogue(run, out, cluster=None, **options):
@@ -63,6 +73,13 @@ def catalogue(run, out, cluster=None, **options):
     } | options  # fmt: skip
     infer(out=str(out), cluster=cluster or Serial(), **settings)
     return open_complete(out, "infer")
+
+
+def of(store, column, array="quantiles"):
+    """A quantile of one parameter, by the name that it has in the table."""
+    name, _, level = column.partition("_p")
+    names = store.read("parameter").tolist()
+    return store.read(array)[:, list(QUANTILES).index(f"p{level}"), names.index(name)]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +115,7 @@ def test_one_row_out_for_every_row_in(run, done):
         assert (np.diff(values, axis=1) >= 0).all()
         assert (values >= column.low * (1 - 1e-6)).all() and (values <= column.high).all()
     assert (good["tage_p97_5"] <= age_of_universe(0.1)).all()
-    assert np.array_equal(table["logmass_p50"], done.read("logmass_p50"), equal_nan=True)
+    assert np.array_equal(table["logmass_p50"], of(done, "logmass_p50"), equal_nan=True)
     header = pyarrow.parquet.read_schema(run / "catalogue.parquet").metadata
     assert b"not for science" in header[b"notice"] and b"NO_POSTERIOR" in header[b"flags"]
 
@@ -106,12 +123,12 @@ def test_one_row_out_for_every_row_in(run, done):
 def test_hard_rows_are_flagged_not_crashed(done):
     """What cannot be inferred has no numbers and says so; what can be has both."""
     rows = {name: 35 + i for i, name in enumerate(HARD)}
-    flags, p50 = done.read("flags"), done.read("logmass_p50")
+    flags, p50 = done.read("flags"), of(done, "logmass_p50")
 
     for name in ("masked", "not a number", "few"):
         assert flags[rows[name]] & Flag.NO_POSTERIOR and np.isnan(p50[rows[name]])
     assert done.read("n_draws")[rows["masked"]] == 0
-    distant = done.read("tage_p97_5")[rows["distant"]]
+    distant = of(done, "tage_p97_5")[rows["distant"]]
     assert np.isnan(distant) or distant <= age_of_universe(6.0)
     assert flags[rows["negative"]] & (Flag.NO_POSTERIOR | Flag.PREDICTIVE | Flag.LOW_ACCEPTANCE)
     assert not (flags[:35] & Flag.NO_POSTERIOR).any()
@@ -122,7 +139,7 @@ def test_kept_draws_are_those_of_the_quantiles(run, done, tmp_path):
     store = catalogue(run, tmp_path / "all.zarr", keep_draws=100)
     samples = store.read("samples")[:35]
     medians = [np.nanmedian(samples[..., j], axis=1) for j in range(7)]
-    columns = [store.read(f"{name}_p50")[:35] for name in tiny.DIGS | tiny.NUISANCE]
+    columns = [of(store, f"{name}_p50")[:35] for name in tiny.DIGS | tiny.NUISANCE]
 
     assert np.allclose(medians, columns, rtol=1e-5)
     assert done.read("samples").shape == (40, 30, 7)
@@ -134,6 +151,8 @@ def test_xarray_shows_names(done):
 
     assert list(opened.samples.parameter.values) == list(tiny.DIGS | tiny.NUISANCE)
     assert opened.samples.sel(parameter="tau").dims == ("row", "draw")
+    medians = opened.quantiles.sel(parameter="tage", level=0.5)
+    assert np.array_equal(medians, of(done, "tage_p50"), equal_nan=True)
     assert "id" in opened.coords and "equal weight" in opened.samples.long_name
     assert "parameter" not in pd.read_parquet(done.path.with_suffix(".parquet")).columns
 
@@ -144,11 +163,10 @@ def test_the_best_numbers_stand_beside_the_flows(run, few, done, certified):
     reweighted = origin == "reweighted"
 
     assert set(origin) <= {"flow", "reweighted", ""} and reweighted.any()
-    assert "origin" not in done.group and "logmass_flow_p50" not in done.group
+    assert "origin" not in done.group and "flow_quantiles" not in done.group
     for name in ("logmass_p16", "tage_p50", "noise_floor_p97_5"):
-        own = certified.read(name.replace("_p", "_flow_p", 1))
-        best = certified.read(name)
-        assert np.allclose(own, done.read(name)[few[1]], rtol=1e-3, equal_nan=True)
+        own, best = of(certified, name, "flow_quantiles"), of(certified, name)
+        assert np.allclose(own, of(done, name)[few[1]], rtol=1e-3, equal_nan=True)
         assert np.array_equal(own[origin == "flow"], best[origin == "flow"], equal_nan=True)
         assert (own[reweighted] != best[reweighted]).all()
     assert (ess[reweighted] >= 200).all() and (certified.read("pareto_k")[reweighted] < 0.7).all()
@@ -184,7 +202,7 @@ def test_certificate_does_not_depend_on_where_it_ran(run, few, certified, tmp_pa
     names = ("id", "zred", "flux", "ivar", "flags")
     write_spectra(tmp_path / "one.zarr", *(source.read(name, row) for name in names))
     one = catalogue(run, tmp_path / "c.zarr", spectra=str(tmp_path / "one.zarr"), certificate=True)
-    for name in ("logmass_p16", "log_evidence", "ess"):
+    for name in ("quantiles", "log_evidence", "ess"):
         assert one.read(name)[0] == pytest.approx(certified.read(name)[2], rel=1e-2)
 
 
@@ -201,6 +219,93 @@ def test_bytes_do_not_depend_on_where_it_ran(run, done, tmp_path):
     assert tiny.all_bytes(tmp_path / "catalogue.zarr") == whole
 
 
+def test_columns_of_the_table_stay_what_they_are(run, certified):
+    """Names, order and types, which queries of others rely on."""
+    schema = pyarrow.parquet.read_schema(run / "certified.parquet")
+    names = [
+        f"{name}_{kind}{level}"
+        for name in tiny.DIGS | tiny.NUISANCE
+        for kind in ("", "flow_")
+        for level in ("p2_5", "p16", "p50", "p84", "p97_5")
+    ]
+    after = ["flags", "n_draws", "acceptance", "n_pixels", "chi2", "predictive_p", "ess"]
+    after += ["pareto_k", "n_weights", "log_evidence", "log_evidence_error", "origin"]
+    assert schema.names == ["id", "zred", *names, *after]
+    assert {str(schema.field(name).type) for name in names} == {"float"}
+    kinds = {name: str(schema.field(name).type) for name in ("id", "zred", "flags", "log_evidence")}
+    assert kinds == dict(id="string", zred="double", flags="int32", log_evidence="double")
+
+
+def test_files_of_a_shard_are_few(certified):
+    """Arrays by meaning: seventeen files and a mark, however many parameters there are."""
+    files = [path.parent.name for path in certified.path.glob("*/c.0*")]
+
+    assert len(certified.sharded) == 17
+    assert len(set(files)) == len(files) <= 17 + 2  # coordinates; empty rows take no file
+
+
+def test_damage_is_told_by_who_reads_it(run, tmp_path):
+    """A damaged shard of the input costs its rows alone; the others are inferred and kept."""
+    source = open_complete(run / "spectra.zarr", "ingest")
+    content = [source.read(name) for name in ("id", "zred", "flux", "ivar", "flags")]
+    write_spectra(tmp_path / "spectra.zarr", *content, shard=16)
+    (tmp_path / "spectra.zarr" / "flux" / "c.1.0").write_bytes(b"")
+
+    with pytest.raises(Unfinished, match=r"1 of 3 shards failed(.|\n)*rows 16-31, damaged"):
+        catalogue(run, tmp_path / "c.zarr", spectra=str(tmp_path / "spectra.zarr"))
+    assert open_store(tmp_path / "c.zarr").states() == {0: "done", 1: "failed", 2: "done"}
+
+
+def test_a_part_opens_its_own_rows_alone(run, done, tmp_path, monkeypatch):
+    """Of three parts the second reads files of the second shard of the spectra, and no other."""
+    source = open_complete(run / "spectra.zarr", "ingest")
+    content = [source.read(name) for name in ("id", "zred", "flux", "ivar", "flags")]
+    write_spectra(tmp_path / "spectra.zarr", *content, shard=16)
+    opened = []
+    monkeypatch.setattr(Path, "open", noted(Path.open, opened))
+    monkeypatch.setattr(Path, "read_bytes", noted(Path.read_bytes, opened))
+
+    with pytest.raises(Elsewhere):
+        options = {"spectra": str(tmp_path / "spectra.zarr"), "cluster": Part(1, 3)}
+        catalogue(run, tmp_path / "c.zarr", **options)
+
+    read = {path for path in opened if path.parent.parent == tmp_path / "spectra.zarr"}
+    chunks = {path.name for path in read if path.name.startswith("c.")}
+    assert chunks == {"c.1", "c.1.0"}
+    assert open_store(tmp_path / "c.zarr").states() == {0: "missing", 1: "done", 2: "missing"}
+
+
+def noted(function, opened):
+    def wrapped(path, *arguments, **options):
+        opened.append(path)
+        return function(path, *arguments, **options)
+
+    return wrapped
+
+
+def test_killed_inside_a_shard_of_several_batches(run, tmp_path, monkeypatch):
+    """Very many rows share a file: the batches that were inferred are not inferred again."""
+    monkeypatch.setattr(layout, "SHARDS", 3)
+    options = {"shard": 8}
+    whole = catalogue(run, tmp_path / "whole" / "catalogue.zarr", **options)
+    assert whole.shard == 16 and whole.batch == 8
+    real, made = module._inferred, []
+
+    def dying(settings, source, posterior, rows):
+        made.append(rows.start)
+        if made == [0, 8, 16, 24]:
+            raise MemoryError
+        return real(settings, source, posterior, rows)
+
+    monkeypatch.setattr(module, "_inferred", dying)
+    with pytest.raises(Unfinished):
+        catalogue(run, tmp_path / "killed" / "catalogue.zarr", **options)
+    catalogue(run, tmp_path / "killed" / "catalogue.zarr", **options)
+
+    assert made == [0, 8, 16, 24, 32, 24]
+    assert tiny.all_bytes(tmp_path / "killed") == tiny.all_bytes(tmp_path / "whole")
+
+
 def test_an_object_does_not_depend_on_its_neighbours(run, done, tmp_path):
     """Alone in a store of its own, a spectrum has the posterior that it had in the survey."""
     source = open_complete(run / "spectra.zarr", "ingest")
@@ -210,7 +315,7 @@ def test_an_object_does_not_depend_on_its_neighbours(run, done, tmp_path):
     alone = catalogue(run, tmp_path / "alone.zarr", spectra=str(tmp_path / "spectra.zarr"))
 
     for name in ("logmass_p16", "tage_p50", "tau_p97_5"):
-        assert np.allclose(alone.read(name), done.read(name)[rows], rtol=1e-3)
+        assert np.allclose(of(alone, name), of(done, name)[rows], rtol=1e-3)
 
 
 def test_wrong_input_is_refused_early(run, tmp_path):
@@ -225,7 +330,8 @@ def test_wrong_input_is_refused_early(run, tmp_path):
         catalogue(run, tmp_path / "c.zarr", spectra=str(tmp_path / "other.zarr"))
     with pytest.raises(FileNotFoundError, match=r"jobs/train\.py"):
         catalogue(run, tmp_path / "c.zarr", flow=str(tmp_path / "nowhere"))
-    with pytest.raises(Incomplete, match=r"shard 0 .*damaged"):
+    open_store(tmp_path / "damaged.zarr").forget(0)
+    with pytest.raises(Incomplete, match=r"shard 0 .*missing"):
         catalogue(run, tmp_path / "c.zarr", spectra=str(tmp_path / "damaged.zarr"))
     shutil.copytree(run / "flow", tmp_path / "flow")
     shutil.rmtree(tmp_path / "flow" / "ssp.zarr")

@@ -10,6 +10,7 @@ import tiny
 
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
+from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.mcmc import fit_columns
 from hpcsbi.report import fits_section
 from hpcsbi.simulator.fsps_spectra import Physics
@@ -119,10 +120,9 @@ def catalogue(path, prior, rng, ids=IDS):
         "chi2": np.array([1.0, 1.1, 0.9, np.nan], "float32"),
         "samples": draws,
     }
-    for i, name in enumerate(prior.names):
-        quantiles = np.nanquantile(draws[:-1, :, i], [0.16, 0.5, 0.84], axis=1)
-        for suffix, values in zip(("p16", "p50", "p84"), quantiles, strict=True):
-            arrays[f"{name}_{suffix}"] = np.append(values, np.nan).astype("float32")
+    arrays["quantiles"] = np.full((N, len(QUANTILES), len(prior.names)), np.nan, "float32")
+    quantiles = np.nanquantile(draws[:-1], list(QUANTILES.values()), axis=1)
+    arrays["quantiles"][:-1] = quantiles.swapaxes(0, 1)
     model = Model(prior, GRID, Physics(), SurveyNoise(calibration=0.04)).settings()
     settings = {"flow": {"training": {"simulations": model, "noise": model["noise"]}}}
     filled(path, arrays, settings, notice="")

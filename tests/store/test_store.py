@@ -7,6 +7,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from threading import Timer
 
 import numpy as np
@@ -88,13 +89,14 @@ def test_xarray_opens_it(tmp_path):
 
 @given(rows=st.integers(1, 5000), shard=st.integers(1, 700))
 def test_shards_tile_the_rows(tmp_path_factory, rows, shard):
-    """Every row belongs to exactly one shard, and no shard is longer than asked."""
+    """Every row belongs to exactly one shard, and no shard is longer than asked, unless many."""
     path = tmp_path_factory.mktemp("tile") / "a.zarr"
     made = create(path, {"x": Array({"row": rows}, "int32")}, {}, shard)
 
     parts = [np.arange(rows)[made.rows_of(number)] for number in made.shards]
     assert np.array_equal(np.concatenate(parts), np.arange(rows))
-    assert all(0 < len(part) <= shard for part in parts)
+    assert all(0 < len(part) <= made.shard for part in parts)
+    assert made.shard == shard or rows > 1024 * shard
 
 
 def test_equal_work_gives_equal_bytes(tmp_path):
@@ -293,11 +295,28 @@ def test_a_part_trusts_the_marks_of_rows_that_it_does_not_read(tmp_path):
     store = open_complete(made.path, "augment", verify=False)
     refuse_damage(store, "augment", np.array([0, 3, 9]))
     refuse_damage(store, "augment", np.array([], dtype=int))
+    refuse_damage(store, "augment", slice(0, 4))
+    refuse_damage(store, "augment", slice(0, 10), ("id",))  # the other array is damaged
+    for names in ((), ("theta",)):
+        with pytest.raises(Incomplete, match=r"shard 1 \(rows 4-7, damaged\)"):
+            refuse_damage(store, "augment", slice(3, 5), names)
     with pytest.raises(Incomplete, match=r"shard 1 \(rows 4-7, damaged\).*jobs/augment"):
         refuse_damage(store, "augment", np.array([3, 5]))
     made.forget(1)
     with pytest.raises(Incomplete, match="missing"):
         open_complete(made.path, "augment", verify=False)
+
+
+def test_opening_reads_no_shard(tmp_path, monkeypatch):
+    """Who reads some rows lists the marks, and opens no file of a row."""
+    made, opened = filled(tmp_path / "a.zarr"), []
+    real = Path.open
+    monkeypatch.setattr(Path, "open", lambda p, *a, **k: opened.append(p) or real(p, *a, **k))
+
+    open_complete(made.path, "augment", verify=False)
+    assert {path.parent.name for path in opened if path.name.startswith("c.")} == {"wave"}
+    open_complete(made.path, "augment")
+    assert {path.parent.name for path in opened} >= {"theta", "id"}
 
 
 def test_marks_of_the_stage_before_may_come_late(tmp_path, monkeypatch):
