@@ -69,7 +69,7 @@ def test_a_sweep_is_one_array_and_one_failure_is_one_failure(slurm_lab, run):
         ["train.steps=30"],
     ]
 
-    wait((run / "flows" / "h4_s1000000" / "history.json").exists)
+    wait((run / "flows" / "h4_s1000000" / "checkpoint.safetensors").exists)  # the last it writes
     slurm.cancel([f"{number}_0"])
     wait(lambda: not any(state in slurm.ACTIVE for state in states(number)))
     assert states(number) == ["CANCELLED", "COMPLETED", "COMPLETED"]
