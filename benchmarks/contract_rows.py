@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcsbi.store.files import read_notes
-from hpcsbi.store.store import open_store
+from hpcsbi.store.opening import open_store
 
 if TYPE_CHECKING:
     from kill_matrix import Case

@@ -21,7 +21,7 @@ from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.importance_weights import effective_sample_size, pareto_k
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 DRAWS = 10_000
 

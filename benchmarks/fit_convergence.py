@@ -23,7 +23,7 @@ from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.distances import wasserstein
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 SETTINGS = Settings(moves="mixed", burn_in=[100], steps=20_000, converge=True, block=100)
 WALKERS, DRAWS = 128, (1000, 10_000)

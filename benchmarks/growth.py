@@ -32,8 +32,9 @@ from hpcsbi.cluster.executors import Array, Serial
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.shards import Elsewhere, run_shards
-from hpcsbi.store.store import Store, create, open_complete, open_store
+from hpcsbi.store.store import Store
 
 PIXELS = 20  # the fewest that a grid may have: contents are small
 PARTS = 16

@@ -17,7 +17,7 @@ import torch
 
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.statistics.distances import wasserstein
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 LIVE, EFFECTIVE = 2000, 5000
 

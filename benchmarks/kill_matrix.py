@@ -28,7 +28,7 @@ import psutil
 from contract_rows import CONTRACTS
 
 from hpcsbi.pipeline import OF_A_RUN, STAGES
-from hpcsbi.store.store import open_store
+from hpcsbi.store.opening import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = {name: STAGES[name].product.split("/")[0] for name in OF_A_RUN if name != "report"}

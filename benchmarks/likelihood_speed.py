@@ -25,7 +25,7 @@ from hpcsbi.simulator.fsps_spectra import Physics, spectrum, warm
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.stages.tabulate import SHIPPED
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 CONF = Path(__file__).parents[1] / "conf"
 FRACTION = 0.05

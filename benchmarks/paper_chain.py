@@ -21,7 +21,7 @@ from hpcsbi.mcmc.starts import target_and_first_chain
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 PAPER = Settings("stretch", [4096, 4096, 2048, 512], 128, False, 512)
 DEFAULT = Settings("mixed", [100], 20_000, True, 100)

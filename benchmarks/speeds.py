@@ -90,7 +90,7 @@ def certificate():
     from hpcsbi.inference.certificate import certify
     from hpcsbi.run.flows import load_posterior
     from hpcsbi.simulator.batch import Batch
-    from hpcsbi.store.store import open_store
+    from hpcsbi.store.opening import open_store
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         run = Path(folder)

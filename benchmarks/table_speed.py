@@ -20,7 +20,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.fsps_spectra import Physics, spectrum, warm
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.stages.tabulate import SHIPPED
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 BATCH = 4096
 CONF = Path(__file__).parents[1] / "conf"

@@ -25,7 +25,7 @@ from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.distances import wasserstein
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 WALKERS, PROPOSALS = 128, 10_000
 

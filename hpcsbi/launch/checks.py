@@ -175,7 +175,7 @@ def _check_rows(nodes: Mapping[str, Mapping], made: set[str]) -> None:
             )
             rows, what = len(theta), simulate["theta"]
     if augment and not simulate and Path(augment["simulations"]).exists():
-        rows = import_module("hpcsbi.store.store").open_store(augment["simulations"]).rows
+        rows = import_module("hpcsbi.store.opening").open_store(augment["simulations"]).rows
         what = augment["simulations"]
     if not augment or rows is None:
         return

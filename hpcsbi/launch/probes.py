@@ -17,7 +17,7 @@ from hpcsbi.errors import BadInput, Refusal
 from hpcsbi.launch.job import run_stage
 from hpcsbi.pipeline import AT_ONCE, STAGES, chain
 from hpcsbi.stages.plan import missing_inputs, works
-from hpcsbi.store.store import open_store
+from hpcsbi.store.opening import open_store
 
 FSPS_ROWS = 8  # of a piece: with FSPS a spectrum takes long
 OF_SPEED = ("training", "table", "source", "flow", "representation", "batch", "threads")

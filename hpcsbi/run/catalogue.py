@@ -15,8 +15,9 @@ from hpcsbi.inference.catalogue_columns import by_level
 from hpcsbi.mcmc.fit_columns import catalogue_columns
 from hpcsbi.run.merges import MADE_OF, chains_of, made_of, table_of
 from hpcsbi.store.files import read_parquet_header, write_parquet
+from hpcsbi.store.opening import Incomplete, open_store
 from hpcsbi.store.settings import differences
-from hpcsbi.store.store import Incomplete, Store, open_store
+from hpcsbi.store.store import Store
 
 __all__ = ["refuse_old", "write_catalogue"]
 

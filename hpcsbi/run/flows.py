@@ -11,8 +11,9 @@ from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.store.files import load_weights, there
+from hpcsbi.store.opening import open_complete
 from hpcsbi.store.settings import refuse_other_settings
-from hpcsbi.store.store import Store, open_complete
+from hpcsbi.store.store import Store
 
 if TYPE_CHECKING:
     import xarray

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpcsbi.store.files import Damaged, read_parquet_header
-from hpcsbi.store.store import Store, open_store
+from hpcsbi.store.opening import open_store
+from hpcsbi.store.store import Store
 
 __all__ = ["CATALOGUE", "MADE_OF", "catalogue_of", "chains_of", "is_behind", "made_of", "table_of"]
 

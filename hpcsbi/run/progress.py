@@ -15,7 +15,8 @@ from hpcsbi.run.merges import catalogue_of, is_behind, table_of
 from hpcsbi.store.files import Damaged, load_weights, read_notes
 from hpcsbi.store.layout import MARKS
 from hpcsbi.store.locks import holders
-from hpcsbi.store.store import Store, open_store
+from hpcsbi.store.opening import open_store
+from hpcsbi.store.store import Store
 
 __all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress", "worker_seconds"]
 

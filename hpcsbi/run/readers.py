@@ -10,8 +10,9 @@ import numpy as np
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.store.files import load_weights
-from hpcsbi.store.store import Damaged, Store, open_store
+from hpcsbi.store.files import Damaged, load_weights
+from hpcsbi.store.opening import open_store
+from hpcsbi.store.store import Store
 
 __all__ = [
     "draws_of",

@@ -7,7 +7,8 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import Flag
-from hpcsbi.store.store import Store, refuse_damage
+from hpcsbi.store.opening import refuse_damage
+from hpcsbi.store.store import Store
 
 __all__ = ["checksum_of", "select_rows"]
 

@@ -12,9 +12,11 @@ from hpcsbi.seeds import generator, torch_generator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.pairs import SPLITS, PairPlan
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
+from hpcsbi.store.store import Store
 
 __all__ = ["augment"]
 

@@ -26,9 +26,11 @@ from hpcsbi.statistics.calibration import joint_names, joint_ranks, sbc_ranks, s
 from hpcsbi.statistics.verdict import IMPROBABLE, verdict, why_blunt
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import write_atomically
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
+from hpcsbi.store.store import Store
 from hpcsbi.terminal import tell_once
 
 __all__ = ["calibrate"]

@@ -23,8 +23,9 @@ from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.store.files import Damaged, write_atomically
+from hpcsbi.store.opening import Incomplete, open_complete, open_store
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.store.store import Incomplete, Store, open_complete, open_store
+from hpcsbi.store.store import Store
 
 __all__ = ["compare"]
 

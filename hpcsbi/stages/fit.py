@@ -36,11 +36,13 @@ from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import load_weights, save_weights
+from hpcsbi.store.layout import Array
 from hpcsbi.store.machine import machine, unlike
+from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import Costs, run_shards
-from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
+from hpcsbi.store.store import Store
 from hpcsbi.terminal import tell_once
 
 __all__ = ["fit"]

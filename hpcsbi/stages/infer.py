@@ -23,10 +23,12 @@ from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.store.batches import write_batches
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, Store, create, open_complete, open_store, refuse_damage
+from hpcsbi.store.store import Store
 from hpcsbi.terminal import tell_once
 
 __all__ = ["infer"]

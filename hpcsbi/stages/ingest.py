@@ -19,9 +19,11 @@ from hpcsbi.flags import MEANINGS, Flag, counts, legend
 from hpcsbi.grid import Grid
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import write_atomically
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, Store, create, open_store
+from hpcsbi.store.store import Store
 from hpcsbi.survey.formats import Source, Survey, UnreadableError
 from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.pixels import WIDEST

@@ -25,8 +25,9 @@ from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.store.files import read_notes, write_atomically
-from hpcsbi.store.store import Damaged, Incomplete, Store
+from hpcsbi.store.files import Damaged, read_notes, write_atomically
+from hpcsbi.store.opening import Incomplete
+from hpcsbi.store.store import Store
 
 __all__ = ["report"]
 

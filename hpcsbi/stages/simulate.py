@@ -27,10 +27,12 @@ from hpcsbi.simulator.fsps_spectra import (
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy
 from hpcsbi.store.batches import write_batches
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, Store, create, open_complete, open_store
+from hpcsbi.store.store import Store
 from hpcsbi.terminal import tell_once
 
 __all__ = ["simulate"]

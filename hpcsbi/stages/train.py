@@ -34,9 +34,10 @@ from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.files import Damaged, load_weights, save_weights
 from hpcsbi.store.locks import Lock, locked
 from hpcsbi.store.machine import machine
+from hpcsbi.store.opening import Incomplete, open_complete
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
-from hpcsbi.store.store import Incomplete, Store, open_complete
+from hpcsbi.store.store import Store
 from hpcsbi.terminal import progress
 from hpcsbi.threads import use_one_thread
 

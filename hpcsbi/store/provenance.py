@@ -14,11 +14,11 @@ PACKAGE = Path(__file__).parents[1]
 ONE_BY_ONE = Lock()  # Python 3.11 parses wrongly in two threads (SystemError: recursion depth)
 # They carry work and bytes to where they belong, and decide none.
 CARRIERS = {
-    "errors", "pipeline", "cluster.deadline", "cluster.executors", "cluster.slurm", "run.catalogue",
-    "run.flows", "run.folder", "run.merges", "simulator.fork_server", "simulator.fsps_data",
-    "store.batches",
-    "store.drivers", "store.files", "store.layout", "store.locks", "store.machine",
-    "store.provenance", "store.settings", "store.shards", "store.store",
+    "errors", "pipeline", "cluster.deadline", "cluster.executors", "cluster.slurm",
+    "run.catalogue", "run.flows", "run.folder", "run.merges", "simulator.fork_server",
+    "simulator.fsps_data", "store.batches", "store.drivers", "store.files", "store.layout",
+    "store.locks", "store.machine", "store.opening", "store.provenance", "store.settings",
+    "store.shards", "store.store",
 }  # fmt: skip
 
 

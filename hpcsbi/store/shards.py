@@ -11,8 +11,8 @@ from hpcsbi.cluster.executors import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
 from hpcsbi.store.batches import forget_batches, reopen
 from hpcsbi.store.machine import leave_word, machines_of, unlike
+from hpcsbi.store.opening import PATIENCE, settled
 from hpcsbi.store.provenance import code_of
-from hpcsbi.store.store import PATIENCE, settled
 from hpcsbi.terminal import progress
 from hpcsbi.threads import use_one_thread
 

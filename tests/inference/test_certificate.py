@@ -18,7 +18,7 @@ from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.calibration import ks_p_values
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 N, DRAWS = 200, 1000
 LEVELS = [0.16, 0.5, 0.84]

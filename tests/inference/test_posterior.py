@@ -11,7 +11,7 @@ from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.prior import age_of_universe
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 
 @pytest.fixture(scope="module")

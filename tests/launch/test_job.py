@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tiny
 
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,7 +19,8 @@ from hpcsbi.launch.frozen import composed, thawed
 from hpcsbi.launch.retry import retry
 from hpcsbi.launch.submit import submit
 from hpcsbi.run.progress import left
-from hpcsbi.store.store import Damaged, open_store
+from hpcsbi.store.files import Damaged
+from hpcsbi.store.opening import open_store
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("tabulate", "simulate", "augment", "train")

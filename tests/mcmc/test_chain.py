@@ -13,7 +13,7 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.statistics.convergence import split_rhat
 from hpcsbi.statistics.mixture import Mixture
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 MEAN = np.array([10.5, -0.9, 2.0, 6.5, 0.0])
 SD = np.array([0.1, 0.1, 0.2, 0.5, 0.1])

@@ -22,7 +22,8 @@ from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.status import status
 from hpcsbi.store import files
-from hpcsbi.store.store import Array, Incomplete, create
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import Incomplete, create
 
 ROWS, NAMES = 23, ("tage", "tau")
 COLUMNS = [f"{name}_{level}" for name in NAMES for level in QUANTILES]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hpcsbi.run import readers
-from hpcsbi.store.store import Array, create
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import Flag
 from hpcsbi.run.selection import checksum_of, select_rows
-from hpcsbi.store.store import Array, Incomplete, create
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import Incomplete, create
 
 IDS = [f"g{i}" for i in range(7)]
 

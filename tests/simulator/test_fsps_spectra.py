@@ -20,7 +20,7 @@ from hpcsbi.simulator.fsps_spectra import (
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.stages.tabulate import SHIPPED
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 HOME = os.environ.get("SPS_HOME")
 fsps = [pytest.mark.fsps, pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")]

@@ -17,7 +17,7 @@ from hpcsbi.simulator.ssp_basis import (
 )
 from hpcsbi.simulator.ssp_table import ARRAYS
 from hpcsbi.stages.tabulate import SHIPPED
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 
 def test_cubic_is_exact_for_parabolas():

@@ -10,7 +10,7 @@ from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.sfh import delayed_tau_weights
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy
 from hpcsbi.stages.tabulate import SHIPPED
-from hpcsbi.store.store import open_complete
+from hpcsbi.store.opening import open_complete
 
 DIGS, SURVEY = Prior(tiny.columns("digs")), Prior(tiny.columns("survey"))
 PRIORS = {"digs": DIGS, "survey": SURVEY}

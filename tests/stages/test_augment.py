@@ -15,8 +15,8 @@ from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.stages.augment import augment
+from hpcsbi.store.opening import Incomplete, open_complete
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.store.store import Incomplete, open_complete
 
 
 def run(path, out: str, cluster, fraction: float = 0.05, copies: int = 5):

@@ -14,8 +14,8 @@ from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.stages import calibrate as stage
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.compare import compare
+from hpcsbi.store.opening import open_complete
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.store.store import open_complete
 
 FEW = 24  # spectra of a flow that is hopeless: each takes the whole rescue
 

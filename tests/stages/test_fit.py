@@ -31,10 +31,10 @@ from hpcsbi.stages.infer import infer
 from hpcsbi.statistics.calibration import sbc_ranks
 from hpcsbi.store import layout
 from hpcsbi.store.files import save_weights
+from hpcsbi.store.layout import Array as StoreArray
+from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import Elsewhere
-from hpcsbi.store.store import Array as StoreArray
-from hpcsbi.store.store import create, open_complete, open_store
 
 GOOD = 12
 SMOOTH = "object 5"

@@ -20,9 +20,10 @@ from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.stages import infer as module
 from hpcsbi.stages.infer import infer
 from hpcsbi.store import layout
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import Incomplete, create, open_complete, open_store
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import Elsewhere
-from hpcsbi.store.store import Array, Incomplete, create, open_complete, open_store
 
 HARD = ("masked", "not a number", "negative", "distant", "few")
 

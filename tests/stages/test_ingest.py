@@ -20,8 +20,8 @@ from hpcsbi.cluster.executors import Serial
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, names
 from hpcsbi.grid import Grid
 from hpcsbi.stages.ingest import find_files, ingest
+from hpcsbi.store.opening import open_complete, open_store
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.store.store import open_complete, open_store
 from hpcsbi.survey.formats import Survey, UnreadableError
 from hpcsbi.survey.rest_frame import CM_PER_MPC, LSUN, luminosity_distance_cm
 

@@ -16,8 +16,9 @@ from hpcsbi.cluster.deadline import way_out
 from hpcsbi.cluster.executors import Enough, Probe
 from hpcsbi.cluster.site import seconds_of
 from hpcsbi.stages.plan import Work, _reckoned, plan, works
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, create
 
 ROOT = Path(__file__).parents[2]
 

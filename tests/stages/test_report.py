@@ -22,7 +22,8 @@ from hpcsbi.stages.report import report
 from hpcsbi.statistics.calibration import sbc_ranks, tarp_fractions
 from hpcsbi.statistics.verdict import verdict
 from hpcsbi.store.files import save_weights
-from hpcsbi.store.store import Array, create
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create
 
 GRID = Grid()
 BASIC = tiny.columns("digs") | {"dust2": {"low": 0, "high": 4}, "tage": {"low": 0.01, "high": 4}}

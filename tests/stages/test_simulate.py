@@ -18,8 +18,8 @@ from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import NOTICE
 from hpcsbi.stages.simulate import read_theta, simulate
 from hpcsbi.stages.tabulate import SHIPPED
+from hpcsbi.store.opening import open_complete, open_store
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.store.store import open_complete, open_store
 
 HOME = os.environ.get("SPS_HOME")
 COLUMNS = tiny.columns("digs") | {"logzsol": {"low": -1.0, "high": 0.2}}

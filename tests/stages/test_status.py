@@ -11,9 +11,10 @@ import tiny
 from hpcsbi.cluster import job_words, slurm
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.stages.status import status
-from hpcsbi.store.files import save_weights
+from hpcsbi.store.files import Damaged, save_weights
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_store
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, Damaged, create, open_store
 
 
 def half_done(folder, rows=35, shard=10):

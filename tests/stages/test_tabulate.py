@@ -22,8 +22,8 @@ from hpcsbi.stages.tabulate import (
     metallicities,
     tabulate,
 )
+from hpcsbi.store.opening import open_complete, open_store
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.store.store import open_complete, open_store
 
 HOME = os.environ.get("SPS_HOME")
 GRID, PHYSICS = Grid(), Physics()

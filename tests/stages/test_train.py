@@ -23,8 +23,8 @@ from hpcsbi.run.progress import left
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.stages import train as stage
 from hpcsbi.stages.train import speed
+from hpcsbi.store.opening import open_complete
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.store.store import open_complete
 
 TESTS = Path(__file__).parent
 CHILD = """

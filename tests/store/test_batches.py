@@ -15,9 +15,9 @@ from hpcsbi.cluster.executors import Array, Enough, Probe, Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.store import batches, layout
 from hpcsbi.store.batches import KEPT, write_batches
+from hpcsbi.store.layout import Array as Column
+from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.shards import Elsewhere, run_shards
-from hpcsbi.store.store import Array as Column
-from hpcsbi.store.store import create, open_complete, open_store
 
 ROWS, BATCH = 42, 2
 

@@ -14,10 +14,11 @@ from hpcsbi.simulator.fsps_spectra import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.store import provenance
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import run_shards
-from hpcsbi.store.store import Array, create, open_store
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Array, Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.store import shards
+from hpcsbi.store.layout import Array as Column
 from hpcsbi.store.machine import digest, machine, machines_of
+from hpcsbi.store.opening import create
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import Elsewhere, run_shards
-from hpcsbi.store.store import Array as Column
-from hpcsbi.store.store import create
 
 
 def empty(folder, rows: int = 4):

@@ -17,17 +17,11 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcsbi.store.files import Damaged
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import Incomplete, create, open_complete, open_store, refuse_damage
 from hpcsbi.store.settings import Mismatch, differences
-from hpcsbi.store.store import (
-    Array,
-    Damaged,
-    Incomplete,
-    Store,
-    create,
-    open_complete,
-    open_store,
-    refuse_damage,
-)
+from hpcsbi.store.store import Store
 
 SETTINGS = {"seed": 3, "prior": {"columns": {"tau": {"low": 0.1}, "dust2": {"low": 0.0}}}}
 
