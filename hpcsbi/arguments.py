@@ -147,7 +147,7 @@ def refuse_wrong(
             )
         if words := _wrong(value, hints.get(name, Any), f"{where}.{name}"):
             end = "" if words.endswith("?") else "."
-            raise BadInput(f"{where}.{name} is {shown(value)}: {words}{end}")
+            raise BadInput(f"{where}.{name} is {literal(value)}: {words}{end}")
     for name, parameter in known.items() if whole else ():
         if parameter.default is parameter.empty and name not in arguments:
             raise BadInput(f"{where}.{name} is missing.")
@@ -190,7 +190,7 @@ def checked(*rules: Callable[..., None]) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def shown(value: Any) -> str:
+def literal(value: Any) -> str:
     """A value as the command line has it."""
     names = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
@@ -209,8 +209,8 @@ def _wrong(value: Any, hint: Any, where: str) -> str:
         good = all(rule.holds(value) for rule in rules if hasattr(rule, "holds"))
         return "" if good else ", ".join([WORDS[kind], *said] if kind is not str else said)
     if origin in (Union, UnionType):
-        found = [_wrong(value, part, where) for part in parts]
-        return "" if "" in found else " or ".join(dict.fromkeys(found))
+        faults = [_wrong(value, part, where) for part in parts]
+        return "" if "" in faults else " or ".join(dict.fromkeys(faults))
     if origin is not None and isinstance(origin, type):
         return _wrong_collection(value, origin, parts, where)
     return _wrong_plain(value, hint, where)
@@ -247,7 +247,7 @@ def _wrong_collection(value: Any, origin: type, parts: tuple, where: str) -> str
     if issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             return "keys and values, as {key: value}"
-        found = [_wrong(one, parts[1], f"{where}.{key}") for key, one in value.items()]
+        faults = [_wrong(item, parts[1], f"{where}.{key}") for key, item in value.items()]
     elif issubclass(origin, Sequence):
         kinds = [part for part in parts if part is not Ellipsis]
         fixed = issubclass(origin, tuple) and Ellipsis not in parts
@@ -256,8 +256,8 @@ def _wrong_collection(value: Any, origin: type, parts: tuple, where: str) -> str
         if fixed and len(value) != len(kinds):
             return f"a list of {len(kinds)}"
         each = kinds if fixed else [kinds[0] if kinds else Any] * len(value)
-        found = [_wrong(one, kind, where) for one, kind in zip(value, each, strict=True)]
+        faults = [_wrong(item, kind, where) for item, kind in zip(value, each, strict=True)]
     else:
         return ""
-    words = next((words for words in found if words), "")
+    words = next((words for words in faults if words), "")
     return f"a list, each {words}" if words else ""

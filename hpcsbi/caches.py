@@ -29,5 +29,5 @@ def keep_caches(folder: Path | None) -> None:
         return
     os.environ.setdefault("MPLCONFIGDIR", str(folder.absolute() / ".matplotlib"))
     if not beside:
-        own = f".numba-{os.getuid()}"  # a colleague's files are not to be written
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(folder.absolute() / own))
+        name = f".numba-{os.getuid()}"  # a colleague's files are not to be written
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(folder.absolute() / name))

@@ -105,5 +105,5 @@ def counts(flags: np.ndarray) -> dict[str, int]:
     Arguments:
         flags: integers, shape (rows,).
     """
-    found = {flag.name: int(np.count_nonzero(np.asarray(flags) & int(flag))) for flag in MEANINGS}
-    return {name: number for name, number in found.items() if number}
+    numbers = {flag.name: int(np.count_nonzero(np.asarray(flags) & int(flag))) for flag in MEANINGS}
+    return {name: number for name, number in numbers.items() if number}

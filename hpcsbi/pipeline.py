@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["OF_A_RUN", "STAGES", "Stage", "chain", "upstream", "waits"]
+__all__ = ["OF_A_RUN", "STAGES", "Stage", "stages_of_run", "upstream", "waits"]
 
 ALWAYS, SPECTRA, ASKED, APART = "always", "with real spectra", "when asked for", "apart"
 ROWS, STEPS, AT_ONCE = "rows", "steps", ""
@@ -85,7 +85,7 @@ STAGES: dict[str, Stage] = {
 OF_A_RUN = tuple(stage.name for stage in STAGES.values() if stage.when != APART)
 
 
-def chain(spectra: bool) -> tuple[str, ...]:
+def stages_of_run(spectra: bool) -> tuple[str, ...]:
     """Stages that a whole run goes through, in order.
 
     Arguments:

@@ -13,7 +13,7 @@ from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["counted", "outlive_reader", "printable", "progress", "tell_once", "user_name"]
+__all__ = ["outlive_reader", "printable", "progress", "tell_once", "user_name", "with_progress"]
 
 Piece = TypeVar("Piece")
 OFTEN, SELDOM = 1.0, 30.0  # seconds between two looks on a terminal, and between lines of a log
@@ -87,7 +87,7 @@ def progress(total: int, done: int, title: str, unit: str, file: TextIO | None =
     return tqdm(**common, file=lines, mininterval=SELDOM, miniters=1, bar_format=LINE)
 
 
-def counted(
+def with_progress(
     pieces: Sequence[Piece], title: str, each: int, total: int, seldom: float = SELDOM
 ) -> Iterator[Piece]:
     """The pieces of a shard, one after the other; a line every half minute says how far it is.

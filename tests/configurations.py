@@ -6,10 +6,10 @@ from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.words import composed_from, in_plain_words
-from hpcsbi.pipeline import chain, upstream
+from hpcsbi.pipeline import stages_of_run, upstream
 
 DEMO = ("experiment=demo", "beside=null", "cluster=serial")
-MODEL, ALL = upstream("calibrate"), chain(spectra=True)
+MODEL, ALL = upstream("calibrate"), stages_of_run(spectra=True)
 
 
 def composed(*overrides: str):

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from hpcsbi.launch.frozen import composed
-from hpcsbi.pipeline import OF_A_RUN, STAGES, chain, upstream, waits
+from hpcsbi.pipeline import OF_A_RUN, STAGES, stages_of_run, upstream, waits
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "conf/config.yaml"
@@ -73,7 +73,7 @@ def test_what_is_read_is_made_before():
 def test_chains():
     """Without real spectra nothing that needs them; never what one has to ask for."""
     needs_spectra = {name for name in STAGES if "ingest" in upstream(name)} - {"report"}
-    model, survey = chain(spectra=False), chain(spectra=True)
+    model, survey = stages_of_run(spectra=False), stages_of_run(spectra=True)
 
     assert upstream("train") == ("tabulate", "simulate", "augment", "train")
     assert set(upstream("calibrate")) < set(model) and model[-1] == survey[-1] == "report"

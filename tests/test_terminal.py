@@ -2,7 +2,7 @@ import io
 import subprocess
 import sys
 
-from hpcsbi.terminal import counted, progress, tell_once
+from hpcsbi.terminal import progress, tell_once, with_progress
 
 
 class Screen(io.StringIO):
@@ -44,10 +44,10 @@ def test_a_notice_is_told_once(capsys):
 
 def test_inside_a_shard_a_line_tells_how_far_it_is(capsys):
     """A survey of one shard stood at 0 of 1 for minutes; a quick one says nothing."""
-    assert list(counted(range(0, 64, 16), "certificate", 16, 64)) == [0, 16, 32, 48]
+    assert list(with_progress(range(0, 64, 16), "certificate", 16, 64)) == [0, 16, 32, 48]
     assert capsys.readouterr().err == ""
 
-    assert len(list(counted(range(0, 64, 16), "certificate", 16, 64, seldom=-1))) == 4
+    assert len(list(with_progress(range(0, 64, 16), "certificate", 16, 64, seldom=-1))) == 4
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "certificate: 48 of 64 spectra" and len(lines) == 4
 

@@ -24,7 +24,7 @@ from hpcsbi.statistics.importance_weights import (
     weighted_quantiles,
 )
 from hpcsbi.statistics.mixture import Mixture, adapted_mixture
-from hpcsbi.terminal import counted
+from hpcsbi.terminal import with_progress
 
 __all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "RESCUE", "Certificate", "Step", "certify", "strong"]
 
@@ -151,7 +151,7 @@ def certify(
     """
     firsts = _of_flow(posterior.prior, likelihood, drawn, batch)
     bests, rows = [], []
-    for i in counted(range(len(firsts)), "certificate", 1, len(firsts)):
+    for i in with_progress(range(len(firsts)), "certificate", 1, len(firsts)):
         best = firsts[i]
         rng = np.random.default_rng([int(batch.seeds[i]), STREAM])
         if not best.strong:

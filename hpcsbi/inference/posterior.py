@@ -16,7 +16,7 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.ssp_table import Ssp
-from hpcsbi.terminal import counted
+from hpcsbi.terminal import with_progress
 
 __all__ = ["Draws", "Posterior"]
 
@@ -123,7 +123,7 @@ class Posterior:
         context, shift = self._context(batch.flux, batch.ivar)
         parts = []
         blocks = range(0, len(context), OBJECTS)
-        for i in counted(blocks, "draws of the flow", OBJECTS, len(context)):
+        for i in with_progress(blocks, "draws of the flow", OBJECTS, len(context)):
             rows = slice(i, i + OBJECTS)
             parts.append(self._sample(context[rows], shift[rows], batch[rows], n, cap))
         return Draws(*(np.concatenate(values) for values in zip(*parts, strict=True)))

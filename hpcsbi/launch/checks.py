@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hpcsbi.arguments import did_you_mean, refuse_wrong, shown
+from hpcsbi.arguments import did_you_mean, literal, refuse_wrong
 from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
@@ -61,7 +61,7 @@ def arguments(cfg: DictConfig, stage: str) -> dict[str, Any]:
     """
     node = cfg[stage]
     if not OmegaConf.is_dict(node):
-        raise BadInput(f"{stage} is {shown(node)}: it holds keys, set one as {stage}.KEY=VALUE.")
+        raise BadInput(f"{stage} is {literal(node)}: it holds keys, set one as {stage}.KEY=VALUE.")
     plain = {key: _plain(node[key]) for key in node if key != "cluster"}
     for key, value in plain.items():
         if isinstance(value, Mapping) and "_target_" in value:
@@ -82,7 +82,7 @@ def _check_object(node: Mapping, where: str, whole: bool = True) -> None:
     """Compare a node that stands for an object with the arguments of its class."""
     module, _, name = str(node["_target_"]).rpartition(".")
     if module.split(".")[0] != "hpcsbi":
-        raise BadInput(f"{where}._target_ is {shown(node['_target_'])}: nothing of hpcsbi.")
+        raise BadInput(f"{where}._target_ is {literal(node['_target_'])}: nothing of hpcsbi.")
     kind = getattr(import_module(module), name)
     given = {key: value for key, value in node.items() if key != "_target_"}
     refuse_wrong(kind, given, where, whole)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from hpcsbi.cluster.executors import Enough, Probe
 from hpcsbi.errors import BadInput, Refusal
 from hpcsbi.launch.job import run_stage
-from hpcsbi.pipeline import AT_ONCE, STAGES, chain
+from hpcsbi.pipeline import AT_ONCE, STAGES, stages_of_run
 from hpcsbi.stages.plan import missing_inputs, works
 from hpcsbi.store.opening import open_store
 
@@ -36,7 +36,9 @@ def plan(cfg: DictConfig) -> int:
 
 def _planned(cfg: DictConfig) -> list[str]:
     """Stages of the run that take long, with `fit` where it is asked for or has begun."""
-    stages = [stage for stage in chain(bool(cfg.ingest.files)) if STAGES[stage].unit != AT_ONCE]
+    stages = [
+        stage for stage in stages_of_run(bool(cfg.ingest.files)) if STAGES[stage].unit != AT_ONCE
+    ]
     fits = cfg.fit.objects is not None or Path(cfg.fit.out).exists()
     return [*stages, "fit"] if fits else stages
 

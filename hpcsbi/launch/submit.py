@@ -18,7 +18,7 @@ from hpcsbi.launch.frozen import composed, freeze, named, rooted, with_groups
 from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
 from hpcsbi.launch.words import in_plain_words
-from hpcsbi.pipeline import OF_A_RUN, STAGES, chain, waits
+from hpcsbi.pipeline import OF_A_RUN, STAGES, stages_of_run, waits
 from hpcsbi.run import submissions
 from hpcsbi.terminal import outlive_reader
 
@@ -42,7 +42,7 @@ def main() -> None:
     try:
         cfg = _configuration(arguments.name, arguments.overrides)
         some = [stage for stage in arguments.stages.split(",") if stage]
-        submit(cfg, some or chain(bool(cfg.ingest.files)), arguments.dry_run)
+        submit(cfg, some or stages_of_run(bool(cfg.ingest.files)), arguments.dry_run)
     except REFUSED as error:
         sys.exit(refuse(error))
 

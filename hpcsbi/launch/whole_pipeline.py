@@ -11,7 +11,7 @@ from hpcsbi.launch.checkout import CONF, PIPELINE
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.job import FAILED, run_stage
 from hpcsbi.launch.words import composed_from, in_plain_words
-from hpcsbi.pipeline import chain
+from hpcsbi.pipeline import stages_of_run
 
 
 def pipeline(cfg: DictConfig) -> int:
@@ -39,7 +39,7 @@ def pipeline(cfg: DictConfig) -> int:
 
 def stages(cfg: DictConfig) -> tuple[str, ...]:
     """What the job runs; what runs beside it must be right too."""
-    return chain(bool(cfg.ingest.files))
+    return stages_of_run(bool(cfg.ingest.files))
 
 
 def check(cfg: DictConfig) -> tuple[str, ...]:
