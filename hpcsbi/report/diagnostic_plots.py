@@ -22,7 +22,7 @@ from hpcsbi.statistics.calibration import chi, tarp_coverage
 __all__ = [
     "calibration_curves",
     "differences",
-    "drawn",
+    "image_bytes",
     "labels",
     "rank_histograms",
     "recovery",
@@ -59,11 +59,11 @@ STYLE = {
 
 def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
     @wraps(function)
-    def styled(*arguments: object, **options: object) -> Figure:
+    def draw(*arguments: object, **options: object) -> Figure:
         with rc_context(STYLE):
             return function(*arguments, **options)
 
-    return styled
+    return draw
 
 
 def labels(names: Sequence[str], log: Sequence[bool]) -> list[str]:
@@ -79,7 +79,7 @@ def labels(names: Sequence[str], log: Sequence[bool]) -> list[str]:
     ]
 
 
-def drawn(figure: Figure, form: str = "svg") -> bytes:
+def image_bytes(figure: Figure, form: str = "svg") -> bytes:
     """A figure as SVG or PNG, the same bytes for the same figure.
 
     Arguments:
@@ -118,8 +118,8 @@ def recovery(
     for i, title in enumerate(titles):
         band, column = divmod(i, columns)
         upper, lower = grid[2 * band, column], grid[2 * band + 1, column]
-        _recovered(upper, theta[rows, i], quantiles[rows, i], title)
-        _scores(lower, theta[rows, i], scores[rows, i], scores[:, i])
+        _recovery_panel(upper, theta[rows, i], quantiles[rows, i], title)
+        _score_panel(lower, theta[rows, i], scores[rows, i], scores[:, i])
         lower.set(xlabel=f"true {title}", xlim=upper.get_xlim())
         if column == 0:
             lower.set_ylabel(r"$\chi$")
@@ -235,7 +235,7 @@ def differences(
     return figure
 
 
-def _recovered(axes: Axes, true: np.ndarray, quantiles: np.ndarray, title: str) -> None:
+def _recovery_panel(axes: Axes, true: np.ndarray, quantiles: np.ndarray, title: str) -> None:
     p16, p50, p84 = quantiles.T
     low, high = limits_of(np.concatenate([true, p50]))
     axes.plot([low, high], [low, high], color="0.4", lw=0.8, ls="--")
@@ -250,7 +250,7 @@ def _recovered(axes: Axes, true: np.ndarray, quantiles: np.ndarray, title: str) 
     axes.tick_params(labelbottom=False)
 
 
-def _scores(axes: Axes, true: np.ndarray, shown: np.ndarray, every: np.ndarray) -> None:
+def _score_panel(axes: Axes, true: np.ndarray, shown: np.ndarray, every: np.ndarray) -> None:
     axes.axhspan(-1, 1, color=BAND, lw=0)
     axes.axhline(0, color="0.4", lw=0.8, ls="--")
     axes.plot(true, shown, "o", ms=2, color=BLUE, rasterized=True)

@@ -14,7 +14,7 @@ __all__ = [
     "CLOSE",
     "STEPS",
     "accuracy_rows",
-    "agreeing",
+    "agreement",
     "break_even",
     "correlation",
     "object_costs",
@@ -59,7 +59,11 @@ def accuracy_rows(
         for i, name in enumerate(names)
     ]
     counts = np.isfinite(wasserstein).all(-1).sum(0).tolist()
-    return {"counts": counts, "rows": rows, "c2st": [_middle_and_worst(one) for one in c2st.T]}
+    return {
+        "counts": counts,
+        "rows": rows,
+        "c2st": [_middle_and_worst(accuracies) for accuracies in c2st.T],
+    }
 
 
 def correlation(k: np.ndarray, distance: np.ndarray) -> tuple[float, int]:
@@ -73,12 +77,12 @@ def correlation(k: np.ndarray, distance: np.ndarray) -> tuple[float, int]:
     """
     known = ~np.isnan(k) & np.isfinite(distance)
     n = int(known.sum())
-    if n < ENOUGH or min(len(np.unique(one[known])) for one in (k, distance)) < 2:
+    if n < ENOUGH or min(len(np.unique(values[known])) for values in (k, distance)) < 2:
         return np.nan, n
     return float(stats.spearmanr(k[known], distance[known]).statistic), n
 
 
-def agreeing(distance: np.ndarray, halves: np.ndarray) -> tuple[int, int]:
+def agreement(distance: np.ndarray, halves: np.ndarray) -> tuple[int, int]:
     """Objects that a method has no farther from the chain than its halves are, and all it has.
 
     Arguments:
@@ -156,15 +160,15 @@ def verdict_on_costs(once: Mapping[str, float], each: Mapping[str, tuple[float, 
         return f"No break-even number, for costs are missing: {'; '.join(texts)}."
     chain, flow, weights = (each[step][0] for step in STEPS)
     total = sum(once.values())
-    found = break_even(total, chain, flow, weights)
-    if found is None:
+    galaxies = break_even(total, chain, flow, weights)
+    if galaxies is None:
         return (
             f"No break-even number: a chain ({number(chain)} s) is not dearer than the flow's "
             f"draws and their weights ({number(flow + weights)} s)."
         )
     parts = f" {MINUS} ".join(map(number, (chain, flow, weights)))
     return (
-        f"Flow and weights are cheaper than chains from {found} galaxies on: CPU time of "
+        f"Flow and weights are cheaper than chains from {galaxies} galaxies on: CPU time of "
         f"{', '.join(TRAINING[:-1])} and {TRAINING[-1]}, over that of a chain less that of the "
         f"flow's draws less that of their weights, {number(total, 4)} s / ({parts}) s."
     )

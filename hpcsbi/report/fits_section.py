@@ -46,7 +46,7 @@ def section(
         "notes": [],
         "rows": len(good),
         "converged": int(good.sum()),
-        "unconverged": _named(columns["id"][~good]),
+        "unconverged": _first_ids(columns["id"][~good]),
         "remarks": _remarks(settings),
         "methods": [TITLES.get(name, name) for name in methods],
         "accuracy": None,
@@ -54,17 +54,20 @@ def section(
         "costs": [(fits_accuracy.STEPS[step], *_cost(*each[step])) for step in each],
         "proposals": settings.get("proposals"),
         "break_even": fits_accuracy.verdict_on_costs(once, each),
-        "objects": [_object(columns, methods, i, prior, one) for i, one in enumerate(draws)],
+        "objects": [
+            _object(columns, methods, i, prior, object_draws)
+            for i, object_draws in enumerate(draws)
+        ],
     }
     if good.any():
         content["accuracy"] = fits_accuracy.accuracy_rows(
             prior.names, *(columns[name][good] for name in ("wasserstein", "width_ratio", "c2st"))
         )
-        content |= _certificate({name: columns[name][good] for name in COLUMNS}, methods)
+        content |= _distances_by_k({name: columns[name][good] for name in COLUMNS}, methods)
     return content
 
 
-def _named(ids: np.ndarray) -> str:
+def _first_ids(ids: np.ndarray) -> str:
     more = f" and {len(ids) - LISTED} more" if len(ids) > LISTED else ""
     return ", ".join(map(str, ids[:LISTED])) + more
 
@@ -94,7 +97,7 @@ def _cost(seconds: float, objects: int) -> tuple[str, int]:
     return f"{tables.number(seconds)} s" if seconds < 60 else tables.duration(seconds), objects
 
 
-def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
+def _distances_by_k(columns: Columns, methods: Sequence[str]) -> dict:
     """The figure of distances against Pareto k of objects that have both, and its text."""
     k = columns["pareto_k"][:, methods.index("flow")]
     farthest = columns["wasserstein"].max(-1)
@@ -102,7 +105,7 @@ def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
     if not shown.any():
         return {"scatter": None}
     chosen = farthest[:, [methods.index(name) for name in TITLES]]
-    figure = object_plots.certificate(k[shown], chosen[shown], [*TITLES.values()])
+    figure = object_plots.distances_by_pareto_k(k[shown], chosen[shown], [*TITLES.values()])
     without, endless = int((~shown).sum()), int(np.isinf(k[shown]).sum())
     texts = [_agreement(chosen[shown]), _correlations(k[shown], chosen[shown])]
     texts += [f"Left out: {without} without k or draws."] if without else []
@@ -113,7 +116,7 @@ def _certificate(columns: Columns, methods: Sequence[str]) -> dict:
 def _agreement(distances: np.ndarray) -> str:
     """How many objects flow and re-weighted draws have right, of distances (n, 3)."""
     (flow, of_flow), (weighted, of_weighted) = (
-        fits_accuracy.agreeing(distances[:, i], distances[:, 2]) for i in range(2)
+        fits_accuracy.agreement(distances[:, i], distances[:, 2]) for i in range(2)
     )
     return (
         f"No farther than the halves of the same chain plus {fits_accuracy.CLOSE} are the "
@@ -155,6 +158,6 @@ def _object(
         "title": str(columns["id"][i]),
         "converged": bool(columns["converged"][i]),
         "numbers": numbers,
-        "lacking": [key for key, one in zip(keys, draws, strict=True) if not len(one)],
+        "lacking": [key for key, samples in zip(keys, draws, strict=True) if not len(samples)],
         "corner": page.corner_picture(prior, chain, (prior, weighted), (prior, flow), keys=keys),
     }

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from hpcsbi.report.diagnostic_plots import BAND, COLOURS, DASHES, GREEN, ORANGE, limits_of, styled
 
-__all__ = ["certificate", "corner", "example_seds", "spectrum_fit"]
+__all__ = ["corner", "distances_by_pareto_k", "example_seds", "spectrum_fit"]
 
 MARKED = {
     "[O II]": 3728.5,
@@ -104,7 +104,7 @@ def corner(
 
 
 @styled
-def certificate(k: np.ndarray, distances: np.ndarray, titles: Sequence[str]) -> Figure:
+def distances_by_pareto_k(k: np.ndarray, distances: np.ndarray, titles: Sequence[str]) -> Figure:
     """Distance of flow, re-weighted draws and halves of the chain from it against Pareto k.
 
     Arguments:
@@ -165,7 +165,7 @@ def spectrum_fit(
     valid = ivar > 0
     power = int(np.floor(np.log10(max(np.abs(bands[2]).max(), 1e-300))))
     noise = np.hypot(1 / np.sqrt(np.where(valid, ivar, np.nan)), floor * bands[2])
-    seen = np.where(valid, flux, np.nan)
+    observed = np.where(valid, flux, np.nan)
     edges = _edges(wave)
     for low, high, shade in ((0, 4, 0.25), (1, 3, 0.45)):
         label = ("model 95 %", "model 68 %")[low]
@@ -173,9 +173,11 @@ def spectrum_fit(
             wave, *(bands[[low, high]] / 10.0**power), color=ORANGE, alpha=shade, lw=0, label=label
         )
     upper.plot(wave, bands[2] / 10.0**power, color=ORANGE, lw=1, label="model median")
-    upper.stairs(seen / 10.0**power, edges, baseline=None, color="black", lw=0.9, label="observed")
+    upper.stairs(
+        observed / 10.0**power, edges, baseline=None, color="black", lw=0.9, label="observed"
+    )
     _shade_gaps([upper, lower], edges, valid)
-    finite = np.concatenate([seen[valid], bands[2]]) / 10.0**power
+    finite = np.concatenate([observed[valid], bands[2]]) / 10.0**power
     low, high = np.percentile(finite, [0.5, 99.8])
     margin = 0.12 * (high - low) or 0.5
     upper.set(
@@ -186,7 +188,7 @@ def spectrum_fit(
     upper.set_title(title, loc="left", parse_math=False)
     upper.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
     _mark_lines(upper, wave)
-    residual = (seen - bands[2]) / noise
+    residual = (observed - bands[2]) / noise
     _residuals(lower, residual, edges)
     lower.set(xlabel="rest-frame wavelength (vacuum) [Å]", ylabel=r"residual / $\sigma$")
     figure.align_ylabels()

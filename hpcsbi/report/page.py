@@ -18,14 +18,14 @@ __all__ = [
     "corner_picture",
     "example_picture",
     "fit_picture",
+    "html",
     "picture",
-    "rendered",
 ]
 
 Columns = Mapping[str, np.ndarray]
 
 
-def rendered(template: str, content: Mapping) -> bytes:
+def html(template: str, content: Mapping) -> bytes:
     """A page: one of the package's templates, filled in and escaped."""
     environment = Environment(
         loader=PackageLoader("hpcsbi", "data"), autoescape=True, undefined=StrictUndefined
@@ -36,7 +36,7 @@ def rendered(template: str, content: Mapping) -> bytes:
 def picture(figure: Figure, form: str = "svg") -> str:
     """A figure as an address that holds its bytes."""
     kind = {"svg": "svg+xml", "png": "png"}[form]
-    encoded = base64.b64encode(diagnostic_plots.drawn(figure, form)).decode()
+    encoded = base64.b64encode(diagnostic_plots.image_bytes(figure, form)).decode()
     return f"data:image/{kind};base64,{encoded}"
 
 

@@ -66,12 +66,12 @@ def standings(log_prob: np.ndarray) -> list[Standing]:
         )
     best = int(np.argmax(log_prob.mean(1)))
     reach = stats.t.ppf(1 - (1 - CONFIDENCE) / max(flows - 1, 1), spectra - 1)
-    found = []
-    for i, own in enumerate(log_prob):
-        behind, error = score(log_prob[best] - own)
+    ranking = []
+    for i, log_densities in enumerate(log_prob):
+        behind, error = score(log_prob[best] - log_densities)
         tied = i == best or behind <= reach * error
-        found.append(Standing(*score(own), behind, error, i == best, bool(tied)))
-    return found
+        ranking.append(Standing(*score(log_densities), behind, error, i == best, bool(tied)))
+    return ranking
 
 
 def cells(row: dict) -> dict[str, str]:

@@ -137,18 +137,18 @@ def prior_difference(prior: Prior, other: Prior) -> str:
     """What another prior has that this one has not.
 
     Example:
-        >>> one = Prior({"tage": {"low": 0, "high": 4}, "tau": {"low": 0.1, "high": 1}})
-        >>> prior_difference(one, Prior({"tage": {"low": 0, "high": 13}}))
+        >>> prior = Prior({"tage": {"low": 0, "high": 4}, "tau": {"low": 0.1, "high": 1}})
+        >>> prior_difference(prior, Prior({"tage": {"low": 0, "high": 13}}))
         'the prior with tage from 0 to 13 (here 0 to 4), without tau'
     """
     parts = []
     for name, column in other.columns.items():
         spans = f"{name} from {column.low:g} to {column.high:g}"
-        own = prior.columns.get(name)
-        if own is None:
+        counterpart = prior.columns.get(name)
+        if counterpart is None:
             parts.append(spans)
-        elif (own.low, own.high) != (column.low, column.high):
-            parts.append(f"{spans} (here {own.low:g} to {own.high:g})")
+        elif (counterpart.low, counterpart.high) != (column.low, column.high):
+            parts.append(f"{spans} (here {counterpart.low:g} to {counterpart.high:g})")
     parts = [f"with {', '.join(parts)}"] if parts else []
     without = [name for name in prior.names if name not in other.names]
     parts += [f"without {', '.join(without)}"] if without else []

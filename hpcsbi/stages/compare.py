@@ -218,7 +218,7 @@ def _write(out: Path, result: dict) -> None:
         "others": [row | {"does": _does(row)} for row in rows if row["log_prob"] is None],
         "image": _picture(ranked),
     }
-    write_atomically(out, page.rendered("compare.html.j2", content))
+    write_atomically(out, page.html("compare.html.j2", content))
 
 
 def _picture(ranked: list[dict]) -> str | None:

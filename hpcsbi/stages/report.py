@@ -78,7 +78,7 @@ def report(
         "fits": _fits(*stores["fit"], weights, folder.path, Path(costs)),
         "costs": _costs(Path(costs)),
     }
-    html = page.rendered("report.html.j2", content)
+    html = page.html("report.html.j2", content)
     write_atomically(Path(out), html)
     print(f"{out}: {len(html) / 1e6:.1f} MB.")
 

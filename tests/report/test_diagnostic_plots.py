@@ -16,7 +16,7 @@ def uniform(n, k, seed=0):
 
 def is_finite(figure):
     """True when every axis of a figure has finite, increasing limits, also after drawing."""
-    diagnostic_plots.drawn(figure)
+    diagnostic_plots.image_bytes(figure)
     limits = [(*axes.get_xlim(), *axes.get_ylim()) for axes in figure.axes]
     return all(np.isfinite(lim).all() and lim[0] < lim[1] and lim[2] < lim[3] for lim in limits)
 
@@ -95,5 +95,7 @@ def test_same_figure_same_bytes():
     """Two drawings of one figure are equal byte for byte: no date, no random names."""
     figures = [diagnostic_plots.training_history(np.arange(9), np.arange(9.0)) for _ in range(2)]
 
-    assert diagnostic_plots.drawn(figures[0]) == diagnostic_plots.drawn(figures[1])
-    assert diagnostic_plots.drawn(figures[0], "png") == diagnostic_plots.drawn(figures[1], "png")
+    assert diagnostic_plots.image_bytes(figures[0]) == diagnostic_plots.image_bytes(figures[1])
+    assert diagnostic_plots.image_bytes(figures[0], "png") == diagnostic_plots.image_bytes(
+        figures[1], "png"
+    )

@@ -58,7 +58,7 @@ def test_agreement_is_with_the_own_chain():
     """A method agrees where it is no farther than that chain's halves and 0.02, NaN aside."""
     halves = np.array([0.1, 0.01, 0.05, np.nan])
 
-    assert fits_accuracy.agreeing(np.array([0.11, 0.05, np.nan, 0.1]), halves) == (1, 2)
+    assert fits_accuracy.agreement(np.array([0.11, 0.05, np.nan, 0.1]), halves) == (1, 2)
 
 
 def test_object_costs_are_over_all_calls():

@@ -64,9 +64,9 @@ def test_certificate_has_every_distance_and_the_limit():
     k = np.array([0.1, 0.5, 0.9])
     distances = np.array([[0.1, 0.02, 0.02], [0.3, 0.03, 0.03], [0.8, np.nan, 0.02]])
 
-    figure = object_plots.certificate(k, distances, ["flow", "weighted", "halves"])
+    figure = object_plots.distances_by_pareto_k(k, distances, ["flow", "weighted", "halves"])
 
-    diagnostic_plots.drawn(figure)
+    diagnostic_plots.image_bytes(figure)
     flow, weighted, _, limit = figure.axes[0].lines
     assert np.array_equal(flow.get_xydata(), np.column_stack([k, distances[:, 0]]))
     assert np.isfinite(weighted.get_ydata()).sum() == 2
@@ -77,7 +77,9 @@ def test_an_infinite_k_is_drawn():
     """Weights without a tail, or with nothing else, are points beyond all others."""
     k = np.array([-np.inf, 0.5, np.inf])
 
-    figure = object_plots.certificate(k, np.full((3, 3), 0.1), ["flow", "weighted", "halves"])
+    figure = object_plots.distances_by_pareto_k(
+        k, np.full((3, 3), 0.1), ["flow", "weighted", "halves"]
+    )
 
     low, middle, high = figure.axes[0].lines[0].get_xdata()
     assert low < middle == 0.5 < 0.7 < high < 1
@@ -87,7 +89,7 @@ def test_corner_of_equal_draws_is_drawn():
     """A posterior without any width has finite axes."""
     figure = object_plots.corner([np.ones((100, 2))], ["a", "b"])
 
-    diagnostic_plots.drawn(figure, "png")
+    diagnostic_plots.image_bytes(figure, "png")
     assert all(np.diff(axes.get_xlim()) > 0 for axes in figure.axes)
 
 
@@ -107,7 +109,7 @@ def test_a_wholly_masked_spectrum_is_still_drawn():
     """Without a valid pixel there is the model alone, and no error."""
     figure = fit(np.zeros(138))
 
-    diagnostic_plots.drawn(figure)
+    diagnostic_plots.image_bytes(figure)
     assert np.isfinite(figure.axes[0].get_ylim()).all()
 
 
@@ -115,4 +117,4 @@ def test_names_of_objects_are_no_mathematics():
     """A dollar sign or a tag in an object's id is printed as it is."""
     figure = fit(np.full(138, 1e-14), "$\\frac <b>")
 
-    assert b"<svg" in diagnostic_plots.drawn(figure)
+    assert b"<svg" in diagnostic_plots.image_bytes(figure)
