@@ -14,7 +14,7 @@ from hpcsbi.launch.submit import WAYS, submit
 from hpcsbi.pipeline import OF_A_RUN, STAGES
 from hpcsbi.run import submissions
 from hpcsbi.run.folder import RunFolder
-from hpcsbi.run.progress import Left, left
+from hpcsbi.run.progress import WorkLeft, work_left
 from hpcsbi.store.locks import holders
 from hpcsbi.terminal import outlive_reader
 
@@ -87,10 +87,10 @@ def _queued(jobs: Sequence[dict]) -> dict[str, str]:
             print(
                 f"{job['stage']:10} left alone, job {job['job']}: {job['state']} {' '.join(waits)}"
             )
-    return submissions.queued(jobs)
+    return submissions.queued_jobs(jobs)
 
 
-def _todo(cfg: DictConfig, stages: Sequence[str], queued: dict[str, str]) -> dict[str, Left]:
+def _todo(cfg: DictConfig, stages: Sequence[str], queued: dict[str, str]) -> dict[str, WorkLeft]:
     """Stages to submit, and what each has to do."""
     todo = {}
     for stage in stages:
@@ -101,16 +101,16 @@ def _todo(cfg: DictConfig, stages: Sequence[str], queued: dict[str, str]) -> dic
             driver = drivers[0]
             print(f"{stage:10} left alone, process {driver['pid']} on {driver['host']} is at it")
             continue
-        what = left(stage, out)
+        what = work_left(stage, out)
         if stage == "report" and what is None and (todo or queued):
-            what = Left("to be made again, when the others are")
+            what = WorkLeft("to be made again, when the others are")
         if what:
             todo[stage] = what
             print(f"{stage:10} {what.why}")
     return todo
 
 
-def _parts(cfg: DictConfig, todo: dict[str, Left]) -> dict[str, list[int]]:
+def _parts(cfg: DictConfig, todo: dict[str, WorkLeft]) -> dict[str, list[int]]:
     """Parts of arrays that have something to make."""
     if WAYS.get(cfg.cluster._target_) != "array":
         return {}

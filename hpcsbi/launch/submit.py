@@ -81,7 +81,7 @@ def submit(
         raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(OF_A_RUN)}.")
     cfg, site = rooted(cfg), make_site(cfg.site)
     run = Path(cfg.run)
-    queued = submissions.queued(_known(run))
+    queued = submissions.queued_jobs(_known(run))
     with in_plain_words([]):  # what is wrong with the input is wrong now, not after a night
         check_stages(cfg, stages, tuple(queued))
     planned = _all_jobs(cfg, stages, run / "slurm" / "next", only)
@@ -95,7 +95,7 @@ def submit(
         known = submissions.ask(run)
         refuse_twice(planned, run, known)
         _freeze(cfg, new.folder)
-        numbers = submissions.queued(known)
+        numbers = submissions.queued_jobs(known)
         for job in _all_jobs(cfg, stages, new.folder, only):
             after = _after(job, numbers)
             numbers[job.stage] = number = new.add(job, after)

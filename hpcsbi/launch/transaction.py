@@ -153,7 +153,7 @@ def submission(run: Path, site: Site) -> Iterator[Submission]:
         for path in fresh:  # a run that was never submitted is not there
             never.callback(_remove_if_empty, path)
         with locked(parent), ExitStack() as after, ExitStack() as undo:
-            for line in submissions.unnoted(run):  # a submission that was killed left it
+            for line in submissions.unnoted_jobs(run):  # a submission that was killed left it
                 note(run, line)
             found = Submission(run, _claimed(parent), site)
             for number in SIGNALS:
@@ -183,7 +183,9 @@ def _undo(found: Submission) -> None:
     slurm.cancel(found.taken)
     path = RunFolder(found.run).jobs
     if path.exists():
-        kept = [line for line in submissions.submitted(found.run) if not _of(line, found.folder)]
+        kept = [
+            line for line in submissions.submitted_jobs(found.run) if not _of(line, found.folder)
+        ]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(path, text.encode()) if text else path.unlink()
     shutil.rmtree(found.folder, ignore_errors=True)

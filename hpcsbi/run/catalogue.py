@@ -13,7 +13,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import legend
 from hpcsbi.inference.catalogue_columns import by_level
 from hpcsbi.mcmc.fit_columns import catalogue_columns
-from hpcsbi.run.merges import MADE_OF, chains_of, made_of, table_of
+from hpcsbi.run.merges import MADE_OF, chains_of, source_marks, table_of
 from hpcsbi.store.files import read_parquet_header, write_parquet
 from hpcsbi.store.opening import Incomplete, open_store
 from hpcsbi.store.settings import differences
@@ -49,11 +49,11 @@ def write_catalogue(path: str | Path) -> None:
                 "jobs/infer.py again, it makes only what is missing."
             )
         chains, table = chains_of(store.path), table_of(store.path)
-        sources = made_of(store, chains)
+        sources = source_marks(store, chains)
         if read_parquet_header(table).get(MADE_OF) == sources:
             return
-        chains = [fits for fits in chains if _fits(fits, store)]
-        blocks = _Blocks(store, _converged(chains))
+        chains = [fits for fits in chains if _of_same_flow(fits, store)]
+        blocks = _Blocks(store, _converged_rows(chains))
         columns = {name: _Column(blocks, name) for name in blocks.block(0, 0)}
         header = {"notice": store.attributes.get("notice", ""), "flags": legend()["comment"]}
         write_parquet(table, columns, header | {MADE_OF: sources})
@@ -88,18 +88,18 @@ def _published(store: Store, rows: slice) -> dict[str, np.ndarray]:
     return columns
 
 
-def _fits(fits: Store, catalogue: Store) -> bool:
+def _of_same_flow(fits: Store, catalogue: Store) -> bool:
     """True if chains are of the flow and the spectra of the catalogue."""
-    one, other = (
+    of_catalogue, of_chains = (
         {name: store.settings[name] for name in ("flow", "spectra")} for store in (catalogue, fits)
     )
-    lines = list(differences(one, other))
+    lines = list(differences(of_catalogue, of_chains))
     if lines:
         print(f"{fits.path} is not merged, it is of another flow or spectra: {lines[0]}")
     return not lines
 
 
-def _converged(chains: Sequence[Store]) -> dict[str, np.ndarray] | None:
+def _converged_rows(chains: Sequence[Store]) -> dict[str, np.ndarray] | None:
     """Arrays of all converged rows by spectrum, of two chains of one spectrum the longer one."""
     parts: dict[str, list] = {name: [] for name in FITTED}
     for fits in chains:
@@ -111,11 +111,11 @@ def _converged(chains: Sequence[Store]) -> dict[str, np.ndarray] | None:
                     parts[name].append(fits.read(name, rows)[good])
     if not parts["spectrum"]:
         return None
-    found = {name: np.concatenate(values) for name, values in parts.items()}
-    order = np.lexsort((found["n_steps"], found["spectrum"]))
-    spectrum = found["spectrum"][order]
+    columns = {name: np.concatenate(values) for name, values in parts.items()}
+    order = np.lexsort((columns["n_steps"], columns["spectrum"]))
+    spectrum = columns["spectrum"][order]
     last = order[np.append(spectrum[1:] != spectrum[:-1], True)]
-    return {name: values[last] for name, values in found.items()}
+    return {name: values[last] for name, values in columns.items()}
 
 
 class _Blocks:

@@ -61,10 +61,10 @@ def refuse_other_model(posterior: Posterior, pairs: Store) -> None:
         Mismatch: something differs.
     """
     models = Model.of(pairs.settings).settings(), posterior.model.settings()
-    found, asked = ({name: each[name] for name in JUDGED} for each in models)
+    stored, asked = ({name: each[name] for name in JUDGED} for each in models)
     refuse_other_settings(
         pairs.path,
-        found,
+        stored,
         asked,
         "The flow (asked) and the pairs (in the store) must agree: name another calibrate.pairs "
         "or calibrate.flow.",
@@ -91,13 +91,14 @@ def to_inference_data(path: str | Path, name: str) -> "xarray.DataTree":
     import xarray
 
     store = open_complete(path, "fit")
-    ids = [str(one) for one in store.read("id")]
+    ids = [str(identifier) for identifier in store.read("id")]
     row = ids.index(name) if name in ids else None
     if row is None or not store.read("n_steps")[row]:
         raise BadInput(f"{path} holds no chain of {name!r}: its objects are {', '.join(ids[:5])}")
     dims = ("chain", "draw")
     draws = store.read("samples", slice(row, row + 1))
-    posterior = {str(one): (dims, draws[..., i]) for i, one in enumerate(store.read("parameter"))}
+    parameters = map(str, store.read("parameter"))
+    posterior = {parameter: (dims, draws[..., i]) for i, parameter in enumerate(parameters)}
     stats = {"lp": (dims, store.read("log_prob", slice(row, row + 1)))}
     notes = {
         "converged": int(store.read("converged")[row]),

@@ -14,7 +14,15 @@ from hpcsbi.store.files import Damaged, read_parquet_header
 from hpcsbi.store.opening import open_store
 from hpcsbi.store.store import Store
 
-__all__ = ["CATALOGUE", "MADE_OF", "catalogue_of", "chains_of", "is_behind", "made_of", "table_of"]
+__all__ = [
+    "CATALOGUE",
+    "MADE_OF",
+    "catalogue_of",
+    "chains_of",
+    "is_behind",
+    "source_marks",
+    "table_of",
+]
 
 CATALOGUE = "catalogue"  # attribute of fits.zarr: path from the folder that it is in
 MADE_OF = "made_of"  # key in the header of the Parquet file
@@ -38,11 +46,14 @@ def chains_of(catalogue: Path) -> list[Store]:
     paths = {Path(os.path.normpath(catalogue.parent / name)) for name in noted}
     paths |= {*catalogue.parent.glob("*.zarr")}
     return [
-        fits for path in sorted(paths) for fits in _fits(path) if catalogue_of(fits) == catalogue
+        fits
+        for path in sorted(paths)
+        for fits in _stores_at(path)
+        if catalogue_of(fits) == catalogue
     ]
 
 
-def _fits(path: Path) -> Iterator[Store]:
+def _stores_at(path: Path) -> Iterator[Store]:
     """The store of a path, if there is one of ours."""
     try:
         yield open_store(path, check=False)
@@ -50,7 +61,7 @@ def _fits(path: Path) -> Iterator[Store]:
         return
 
 
-def made_of(catalogue: Store, chains: list[Store]) -> str:
+def source_marks(catalogue: Store, chains: list[Store]) -> str:
     """What the header of the Parquet file says of its sources."""
     folder = catalogue.path.absolute().parent
     marks = {os.path.relpath(store.path, folder): store.digest() for store in (catalogue, *chains)}
@@ -59,5 +70,5 @@ def made_of(catalogue: Store, chains: list[Store]) -> str:
 
 def is_behind(catalogue: Path) -> bool:
     """True if a catalogue's Parquet file is not there, or lacks something that its stores hold."""
-    asked = made_of(open_store(catalogue, check=False), chains_of(catalogue))
-    return read_parquet_header(table_of(catalogue)).get(MADE_OF) != asked
+    marks = source_marks(open_store(catalogue, check=False), chains_of(catalogue))
+    return read_parquet_header(table_of(catalogue)).get(MADE_OF) != marks

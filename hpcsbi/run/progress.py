@@ -18,13 +18,20 @@ from hpcsbi.store.locks import holders
 from hpcsbi.store.opening import open_store
 from hpcsbi.store.store import Store
 
-__all__ = ["Left", "core_rates", "flow_progress", "left", "store_progress", "worker_seconds"]
+__all__ = [
+    "WorkLeft",
+    "core_rates",
+    "flow_progress",
+    "store_progress",
+    "work_left",
+    "worker_seconds",
+]
 
 PAUSE = 10  # a gap between shards this many times the usual one is a pause, not work
 
 
 @dataclass(frozen=True)
-class Left:
+class WorkLeft:
     """What a stage has to do yet.
 
     Arguments:
@@ -36,7 +43,7 @@ class Left:
     shards: list[int] | None = None
 
 
-def left(stage: str, out: Path) -> Left | None:
+def work_left(stage: str, out: Path) -> WorkLeft | None:
     """What a stage has to do yet, every file compared with its checksum; None when it is done.
 
     Raises:
@@ -45,7 +52,7 @@ def left(stage: str, out: Path) -> Left | None:
     if stage == "train":
         return _left_to_train(out)
     if not out.exists():
-        return Left(f"{out.name} is not there")
+        return WorkLeft(f"{out.name} is not there")
     if not STAGES[stage].fans_out:
         return None
     store = open_store(out, check=False)
@@ -53,28 +60,30 @@ def left(stage: str, out: Path) -> Left | None:
     if states:
         counts = ", ".join(f"{n} {state}" for state, n in Counter(states.values()).items())
         text = f"{len(states)} of {len(store.shards)} shards of {out.name} to make ({counts})"
-        return Left(text, list(states))
+        return WorkLeft(text, list(states))
     if bad := store.damaged_coordinates():
-        return Left(f"{', '.join(bad)} of {out.name} damaged", [])
+        return WorkLeft(f"{', '.join(bad)} of {out.name} damaged", [])
     beside = out.with_suffix(STAGES[stage].beside or out.suffix)
     if not beside.exists():
-        return Left(f"{beside.name} is not there", [])
+        return WorkLeft(f"{beside.name} is not there", [])
     catalogue = {"infer": out, "fit": catalogue_of(store)}.get(stage)
     if catalogue is not None and catalogue.exists() and is_behind(catalogue):
-        return Left(f"{table_of(catalogue).name} is behind {out.name}", [])
+        return WorkLeft(f"{table_of(catalogue).name} is behind {out.name}", [])
     if store.attributes.get("accuracy") == {}:
-        return Left(f"the accuracy of {out.name} is not measured", [])
+        return WorkLeft(f"the accuracy of {out.name} is not measured", [])
     return None
 
 
-def _left_to_train(out: Path) -> Left | None:
-    found = flow_progress(out, verify=True)
-    if "error" in found:
-        return Left(found["error"])
-    if found["trained"]:
+def _left_to_train(out: Path) -> WorkLeft | None:
+    progress = flow_progress(out, verify=True)
+    if "error" in progress:
+        return WorkLeft(progress["error"])
+    if progress["trained"]:
         return None
-    step, steps = found["step"], found["steps"]
-    return Left(f"{out.name} is at step {step} of {steps}" if step else f"{out.name} is not there")
+    step, steps = progress["step"], progress["steps"]
+    return WorkLeft(
+        f"{out.name} is at step {step} of {steps}" if step else f"{out.name} is not there"
+    )
 
 
 def store_progress(path: Path, verify: bool = False) -> dict:
@@ -184,8 +193,12 @@ def flow_progress(path: Path, verify: bool = False) -> dict:
     return entry | {"running": len(drivers), "holders": drivers} | _pace(entry, drivers)
 
 
-def _whole(seen: Mapping) -> bool:
-    return "error" not in seen and seen["done"] == seen["shards"] and not seen["coordinates"]
+def _whole(progress: Mapping) -> bool:
+    return (
+        "error" not in progress
+        and progress["done"] == progress["shards"]
+        and not progress["coordinates"]
+    )
 
 
 def _pace(entry: Mapping, drivers: list[dict]) -> dict:
@@ -216,18 +229,18 @@ def _header(path: Path) -> dict | None:
 
 def core_rates(run: Path) -> dict[str, float]:
     """Rows a second of one process, by stage, as the drivers of the run noted them."""
-    return {stage: rows / took for stage, (rows, took) in _noted(run).items() if took > 0}
+    return {stage: rows / took for stage, (rows, took) in _work_by_stage(run).items() if took > 0}
 
 
 def worker_seconds(run: Path, stage: str) -> float:
     """Seconds that processes have worked on the shards of a stage, as its drivers noted them."""
-    return _noted(run).get(stage, (0, 0.0))[1]
+    return _work_by_stage(run).get(stage, (0, 0.0))[1]
 
 
-def _noted(run: Path) -> dict[str, tuple[int, float]]:
+def _work_by_stage(run: Path) -> dict[str, tuple[int, float]]:
     """Stage -> rows made, and seconds of one process that they took."""
     sums = {}
-    for noted in read_notes(RunFolder(run).rates, ("stage", "rows", "worker_seconds"))[0]:
-        rows, seconds = sums.get(noted["stage"], (0, 0.0))
-        sums[noted["stage"]] = rows + noted["rows"], seconds + noted["worker_seconds"]
+    for note in read_notes(RunFolder(run).rates, ("stage", "rows", "worker_seconds"))[0]:
+        rows, seconds = sums.get(note["stage"], (0, 0.0))
+        sums[note["stage"]] = rows + note["rows"], seconds + note["worker_seconds"]
     return sums

@@ -18,17 +18,17 @@ __all__ = [
     "draws_of",
     "finished_rows",
     "label",
-    "opened",
     "prior_of",
     "read_json",
     "read_some",
+    "store_at",
     "weights_of",
 ]
 
 ROWS = 1_000_000  # rows looked at; more change no figure
 
 
-def opened(path: str, job: str, option: str = "") -> tuple[Store | None, list[str]]:
+def store_at(path: str, job: str, option: str = "") -> tuple[Store | None, list[str]]:
     """A store with at least one finished shard, and what is to be said about it."""
     name = Path(path).name
     try:
@@ -56,12 +56,12 @@ def label(store: Store) -> str:
 
 def finished_rows(store: Store, most: int = ROWS) -> np.ndarray:
     """The first rows of finished shards, at most `most`."""
-    rows, found = [], 0
+    rows, count = [], 0
     for shard, state in store.states().items():
-        if found < most and state == "done":
+        if count < most and state == "done":
             span = store.rows_of(shard)
             rows.append(np.arange(span.start, span.stop))
-            found += len(rows[-1])
+            count += len(rows[-1])
     return np.concatenate(rows)[:most]
 
 

@@ -12,34 +12,34 @@ from hpcsbi.cluster.slurm import JobState
 from hpcsbi.run.folder import RunFolder
 from hpcsbi.store.files import read_notes
 
-__all__ = ["ask", "queued", "remembered", "submitted", "unnoted"]
+__all__ = ["ask", "jobs_without_states", "queued_jobs", "submitted_jobs", "unnoted_jobs"]
 
 DONE = "COMPLETED"
 
 
-def submitted(run: Path) -> list[dict]:
+def submitted_jobs(run: Path) -> list[dict]:
     """Jobs of a run in the order of submission, as hpcsbi/launch noted them."""
     return read_notes(RunFolder(run).jobs)[0]
 
 
-def unnoted(run: Path) -> list[dict]:
+def unnoted_jobs(run: Path) -> list[dict]:
     """Jobs in the queue whose submission was killed before it noted their numbers.
 
     Raises:
         SlurmError: it is not known whether there are any.
     """
     parent = RunFolder(run).submissions.resolve()
-    left = [path for path in parent.glob("[0-9]*/*/job.json") if path.parent not in _starts(run)]
-    found = slurm.jobs_below(parent, active=True) if left else {}
+    files = [path for path in parent.glob("[0-9]*/*/job.json") if path.parent not in _starts(run)]
+    starts = slurm.jobs_below(parent, active=True) if files else {}
     return [
         json.loads((start / "job.json").read_text()) | {"job": number}
-        for number, start in found.items()
-        if start / "job.json" in left
+        for number, start in starts.items()
+        if start / "job.json" in files
     ]
 
 
 def _starts(run: Path) -> set[Path]:
-    return {Path(job.get("start", "")) for job in submitted(run)}
+    return {Path(job.get("start", "")) for job in submitted_jobs(run)}
 
 
 def ask(run: Path) -> list[dict]:
@@ -51,32 +51,32 @@ def ask(run: Path) -> list[dict]:
     Raises:
         SlurmError: what SLURM would say is not known.
     """
-    noted = submitted(run)
-    jobs = noted + unnoted(run)
+    noted = submitted_jobs(run)
+    jobs = noted + unnoted_jobs(run)
     away = {name for name in {job.get("cluster") for job in jobs} if slurm.is_elsewhere(name)}
     here = [job for job in jobs if job.get("cluster") not in away]
-    own = all(job.get("user", os.getuid()) == os.getuid() for job in here)
-    return _told(jobs, slurm.jobs((job["job"] for job in here), own), away)
+    ours = all(job.get("user", os.getuid()) == os.getuid() for job in here)
+    return _entries(jobs, slurm.jobs((job["job"] for job in here), ours), away)
 
 
-def remembered(run: Path) -> list[dict]:
+def jobs_without_states(run: Path) -> list[dict]:
     """The same without asking SLURM: the state of every job is "unknown"."""
-    return _told(submitted(run), {})
+    return _entries(submitted_jobs(run), {})
 
 
-def _told(
+def _entries(
     jobs: Sequence[Mapping], states: Mapping[str, JobState], away: Collection[str] = ()
 ) -> list[dict]:
     newest = {job["stage"]: _submission(job) for job in jobs}
-    found = [
+    entries = [
         (_elsewhere(job) if job.get("cluster") in away else _here(job, states))
         | {"newest": newest[job["stage"]] == _submission(job)}
         for job in jobs
     ]
-    return sorted(found, key=lambda entry: not entry["newest"])
+    return sorted(entries, key=lambda entry: not entry["newest"])
 
 
-def queued(jobs: Iterable[Mapping]) -> dict[str, str]:
+def queued_jobs(jobs: Iterable[Mapping]) -> dict[str, str]:
     """Stages with a job that waits or runs, of what `ask` tells -> the last of these jobs."""
     ordered = sorted(jobs, key=lambda job: job["newest"])
     return {job["stage"]: job["job"] for job in ordered if job["active"]}

@@ -9,15 +9,15 @@ from typing import Any
 from hpcsbi.cluster import slurm
 from hpcsbi.cluster.job_words import last_line
 from hpcsbi.run.folder import FlowFolder, RunFolder
-from hpcsbi.run.submissions import submitted
+from hpcsbi.run.submissions import submitted_jobs
 from hpcsbi.store.files import Damaged, load_weights, read_notes
 from hpcsbi.store.locks import holders
 
-__all__ = ["Training", "trainings"]
+__all__ = ["TrainingStatus", "trainings"]
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingStatus:
     """One flow, trained or on the way.
 
     Arguments:
@@ -53,7 +53,7 @@ class _Task:
     flow: Mapping[str, Any]
 
 
-def trainings(run: Path) -> list[Training]:
+def trainings(run: Path) -> list[TrainingStatus]:
     """All flows of a run: those that have a folder, and those that jobs were submitted for."""
     tasks = _tasks(run)
     folders = {os.path.relpath(flow.path, run) for flow in RunFolder(run).flows}
@@ -71,7 +71,7 @@ def _training(
     task: _Task | None,
     states: Mapping[str, slurm.JobState] | str,
     cost: float | None,
-) -> Training:
+) -> TrainingStatus:
     folder = FlowFolder(run / out)
     settings: dict = {"flow": dict(task.flow)} if task else {}
     state, reason, step = "", "", 0
@@ -86,7 +86,9 @@ def _training(
     if not state:
         state, reason = _unfinished(folder.path, task, states)
     job, log = (task.job, str(task.log)) if task else ("", "")
-    return Training(folder.path.name, folder.path, state, reason, settings, step, cost, job, log)
+    return TrainingStatus(
+        folder.path.name, folder.path, state, reason, settings, step, cost, job, log
+    )
 
 
 def _header(path: Path) -> dict | None:
@@ -101,41 +103,41 @@ def _unfinished(
     folder: Path, task: _Task | None, states: Mapping[str, slurm.JobState] | str
 ) -> tuple[str, str]:
     """State and reason of a flow that is not trained to the end."""
-    found = states.get(task.job) if task and not isinstance(states, str) else None
-    if found and found.active:
-        if found.state == "PENDING":
-            return "waiting", f"job {task.job}, {found.reason or 'no reason given'}"
-        return "training", f"job {task.job}, {found.state}"
+    job_state = states.get(task.job) if task and not isinstance(states, str) else None
+    if job_state and job_state.active:
+        if job_state.state == "PENDING":
+            return "waiting", f"job {task.job}, {job_state.reason or 'no reason given'}"
+        return "training", f"job {task.job}, {job_state.state}"
     if holders(folder):
         return "training", ""
     if task is None:
         return "stopped", "nobody trains it: give the command again, it goes on"
     if isinstance(states, str):
         return "unknown", f"job {task.job}: {states}"
-    word = f"job {task.job} {_ended(found)}"
+    word = f"job {task.job} {_how_ended(job_state)}"
     line = last_line(task.log)
     return "failed", f"{word}: {line}" if line else f"{word}, and left no log"
 
 
-def _ended(found: slurm.JobState | None) -> str:
+def _how_ended(job_state: slurm.JobState | None) -> str:
     """How a job ended, in SLURM's word."""
-    if found is None:
+    if job_state is None:
         return "ended (SLURM does not tell how)"
-    code = found.exit_code.split(":")[0]
-    return f"{found.state} (exit status {code})" if code not in ("", "0") else found.state
+    code = job_state.exit_code.split(":")[0]
+    return f"{job_state.state} (exit status {code})" if code not in ("", "0") else job_state.state
 
 
 def _tasks(run: Path) -> dict[str, _Task]:
     """Product -> the last task that was submitted for it."""
-    found = {}
-    for line in submitted(run):
+    tasks = {}
+    for line in submitted_jobs(run):
         for i, task in enumerate(line.get("tasks", [])):
             if line["stage"] == "train":
                 log = Path(line["log"])  # a folder may have a percent sign too
                 log = log.with_name(log.name.replace("%A", line["job"]).replace("%a", str(i)))
                 job = f"{line['job']}_{i}"
-                found[task["out"]] = _Task(job, line.get("cluster"), log, task["flow"])
-    return found
+                tasks[task["out"]] = _Task(job, line.get("cluster"), log, task["flow"])
+    return tasks
 
 
 def _states(tasks: Mapping[str, _Task]) -> dict[str, Mapping[str, slurm.JobState] | str]:
@@ -154,8 +156,8 @@ def _states(tasks: Mapping[str, _Task]) -> dict[str, Mapping[str, slurm.JobState
 
 def _costs(path: Path) -> dict[str, float]:
     """Product -> CPU seconds of all calls that trained it."""
-    found: dict[str, float] = {}
+    costs: dict[str, float] = {}
     for line in read_notes(path, ("stage", "cpu_seconds"))[0]:
         if line["stage"] == "train" and "out" in line:
-            found[line["out"]] = found.get(line["out"], 0.0) + line["cpu_seconds"]
-    return found
+            costs[line["out"]] = costs.get(line["out"], 0.0) + line["cpu_seconds"]
+    return costs

@@ -18,7 +18,7 @@ from hpcsbi.report import diagnostic_plots, page
 from hpcsbi.report.ranking import CONFIDENCE, cells, standings
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.folder import RunFolder, verdict_of
-from hpcsbi.run.trainings import Training, trainings
+from hpcsbi.run.trainings import TrainingStatus, trainings
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
@@ -101,7 +101,7 @@ def _test_pairs(source: Store) -> dict[str, np.ndarray]:
     return {name: source.read(name, rows) for name in ("theta", "flux", "ivar")}
 
 
-def _row(training: Training) -> dict:
+def _row(training: TrainingStatus) -> dict:
     """What is known of a flow without looking into it."""
     settings = {"representation": None, "steps": None} | dict(training.settings)
     flow = {"network": None, "hidden": None, "transforms": None} | dict(settings.get("flow", {}))
@@ -124,7 +124,7 @@ def _row(training: Training) -> dict:
 
 def _score(
     row: dict,
-    training: Training,
+    training: TrainingStatus,
     run: Path,
     source: Store,
     test: Columns,

@@ -15,10 +15,10 @@ from hpcsbi.run.readers import (
     draws_of,
     finished_rows,
     label,
-    opened,
     prior_of,
     read_json,
     read_some,
+    store_at,
     weights_of,
 )
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
@@ -60,9 +60,9 @@ def report(
     """
     paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
     paths |= {"ingest": spectra, "infer": catalogue}
-    stores = {job: opened(path, job) for job, path in paths.items()}
-    stores["fit"] = opened(fits, "fit", " fit.objects=20")
-    stores["beside"] = opened(beside, "infer") if beside and Path(beside).exists() else (None, [])
+    stores = {job: store_at(path, job) for job, path in paths.items()}
+    stores["fit"] = store_at(fits, "fit", " fit.objects=20")
+    stores["beside"] = store_at(beside, "infer") if beside and Path(beside).exists() else (None, [])
     folder = FlowFolder(Path(flow))
     weights, untrained = weights_of(folder.path)
     content = {

@@ -92,7 +92,7 @@ def _jobs(folder: Path) -> dict:
     try:
         return {"jobs": submissions.ask(folder), "slurm": ""}
     except SlurmError as error:
-        return {"jobs": submissions.remembered(folder), "slurm": str(error)}
+        return {"jobs": submissions.jobs_without_states(folder), "slurm": str(error)}
 
 
 def _runs(folder: Path) -> list[RunFolder]:

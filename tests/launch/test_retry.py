@@ -18,7 +18,7 @@ from hpcsbi.cluster.slurm import JobState
 from hpcsbi.launch.frozen import composed, thawed
 from hpcsbi.launch.retry import retry
 from hpcsbi.launch.submit import submit
-from hpcsbi.run.progress import left
+from hpcsbi.run.progress import work_left
 from hpcsbi.store.files import Damaged
 from hpcsbi.store.opening import open_store
 
@@ -181,22 +181,22 @@ def test_never_submitted(tmp_path, queue):
 def test_what_a_stage_has_left(run):
     """Shards by number; none when only the end is missing; all when there is no store."""
     store = run / "simulations.zarr"
-    assert left("simulate", store) is None
+    assert work_left("simulate", store) is None
 
     (store / "wave/c.0").write_bytes(b"")
-    assert left("simulate", store).shards == []
+    assert work_left("simulate", store).shards == []
     open_store(store, check=False).mark_failed(3, "no")
     unmade(run, "simulations.zarr", 3)
-    assert left("simulate", store).shards == [3]
-    assert "1 failed" in left("simulate", store).why
+    assert work_left("simulate", store).shards == [3]
+    assert "1 failed" in work_left("simulate", store).why
 
-    assert left("calibrate", run / "training.zarr").shards == []  # no verdict beside it
-    assert left("infer", run / "catalogue.zarr").shards is None
-    assert left("train", run / "flows/a").why == "a is not there"
-    assert left("report", run / "report.html") is not None
+    assert work_left("calibrate", run / "training.zarr").shards == []  # no verdict beside it
+    assert work_left("infer", run / "catalogue.zarr").shards is None
+    assert work_left("train", run / "flows/a").why == "a is not there"
+    assert work_left("report", run / "report.html") is not None
     (run / "odd.zarr").mkdir()
     with pytest.raises(Damaged, match="odd"):
-        left("simulate", run / "odd.zarr")
+        work_left("simulate", run / "odd.zarr")
 
 
 def test_a_thawed_configuration_keeps_what_was_frozen(tmp_path, queue):

@@ -16,7 +16,7 @@ from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.run import catalogue as module
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.merges import CATALOGUE, is_behind
-from hpcsbi.run.progress import left
+from hpcsbi.run.progress import work_left
 from hpcsbi.simulator.fsps_spectra import Physics
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
@@ -153,19 +153,22 @@ def test_chains_of_another_flow_are_left_out_and_told(tmp_path, capsys):
 def test_what_is_left_after_a_kill_before_the_table(tmp_path, capsys):
     """Chains that are not in the table yet are work left for fit and infer, and status says so."""
     store = catalogue(tmp_path)
-    assert "not there" in left("infer", store.path).why
+    assert "not there" in work_left("infer", store.path).why
     write_catalogue(store.path)
-    assert left("infer", store.path) is None
+    assert work_left("infer", store.path) is None
     half = fits(tmp_path / "fits.zarr", [4, 17, 20], done=[0])
-    assert left("fit", half.path).shards == [1, 2]
+    assert work_left("fit", half.path).shards == [1, 2]
     whole = fits(tmp_path / "fits.zarr", [4, 17, 20])  # and then the kill
 
     for stage, path in (("fit", whole.path), ("infer", store.path)):
-        assert left(stage, path).shards == [] and "catalogue.parquet" in left(stage, path).why
+        assert (
+            work_left(stage, path).shards == []
+            and "catalogue.parquet" in work_left(stage, path).why
+        )
     status(str(tmp_path))
     assert "Parquet file is behind: run jobs/infer.py" in capsys.readouterr().out
     write_catalogue(store.path)
-    assert left("fit", whole.path) is left("infer", store.path) is None
+    assert work_left("fit", whole.path) is work_left("infer", store.path) is None
     status(str(tmp_path))
     assert "behind" not in capsys.readouterr().out
 

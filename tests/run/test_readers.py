@@ -23,13 +23,13 @@ def test_a_store_is_opened_with_what_it_lacks(store, tmp_path):
     """Absent, something else, or short of a shard: the note names the file and the job."""
     (tmp_path / "other.zarr").mkdir()
 
-    nothing, notes = readers.opened(str(tmp_path / "fits.zarr"), "fit", " fit.objects=20")
+    nothing, notes = readers.store_at(str(tmp_path / "fits.zarr"), "fit", " fit.objects=20")
     assert nothing is None and notes == [
         "There is no fits.zarr yet: run jobs/fit.py fit.objects=20."
     ]
-    nothing, notes = readers.opened(str(tmp_path / "other.zarr"), "infer")
+    nothing, notes = readers.store_at(str(tmp_path / "other.zarr"), "infer")
     assert nothing is None and "other.zarr is not a Zarr store" in notes[0]
-    found, notes = readers.opened(str(store.path), "infer")
+    found, notes = readers.store_at(str(store.path), "infer")
     assert found == store and "only 2 of 3 shards are there; jobs/infer.py" in notes[0]
     assert readers.label(store) == "run/catalogue.zarr"
 

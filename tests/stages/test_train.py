@@ -19,7 +19,7 @@ from hpcsbi.inference.optimiser import Optimiser
 from hpcsbi.inference.representation import make_representation
 from hpcsbi.run.checkpoint import Training
 from hpcsbi.run.flows import load_engine, load_posterior
-from hpcsbi.run.progress import left
+from hpcsbi.run.progress import work_left
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.stages import train as stage
 from hpcsbi.stages.train import speed
@@ -200,10 +200,10 @@ def test_a_damaged_copy_of_the_table_is_made_again(tmp_path):
     whole = tiny.all_bytes(flow)
     for name in ("continuum/c.0.0.0.0", "wave/c.0"):
         (flow / "ssp.zarr" / name).write_bytes(b"")
-        assert "ssp.zarr is damaged" in left("train", flow).why
+        assert "ssp.zarr is damaged" in work_left("train", flow).why
         tiny.trained(tmp_path, training, steps=2)
         assert tiny.all_bytes(flow) == whole
-    assert left("train", flow) is None
+    assert work_left("train", flow) is None
 
 
 def test_speed_is_tried_without_a_trace(tmp_path):
