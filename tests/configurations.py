@@ -5,7 +5,7 @@ import pytest
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.checks import check_stages
-from hpcsbi.launch.words import composed_from, in_plain_words
+from hpcsbi.launch.words import configuration_from, in_plain_words
 from hpcsbi.pipeline import stages_of_run, upstream
 
 DEMO = ("experiment=demo", "beside=null", "cluster=serial")
@@ -13,7 +13,7 @@ MODEL, ALL = upstream("calibrate"), stages_of_run(spectra=True)
 
 
 def composed(*overrides: str):
-    return composed_from(CONF, "config", overrides)
+    return configuration_from(CONF, "config", overrides)
 
 
 def refused(stages, *overrides: str) -> str:

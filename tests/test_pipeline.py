@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from hpcsbi.launch.frozen import composed
+from hpcsbi.launch.frozen import configuration_of
 from hpcsbi.pipeline import OF_A_RUN, STAGES, stages_of_run, upstream, waits
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def test_every_stage_has_its_places():
 @pytest.mark.parametrize("name", STAGES)
 def test_the_table_is_the_configuration(name):
     """What a stage reads are the references of its node; its product is where the table says."""
-    node, cfg = OmegaConf.to_container(OmegaConf.load(CONFIG))[name], composed([])
+    node, cfg = OmegaConf.to_container(OmegaConf.load(CONFIG))[name], configuration_of([])
     references = {key: re.fullmatch(r"\$\{(\w+)\.out\}", str(value)) for key, value in node.items()}
     reads = {key: match[1] for key, match in references.items() if match}
 

@@ -99,7 +99,7 @@ def _check_cluster(node: DictConfig) -> None:
 
 
 @lru_cache(maxsize=1)
-def top_level() -> tuple[str, ...]:
+def top_level_keys() -> tuple[str, ...]:
     """Keys of the configuration, groups included."""
     file = OmegaConf.load(Path(CONF) / "config.yaml")
     groups = [key for entry in file.defaults if OmegaConf.is_dict(entry) for key in entry]
@@ -109,9 +109,9 @@ def top_level() -> tuple[str, ...]:
 
 def _refuse_unknown_nodes(cfg: DictConfig) -> None:
     for key in cfg:
-        if key not in top_level() and key != "hydra":
+        if key not in top_level_keys() and key != "hydra":
             raise BadInput(
-                f"{key} is not known{did_you_mean(key, top_level()) or '.'} All keys are in "
+                f"{key} is not known{did_you_mean(key, top_level_keys()) or '.'} All keys are in "
                 "conf/config.yaml."
             )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hpcsbi.launch.checkout import CONF
-from hpcsbi.launch.words import composed_from
+from hpcsbi.launch.words import configuration_from
 
 HOW = ("cluster", "site")  # groups that say how a run is made, not what: they may change
 
@@ -24,9 +24,9 @@ hydra:
 """
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
+def configuration_of(overrides: Sequence[str]) -> DictConfig:
     """The configuration of a command line."""
-    return composed_from(CONF, "config", overrides)
+    return configuration_from(CONF, "config", overrides)
 
 
 def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.name}") -> Path:
@@ -41,13 +41,13 @@ def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.
     return path.absolute()
 
 
-def named(name: str) -> str:
+def name_override(name: str) -> str:
     """The override for the name of a run, which is text: 2024_05_01 and 1e3 are no numbers."""
     text = name.replace("\\", "\\\\").replace("'", "\\'")
     return f"name='{text}'"
 
 
-def rooted(cfg: DictConfig) -> DictConfig:
+def with_absolute_paths(cfg: DictConfig) -> DictConfig:
     """A copy whose paths hold in every folder, for its jobs do not run in this one."""
     cfg = cfg.copy()
     cfg.run = os.path.abspath(cfg.run)
@@ -65,7 +65,7 @@ def _absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def thawed(path: Path, overrides: Sequence[str]) -> DictConfig:
+def thaw(path: Path, overrides: Sequence[str]) -> DictConfig:
     """A frozen configuration; cluster and site may be chosen anew.
 
     Arguments:
@@ -74,14 +74,14 @@ def thawed(path: Path, overrides: Sequence[str]) -> DictConfig:
     """
     groups = [override for override in overrides if override.split("=")[0] in HOW]
     values = [override for override in overrides if override not in groups]
-    cfg = composed_from(str(path.parent.absolute()), path.stem, values)
+    cfg = configuration_from(str(path.parent.absolute()), path.stem, values)
     chosen = {group.split("=")[0] for group in groups}
     return with_groups(cfg, [*groups, *(v for v in values if v.split(".")[0] in chosen)])
 
 
 def with_groups(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """A copy in which some groups are as in conf/, with these overrides."""
-    cfg, fresh = deepcopy(cfg), composed(overrides)
+    cfg, fresh = deepcopy(cfg), configuration_of(overrides)
     for group in {override.split("=")[0].split(".")[0] for override in overrides}:
         cfg[group] = deepcopy(fresh[group])
     return cfg

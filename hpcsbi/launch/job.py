@@ -30,7 +30,13 @@ from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.manual import manual
 from hpcsbi.launch.privacy import keep_private
-from hpcsbi.launch.words import VALUED, composed_from, in_plain_words, one_line, understood
+from hpcsbi.launch.words import (
+    VALUED,
+    configuration_from,
+    hydra_arguments,
+    in_plain_words,
+    one_line,
+)
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run.folder import RunFolder
 from hpcsbi.run.progress import worker_seconds
@@ -113,7 +119,7 @@ def _prepare(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> None:
     if {"-h", "--help"} & set(given):
         print(help_of(name, stages))
         sys.exit(0)
-    given = understood(given)
+    given = hydra_arguments(given)
     sys.argv[1:] = [*given, f"hydra.job.name={name}"]
     if name in LOOKING:
         sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
@@ -124,7 +130,7 @@ def _prepare(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> None:
     folder, config = flags.get("--config-path", CONF), flags.get("--config-name", "config")
     words = [word for before, word in pairwise(["", *given]) if before not in VALUED]
     overrides = [word for word in words if not word.startswith("-")]
-    cfg = composed_from(os.path.abspath(folder), config, overrides)
+    cfg = configuration_from(os.path.abspath(folder), config, overrides)
     with in_plain_words(overrides), _no_trace(Path(cfg.run)):
         check_stages(cfg, stages(cfg))
 
@@ -155,7 +161,9 @@ def _check_one_of_many(cfg: DictConfig, stages: Callable[[DictConfig], Sequence[
 def help_of(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> str:
     """The text of `--help`."""
     about = (sys.modules["__main__"].__doc__ or "").splitlines()
-    return manual(name, about[0] if about else "", tuple(stages(composed_from(CONF, "config", []))))
+    return manual(
+        name, about[0] if about else "", tuple(stages(configuration_from(CONF, "config", [])))
+    )
 
 
 def _keep_private(cfg: DictConfig) -> None:
@@ -187,9 +195,9 @@ def run_stage(name: str, cfg: DictConfig) -> int:
 def _cpu_seconds(cfg: DictConfig, stage: str) -> float:
     """CPU seconds of this process, of the children that have ended, and of workers elsewhere."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    own = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    here = sum(usage.ru_utime + usage.ru_stime for usage in usages)
     elsewhere = cfg.cluster._target_ in ELSEWHERE
-    return own + (worker_seconds(Path(cfg.run), stage) if elsewhere else 0.0)
+    return here + (worker_seconds(Path(cfg.run), stage) if elsewhere else 0.0)
 
 
 def _note_cost(cfg: DictConfig, stage: str, cpu_seconds: float, wall_seconds: float) -> None:

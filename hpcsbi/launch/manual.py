@@ -41,13 +41,13 @@ def manual(job: str, about: str, stages: tuple[str, ...]) -> str:
 
 def _node(name: str) -> list[str]:
     """Lines of a node of conf/config.yaml."""
-    found: list[str] = []
+    lines: list[str] = []
     for line in (Path(CONF) / "config.yaml").read_text().splitlines():
-        if found and not line.startswith(" "):
+        if lines and not line.startswith(" "):
             break
-        if found or line.rstrip() == f"{name}:":
-            found.append(line)
-    return [line for line in found if line.strip()]
+        if lines or line.rstrip() == f"{name}:":
+            lines.append(line)
+    return [line for line in lines if line.strip()]
 
 
 def _groups() -> list[str]:

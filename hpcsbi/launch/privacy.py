@@ -36,8 +36,8 @@ def keep_private(run: Path, mask: int) -> None:
 
 def _permit(path: Path, mask: int, more: int = 0) -> None:
     """Set the permissions of a file or folder of ours; the bits beside them stay."""
-    found = path.stat()
-    if found.st_uid == os.getuid():
-        special = stat.S_IMODE(found.st_mode) & (stat.S_ISGID | stat.S_ISVTX)
-        bits = 0o777 if stat.S_ISDIR(found.st_mode) else 0o666
+    status = path.stat()
+    if status.st_uid == os.getuid():
+        special = stat.S_IMODE(status.st_mode) & (stat.S_ISGID | stat.S_ISVTX)
+        bits = 0o777 if stat.S_ISDIR(status.st_mode) else 0o666
         path.chmod(bits & ~mask | special | more)

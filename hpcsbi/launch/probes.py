@@ -25,16 +25,16 @@ OF_SPEED = ("training", "table", "source", "flow", "representation", "batch", "t
 
 def plan(cfg: DictConfig) -> int:
     """Fill in what is not known, then plan."""
-    stages = _planned(cfg)
+    stages = _long_stages(cfg)
     cfg.plan.outs = {stage: cfg.plan.outs[stage] for stage in stages}
     cfg.plan.rows = {**cfg.plan.rows, **_rows(cfg)}
     if cfg.plan.probe:
-        for stage in _unknown(cfg):
+        for stage in _stages_to_try(cfg):
             _try(stage, cfg)
     return run_stage("plan", cfg)
 
 
-def _planned(cfg: DictConfig) -> list[str]:
+def _long_stages(cfg: DictConfig) -> list[str]:
     """Stages of the run that take long, with `fit` where it is asked for or has begun."""
     stages = [
         stage for stage in stages_of_run(bool(cfg.ingest.files)) if STAGES[stage].unit != AT_ONCE
@@ -54,13 +54,13 @@ def _rows(cfg: DictConfig) -> dict[str, int | None]:
     return rows | {"augment": cfg.augment.copies * max(cfg.simulate.n - held_out, 0) + held_out}
 
 
-def _unknown(cfg: DictConfig) -> list[str]:
+def _stages_to_try(cfg: DictConfig) -> list[str]:
     """Stages with work left and all they need, whose speed or number of rows is not known."""
     node = instantiate(cfg.plan, _convert_="all")
-    found = works(*(node[name] for name in ("run", "outs", "rows", "shards", "rates")))
+    stage_works = works(*(node[name] for name in ("run", "outs", "rows", "shards", "rates")))
     return [
         work.stage
-        for work in found
+        for work in stage_works
         if not work.error
         and work.left != 0
         and (work.left is None or work.rate is None)

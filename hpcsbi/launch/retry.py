@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from hpcsbi.caches import keep_caches
-from hpcsbi.launch.frozen import composed, named, rooted, thawed
+from hpcsbi.launch.frozen import configuration_of, name_override, thaw, with_absolute_paths
 from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.launch.submit import WAYS, submit
 from hpcsbi.pipeline import OF_A_RUN, STAGES
@@ -52,11 +52,11 @@ def retry(name: str, overrides: Sequence[str], dry_run: bool = False) -> dict[st
         Damaged: a product that its stage would refuse.
         SlurmError: SLURM is not there, or refuses one of the jobs.
     """
-    run = Path(composed([named(name), *_only_run(overrides)]).run)
-    cfg = rooted(thawed(_newest(run, name), overrides))
+    run = Path(configuration_of([name_override(name), *_only_run(overrides)]).run)
+    cfg = with_absolute_paths(thaw(_newest_configuration(run, name), overrides))
     jobs = submissions.ask(run)
     known = {job["stage"] for job in jobs}
-    queued = _queued(jobs)
+    queued = _queued_stages(jobs)
     todo = _todo(cfg, [stage for stage in OF_A_RUN if stage in known], queued)
     if not todo:
         print("nothing to submit." if queued else "nothing is missing.")
@@ -68,18 +68,18 @@ def _only_run(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if override.startswith("run=")]
 
 
-def _newest(run: Path, name: str) -> Path:
+def _newest_configuration(run: Path, name: str) -> Path:
     """Configuration of the newest submission."""
-    found = sorted(RunFolder(run).submissions.glob("[0-9]*/config.yaml"))
-    if not found:
+    configurations = sorted(RunFolder(run).submissions.glob("[0-9]*/config.yaml"))
+    if not configurations:
         raise FileNotFoundError(
             f"{run} was never submitted: slurm/pipeline.sh {name} does that; if it was, with "
             "run=FOLDER, give the same here."
         )
-    return max(found, key=lambda path: int(path.parent.name))
+    return max(configurations, key=lambda path: int(path.parent.name))
 
 
-def _queued(jobs: Sequence[dict]) -> dict[str, str]:
+def _queued_stages(jobs: Sequence[dict]) -> dict[str, str]:
     """Stages with a job that waits or runs -> the last of these jobs; tells of them."""
     for job in jobs:
         if job["active"]:

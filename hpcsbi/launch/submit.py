@@ -14,7 +14,13 @@ from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import BATCH_SCRIPT
 from hpcsbi.launch.checks import check_stages
-from hpcsbi.launch.frozen import composed, freeze, named, rooted, with_groups
+from hpcsbi.launch.frozen import (
+    configuration_of,
+    freeze,
+    name_override,
+    with_absolute_paths,
+    with_groups,
+)
 from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
 from hpcsbi.launch.words import in_plain_words
@@ -52,7 +58,7 @@ def _configuration(name: str, overrides: Sequence[str]) -> DictConfig:
     given = list(overrides)
     if not any(override.startswith("cluster=") for override in given):
         given.append("cluster=allocation")
-    return composed([*given, named(name)])
+    return configuration_of([*given, name_override(name)])
 
 
 def submit(
@@ -79,9 +85,9 @@ def submit(
     unknown = [stage for stage in stages if stage not in OF_A_RUN]
     if unknown:
         raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(OF_A_RUN)}.")
-    cfg, site = rooted(cfg), make_site(cfg.site)
+    cfg, site = with_absolute_paths(cfg), make_site(cfg.site)
     run = Path(cfg.run)
-    queued = submissions.queued_jobs(_known(run))
+    queued = submissions.queued_jobs(_known_jobs(run))
     with in_plain_words([]):  # what is wrong with the input is wrong now, not after a night
         check_stages(cfg, stages, tuple(queued))
     planned = _all_jobs(cfg, stages, run / "slurm" / "next", only)
@@ -116,7 +122,7 @@ def ask_about(jobs: Sequence[Job]) -> None:
             print(f"warning: no such job can start now, it will wait: {why}", file=sys.stderr)
 
 
-def _known(run: Path) -> list[dict]:
+def _known_jobs(run: Path) -> list[dict]:
     """Jobs of the run as far as SLURM can be asked, for a dry run."""
     try:
         return submissions.ask(run)
@@ -143,16 +149,16 @@ def _freeze(cfg: DictConfig, folder: Path) -> None:
     freeze(with_groups(cfg, ["cluster=serial"]), folder / "finish.yaml")
 
 
-def alone(cfg: DictConfig, stage: str, site: Site, tasks: int = 1) -> dict[str, str]:
+def stage_options(cfg: DictConfig, stage: str, site: Site, tasks: int = 1) -> dict[str, str]:
     """Options of sbatch for a stage in one process, or so many."""
     further = {**site.options, **(site.train if stage == "train" else {})}
-    own = {"ntasks": tasks, "mem-per-cpu": site.memory}
+    resources = {"ntasks": tasks, "mem-per-cpu": site.memory}
     if any(further.get(name) is not None for name in ("mem", "mem-per-gpu")):
-        del own["mem-per-cpu"]  # SLURM takes one of them
+        del resources["mem-per-cpu"]  # SLURM takes one of them
     # sbatch replaces what follows a percent sign, which a folder may have too.
     logs = str(Path(cfg.run).absolute() / "logs").replace("%", "%%")
     ours = {"job-name": f"{cfg.name}-{stage}", "output": f"{logs}/{stage}-%j.log"}
-    return site.sbatch_options(**own | further | ours)
+    return site.sbatch_options(**resources | further | ours)
 
 
 def _all_jobs(
@@ -178,22 +184,22 @@ def _jobs(cfg: DictConfig, stage: str, folder: Path, only: Sequence[int] | None)
             "cluster=serial and cluster=local run on this machine: submit with cluster=allocation "
             "(the default), cluster=slurm or cluster=array, or call jobs/pipeline.py."
         )
-    one, needs, outs = alone(cfg, stage, site), waits(stage), (cfg[stage].out,)
+    options, needs, outs = stage_options(cfg, stage, site), waits(stage), (cfg[stage].out,)
     whole, finish = folder / "config.yaml", folder / "finish.yaml"
     if way == "slurm" or not STAGES[stage].fans_out:
-        return [Job(stage, one, whole, needs, outs)]
+        return [Job(stage, options, whole, needs, outs)]
     if way == "allocation":
-        return [Job(stage, alone(cfg, stage, site, site.tasks), whole, needs, outs)]
+        return [Job(stage, stage_options(cfg, stage, site, site.tasks), whole, needs, outs)]
     if only is not None and not only:
-        return [Job(stage, one, finish, needs, outs, finishes=True)]
-    tasks = one | {"array": _array(site, only), "output": each_task(one["output"])}
+        return [Job(stage, options, finish, needs, outs, finishes=True)]
+    array_options = options | {"array": _array(site, only), "output": task_logs(options["output"])}
     return [
-        Job(stage, tasks, whole, needs, outs, site.tasks),
-        Job(stage, one, finish, {stage: "afterok"}, outs, finishes=True),
+        Job(stage, array_options, whole, needs, outs, site.tasks),
+        Job(stage, options, finish, {stage: "afterok"}, outs, finishes=True),
     ]
 
 
-def each_task(output: str) -> str:
+def task_logs(output: str) -> str:
     """The log of one job as one for each task of an array."""
     folder, slash, name = output.rpartition("/")
     return folder + slash + name.replace("%j", "%A_%a")

@@ -13,8 +13,8 @@ from hpcsbi.cluster import slurm
 from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checks import check_stages
-from hpcsbi.launch.frozen import freeze, rooted
-from hpcsbi.launch.submit import alone, ask_about, each_task
+from hpcsbi.launch.frozen import freeze, with_absolute_paths
+from hpcsbi.launch.submit import ask_about, stage_options, task_logs
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
 from hpcsbi.pipeline import OF_A_RUN
 from hpcsbi.run import submissions
@@ -47,7 +47,9 @@ def check(cfg: DictConfig) -> None:
 def _count(overrides: Sequence[str]) -> int:
     """Number of settings: composing a thousand of them takes minutes."""
     swept = OverridesParser.create().parse_overrides(list(overrides))
-    return prod(len(list(one.sweep_iterator())) for one in swept if one.is_sweep_override())
+    return prod(
+        len(list(override.sweep_iterator())) for override in swept if override.is_sweep_override()
+    )
 
 
 def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> str:
@@ -62,13 +64,14 @@ def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> st
         SlurmError: SLURM refuses; nothing is in the queue.
     """
     stage = cfgs[0].hydra.job.name
-    cfgs = [rooted(_of_a_task(cfg)) for cfg in cfgs]
+    cfgs = [with_absolute_paths(_of_a_task(cfg)) for cfg in cfgs]
     _refuse_collisions(cfgs, stage)
     for cfg in cfgs:
         check_stages(cfg, [stage])
     site, run = make_site(cfgs[0].site), Path(cfgs[0].run)
     tasks = tuple(
-        _task(cfg, stage, varied) for cfg, varied in zip(cfgs, _varied(overrides), strict=True)
+        _task(cfg, stage, varied)
+        for cfg, varied in zip(cfgs, _varied_overrides(overrides), strict=True)
     )
     options = _options(cfgs[0], stage, site, len(cfgs))
     outs = tuple(cfg[stage].out for cfg in cfgs)
@@ -87,9 +90,9 @@ def submit(cfgs: Sequence[DictConfig], overrides: Sequence[Sequence[str]]) -> st
 
 def _options(cfg: DictConfig, stage: str, site: Site, tasks: int) -> dict[str, str]:
     """Options of sbatch for the array."""
-    one = alone(cfg, stage, site)
+    options = stage_options(cfg, stage, site)
     throttle = f"%{site.throttle}" if site.throttle else ""
-    return one | {"output": each_task(one["output"]), "array": f"0-{tasks - 1}{throttle}"}
+    return options | {"output": task_logs(options["output"]), "array": f"0-{tasks - 1}{throttle}"}
 
 
 def _of_a_task(cfg: DictConfig) -> DictConfig:
@@ -117,7 +120,7 @@ def _refuse_collisions(cfgs: Sequence[DictConfig], stage: str) -> None:
         )
 
 
-def _varied(overrides: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+def _varied_overrides(overrides: Sequence[Sequence[str]]) -> Iterator[list[str]]:
     """Of the overrides of each task those that not all have."""
     common = set(overrides[0]).intersection(*overrides) if len(overrides) > 1 else set()
     for given in overrides:

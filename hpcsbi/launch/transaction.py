@@ -88,8 +88,8 @@ class Submission:
         settings = start / "job.sh"
         write_atomically(settings, _settings(job, self.site).encode())
         write_atomically(start / "job.json", json.dumps(line).encode())
-        own = job.options.get("dependency")
-        waits = ",".join(filter(None, (own, after)))
+        dependency = job.options.get("dependency")
+        waits = ",".join(filter(None, (dependency, after)))
         wait = {"dependency": waits, "kill-on-invalid-dep": "yes"} if after else {}
         number = sbatch.submit(
             BATCH_SCRIPT,
@@ -155,18 +155,18 @@ def submission(run: Path, site: Site) -> Iterator[Submission]:
         with locked(parent), ExitStack() as after, ExitStack() as undo:
             for line in submissions.unnoted_jobs(run):  # a submission that was killed left it
                 note(run, line)
-            found = Submission(run, _claimed(parent), site)
+            new = Submission(run, _new_folder(parent), site)
             for number in SIGNALS:
                 if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-                    after.callback(signal.signal, number, signal.signal(number, found.stop))
-            undo.callback(_undo, found)
-            yield found
-            found._end_if_stopped()
+                    after.callback(signal.signal, number, signal.signal(number, new.stop))
+            undo.callback(_undo, new)
+            yield new
+            new._end_if_stopped()
             undo.pop_all()
         never.pop_all()
 
 
-def _claimed(parent: Path) -> Path:
+def _new_folder(parent: Path) -> Path:
     """A folder for this submission, the next number."""
     while True:
         taken = [int(path.name) for path in parent.glob("[0-9]*")]
@@ -178,17 +178,17 @@ def _claimed(parent: Path) -> Path:
             continue
 
 
-def _undo(found: Submission) -> None:
+def _undo(failed: Submission) -> None:
     """Cancel what was taken; what cannot be cancelled stays noted, and is told."""
-    slurm.cancel(found.taken)
-    path = RunFolder(found.run).jobs
+    slurm.cancel(failed.taken)
+    path = RunFolder(failed.run).jobs
     if path.exists():
         kept = [
-            line for line in submissions.submitted_jobs(found.run) if not _of(line, found.folder)
+            line for line in submissions.submitted_jobs(failed.run) if not _of(line, failed.folder)
         ]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(path, text.encode()) if text else path.unlink()
-    shutil.rmtree(found.folder, ignore_errors=True)
+    shutil.rmtree(failed.folder, ignore_errors=True)
 
 
 def _of(line: Mapping, folder: Path) -> bool:
@@ -215,7 +215,7 @@ def note(run: Path, line: Mapping) -> None:
 
 def _settings(job: Job, site: Site) -> str:
     """What the job's script reads in place of variables, which a site may not export."""
-    found = {
+    variables = {
         "HPCSBI_ROOT": str(ROOT),
         "HPCSBI_PYTHON": sys.executable,
         "HPCSBI_FOLDER": os.getcwd(),
@@ -226,7 +226,7 @@ def _settings(job: Job, site: Site) -> str:
         "HPCSBI_CONFIG": str(job.config),
         "HPCSBI_THREADS": os.environ.get("HPCSBI_THREADS", "1"),
     }
-    lines = [f"{name}={shlex.quote(value)}" for name, value in found.items()]
+    lines = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     for name in DECIDING:
         paths = [os.path.abspath(path) for path in os.environ.get(name, "").split(":") if path]
         value = shlex.quote(":".join(paths))

@@ -10,7 +10,7 @@ from hpcsbi.errors import Unfinished
 from hpcsbi.launch.checkout import CONF, PIPELINE
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.job import FAILED, run_stage
-from hpcsbi.launch.words import composed_from, in_plain_words
+from hpcsbi.launch.words import configuration_from, in_plain_words
 from hpcsbi.pipeline import stages_of_run
 
 
@@ -45,7 +45,7 @@ def stages(cfg: DictConfig) -> tuple[str, ...]:
 def check(cfg: DictConfig) -> tuple[str, ...]:
     """The stages, after a look at those of the pipeline beside this one."""
     if cfg.beside:
-        beside = composed_from(CONF, "config", cfg.beside)
+        beside = configuration_from(CONF, "config", cfg.beside)
         with in_plain_words(cfg.beside):
             check_stages(beside, stages(beside))
     return stages(cfg)

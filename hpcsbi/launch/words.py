@@ -44,25 +44,25 @@ OmegaConf.register_new_resolver(
 )
 
 
-def understood(given: Sequence[str]) -> list[str]:
+def hydra_arguments(given: Sequence[str]) -> list[str]:
     """Arguments of a job as Hydra takes them: what has to be quoted is quoted.
 
     Raises:
         BadInput: something that is no option; says which is likely meant.
     """
-    found, rest = [], iter(given)
+    arguments, rest = [], iter(given)
     sweep = any(word in ("-m", "--multirun") for word in given)
     for word in rest:
         flag = word.split("=")[0]
         if word in FLAGS:
-            found.append(word)
+            arguments.append(word)
         elif flag in VALUED:
-            found += [word] if "=" in word else [word, next(rest, "")]
+            arguments += [word] if "=" in word else [word, next(rest, "")]
         elif word.startswith("-"):
             raise BadInput(f"{word} is no option: {OPTIONS}{_likely(flag, word, rest)}")
         else:
-            found.append(quoted(word, sweep))
-    return found
+            arguments.append(quoted(word, sweep))
+    return arguments
 
 
 def quoted(override: str, sweep: bool = False) -> str:
@@ -76,7 +76,7 @@ def quoted(override: str, sweep: bool = False) -> str:
     """
     key, equals, value = override.partition("=")
     if not equals:
-        parsed = _parsed(override) if override.startswith("~") else None
+        parsed = _parse(override) if override.startswith("~") else None
         if parsed is None:
             raise BadInput(f"{override!r} is no option: {OPTIONS}{_likely(override, override, ())}")
         return override
@@ -84,7 +84,7 @@ def quoted(override: str, sweep: bool = False) -> str:
         raise BadInput(f"{override!r} is no option: {OPTIONS}{_likely(key, override, ())}")
     if key.startswith(OPEN):
         key, override = f"++{key}", f"++{override}"  # Hydra takes keys that are not there with it
-    parsed = _parsed(override)
+    parsed = _parse(override)
     if parsed is not None and not (parsed.is_sweep_override() and not sweep):
         return override if key.lstrip("+") not in TEXTS else _as_text(key, value, parsed)
     if parsed is not None and not _is_path(value):
@@ -94,7 +94,7 @@ def quoted(override: str, sweep: bool = False) -> str:
         )
     again = f"{key}={_with_quotes(value)}"
     cut = value[:1] in ("[", "{") and not again.startswith(f"{key}=[")
-    if cut or _parsed(again) is None:
+    if cut or _parse(again) is None:
         raise BadInput(
             f"{override!r} cannot be read: put the value into quotes, as {key}='\"...\"', and of a "
             f"list each of its parts, as {key}='[\"...\"]'."
@@ -119,8 +119,8 @@ def in_plain_words(overrides: Sequence[str]) -> Iterator[None]:
         raise BadInput(f"a file of {CONF} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def composed_from(folder: str, name: str, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of a folder with overrides as `understood` returns them.
+def configuration_from(folder: str, name: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a folder with overrides as `hydra_arguments` returns them.
 
     Raises:
         BadInput: an unknown key or choice; names the likely one.
@@ -136,7 +136,7 @@ def _refuse_no_name(override: str) -> None:
     """Of a group one choice is named; on a list Hydra breaks."""
     key = override.partition("=")[0].lstrip("+~").partition("@")[0]
     choices = sorted(path.stem for path in (Path(CONF) / key).glob("*.yaml")) if key else []
-    parsed = _parsed(override)
+    parsed = _parse(override)
     named = parsed is None or parsed.is_sweep_override() or isinstance(parsed.value(), TEXT)
     if choices and not named:
         raise BadInput(f"{override}: choose one of {', '.join(choices)}.")
@@ -161,7 +161,7 @@ def one_line(error: BaseException) -> str:
     return str(error)
 
 
-def _parsed(override: str) -> Override | None:
+def _parse(override: str) -> Override | None:
     try:
         return OverridesParser.create().parse_override(override)
     except (OverrideParseException, HydraException, ValueError):
@@ -171,12 +171,12 @@ def _parsed(override: str) -> Override | None:
 def _as_text(key: str, value: str, parsed: Override) -> str:
     """With quotes where Hydra would take a text for a number."""
     if parsed.is_sweep_override():
-        return f"{key}={','.join(_one(part) for part in _parts(value))}"
-    found = parsed.value()
-    if isinstance(found, list):
-        number = not all(isinstance(one, TEXT) for one in found)
+        return f"{key}={','.join(_quote(part) for part in _parts(value))}"
+    hydra_value = parsed.value()
+    if isinstance(hydra_value, list):
+        number = not all(isinstance(item, TEXT) for item in hydra_value)
     else:
-        number = not isinstance(found, str | QuotedString) and "." not in key
+        number = not isinstance(hydra_value, str | QuotedString) and "." not in key
     return f"{key}={_with_quotes(value)}" if number else f"{key}={value}"
 
 
@@ -188,8 +188,8 @@ def _is_path(value: str) -> bool:
 def _with_quotes(value: str) -> str:
     """A value as one text, or a list of them."""
     if value.startswith("[") and value.endswith("]"):
-        return f"[{','.join(_one(part.strip()) for part in _parts(value[1:-1]))}]"
-    return _one(value)
+        return f"[{','.join(_quote(part.strip()) for part in _parts(value[1:-1]))}]"
+    return _quote(value)
 
 
 def _parts(text: str) -> list[str]:
@@ -197,7 +197,7 @@ def _parts(text: str) -> list[str]:
     return [part for part in re.findall(r"""(?:[^,"']|"[^"]*"|'[^']*')+""", text) if part.strip()]
 
 
-def _one(text: str) -> str:
+def _quote(text: str) -> str:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         return text
     text = os.path.expanduser(text) if text.startswith("~/") else text
@@ -252,21 +252,21 @@ def _all_keys() -> list[str]:
     """Every key of the configuration, as it is without overrides, with dots."""
     with _of_its_own(CONF):
         cfg = compose("config")
-    found: list[str] = []
+    keys: list[str] = []
 
     def walk(node: DictConfig, prefix: str) -> None:
         for key in node:
-            found.append(f"{prefix}{key}")
+            keys.append(f"{prefix}{key}")
             if not OmegaConf.is_interpolation(node, key) and OmegaConf.is_dict(node._get_node(key)):
                 walk(node[key], f"{prefix}{key}.")
 
     walk(cfg, "")
-    return [*found, "experiment"]
+    return [*keys, "experiment"]
 
 
 def _likely(flag: str, word: str, rest: Iterable[str]) -> str:
     """ ": did you mean train.steps=100?" of --steps=100 or --steps 100."""
     key, value = flag.lstrip("-").replace("-", "_"), word.partition("=")[2]
     near = _near(key, _all_keys()) if key else ""
-    value = value or next((one for one in rest if "=" not in one), "")
+    value = value or next((argument for argument in rest if "=" not in argument), "")
     return f": did you mean {near}={value or 'VALUE'}?" if near else "."

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from hpcsbi.cluster import sbatch, slurm
 from hpcsbi.cluster.slurm import JobState
-from hpcsbi.launch.frozen import composed, thawed
+from hpcsbi.launch.frozen import configuration_of, thaw
 from hpcsbi.launch.retry import retry
 from hpcsbi.launch.submit import submit
 from hpcsbi.run.progress import work_left
@@ -76,7 +76,7 @@ def submitted(run: Path, *overrides: str, stages=STAGES) -> None:
     """A first submission of a run."""
     sizes = ("simulate.n=300", "augment.validation=100", "augment.test=100")  # of tiny.pairs
     given = [f"run={run}", "name=n", "site.tasks=4", *sizes, *overrides]
-    submit(composed(given), stages, dry_run=False)
+    submit(configuration_of(given), stages, dry_run=False)
 
 
 def again(run: Path, queue: Queue, *overrides: str) -> list[dict]:
@@ -205,7 +205,7 @@ def test_a_thawed_configuration_keeps_what_was_frozen(tmp_path, queue):
     path = tmp_path / "run/slurm/0001/config.yaml"
     path.write_text(path.read_text().replace("shard: 1024", "shard: 99"))
 
-    cfg = thawed(path, ["cluster=slurm", "site=lab", "site.tasks=3", "simulate.seed=1"])
+    cfg = thaw(path, ["cluster=slurm", "site=lab", "site.tasks=3", "simulate.seed=1"])
 
     assert (cfg.simulate.n, cfg.simulate.shard, cfg.simulate.seed, cfg.augment.seed) == (
         777,
@@ -215,7 +215,7 @@ def test_a_thawed_configuration_keeps_what_was_frozen(tmp_path, queue):
     )
     assert (cfg.site.partition, cfg.site.tasks) == ("main", 3)
     assert cfg.simulate.cluster._target_.endswith("Elastic")
-    assert thawed(path, []).site.partition == "caslake"
+    assert thaw(path, []).site.partition == "caslake"
 
 
 def ask(*command: str) -> str:

@@ -12,7 +12,7 @@ import tiny
 
 from hpcsbi.errors import BadInput
 from hpcsbi.launch import whole_pipeline
-from hpcsbi.launch.frozen import composed
+from hpcsbi.launch.frozen import configuration_of
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -111,7 +111,7 @@ def test_the_page_comes_before_the_second_pipeline(tmp_path, monkeypatch, capsys
     done_well = subprocess.CompletedProcess([], 0)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done.append("beside") or done_well)
 
-    assert whole_pipeline.pipeline(composed(["experiment=demo", f"run={tmp_path}"])) == 0
+    assert whole_pipeline.pipeline(configuration_of(["experiment=demo", f"run={tmp_path}"])) == 0
     assert done[-4:] == ["infer", "report", "beside", "report"]
     out = capsys.readouterr().out
     assert "minutes" in out.splitlines()[0] and out.splitlines()[-1] == f"{tmp_path}/report.html"
@@ -119,6 +119,8 @@ def test_the_page_comes_before_the_second_pipeline(tmp_path, monkeypatch, capsys
 
 def test_the_pipeline_beside_is_checked_too(tmp_path):
     """Its overrides are wrong before the first pipeline begins."""
-    cfg = composed(["experiment=demo", f"run={tmp_path}", "beside=[experiment=demo,train.step=3]"])
+    cfg = configuration_of(
+        ["experiment=demo", f"run={tmp_path}", "beside=[experiment=demo,train.step=3]"]
+    )
     with pytest.raises(BadInput, match=r"did you mean train\.steps"):
         whole_pipeline.check(cfg)

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
-from hpcsbi.launch.words import OPEN, quoted, understood
+from hpcsbi.launch.words import OPEN, hydra_arguments, quoted
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_typing_error_names_the_likely_word(override, says):
 def test_what_is_no_option_is_told(words, says):
     """As other programs take options, people try here."""
     with pytest.raises(BadInput) as caught:
-        understood(words)
+        hydra_arguments(words)
 
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
@@ -129,5 +129,5 @@ def test_what_is_empty_is_open_for_keys_of_the_user():
 
 def test_settings_of_a_sweep_stay_apart():
     """Commas are for sweeps, when there is one; names stay names in it."""
-    assert understood(["-m", "flow.hidden=25,50"]) == ["-m", "flow.hidden=25,50"]
-    assert understood(["--multirun", "name=1e3,b"])[1] == 'name="1e3","b"'
+    assert hydra_arguments(["-m", "flow.hidden=25,50"]) == ["-m", "flow.hidden=25,50"]
+    assert hydra_arguments(["--multirun", "name=1e3,b"])[1] == 'name="1e3","b"'
