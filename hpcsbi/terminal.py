@@ -13,7 +13,15 @@ from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["outlive_reader", "printable", "progress", "tell_once", "user_name", "with_progress"]
+__all__ = [
+    "duration",
+    "outlive_reader",
+    "printable",
+    "progress",
+    "tell_once",
+    "user_name",
+    "with_progress",
+]
 
 Piece = TypeVar("Piece")
 OFTEN, SELDOM = 1.0, 30.0  # seconds between two looks on a terminal, and between lines of a log
@@ -127,3 +135,16 @@ def user_name(number: int | str) -> str:
         return pwd.getpwuid(int(number)).pw_name
     except (KeyError, ValueError):
         return f"user {number}"
+
+
+def duration(seconds: float) -> str:
+    """A time span in the unit that reads best.
+
+    Example:
+        >>> duration(5), duration(90), duration(7200)
+        ('5.0 s', '1.5 min', '2.0 h')
+    """
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hpcsbi.launch import probes, whole_pipeline
+from hpcsbi.launch import whole_pipeline
 from hpcsbi.launch.job import run_job, run_stage
 from hpcsbi.run.folder import RunFolder
 
@@ -54,6 +54,12 @@ def _train(cfg: DictConfig) -> int:
     return status
 
 
+def _plan(cfg: DictConfig) -> int:
+    from hpcsbi.launch.probes import plan  # it brings half of the stages along
+
+    return plan(cfg)
+
+
 def _judges(cfg: DictConfig) -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN if cfg.judge is None else cfg.judge
 
@@ -62,7 +68,7 @@ def _judges(cfg: DictConfig) -> bool:
 TASKS: dict[str, Callable[[DictConfig], int]] = {
     "simulate": _simulate,
     "train": _train,
-    "plan": probes.plan,
+    "plan": _plan,
     "pipeline": whole_pipeline.pipeline,
 }
 STAGES: dict[str, Callable[[DictConfig], Sequence[str]]] = {

@@ -6,6 +6,7 @@ import numpy as np
 
 from hpcsbi.report import fits_accuracy, object_plots, page, tables
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.terminal import duration
 
 __all__ = ["COLUMNS", "DRAWS", "NOTHING", "section"]
 
@@ -94,7 +95,7 @@ def _remarks(settings: Mapping) -> list[str]:
 
 
 def _cost(seconds: float, objects: int) -> tuple[str, int]:
-    return f"{tables.number(seconds)} s" if seconds < 60 else tables.duration(seconds), objects
+    return f"{tables.number(seconds)} s" if seconds < 60 else duration(seconds), objects
 
 
 def _distances_by_k(columns: Columns, methods: Sequence[str]) -> dict:

@@ -6,8 +6,9 @@ import numpy as np
 from scipy import stats
 
 from hpcsbi.errors import BadInput
-from hpcsbi.report.tables import duration, number
+from hpcsbi.report.tables import number
 from hpcsbi.statistics.calibration import score
+from hpcsbi.terminal import duration
 
 __all__ = ["CONFIDENCE", "Standing", "cells", "standings"]
 

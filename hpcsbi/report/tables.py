@@ -9,11 +9,11 @@ from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.calibration import score
 from hpcsbi.statistics.verdict import BLUNT, IMPROBABLE
+from hpcsbi.terminal import duration
 
 __all__ = [
     "calibration_numbers",
     "cost_rows",
-    "duration",
     "flag_rows",
     "number",
     "pair_rows",
@@ -48,19 +48,6 @@ def quantity(p16: float, p50: float, p84: float) -> tuple[str, str, str] | None:
         f"{sign}{value:.{places}f}".replace("-", "\N{MINUS SIGN}")
         for sign, value in (("", p50), ("+", up), ("-", down))
     )
-
-
-def duration(seconds: float) -> str:
-    """A time span in the unit that reads best.
-
-    Example:
-        >>> duration(5), duration(90), duration(7200)
-        ('5.0 s', '1.5 min', '2.0 h')
-    """
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} s"
 
 
 def pair_rows(split: np.ndarray, base: np.ndarray) -> tuple[list[tuple[str, int, int]], int]:

@@ -11,9 +11,8 @@ from hpcsbi.arguments import Count, checked
 from hpcsbi.cluster.deadline import way_out
 from hpcsbi.cluster.site import seconds_of
 from hpcsbi.pipeline import STAGES
-from hpcsbi.report.tables import duration
 from hpcsbi.run.progress import core_rates, flow_progress, store_progress
-from hpcsbi.terminal import printable
+from hpcsbi.terminal import duration, printable
 
 __all__ = ["Work", "missing_inputs", "plan", "works"]
 

@@ -10,13 +10,12 @@ from hpcsbi.cluster import job_words
 from hpcsbi.cluster.slurm_commands import SlurmError
 from hpcsbi.errors import BadInput
 from hpcsbi.pipeline import STAGES
-from hpcsbi.report.tables import duration
 from hpcsbi.run import submissions
 from hpcsbi.run.folder import RunFolder, verdict_of
 from hpcsbi.run.merges import is_behind, table_of
 from hpcsbi.run.progress import flow_progress, store_progress
 from hpcsbi.store.files import Damaged
-from hpcsbi.terminal import printable, user_name
+from hpcsbi.terminal import duration, printable, user_name
 
 __all__ = ["status"]
 
