@@ -1,10 +1,12 @@
 """Attenuation curves, as FSPS has them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hpcsbi.errors import BadInput
 
-__all__ = ["dust_curve"]
+__all__ = ["CURVES", "dust_curve"]
 
 
 def dust_curve(wave: np.ndarray, dust_type: int) -> np.ndarray:
@@ -12,20 +14,32 @@ def dust_curve(wave: np.ndarray, dust_type: int) -> np.ndarray:
 
     Arguments:
         wave: Angstrom, 1200 to 22000.
-        dust_type: 0 (power law) or 2 (Calzetti).
+        dust_type: a number of FSPS that `CURVES` knows.
 
     Raises:
         ValueError: another type.
+    """
+    if dust_type not in CURVES:
+        numbers = " or ".join(map(str, CURVES))
+        raise BadInput(f"dust_type {dust_type} has no closed form here: choose {numbers}.")
+    return CURVES[dust_type](np.asarray(wave, dtype=float))
+
+
+def power_law(wave: np.ndarray) -> np.ndarray:
+    """The screen of Charlot & Fall with FSPS's default index, 1 at 5500 Angstrom."""
+    return (wave / 5500.0) ** -0.7
+
+
+def calzetti(wave: np.ndarray) -> np.ndarray:
+    """Starburst galaxies, divided by R_V = 4.05 and 0.44, that of stellar to nebular reddening.
 
     References:
-        Calzetti et al. 2000, arXiv:astro-ph/9911459, equation 4, divided by R_V = 4.05 and by 0.44,
-        the ratio of nebular to stellar reddening; FSPS's manual, "dust_type".
+        Calzetti et al. 2000, arXiv:astro-ph/9911459, equation 4; FSPS's manual, "dust_type".
     """
-    if dust_type == 0:
-        return (wave / 5500.0) ** -0.7
-    if dust_type != 2:
-        raise BadInput(f"dust_type {dust_type} has no closed form here: choose 0 or 2.")
-    x = 1e4 / np.asarray(wave, dtype=float)
+    x = 1e4 / wave
     red = 1.17 * (-1.857 + 1.04 * x) + 1.78
     blue = 1.17 * (-2.156 + x * (1.509 + x * (-0.198 + x * 0.011))) + 1.78
-    return np.where(np.asarray(wave) > 6300, red, blue) / (0.44 * 4.05)
+    return np.where(wave > 6300, red, blue) / (0.44 * 4.05)
+
+
+CURVES: dict[int, Callable[[np.ndarray], np.ndarray]] = {0: power_law, 2: calzetti}

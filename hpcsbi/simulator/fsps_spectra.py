@@ -13,7 +13,7 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.dust import dust_curve
+from hpcsbi.simulator.dust import CURVES, dust_curve
 from hpcsbi.simulator.fork_server import DIED, OK, REFUSED, Nursery, NurseryError
 from hpcsbi.simulator.fsps_data import FspsError, check_tree
 from hpcsbi.simulator.sfh import TAGE_MIN
@@ -71,8 +71,9 @@ class Physics:
     def __post_init__(self) -> None:
         if self.imf_type not in (0, 1, 2):
             raise BadInput(f"physics.imf_type is {self.imf_type}: choose 0, 1 or 2.")
-        if self.dust_type not in (0, 2):
-            raise BadInput(f"physics.dust_type is {self.dust_type}: choose 0 or 2.")
+        if self.dust_type not in CURVES:
+            numbers = " or ".join(map(str, CURVES))
+            raise BadInput(f"physics.dust_type is {self.dust_type}: choose {numbers}.")
         if not 10 <= self.sigma_smooth <= 2000 or not -4 <= self.gas_logu <= -1:
             raise BadInput(
                 f"physics.sigma_smooth is {self.sigma_smooth} km/s and gas_logu {self.gas_logu}: "

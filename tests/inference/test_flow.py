@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from hpcsbi.inference.flow import Flow, build_network
-
-NETWORKS = ("zuko_maf", "sbi_maf")
+from hpcsbi.inference.networks import NETWORKS
 
 
 @pytest.mark.parametrize("network", NETWORKS)
