@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from hpcsbi.survey.formats import Source, Survey
+from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.source import Source
 from hpcsbi.survey.spectra import Spectra
 
 OUT = Path(__file__).parents[1] / "hpcsbi" / "data" / "sdss_nuclei.fits.gz"

@@ -24,12 +24,13 @@ from hpcsbi.store.opening import create, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
-from hpcsbi.survey.formats import Source, Survey, UnreadableError
+from hpcsbi.survey.formats import Survey, UnreadableError
 from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.pixels import WIDEST
 from hpcsbi.survey.repeats import repeats
 from hpcsbi.survey.rest_frame import LINE_GAP, MIN_COVER
 from hpcsbi.survey.scan import ScannedFile, scan
+from hpcsbi.survey.source import Source
 from hpcsbi.survey.spectra import unread_spectra
 
 __all__ = ["find_files", "ingest", "look_at_first"]

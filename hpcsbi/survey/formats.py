@@ -22,9 +22,10 @@ from hpcsbi.survey.column_files import COLUMN_FILES, ColumnFile
 from hpcsbi.survey.compressed import kind, path_or_contents
 from hpcsbi.survey.fits_layouts import SURVEYS, look, open_fits
 from hpcsbi.survey.fits_readers import READERS
+from hpcsbi.survey.source import Source, stem_of
 from hpcsbi.survey.spectra import USUAL, Spectra, per_angstrom, unread_spectra
 
-__all__ = ["Source", "Survey", "UnreadableError"]
+__all__ = ["Survey", "UnreadableError"]
 
 BLOCK = 64  # rows read at once: larger blocks leave the processor's caches
 # What a damaged file makes astropy, numpy, gzip and pyarrow raise (ArrowInvalid is a ValueError).
@@ -32,31 +33,10 @@ CUT = (OSError, EOFError, zlib.error, BadZipFile, LZMAError)
 BREAKS = (*CUT, ValueError, KeyError, TypeError, IndexError, struct.error)
 # What DESI's files of spectra are called, and those of their redshifts.
 SPECTRA, REDROCKS = ("coadd", "spectra"), ("redrock", "zbest")
-ENDINGS = (".gz", ".bz2", ".xz", ".fits", ".fit", ".fz", ".npz", ".parquet", ".pq")
 
 
 class UnreadableError(BadInput):
     """A file whose header was good broke while its rows were read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file of spectra.
-
-    Arguments:
-        path: the file.
-        beside: the file of its redshifts (DESI), or "".
-        rows: number of spectra, 0 before the header scan.
-    """
-
-    path: str
-    beside: str = ""
-    rows: int = 0
-
-    @property
-    def stem(self) -> str:
-        """File name without its endings."""
-        return _stem(Path(self.path))
 
 
 @dataclass(frozen=True)
@@ -104,11 +84,11 @@ class Survey:
         redrocks: dict[str, list[Path]] = {}
         for path in paths:
             if path.name.startswith(REDROCKS):
-                redrocks.setdefault(_stem(path), []).append(path)
+                redrocks.setdefault(stem_of(path), []).append(path)
         pairs = [
             Source(str(path), str(_redrock_of(path, redrocks)))
             for path in paths
-            if _stem(path) not in redrocks
+            if stem_of(path) not in redrocks
         ]
         spare = {str(path) for same in redrocks.values() for path in same}
         spare -= {pair.beside for pair in pairs}
@@ -234,7 +214,7 @@ def _redrock_of(coadd: Path, redrocks: Mapping[str, Sequence[Path]]) -> Path:
     Two productions use the same names and the same TARGETIDs: a file that lies beside another
     coadd of its name belongs to that one.
     """
-    stem = _stem(coadd)
+    stem = stem_of(coadd)
     begin = next((name for name in SPECTRA if stem.startswith(name)), None)
     stems = [stem.replace(begin, redrock, 1) for redrock in REDROCKS] if begin else []
     elsewhere = [path for name in stems for path in redrocks.get(name, ())]
@@ -256,9 +236,3 @@ def _redrock_of(coadd: Path, redrocks: Mapping[str, Sequence[Path]]) -> Path:
 def _has(folder: Path, stem: str) -> bool:
     """True if a file of spectra of this name, compressed or not, lies in a folder."""
     return any((folder / f"{stem}{end}").exists() for end in (".fits", ".fits.gz"))
-
-
-def _stem(path: Path) -> str:
-    while path.suffix.lower() in ENDINGS and path.stem:
-        path = path.with_suffix("")
-    return path.name

@@ -16,7 +16,8 @@ from typing import Any
 from hpcsbi.cluster.executors import Cluster, Failure, Serial
 from hpcsbi.errors import BadInput, Unfinished
 from hpcsbi.store.files import write_atomically
-from hpcsbi.survey.formats import Source, Survey
+from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.source import Source
 
 __all__ = ["Content", "ScannedFile", "scan"]
 

@@ -11,8 +11,9 @@ from survey_files import continuum
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.column_files import Npz, Parquet
-from hpcsbi.survey.formats import Source, Survey
+from hpcsbi.survey.formats import Survey
 from hpcsbi.survey.geometry import groups
+from hpcsbi.survey.source import Source
 
 WAVE = 3700 + 4.0 * np.arange(1500)
 TABLE = Survey("table")

@@ -14,8 +14,8 @@ from survey_files import continuum, image
 from test_formats import configured, make, read
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.formats import Source
 from hpcsbi.survey.geometry import groups
+from hpcsbi.survey.source import Source
 
 
 def change(path, edit):

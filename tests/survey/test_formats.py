@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from survey_files import UNIT, continuum
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.formats import Source, Survey, UnreadableError
+from hpcsbi.survey.formats import Survey, UnreadableError
+from hpcsbi.survey.source import Source
 from hpcsbi.survey.spectra import per_angstrom
 
 ROOT = Path(__file__).parents[2]
