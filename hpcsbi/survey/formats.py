@@ -1,12 +1,12 @@
 """Survey files, as they are published, to one record.
 
-Each survey has a layout by which its files are known, a look at the headers that counts spectra
-without reading them, and a reader of a block of rows. What a file is, is told by its first bytes.
+A survey's format (see `registry`) tells how its files are known, counted by their headers and read;
+here is what all have in common: blocks of rows, and errors that name the file.
 """
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
@@ -17,12 +17,15 @@ from threading import get_ident
 from typing import Any
 from zipfile import BadZipFile
 
+from astropy.io.fits import HDUList
+
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.column_files import COLUMN_FILES, ColumnFile
-from hpcsbi.survey.compressed import kind, path_or_contents
-from hpcsbi.survey.fits_layouts import SURVEYS, look, open_fits
-from hpcsbi.survey.fits_readers import READERS
-from hpcsbi.survey.source import Source, stem_of
+from hpcsbi.survey.column_files import ColumnFile
+from hpcsbi.survey.compressed import kind, open_contents, path_or_contents
+from hpcsbi.survey.file_format import ColumnFileMaker, FileFormat, Layout
+from hpcsbi.survey.fits_files import open_fits
+from hpcsbi.survey.registry import FORMATS, survey_of
+from hpcsbi.survey.source import Source
 from hpcsbi.survey.spectra import USUAL, Spectra, per_angstrom, unread_spectra
 
 __all__ = ["Survey", "UnreadableError"]
@@ -31,8 +34,6 @@ BLOCK = 64  # rows read at once: larger blocks leave the processor's caches
 # What a damaged file makes astropy, numpy, gzip and pyarrow raise (ArrowInvalid is a ValueError).
 CUT = (OSError, EOFError, zlib.error, BadZipFile, LZMAError)
 BREAKS = (*CUT, ValueError, KeyError, TypeError, IndexError, struct.error)
-# What DESI's files of spectra are called, and those of their redshifts.
-SPECTRA, REDROCKS = ("coadd", "spectra"), ("redrock", "zbest")
 
 
 class UnreadableError(BadInput):
@@ -65,9 +66,13 @@ class Survey:
     air: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in SURVEYS:
-            raise BadInput(f"survey {self.name!r}: choose from {', '.join(SURVEYS)}.")
+        if self.name not in FORMATS:
+            raise BadInput(f"survey {self.name!r}: choose from {', '.join(FORMATS)}.")
         per_angstrom(self.flux_unit, "survey.flux_unit")
+
+    @property
+    def _format(self) -> FileFormat:
+        return FORMATS[self.name]
 
     def settings(self) -> dict:
         """Plain values that decide how files are read."""
@@ -79,22 +84,7 @@ class Survey:
         Raises:
             ValueError: a coadd without its redrock file, or the reverse.
         """
-        if self.name != "desi":
-            return [Source(str(path)) for path in paths]
-        redrocks: dict[str, list[Path]] = {}
-        for path in paths:
-            if path.name.startswith(REDROCKS):
-                redrocks.setdefault(stem_of(path), []).append(path)
-        pairs = [
-            Source(str(path), str(_redrock_of(path, redrocks)))
-            for path in paths
-            if stem_of(path) not in redrocks
-        ]
-        spare = {str(path) for same in redrocks.values() for path in same}
-        spare -= {pair.beside for pair in pairs}
-        if spare:
-            raise BadInput(f"{', '.join(sorted(spare))}: no coadd of that name is among the files.")
-        return pairs
+        return self._format.sources(paths)
 
     def count(self, source: Source) -> int:
         """Number of spectra in a file, from its headers; see `look`."""
@@ -106,9 +96,9 @@ class Survey:
         Raises:
             ValueError: not a file of this survey, empty, cut short, or with a wrong unit.
         """
-        rows, notes = self._scan(source, Path(source.path), self.name)
+        rows, notes = self._look(Path(source.path), self._format, source.stem)
         if source.beside:
-            notes = notes + self._scan(source, Path(source.beside), "redrock")[1]
+            notes = notes + self._look(Path(source.beside), self._format.beside, source.stem)[1]
         if rows < 1:
             raise BadInput(f"{source.path} holds no spectra: take it out of the list.")
         return rows, notes
@@ -132,29 +122,48 @@ class Survey:
 
     @contextmanager
     def _reader(self, source: Source) -> Iterator[Callable[[slice], list[Spectra]]]:
-        path = Path(source.path)
-        if self.name == "table" and kind(path) in COLUMN_FILES:
-            file = _column_file(path, self.flux_unit, source.stem, *_stamp(path))
+        path, column_files = Path(source.path), self._format.column_files
+        if column_files and (make := column_files.get(kind(path))):
+            file = _column_file(make, path, self.flux_unit, source.stem, *_stamp(path))
             yield lambda rows: [file.read(rows)]
             return
         beside = _opened(Path(source.beside)) if source.beside else nullcontext()
         with _opened(path) as hdus, beside as redshifts:
-            reader = partial(READERS[self.name], self, source.stem, hdus, redshifts)
+            reader = partial(self._format.read, self, source.stem, hdus, redshifts)
             yield partial(_each_row, source, reader)
 
-    def _scan(self, source: Source, path: Path, layout: str) -> tuple[int, list[str]]:
+    def _look(self, path: Path, layout: Layout, stem: str) -> tuple[int, list[str]]:
+        """See `look`, of one of the two files of a source."""
         try:
-            file_kind = kind(path)
-            if layout == "table" and file_kind in COLUMN_FILES:
-                file = COLUMN_FILES[file_kind](path_or_contents(path), self.flux_unit, source.stem)
+            if make := layout.column_files.get(kind(path)):
+                file = make(path_or_contents(path), self.flux_unit, stem)
                 notes = [f"columns {', '.join(file.ignored)} are not read"] if file.ignored else []
                 return file.rows, notes
-            return look(path, layout, self.air)
+            return _look_at_headers(path, layout, self.air)
         except BREAKS as error:
             text = str(error).strip() or type(error).__name__
             if isinstance(error, CUT):
                 text = f"not a whole file ({text}): fetch it again, or choose another survey"
             raise BadInput(f"{path}: survey={self.name}: {text}.") from error
+
+
+def _look_at_headers(path: Path, layout: Layout, air: bool) -> tuple[int, list[str]]:
+    """See `Layout.look`; a file of another layout, or cut short, is refused before."""
+    with open_contents(path) as file, open_fits(file) as hdus:
+        ends = [info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in hdus)]
+        size = file.seek(0, 2)  # reads a compressed file to its end
+        if not layout.has(hdus):
+            _refuse(hdus, layout)
+        if max(ends) > size:
+            raise BadInput(f"cut short, {size} of {max(ends)} bytes: fetch it again")
+        return layout.look(hdus, air)
+
+
+def _refuse(hdus: HDUList, layout: Layout) -> None:
+    names = " ".join(hdu.name or "(no name)" for hdu in hdus)
+    other = survey_of(hdus)
+    mend = f"it looks like survey={other}" if other else "choose another survey"
+    raise BadInput(f"found HDUs {names}, but {layout.name} needs {layout.contents}: {mend}")
 
 
 def _each_row(
@@ -192,9 +201,11 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=1)
-def _column_file(path: Path, unit: str, stem: str, *stamp: int) -> ColumnFile:
+def _column_file(
+    make: ColumnFileMaker, path: Path, unit: str, stem: str, *stamp: int
+) -> ColumnFile:
     """Kept open: the next shard goes on where this one ends."""
-    return COLUMN_FILES[kind(path)](path_or_contents(path), unit, stem)
+    return make(path_or_contents(path), unit, stem)
 
 
 @lru_cache(maxsize=2)
@@ -206,33 +217,3 @@ def _unpacked(path: Path, *stamp: int) -> Any:
 def _opened(path: Path) -> Any:
     file = _unpacked(path, *_stamp(path))
     return open_fits(file if isinstance(file, Path) else BytesIO(file))
-
-
-def _redrock_of(coadd: Path, redrocks: Mapping[str, Sequence[Path]]) -> Path:
-    """The redshifts of a coadd: of its own folder if they are there, listed or not.
-
-    Two productions use the same names and the same TARGETIDs: a file that lies beside another
-    coadd of its name belongs to that one.
-    """
-    stem = stem_of(coadd)
-    begin = next((name for name in SPECTRA if stem.startswith(name)), None)
-    stems = [stem.replace(begin, redrock, 1) for redrock in REDROCKS] if begin else []
-    elsewhere = [path for name in stems for path in redrocks.get(name, ())]
-    beside = [path for path in elsewhere if path.parent == coadd.parent]
-    # spectra-*.fits.gz may come with redrock-*.fits.
-    beside += [coadd.with_name(f"{name}{end}") for name in stems for end in (".fits", ".fits.gz")]
-    if neighbour := next((path for path in beside if path.exists()), None):
-        return neighbour
-    free = [path for path in elsewhere if not _has(path.parent, stem)]
-    if len(free) == 1:
-        return free[0]
-    told = f" (not those of other folders: {', '.join(map(str, elsewhere))})" if elsewhere else ""
-    raise BadInput(
-        f"{coadd}: no redshifts: expected {(stems or ['redrock-*'])[0]}.fits beside it or among "
-        f"the files{told} (DESI coadds are named coadd-*.fits and come with redrock-*.fits)."
-    )
-
-
-def _has(folder: Path, stem: str) -> bool:
-    """True if a file of spectra of this name, compressed or not, lies in a folder."""
-    return any((folder / f"{stem}{end}").exists() for end in (".fits", ".fits.gz"))

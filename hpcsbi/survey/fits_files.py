@@ -1,0 +1,107 @@
+"""What the formats in FITS share: HDUs, columns, shapes, units, masks."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+
+from hpcsbi.errors import BadInput
+from hpcsbi.survey.spectra import USUAL, factor, per_angstrom, text
+
+__all__ = [
+    "bad_pixels",
+    "check_shape",
+    "check_wavelengths",
+    "column_or",
+    "flux_unit",
+    "names_of",
+    "not_among",
+    "open_fits",
+]
+
+
+def open_fits(file: Any) -> fits.HDUList:
+    """All HDUs of a file; text as bytes, so that one odd byte costs no column."""
+    with warnings.catch_warnings():  # a cut file is refused by its size
+        warnings.simplefilter("ignore")
+        hdus = fits.open(file, character_as_bytes=True)
+        len(hdus)  # reads all headers
+    return hdus
+
+
+def names_of(hdu: Any) -> list[str]:
+    """Names of the columns of a table, upper case; none for an image."""
+    table = isinstance(hdu, fits.BinTableHDU)
+    return [name.upper() for name in hdu.columns.names] if table else []
+
+
+def check_shape(hdus: fits.HDUList, name: str, shape: tuple, by: str) -> None:
+    """Refuse an image of another shape.
+
+    Raises:
+        ValueError: with both shapes.
+    """
+    if hdus[name].shape != shape:
+        raise BadInput(f"{name} has shape {hdus[name].shape}, but {by} ask for {shape}")
+
+
+def check_wavelengths(hdus: Sequence[Any], air: bool) -> None:
+    """Refuse wavelengths in another unit, or in air where the survey says vacuum, or reversed.
+
+    Arguments:
+        hdus: the first of the file, then those whose headers speak of the wavelengths (an image
+            of them by its BUNIT).
+        air: what the survey says.
+
+    Raises:
+        ValueError: with the mend.
+    """
+    for hdu in hdus:
+        header = hdu.header
+        unit = header.get("BUNIT") if hdu.is_image and hdu is not hdus[0] else None
+        if unit and not np.isclose(factor(unit, units.AA), 1, rtol=1e-6):
+            raise BadInput(f"BUNIT of {hdu.name} is {unit!r}: write wavelengths in Angstrom")
+        said = str(header.get("AIRORVAC", "")).lower()
+        place = names_of(hdu).index("WAVE") + 1 if "WAVE" in names_of(hdu) else 0
+        in_air = said == "air" or "obs.atmos" in str(header.get(f"TUCD{place}", ""))
+        in_air |= header.get("VACUUM") is False or header.get("CTYPE1") == "AWAV"
+        in_vacuum = said.startswith("vac") or header.get("VACUUM") is True
+        if in_air != in_vacuum and in_air != air:
+            raise BadInput(
+                f"the header of HDU {hdu.name} says that wavelengths are in "
+                f"{'air' if in_air else 'vacuum'}: set survey.air={str(in_air).lower()}"
+            )
+
+
+def flux_unit(hdus: Iterable[Any]) -> float:
+    """Unit of flux, erg/s/cm2/A; the surveys fix theirs, a header that says otherwise is refused.
+
+    Arguments:
+        hdus: those whose BUNIT, if they have one, is that of the flux.
+
+    Raises:
+        ValueError: several units, or not a flux density per wavelength.
+    """
+    said = [hdu.header["BUNIT"] for hdu in hdus if "BUNIT" in hdu.header]
+    distinct = {f"{per_angstrom(name, 'BUNIT'):.6e}" for name in said or [USUAL]}
+    if len(distinct) > 1:
+        raise BadInput(f"different units of flux in one file: {', '.join(map(str, said))}")
+    return per_angstrom((said or [USUAL])[0], "BUNIT")
+
+
+def bad_pixels(mask: np.ndarray, bits: Sequence[int]) -> np.ndarray:
+    """True where a mask has one of some bits, or any bit if there are none in the list."""
+    return (mask.astype(np.int64) & (sum(1 << bit for bit in bits) or -1)) != 0
+
+
+def not_among(values: Sequence[Any], names: Sequence[str]) -> np.ndarray:
+    """True for texts that are none of some names, shape (rows,)."""
+    return ~np.isin([text(value) for value in values], names)
+
+
+def column_or(table: fits.FITS_rec, name: str, fill: Any) -> np.ndarray:
+    """A column, or a constant where the table has none, shape (rows,)."""
+    return np.asarray(table[name]) if name in table.names else np.full(len(table), fill)

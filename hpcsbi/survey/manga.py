@@ -1,0 +1,62 @@
+"""MaNGA spectra stacked in images, one row a spectrum."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from hpcsbi.errors import BadInput
+from hpcsbi.survey.file_format import FileFormat, Options
+from hpcsbi.survey.fits_files import bad_pixels, check_shape, flux_unit
+from hpcsbi.survey.spectra import Spectra
+
+__all__ = ["Manga"]
+
+IMAGES = ("WAVE", "FLUX", "IVAR", "MASK", "Z")
+
+
+class Manga(FileFormat):
+    """See `FileFormat`: images of one shape; rows are named after the file and their number."""
+
+    name = "manga"
+    contents = " ".join(IMAGES)
+
+    def has(self, hdus: fits.HDUList) -> bool:
+        """See `Layout.has`."""
+        return {hdu.name for hdu in hdus} >= set(IMAGES)
+
+    def wave_hdus(self, hdus: fits.HDUList) -> Iterable[Any]:
+        """See `FileFormat.wave_hdus`."""
+        return [hdus["WAVE"]]
+
+    def unit(self, hdus: fits.HDUList) -> float:
+        """See `FileFormat.unit`."""
+        return flux_unit([hdus["FLUX"]])
+
+    def count(self, hdus: fits.HDUList) -> tuple[int, list[str]]:
+        """See `FileFormat.count`."""
+        shape = hdus["FLUX"].shape
+        if len(shape) != 2:
+            raise BadInput(f"FLUX has shape {shape}: it takes one row a spectrum")
+        for name in ("IVAR", "MASK"):
+            check_shape(hdus, name, shape, "FLUX")
+        check_shape(hdus, "Z", shape[:1], "FLUX")
+        if hdus["WAVE"].shape not in (shape, shape[1:]):
+            check_shape(hdus, "WAVE", shape[1:], "FLUX")
+        return shape[0], []
+
+    def read(
+        self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
+    ) -> Iterator[Spectra]:
+        """See `FileFormat.read`."""
+        bad = bad_pixels(hdus["MASK"].section[rows], options.bad_bits)
+        wave = hdus["WAVE"]
+        yield Spectra(
+            wave=(wave.data if len(wave.shape) == 1 else wave.section[rows]).astype(float),
+            flux=hdus["FLUX"].section[rows].astype(float),
+            ivar=np.where(bad, 0.0, hdus["IVAR"].section[rows]),
+            zred=hdus["Z"].data[rows].astype(float),
+            id=[f"{stem}-{row}" for row in range(rows.start, rows.stop)],
+            unit=self.unit(hdus),
+        )

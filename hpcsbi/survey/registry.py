@@ -1,0 +1,18 @@
+"""The surveys whose files are read: a module with a class for each, and its line here."""
+
+from astropy.io import fits
+
+from hpcsbi.survey.desi import Desi
+from hpcsbi.survey.file_format import FileFormat
+from hpcsbi.survey.manga import Manga
+from hpcsbi.survey.sdss import Sdss
+from hpcsbi.survey.table import Table
+
+__all__ = ["FORMATS", "survey_of"]
+
+FORMATS: dict[str, FileFormat] = {each.name: each for each in (Sdss(), Desi(), Manga(), Table())}
+
+
+def survey_of(hdus: fits.HDUList) -> str | None:
+    """Name of the first survey whose files look like this; None for none."""
+    return next((name for name, each in FORMATS.items() if each.has(hdus)), None)
