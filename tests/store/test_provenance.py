@@ -19,6 +19,7 @@ from hpcsbi.store.opening import create, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import run_shards
+from hpcsbi.survey.registry import FORMATS
 
 
 @pytest.fixture
@@ -61,6 +62,16 @@ def test_only_what_decides_counts(edited):
     edited("kernels.arithmetic", "0.5", "0.25")
     assert code_of("simulate") != before["simulate"] and code_of("infer") != before["infer"]
     assert code_of("ingest") == before["ingest"]
+
+
+@pytest.mark.parametrize("survey", list(FORMATS))
+def test_readers_of_surveys_decide_what_is_ingested(survey, edited):
+    """Each counts, whatever survey is read; simulations do not depend on them."""
+    before = {stage: code_of(stage) for stage in ("simulate", "ingest")}
+    edited(f"survey.{survey}", "__all__", "MORE = 2\n__all__")
+
+    assert code_of("ingest") != before["ingest"]
+    assert code_of("simulate") == before["simulate"]
 
 
 def simulated(path, columns=tiny.DIGS):
