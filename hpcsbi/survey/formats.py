@@ -45,7 +45,7 @@ class Survey:
     """How the files of one survey are read; conf/survey has one file for each.
 
     Arguments:
-        name: "sdss", "desi", "manga" or "table".
+        name: of the survey, a key of `registry.FORMATS`.
         bad_bits: mask bits that make a pixel bad; an empty list: any bit does.
         classes: classes of the survey's redshift fit that are galaxies.
         good_fibers: values of DESI's COADD_FIBERSTATUS that are good.
