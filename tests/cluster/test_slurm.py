@@ -236,10 +236,11 @@ def test_a_second_driver_is_told_of_the_job(run):
     """A store that a job works on is refused with the job's number; nothing is harmed."""
     number = submit(run, "--stages=tabulate,simulate", "simulate.n=600000")[-1]
     until(lambda: marks(run) > 0)
+    subprocess.run(["scontrol", "suspend", number], check=True)  # it would soon be done
     second = job("simulate", run, "cluster=serial", "simulate.n=600000")
     slurm.cancel([number])
 
-    assert second.returncode == 2
+    assert second.returncode == 2, second.stdout
     assert "is held by process" in second.stderr and f"job {number}" in second.stderr
 
 
