@@ -15,7 +15,7 @@ from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomically
-from hpcsbi.store.machine import machine, unlike
+from hpcsbi.store.machine import machine, machine_difference
 from hpcsbi.store.settings import refuse_other_settings
 
 __all__ = ["Training", "is_whole", "resume"]
@@ -90,7 +90,7 @@ def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training
     fit = Optimiser(Flow(**settings["flow"]), representation, **arguments)
     fit.load(tensors, header["step"], header["skipped"])
     print(f"{folder}: goes on from step {fit.step}.")
-    if text := unlike(header.get("machine", machine())):
+    if text := machine_difference(header.get("machine", machine())):
         print(f"{folder}: {text}.", flush=True)
     return Training(folder, settings, fit, header["history"], _without_prefix("best.", tensors))
 

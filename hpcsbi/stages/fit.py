@@ -37,7 +37,7 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import load_weights, save_weights
 from hpcsbi.store.layout import Array
-from hpcsbi.store.machine import machine, unlike
+from hpcsbi.store.machine import machine, machine_difference
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
@@ -326,7 +326,7 @@ def _sampled(
     if path.exists():
         tensors, header = load_weights(path)
         chain = Chain.from_tensors(tensors)
-        if text := unlike(header.get("machine", machine())):
+        if text := machine_difference(header.get("machine", machine())):
             print(f"{path}: {text}.", flush=True)
     else:
         chain = first()

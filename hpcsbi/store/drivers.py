@@ -18,7 +18,7 @@ import psutil
 
 from hpcsbi.cluster import slurm
 
-__all__ = ["is_dead", "place", "started", "states_of", "this_driver"]
+__all__ = ["is_dead", "place", "process_start", "states_of", "this_driver"]
 
 STEPPED = 120.0  # seconds that a clock may be set by; for locks of versions that knew no better
 
@@ -28,7 +28,7 @@ def this_driver() -> dict:
     return {
         **place(),
         "pid": os.getpid(),
-        "started": started(os.getpid()),
+        "started": process_start(os.getpid()),
         "user": os.getuid(),
         "job": slurm.own_job(),
         "cluster": slurm.own_cluster(),
@@ -58,18 +58,18 @@ def place() -> dict:
     }
 
 
-def states_of(found: Iterable[Mapping]) -> Mapping[str, slurm.JobState] | None:
+def states_of(holders: Iterable[Mapping]) -> Mapping[str, slurm.JobState] | None:
     """What SLURM says of the jobs of holders that are not seen from here; None: it does not say."""
     asked = [
         holder
-        for holder in found
+        for holder in holders
         if holder["job"] and not _is_here(holder) and not _of_another_cluster(holder)
     ]
     if not asked:
         return {}
-    own = {"own": True} if {holder.get("user") for holder in asked} == {os.getuid()} else {}
+    options = {"own": True} if {holder.get("user") for holder in asked} == {os.getuid()} else {}
     try:
-        return slurm.jobs([holder["job"].split("_")[0] for holder in asked], **own)
+        return slurm.jobs([holder["job"].split("_")[0] for holder in asked], **options)
     except slurm.SlurmError:
         return None
 
@@ -98,7 +98,7 @@ def is_dead(holder: Mapping, states: Mapping[str, slurm.JobState] | None) -> boo
     if _is_here(holder):
         if "boot" not in holder:
             return not _runs_since(holder["pid"], holder["started"])
-        return holder["started"] is None or started(holder["pid"]) != holder["started"]
+        return holder["started"] is None or process_start(holder["pid"]) != holder["started"]
     if holder["host"] == here["host"] and holder["boot"] != here["boot"]:
         # This machine has begun again since, unless another one has its name.
         return here["machine"] is not None and holder["machine"] == here["machine"]
@@ -114,7 +114,7 @@ def is_dead(holder: Mapping, states: Mapping[str, slurm.JobState] | None) -> boo
     return not state.active or state.state == "PENDING"
 
 
-def started(pid: int) -> float | None:
+def process_start(pid: int) -> float | None:
     """When a process began, None where it has ended; the number may belong to another by now.
 
     In ticks since the machine's boot: the time of day moves when somebody sets the clock.
@@ -136,5 +136,5 @@ def _time_of_start(pid: int) -> float | None:
 
 def _runs_since(pid: int, then: float | None) -> bool:
     """True if a process runs and began about then."""
-    found = _time_of_start(pid)
-    return found is not None and then is not None and abs(found - then) < STEPPED
+    start = _time_of_start(pid)
+    return start is not None and then is not None and abs(start - then) < STEPPED

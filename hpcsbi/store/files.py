@@ -29,7 +29,7 @@ __all__ = [
     "look_again",
     "read_notes",
     "read_parquet_header",
-    "replaced",
+    "replacement",
     "save_weights",
     "sweep",
     "there",
@@ -83,12 +83,12 @@ def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
 
 def _checksum(tensors: Mapping[str, np.ndarray], settings: Mapping) -> str:
     """BLAKE2 of settings, names, shapes and values."""
-    found = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
+    digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
     for name in sorted(tensors):
         values = np.ascontiguousarray(tensors[name])
-        found.update(f"{name} {values.dtype} {values.shape}".encode())
-        found.update(values.tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {values.dtype} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def read_notes(path: Path, keys: Sequence[str] = ()) -> tuple[list[dict], int]:
@@ -139,7 +139,7 @@ def write_parquet(path: str | Path, columns: Mapping[str, Rows], header: Mapping
         ).replace_schema_metadata(dict(header))
 
     n = len(next(iter(columns.values())))
-    with replaced(Path(path)) as half:
+    with replacement(Path(path)) as half:
         schema = block(0, min(n, 1)).schema
         with pyarrow.parquet.ParquetWriter(half, schema, compression="zstd") as writer:
             for start in range(0, n, BLOCK):
@@ -156,10 +156,10 @@ def read_parquet_header(path: Path) -> dict[str, str]:
     import pyarrow.parquet
 
     try:
-        found = pyarrow.parquet.read_schema(path).metadata or {}
+        metadata = pyarrow.parquet.read_schema(path).metadata or {}
     except (FileNotFoundError, pyarrow.ArrowInvalid):
         return {}
-    return {key.decode(): value.decode() for key, value in found.items()}
+    return {key.decode(): value.decode() for key, value in metadata.items()}
 
 
 def append_line(path: Path, note: Mapping) -> None:
@@ -182,12 +182,12 @@ def append_line(path: Path, note: Mapping) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees all of it or nothing, on disk before it has its name."""
-    with replaced(path) as half, half.open("wb") as file:
+    with replacement(path) as half, half.open("wb") as file:
         file.write(content)
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replacement(path: Path) -> Iterator[Path]:
     """A name to write a file under, which takes its own when the block has ended well.
 
     The name is no other writer's, on any node: numbers of processes are not unique among them.

@@ -107,7 +107,7 @@ def lay_out(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: in
 def _coordinates(arrays: Mapping[str, Array]) -> dict[str, str]:
     """As CF says it, for xarray: what names rows and pixels, beside the dimensions' own names."""
     known = [array.values is not None or name == "id" for name, array in arrays.items()]
-    names = [name for name, one in zip(arrays, known, strict=True) if one]
+    names = [name for name, is_coordinate in zip(arrays, known, strict=True) if is_coordinate]
     return {"coordinates": " ".join(sorted(names))} if names else {}
 
 

@@ -102,10 +102,10 @@ def _enter(lock: Lock) -> None:
 
 def holders(folder: Path) -> list[dict]:
     """Those who are at work on a folder now."""
-    found = [_read(path) for path in sorted((folder / LOCKS).glob("*.json"))]
-    found = [holder for holder in found if holder]
-    states = states_of(found)  # asked once: an array has hundreds
-    return [holder for holder in found if not is_dead(holder, states)]
+    notes = [_read(path) for path in sorted((folder / LOCKS).glob("*.json"))]
+    notes = [holder for holder in notes if holder]
+    states = states_of(notes)  # asked once: an array has hundreds
+    return [holder for holder in notes if not is_dead(holder, states)]
 
 
 def _take(lock: Lock) -> None:
@@ -158,9 +158,9 @@ def _release(lock: Lock) -> None:
     sweep(lock.path.parent)
 
 
-def _share(one: str, other: str) -> bool:
+def _share(first: str, second: str) -> bool:
     """True for two parts of the same whole."""
-    parts = [name.split("-of-") for name in (one, other)]
+    parts = [name.split("-of-") for name in (first, second)]
     return all(len(part) == 2 for part in parts) and parts[0][1] == parts[1][1]
 
 
@@ -189,9 +189,9 @@ def _told(path: Path, holder: Mapping) -> str:
     )
 
 
-def _is(one: Mapping, other: Mapping) -> bool:
+def _is(first: Mapping, second: Mapping) -> bool:
     """True for two notes of the same holder."""
-    return one.get("token") == other["token"]
+    return first.get("token") == second["token"]
 
 
 def _read(path: Path) -> dict | None:

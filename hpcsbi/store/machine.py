@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info
 
 from hpcsbi.store.files import write_atomically
 
-__all__ = ["digest", "leave_word", "machine", "machines_of", "unlike"]
+__all__ = ["digest", "leave_word", "machine", "machine_difference", "machines_of"]
 
 # They choose other loops, whatever the processor could do.
 CHOICES = (
@@ -31,20 +31,20 @@ AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma")
 @cache
 def machine() -> dict:
     """Type of processor as each library takes it, and versions; the same in every process."""
-    found = binding.get_host_cpu_features()
-    wide = "AVX512" if all(found.get(name) for name in AVX512) else None
+    features = binding.get_host_cpu_features()
+    wide = "AVX512" if all(features.get(name) for name in AVX512) else None
     return {
         "architecture": platform.machine(),
         "numba": binding.get_host_cpu_name(),
         "numpy": " ".join(np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])),
         "openblas": _openblas(),
-        "torch": wide or ("AVX2" if found.get("avx2") and found.get("fma") else "DEFAULT"),
+        "torch": wide or ("AVX2" if features.get("avx2") and features.get("fma") else "DEFAULT"),
         "choices": {name: os.environ[name] for name in CHOICES if name in os.environ},
-        "libraries": {name: found for name in LIBRARIES for found in _version(name)},
+        "libraries": {name: number for name in LIBRARIES for number in _version(name)},
     }
 
 
-def unlike(other: Mapping) -> str:
+def machine_difference(other: Mapping) -> str:
     """In what another machine differs from this one, "" where its last bits are the same."""
     lines = [
         f"{name}: {other.get(name)} there, {value} here"
@@ -78,8 +78,8 @@ def digest(facts: dict) -> str:
 
 
 def _openblas() -> str:
-    found = [each for each in threadpool_info() if each["internal_api"] == "openblas"]
-    return ", ".join(sorted({each.get("architecture", "?") for each in found}))
+    libraries = [each for each in threadpool_info() if each["internal_api"] == "openblas"]
+    return ", ".join(sorted({each.get("architecture", "?") for each in libraries}))
 
 
 def _version(name: str) -> list[str]:

@@ -26,7 +26,7 @@ __all__ = [
     "open_complete",
     "open_store",
     "refuse_damage",
-    "settled",
+    "wait_for_marks",
 ]
 
 # Seconds until a mark must be seen that another machine has set; see `files.look_again`.
@@ -62,8 +62,8 @@ def create(
     settings = json.loads(json.dumps(settings))
     if path.exists():
         store = open_store(path, check=False)
-        found = {**store.settings, "shard": store.batch}
-        refuse_other_settings(path, found, {**settings, "shard": shard}, MEND)
+        existing = {**store.settings, "shard": store.batch}
+        refuse_other_settings(path, existing, {**settings, "shard": shard}, MEND)
         _mend_coordinates(store, arrays)
         return open_store(path)
     sharded = {name: array for name, array in arrays.items() if array.values is None}
@@ -71,8 +71,12 @@ def create(
     if len(rows) != 1 or shard < 1:
         raise BadInput(f"{path}: arrays of {sorted(rows)} rows in shards of {shard}.")
     rows = rows.pop()
-    own = {"settings": settings, "rows": rows, "shard": shard_rows(arrays, rows, shard)}
-    own |= {"batch": shard, "sharded": list(sharded)}
+    store_attributes = {
+        "settings": settings,
+        "rows": rows,
+        "shard": shard_rows(arrays, rows, shard),
+    }
+    store_attributes |= {"batch": shard, "sharded": list(sharded)}
     # Made under another name first: a killed run must not leave half a store. Tasks of an array
     # come here together; the first to be ready wins, and what a dead one left is swept by age.
     for left in path.parent.glob(f"{path.name}.*.partial"):
@@ -80,7 +84,7 @@ def create(
             if time.time() - left.stat().st_mtime > ABANDONED:
                 shutil.rmtree(left, ignore_errors=True)
     half = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
-    lay_out(half, arrays, {**(attributes or {}), **own}, own["shard"])
+    lay_out(half, arrays, {**(attributes or {}), **store_attributes}, store_attributes["shard"])
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.replace(half, path)
@@ -138,13 +142,14 @@ def open_complete(path: str | Path, stage: str, verify: bool = True) -> Store:
     store = open_store(path)
     states = store.states()
     if late := [shard for shard, state in states.items() if state == MISSING]:
-        settled(store, late, PATIENCE if own_job() else 0.0)  # the stage before may just have ended
+        # The stage before may just have ended.
+        wait_for_marks(store, late, PATIENCE if own_job() else 0.0)
         states = store.states()
     _refuse_bad(store, stage, store.states(verify=True) if verify else states)
     return store
 
 
-def settled(store: Any, made: Iterable[int], patience: float) -> None:
+def wait_for_marks(store: Any, made: Iterable[int], patience: float) -> None:
     """Wait until the marks of shards that were made, maybe on another machine, are seen.
 
     Arguments:

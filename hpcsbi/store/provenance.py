@@ -30,11 +30,11 @@ def code_of(stage: str) -> str:
     modules that only carry the work (cluster, locks, files ...) may change.
     """
     digest = hashlib.blake2b(digest_size=8)
-    seen, todo = set(), {f"stages.{stage}"}
+    modules, todo = set(), {f"stages.{stage}"}
     while todo:
-        seen |= todo
-        todo = {name for module in todo for name in _imports(_parsed(module))} - seen - CARRIERS
-    for module in sorted(seen):
+        modules |= todo
+        todo = {name for module in todo for name in _imports(_parsed(module))} - modules - CARRIERS
+    for module in sorted(modules):
         digest.update(f"{module}\n".encode())
         for word in _words(_parsed(module)):
             digest.update(f"{word}\n".encode())

@@ -14,32 +14,35 @@ class Mismatch(BadInput):
     """A product was made with other settings than those asked for."""
 
 
-def differences(found: Any, asked: Any, key: str = "") -> Iterator[str]:
+def differences(existing: Any, asked: Any, key: str = "") -> Iterator[str]:
     """One line for every setting that differs, e.g. "prior.columns.tage.high: 4.0, asked 13.8".
 
     The order of names counts as well: that of the prior's columns is theirs in theta.
     """
-    if isinstance(found, dict) and isinstance(asked, dict):
-        for name in sorted(set(found) | set(asked)):
+    if isinstance(existing, dict) and isinstance(asked, dict):
+        for name in sorted(set(existing) | set(asked)):
             here = f"{key}.{name}" if key else name
-            yield from differences(found.get(name, "absent"), asked.get(name, "absent"), here)
-        ours, theirs = [name for name in found if name in asked], [n for n in asked if n in found]
+            yield from differences(existing.get(name, "absent"), asked.get(name, "absent"), here)
+        ours, theirs = (
+            [name for name in existing if name in asked],
+            [n for n in asked if n in existing],
+        )
         if ours != theirs:
             yield (
                 f"{key or 'order'}: in the order {', '.join(ours)} in the store, "
                 f"{', '.join(theirs)} asked"
             )
-    elif found != asked:
-        yield f"{key}: {_short(found)} in the store, {_short(asked)} asked"
+    elif existing != asked:
+        yield f"{key}: {_short(existing)} in the store, {_short(asked)} asked"
 
 
-def refuse_other_settings(path: str | Path, found: Mapping, asked: Mapping, mend: str) -> None:
+def refuse_other_settings(path: str | Path, existing: Mapping, asked: Mapping, mend: str) -> None:
     """Raise with every setting that differs.
 
     Raises:
         Mismatch: something differs.
     """
-    lines = list(differences(dict(found), dict(asked)))
+    lines = list(differences(dict(existing), dict(asked)))
     if not lines:
         return
     code = [line for line in lines if line.split(":")[0].split(".")[-1] == "code"]

@@ -10,8 +10,8 @@ from typing import Any
 from hpcsbi.cluster.executors import Cluster, Finished, Outcome
 from hpcsbi.errors import Unfinished
 from hpcsbi.store.batches import forget_batches, reopen
-from hpcsbi.store.machine import leave_word, machines_of, unlike
-from hpcsbi.store.opening import PATIENCE, settled
+from hpcsbi.store.machine import leave_word, machine_difference, machines_of
+from hpcsbi.store.opening import PATIENCE, wait_for_marks
 from hpcsbi.store.provenance import code_of
 from hpcsbi.terminal import progress
 from hpcsbi.threads import use_one_thread
@@ -77,7 +77,7 @@ def run_shards(
     with store.locked(part) as lock:
         if part is None:
             store.sweep()
-        states = _found(store, mine, again)
+        states = _states_before(store, mine, again)
         # A worker that was taken for lost may still have removed a shard which another one made.
         for leave in (("done",), ("done", "failed")):
             todo = [shard for shard in mine if states[shard] not in leave]
@@ -86,7 +86,7 @@ def run_shards(
             outcomes = cluster.map(work, todo, threads=threads)
             made = _drive(outcomes, store, cluster, lock, title, len(mine) - len(todo))
             receipts |= made
-            settled(store, made, PATIENCE)
+            wait_for_marks(store, made, PATIENCE)
             states = store.states(mine)
         # Left by a worker that was taken for lost, while another one made the shard.
         forget_batches(store, [shard for shard, state in states.items() if state == "done"])
@@ -137,14 +137,19 @@ def _drive(
 
 def _note_parts(store: Any, title: str, receipts: list[Any], wall_seconds: float) -> None:
     """A line for each part of the work that receipts tell the cost of."""
-    told = [one for one in receipts if isinstance(one, Costs) and one.rows]
-    for name in dict.fromkeys(name for one in told for name in one.seconds):
-        some = [one for one in told if name in one.seconds]
-        rows, seconds = sum(one.rows for one in some), sum(one.seconds[name] for one in some)
+    told = [receipt for receipt in receipts if isinstance(receipt, Costs) and receipt.rows]
+    for name in dict.fromkeys(name for receipt in told for name in receipt.seconds):
+        some = [receipt for receipt in told if name in receipt.seconds]
+        rows, seconds = (
+            sum(receipt.rows for receipt in some),
+            sum(receipt.seconds[name] for receipt in some),
+        )
         store.note_cost(f"{title}: {name}", rows, len(some), seconds, wall_seconds)
 
 
-def _found(store: Any, mine: list[int], again: Callable[[int], Sequence[slice]]) -> dict[int, str]:
+def _states_before(
+    store: Any, mine: list[int], again: Callable[[int], Sequence[slice]]
+) -> dict[int, str]:
     """States of shards before the work; what is to be made once more is forgotten."""
     store.look_again()
     states = store.states(mine, verify=True)
@@ -155,7 +160,7 @@ def _found(store: Any, mine: list[int], again: Callable[[int], Sequence[slice]])
             reopen(store, shard, batches)
             states[shard] = "missing"
     for other in machines_of(store.path) if set(states.values()) != {"done"} else ():
-        if text := unlike(other):
+        if text := machine_difference(other):
             print(f"{store.path}: {text}.", flush=True)
     return states
 

@@ -214,11 +214,11 @@ class Store:
 
     def digest(self) -> str:
         """Checksum of the marks of all shards that are done: another one for other bytes."""
-        found = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=16)
         for name in sorted(os.listdir(self.path / MARKS)):
             if name.endswith(".done"):
-                found.update(name.encode() + (self.path / MARKS / name).read_bytes())
-        return found.hexdigest()
+                digest.update(name.encode() + (self.path / MARKS / name).read_bytes())
+        return digest.hexdigest()
 
     def locked(
         self, part: tuple[int, int] | None = None, patience: float = 0.0
@@ -262,8 +262,8 @@ class Store:
 
     def _checksums(self, shard: int) -> bytes:
         """Content of the mark of a shard whose files are as they are now."""
-        found = {name: checksum(path) for name, path in self._files(shard).items()}
-        return json.dumps(found, sort_keys=True).encode()
+        checksums = {name: checksum(path) for name, path in self._files(shard).items()}
+        return json.dumps(checksums, sort_keys=True).encode()
 
 
 @lru_cache(maxsize=32)
@@ -280,5 +280,5 @@ def _mark(shard: int, suffix: str) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    seen = (path / "zarr.json").stat()
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+    status = (path / "zarr.json").stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino

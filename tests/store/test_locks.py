@@ -68,7 +68,7 @@ def test_two_that_find_a_dead_lock_do_not_both_win(tmp_path, monkeypatch):
     monkeypatch.setattr(
         locks.time,
         "sleep",
-        lambda _: written(tmp_path, **drivers.place(), pid=1, started=drivers.started(1)),
+        lambda _: written(tmp_path, **drivers.place(), pid=1, started=drivers.process_start(1)),
     )
 
     with pytest.raises(Held, match="process 1 "):
