@@ -93,10 +93,10 @@ def calibrate(
     arrays = _arrays(rows.stop - rows.start, names)
     store = create(out, arrays, settings, shard, {"notice": notice, "levels": list(LEVELS)})
     run_shards(partial(_calibrate_shard, out, flow, pairs), store, cluster, "calibrate")
-    found = _verdicts(store, names) | {"notice": notice}
-    write_atomically(verdict_of(Path(out)), json.dumps(found, indent=1).encode())
-    _tell(found)
-    return found["passed"]
+    judgement = _verdicts(store, names) | {"notice": notice}
+    write_atomically(verdict_of(Path(out)), json.dumps(judgement, indent=1).encode())
+    _tell(judgement)
+    return judgement["passed"]
 
 
 def _verdicts(store: Store, names: tuple[str, ...]) -> dict:
@@ -215,9 +215,9 @@ def _published(
     drawn = posterior.sample(pairs.spectra, draws, cap)
     quantiles, arrays = drawn.quantiles(levels), {}
     if likelihood is not None:
-        found = certify(posterior, likelihood, drawn, pairs.spectra, levels)
-        quantiles = np.where(found.reweighted[:, None], found.quantiles, quantiles)
-        arrays, drawn = {"reweighted": found.reweighted}, found.draws
+        certificate = certify(posterior, likelihood, drawn, pairs.spectra, levels)
+        quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, quantiles)
+        arrays, drawn = {"reweighted": certificate.reweighted}, certificate.draws
     arrays["quantiles"] = np.moveaxis(quantiles, 0, -1)
     return arrays | _ranks(posterior, drawn, pairs, rng)
 
@@ -257,25 +257,31 @@ def _nothing(rows: int, n_theta: int) -> dict[str, np.ndarray]:
     }
 
 
-def _tell(found: dict) -> None:
-    left_out = f" ({found['left_out']} older than the Universe)" if found["left_out"] else ""
-    for what, one in (("posteriors", found), ("the flow alone", found["flow"])):
-        print(f"{what} on {one['n']} spectra: {'passed' if one['passed'] else 'FAILED'}", end="")
-        print(left_out if one is found else "")
+def _tell(judgement: dict) -> None:
+    left_out = (
+        f" ({judgement['left_out']} older than the Universe)" if judgement["left_out"] else ""
+    )
+    for what, result in (("posteriors", judgement), ("the flow alone", judgement["flow"])):
+        print(
+            f"{what} on {result['n']} spectra: {'passed' if result['passed'] else 'FAILED'}", end=""
+        )
+        print(left_out if result is judgement else "")
         print(f"{'parameter':>14}  {'KS p':>6}  coverage of the central intervals")
-        for name, figures in one["parameters"].items():
+        for name, figures in result["parameters"].items():
             coverage = "  ".join(
                 f"{level}: {share:.3f}" for level, share in figures["coverage"].items()
             )
             print(f"{name:>14}  {figures['ks_p']:6.3f}  {coverage}")
-        joint = min((figures["ks_p"] for figures in one["joint"].values()), default=np.nan)
-        print(f"{'joint, least':>14}  {joint:6.3f}  of {len(one['joint'])}")
-        print(f"{'TARP':>14}  {one['tarp']['ks_p']:6.3f}")
-        if one["predictive"]["p"] is not None:
-            print(f"predictive p-value below {IMPROBABLE}: {one['predictive']['improbable']:.3f}")
-        for reason in one["reasons"]:
+        joint = min((figures["ks_p"] for figures in result["joint"].values()), default=np.nan)
+        print(f"{'joint, least':>14}  {joint:6.3f}  of {len(result['joint'])}")
+        print(f"{'TARP':>14}  {result['tarp']['ks_p']:6.3f}")
+        if result["predictive"]["p"] is not None:
+            print(
+                f"predictive p-value below {IMPROBABLE}: {result['predictive']['improbable']:.3f}"
+            )
+        for reason in result["reasons"]:
             print(f"  {reason}")
-    print(f"re-weighted: {found['reweighted']:.3f} of the spectra")
-    print(f"mean log probability of the truth: {found['mean_log_prob']:.3f} nat")
-    if found["notice"]:
-        tell_once(found["notice"])
+    print(f"re-weighted: {judgement['reweighted']:.3f} of the spectra")
+    print(f"mean log probability of the truth: {judgement['mean_log_prob']:.3f} nat")
+    if judgement["notice"]:
+        tell_once(judgement["notice"])

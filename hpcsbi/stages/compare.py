@@ -73,15 +73,15 @@ def compare(out: str, run: str, pairs: str, spectra: Count, draws: Count, seed: 
         ValueError: the store holds no test pairs.
     """
     source = open_complete(pairs, "augment")
-    test, found = _test_pairs(source), trainings(Path(run))
-    if not found:
+    test, statuses = _test_pairs(source), trainings(Path(run))
+    if not statuses:
         raise FileNotFoundError(
             f"{run} has no flow yet: run jobs/train.py, or a sweep of it such as "
             "jobs/train.py -m flow.hidden=25,50,100."
         )
-    rows, scores = [_row(training) for training in found], {}
+    rows, scores = [_row(training) for training in statuses], {}
     speed = partial(_speed, test=test, spectra=spectra, draws=draws, seed=seed)
-    for i, training in enumerate(found):
+    for i, training in enumerate(statuses):
         if training.state == "trained":
             scores[i] = _score(rows[i], training, Path(run), source, test, speed)
     used = _rank(rows, {i: score for i, score in scores.items() if score is not None})
@@ -141,8 +141,8 @@ def _score(
     row |= {"draws_per_second": speed(posterior), "notice": posterior.notice}
     score = np.full(len(test["theta"]), np.nan)
     good = posterior.usable(test["flux"], test["ivar"])
-    found = posterior.log_prob(*(test[name][good] for name in ("theta", "flux", "ivar")))
-    score[good] = np.where(np.isfinite(found), found, -np.inf)
+    log_prob = posterior.log_prob(*(test[name][good] for name in ("theta", "flux", "ivar")))
+    score[good] = np.where(np.isfinite(log_prob), log_prob, -np.inf)
     if (score == -np.inf).any():
         n = int((score == -np.inf).sum())
         row |= {"state": "failed", "reason": f"no finite density for {n} of the test spectra"}
@@ -156,8 +156,8 @@ def _calibration(run: Path, name: str, posterior: Posterior) -> dict:
     for path in (folder.calibration_of(name), folder.calibration):
         verdict = verdict_of(path)
         if verdict.exists() and open_store(path).settings["flow"] == posterior.settings:
-            found = json.loads(verdict.read_text())["flow"]  # weights mend what is published
-            return {"calibrated": found["passed"], "calibration_reasons": found["reasons"]}
+            judgement = json.loads(verdict.read_text())["flow"]  # weights mend what is published
+            return {"calibrated": judgement["passed"], "calibration_reasons": judgement["reasons"]}
     return {}
 
 

@@ -289,11 +289,11 @@ def _fitted(
         spectrum = batch[i : i + 1]
         with clock(costs.seconds, "chain"):
             chain = _sampled(run, store, rows.start + i, posterior, ids[i], spectrum)
-        found = object_columns(
+        row = object_columns(
             chain, posterior, likelihood, spectrum, by_flow[i], settings["draws"],
             settings["proposals"], costs.seconds,
         )  # fmt: skip
-        for name, value in found.items():
+        for name, value in row.items():
             columns[name][i] = value
     costs.fitted += int(fitted.sum())
     return columns

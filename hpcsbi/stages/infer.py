@@ -159,8 +159,8 @@ def _inferred(
     good = posterior.usable(flux, ivar) & (flags & NOT_INFERRED == 0)
     if good.any():
         seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
-        found = _measure(posterior, Batch(flux, ivar, seeds, zred)[good], settings)
-        for name, values in found.items():
+        measured = _measure(posterior, Batch(flux, ivar, seeds, zred)[good], settings)
+        for name, values in measured.items():
             columns[name][good] = values
     columns["flags"] |= flags
     return columns
@@ -171,13 +171,13 @@ def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np
     drawn = posterior.sample(batch, settings["draws"], settings["cap"])
     columns = {"n_draws": drawn.kept, "acceptance": drawn.acceptance}
     levels = list(QUANTILES.values())
-    own = drawn.quantiles(levels)
-    best, quantiles = drawn, own
+    flow_quantiles = drawn.quantiles(levels)
+    best, quantiles = drawn, flow_quantiles
     if settings["certificate"]:
         certificate = certify(posterior, posterior.likelihood, drawn, batch, levels)
         best = certificate.draws
-        quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, own)
-        columns |= {"flow_quantiles": own.swapaxes(0, 1)} | certificate.numbers
+        quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, flow_quantiles)
+        columns |= {"flow_quantiles": flow_quantiles.swapaxes(0, 1)} | certificate.numbers
         columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
     columns["quantiles"] = quantiles.swapaxes(0, 1)
     columns |= predictive_columns(posterior.likelihood, best, batch)

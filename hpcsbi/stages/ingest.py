@@ -69,14 +69,14 @@ def ingest(
         ValueError: a file of another survey, cut short, or listed twice.
     """
     out = Path(out).absolute()
-    found = scan(survey, survey.sources(find_files(files)), cluster, Path(f"{out}.scan"))
-    sources = [each.source for each in found]
+    scanned = scan(survey, survey.sources(find_files(files)), cluster, Path(f"{out}.scan"))
+    sources = [each.source for each in scanned]
     rows = sum(source.rows for source in sources)
     settings = {
         "code": code_of("ingest"),
         "survey": survey.settings(),
         "grid": grid.settings(),
-        "files": _files_settings([content for each in found for content in each.contents]),
+        "files": _files_settings([content for each in scanned for content in each.contents]),
         "regrid": {"min_cover": MIN_COVER, "line_gap": LINE_GAP, "widest": WIDEST},
     }
     store = create(out, _arrays(rows, grid), settings, shard, {"notice": ""})
@@ -90,7 +90,7 @@ def ingest(
         place.unlink(missing_ok=True)
     for left in out.parent.glob(f"{out.name}.*.plan"):  # of drivers that were killed
         left.unlink(missing_ok=True)
-    _summarise(store, found)
+    _summarise(store, scanned)
 
 
 def find_files(files: str | Sequence[str]) -> list[Path]:
@@ -104,7 +104,7 @@ def find_files(files: str | Sequence[str]) -> list[Path]:
     plain = [Path(name).expanduser().absolute() for name in names if not has_magic(name)]
     globs = {name: sorted(glob(str(Path(name).expanduser()))) for name in names if has_magic(name)}
     lost = [str(path) for path in plain if not path.is_file()]
-    lost += [name for name, found in globs.items() if not found]
+    lost += [name for name, matches in globs.items() if not matches]
     if lost:
         raise FileNotFoundError(
             f"{len(lost)} of {len(names)} entries of ingest.files are not there (or are folders): "
@@ -112,10 +112,10 @@ def find_files(files: str | Sequence[str]) -> list[Path]:
         )
     if twice := sorted(str(path) for path, times in Counter(plain).items() if times > 1):
         raise BadInput(f"listed twice in ingest.files: {', '.join(twice)}; name each file once.")
-    found = {Path(path).absolute(): None for paths in globs.values() for path in paths}
-    if not plain and not found:
+    matches = {Path(path).absolute(): None for paths in globs.values() for path in paths}
+    if not plain and not matches:
         raise BadInput("ingest.files is empty: name the survey's files, or a pattern.")
-    return list(dict.fromkeys([*plain, *found]))
+    return list(dict.fromkeys([*plain, *matches]))
 
 
 def look_at_first(files: str | Sequence[str], survey: Survey) -> None:
@@ -204,7 +204,7 @@ def _piece(survey: Survey, grid: Grid, source: Source, rows: slice) -> list[dict
     return [{**columns, "file": np.full(len(columns["id"]), name)} for columns in made]
 
 
-def _summarise(store: Store, found: Sequence[ScannedFile]) -> None:
+def _summarise(store: Store, scanned: Sequence[ScannedFile]) -> None:
     """Print what was read and what was not, how many rows have each flag, and what it means."""
     flagged, unread, reasoned, clean = Counter(), Counter(), Counter(), 0
     for rows in map(store.rows_of, store.shards):
@@ -219,7 +219,7 @@ def _summarise(store: Store, found: Sequence[ScannedFile]) -> None:
         print(f"  {flag.name:20s}{flagged[flag.name]:10d}  {MEANINGS[flag]}")
     _tell("rows could not be read", unread)
     _tell("rows have a reason", reasoned)
-    notes = Counter(note for each in found for note in each.notes)
+    notes = Counter(note for each in scanned for note in each.notes)
     _tell("parts of files are not read", notes)
     same, differ = repeats(partial(_names, store), store.rows)
     if same:
@@ -233,12 +233,12 @@ def _names(store: Store) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield store.read("id", rows), store.read("zred", rows)
 
 
-def _tell(what: str, found: Counter) -> None:
+def _tell(what: str, tally: Counter) -> None:
     """Print how many there are, and the most frequent ones."""
-    if not found:
+    if not tally:
         return
-    print(f"  {sum(found.values())} {what}:")
-    for text, times in found.most_common(TOLD):
+    print(f"  {sum(tally.values())} {what}:")
+    for text, times in tally.most_common(TOLD):
         print(f"    {text} ({times} times)")
-    if len(found) > TOLD:
-        print(f"    ... and {len(found) - TOLD} more kinds")
+    if len(tally) > TOLD:
+        print(f"    ... and {len(tally) - TOLD} more kinds")

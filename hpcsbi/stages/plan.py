@@ -83,7 +83,7 @@ def plan(
         for work in works(run, outs, rows, shards, rates)
     ]
     known = [stage for stage in stages if stage["core_hours"] is not None]
-    found = {
+    forecast = {
         "run": run,
         "tasks": tasks,
         "job_seconds": limit,
@@ -92,7 +92,9 @@ def plan(
         "wall_seconds": sum(stage["wall_seconds"] for stage in known),
         "complete": len(known) == len(stages),
     }
-    text = json_format.dumps(found, indent=1) if json else "\n".join(_lines(found, outs, probe))
+    text = (
+        json_format.dumps(forecast, indent=1) if json else "\n".join(_lines(forecast, outs, probe))
+    )
     print(text, flush=True)
 
 
@@ -104,7 +106,7 @@ def works(
     rates: Mapping[str, float],
 ) -> list[Work]:
     """What every stage has to do yet, and how fast it does it; see `plan`."""
-    measured, rows, found = core_rates(Path(run)), dict(rows), []
+    measured, rows, entries = core_rates(Path(run)), dict(rows), []
     if spectra := outs.get("ingest"):  # a row of the catalogue for every spectrum
         known = store_progress(Path(spectra)).get("rows") if Path(spectra).exists() else None
         rows.setdefault("infer", known or rows.get("ingest"))
@@ -117,8 +119,8 @@ def works(
             state = _rows(Path(out), rows.get(stage), shards[stage])
         rate = state.pop("rate") or measured.get(stage)
         source = "measured" if rate else "estimated"
-        found.append(Work(stage, rate=rate or rates.get(stage), source=source, **state))
-    return found
+        entries.append(Work(stage, rate=rate or rates.get(stage), source=source, **state))
+    return entries
 
 
 def _rows(out: Path, expected: int | None, shard: int) -> dict[str, Any]:
@@ -126,21 +128,23 @@ def _rows(out: Path, expected: int | None, shard: int) -> dict[str, Any]:
         count = -(-expected // shard) if expected else 0
         size = min(shard, expected or shard)
         return {"left": expected, "shards": count, "shard": size, "rate": None}
-    seen = store_progress(out)
-    if "error" in seen:
-        return {"left": None, "shards": 0, "shard": shard, "rate": None, "error": seen["error"]}
+    progress = store_progress(out)
+    if "error" in progress:
+        return {"left": None, "shards": 0, "shard": shard, "rate": None, "error": progress["error"]}
     # Marks tell how fast all are together: of use where it is known how many they are.
-    workers = sum(holder.get("workers", 1) for holder in seen["holders"])
-    rate = seen["rows_per_second"] / workers if workers and seen["rows_per_second"] else None
+    workers = sum(holder.get("workers", 1) for holder in progress["holders"])
+    rate = (
+        progress["rows_per_second"] / workers if workers and progress["rows_per_second"] else None
+    )
     # What is made at a time counts, and not how many of these a file holds.
-    left, size = seen["rows"] - seen["rows_done"], min(seen["batch"], seen["rows"])
+    left, size = progress["rows"] - progress["rows_done"], min(progress["batch"], progress["rows"])
     return {"left": left, "shards": -(-left // size), "shard": size, "rate": rate}
 
 
 def _steps(out: Path, expected: int | None) -> dict[str, Any]:
-    seen = flow_progress(out)
-    left = 0 if seen["trained"] else (seen["steps"] or expected or 0) - seen["step"]
-    return {"left": left, "shards": 1, "shard": left, "rate": seen["steps_per_second"]}
+    progress = flow_progress(out)
+    left = 0 if progress["trained"] else (progress["steps"] or expected or 0) - progress["step"]
+    return {"left": left, "shards": 1, "shard": left, "rate": progress["steps_per_second"]}
 
 
 def missing_inputs(stage: str, outs: Mapping[str, str]) -> list[str]:
@@ -154,8 +158,8 @@ def _whole(stage: str, out: str) -> bool:
         return flow_progress(Path(out))["trained"]
     if not Path(out).exists():
         return False
-    seen = store_progress(Path(out))
-    return "error" not in seen and seen["done"] == seen["shards"]
+    progress = store_progress(Path(out))
+    return "error" not in progress and progress["done"] == progress["shards"]
 
 
 def _reckoned(work: Work, tasks: int, cores: int, limit: float, requeues: int) -> dict[str, Any]:
@@ -195,15 +199,18 @@ def _warnings(work: Work, piece: float, limit: float, jobs: int, requeues: int) 
         yield f"{jobs} jobs in turn are more than site.requeues={requeues} allows: raise it"
 
 
-def _lines(found: Mapping, outs: Mapping[str, str], probe: bool) -> Iterable[str]:
-    yield f"{found['run']}: {found['tasks']} processes, jobs of {duration(found['job_seconds'])}"
+def _lines(forecast: Mapping, outs: Mapping[str, str], probe: bool) -> Iterable[str]:
+    yield (
+        f"{forecast['run']}: {forecast['tasks']} processes, "
+        f"jobs of {duration(forecast['job_seconds'])}"
+    )
     heads = f"{'left':>24} {'of one process':>26} {'core-hours':>10} {'time':>9} {'jobs':>5}"
     yield f"  {'':10} {heads}"
-    for stage in found["stages"]:
+    for stage in forecast["stages"]:
         yield f"  {stage['stage']:10} {_told(stage, probe)}"
         yield from (f"  {'':10} {warning}" for warning in stage["warnings"])
-    more = "" if found["complete"] else "  and what is not known yet"
-    hours, wall = _hours(found["core_hours"]), duration(found["wall_seconds"])
+    more = "" if forecast["complete"] else "  and what is not known yet"
+    hours, wall = _hours(forecast["core_hours"]), duration(forecast["wall_seconds"])
     yield f"  {'total':10} {'':24} {'':26} {hours:>10} {wall:>9}{more}"
     yield "  The report, the start of jobs (seconds to a minute each) and the queue come on top."
 

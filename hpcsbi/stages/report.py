@@ -84,8 +84,8 @@ def report(
 
 
 def _notices(stores: dict, weights: dict) -> list[str]:
-    found = [store.attributes.get("notice", "") for store, _ in stores.values() if store]
-    return list(dict.fromkeys(text for text in [*found, weights.get("notice", "")] if text))
+    notices = [store.attributes.get("notice", "") for store, _ in stores.values() if store]
+    return list(dict.fromkeys(text for text in [*notices, weights.get("notice", "")] if text))
 
 
 def _settings(stores: dict, weights: dict) -> dict:
@@ -130,9 +130,9 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
 
 
 def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
-    found, damaged = read_json(verdict)
+    judgement, damaged = read_json(verdict)
     section = {
-        "verdict": tables.verdict_rows(found) if found else None,
+        "verdict": tables.verdict_rows(judgement) if judgement else None,
         "notes": [*notes, *damaged],
     }
     section |= {"numbers": [], "images": None}
@@ -218,22 +218,22 @@ def _objects(
     for row in rows[:OBJECTS]:
         draws = draws_of(store, row)
         second = draws_of(other, row) if other is not None and "samples" in other.group else None
-        one = dict.fromkeys(("spectrum", "calibration", "floor", "legend"), "")
-        one |= {"title": _title(store, row), "certificate": _certificate(store, row)}
+        entry = dict.fromkeys(("spectrum", "calibration", "floor", "legend"), "")
+        entry |= {"title": _title(store, row), "certificate": _certificate(store, row)}
         if second is not None and len(second):
             theirs = prior_of(other)
             difference = tables.prior_difference(prior, theirs)
-            one["legend"] = f" Solid: this run; dashed: {difference}."
-            one["corner"] = page.corner_picture(prior, draws, (theirs, second))
+            entry["legend"] = f" Solid: this run; dashed: {difference}."
+            entry["corner"] = page.corner_picture(prior, draws, (theirs, second))
         else:
-            one["corner"] = page.corner_picture(prior, draws)
+            entry["corner"] = page.corner_picture(prior, draws)
         if likelihood is not None:
             observed = (spectra.read(name, np.array([row]))[0] for name in ("flux", "ivar"))
-            one["spectrum"], floor = page.fit_picture(likelihood, draws[:DRAWS], *observed)
-            one["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
+            entry["spectrum"], floor = page.fit_picture(likelihood, draws[:DRAWS], *observed)
+            entry["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
             if likelihood.curves is not None:
-                one["calibration"] = CALIBRATED
-        objects.append(one)
+                entry["calibration"] = CALIBRATED
+        objects.append(entry)
     return objects
 
 

@@ -48,7 +48,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
         )
     if closed := _closed(folder):
         raise BadInput(closed)
-    found = {
+    overview = {
         "run": str(folder),
         "stores": [
             {"name": str(path.relative_to(folder)), "stage": MAKERS[path.name]}
@@ -62,8 +62,12 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
         "verdicts": [_verdict(path, folder) for path in _verdicts(folder)],
         **_jobs(folder),
     }
-    print(json_format.dumps(found, indent=1) if json else "\n".join(_lines(found)), flush=True)
-    damage = [line for entry in (*found["stores"], *found["flows"]) for line in _damage(entry)]
+    print(
+        json_format.dumps(overview, indent=1) if json else "\n".join(_lines(overview)), flush=True
+    )
+    damage = [
+        line for entry in (*overview["stores"], *overview["flows"]) for line in _damage(entry)
+    ]
     if verify and damage:
         raise Damaged("damaged:\n  " + "\n  ".join(damage))
     if verify and not json:
@@ -148,14 +152,14 @@ def _verdict(path: Path, folder: Path) -> dict:
     return entry | {key: verdict.get(key) for key in ("passed", "n", "reasons")}
 
 
-def _lines(found: dict) -> Iterable[str]:
+def _lines(overview: dict) -> Iterable[str]:
     """The same for a reader."""
-    yield found["run"]
-    named = [*found["stores"], *found["flows"], *found["verdicts"]]
+    yield overview["run"]
+    named = [*overview["stores"], *overview["flows"], *overview["verdicts"]]
     wide = max((len(entry["name"]) for entry in named), default=0)
-    if not found["stores"]:
+    if not overview["stores"]:
         yield "  nothing is there yet: start with python jobs/tabulate.py"
-    for store in found["stores"]:
+    for store in overview["stores"]:
         yield f"  {store['name']:{wide}} {_progress(store)}"
         if store.get("failure"):
             failure = store["failure"]
@@ -163,14 +167,14 @@ def _lines(found: dict) -> Iterable[str]:
             yield f"  {'':{wide}} shard {failure['shard']} failed: {why}"
             yield f"  {'':{wide}} run jobs/{store['stage']}.py again: it makes only what is missing"
         yield from (f"  {'':{wide}} {_driver(holder)}" for holder in _few(store.get("holders", ())))
-    for flow in found["flows"]:
+    for flow in overview["flows"]:
         yield f"  {flow['name']:{wide}} {_training(flow)}"
         yield from (f"  {'':{wide}} {_driver(holder)}" for holder in flow["holders"])
-    for verdict in found["verdicts"]:
+    for verdict in overview["verdicts"]:
         yield f"  {verdict['name']:{wide}} {_judgement(verdict)}"
-    if found["jobs"]:
-        yield "SLURM" + (f": {printable(found['slurm'])}" if found["slurm"] else "")
-        yield from (f"  {line}" for line in job_words.lines(found["jobs"]))
+    if overview["jobs"]:
+        yield "SLURM" + (f": {printable(overview['slurm'])}" if overview["slurm"] else "")
+        yield from (f"  {line}" for line in job_words.lines(overview["jobs"]))
 
 
 def _progress(store: dict) -> str:
@@ -192,9 +196,9 @@ def _training(flow: dict) -> str:
     return f"{text}step {flow['step']} of {flow['steps'] or '?'}" + _pace(flow, "steps")
 
 
-def _pace(found: dict, unit: str) -> str:
+def _pace(entry: dict, unit: str) -> str:
     """How fast it goes and how long it takes yet, as far as that is known."""
-    rate, left = found[f"{unit}_per_second"], found["seconds_left"]
+    rate, left = entry[f"{unit}_per_second"], entry["seconds_left"]
     text = f", {rate:,.0f} {unit}/s" if rate and rate >= 10 else ""
     text = f", {rate:.2g} {unit}/s" if rate and rate < 10 else text
     return text if left is None else f"{text}, {duration(left)} left"

@@ -109,8 +109,8 @@ def refuse_other_shipped(grid: Grid, physics: Physics) -> Store:
     """
     shipped = open_complete(SHIPPED, "tabulate")
     asked = {"grid": grid.settings(), "physics": physics.settings()}
-    found = {name: shipped.settings[name] for name in asked}
-    if lines := list(differences(found, asked)):
+    existing = {name: shipped.settings[name] for name in asked}
+    if lines := list(differences(existing, asked)):
         raise Mismatch(
             "the demonstration table (tabulate.demo=true, or SPS_HOME is not set) is for another "
             "grid or model:\n  "

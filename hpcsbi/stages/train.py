@@ -251,8 +251,8 @@ def _is_done(folder: Path, settings: dict) -> bool:
     path = FlowFolder(folder).weights
     if not is_whole(path):
         return False
-    found = load_weights(path)[1]["settings"]
-    refuse_other_settings(path, found, json.loads(json.dumps(settings)), MEND)
+    existing = load_weights(path)[1]["settings"]
+    refuse_other_settings(path, existing, json.loads(json.dumps(settings)), MEND)
     return True
 
 
