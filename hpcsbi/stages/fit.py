@@ -5,7 +5,6 @@ checkpoint once a minute: a kill costs a minute, and the bytes are those of a ru
 """
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,19 +14,19 @@ from typing import Annotated
 import numpy as np
 
 from hpcsbi.arguments import AtLeast, Count, Natural, OneOf, checked
-from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, legend
 from hpcsbi.inference.catalogue_columns import laid_out
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.posterior import Posterior
-from hpcsbi.mcmc.chain import MOVES, Chain, Settings, advance, is_finished
+from hpcsbi.mcmc.chain import MOVES, Chain, Settings
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM, empty_columns
 from hpcsbi.mcmc.flow_against_chain import PARTS, clock, object_columns
 from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.mcmc.starts import STARTS, target_and_first_chain
 from hpcsbi.run.catalogue import refuse_old, write_catalogue
+from hpcsbi.run.chain_checkpoint import batches_to_extend, forget_checkpoints, has_ended, run_chain
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.merges import CATALOGUE
@@ -35,9 +34,7 @@ from hpcsbi.run.selection import checksum_of, select_rows
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.store.batches import write_batches
-from hpcsbi.store.files import load_weights, save_weights
 from hpcsbi.store.layout import Array
-from hpcsbi.store.machine import machine, machine_difference
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import refuse_other_settings
@@ -46,9 +43,6 @@ from hpcsbi.store.store import Store
 from hpcsbi.terminal import tell_once
 
 __all__ = ["fit"]
-
-CHECKPOINT = 60.0  # seconds between two of one chain: most chains are shorter
-STATES = ".states"  # folder in the store: chains under way, and those that have not converged
 
 
 def _even(walkers: int) -> None:
@@ -164,7 +158,7 @@ def fit(
     store = create(out, arrays, settings, shard, {"notice": notice, CATALOGUE: into})
     if into is not None and store.attributes.get(CATALOGUE) != into:
         store.group.attrs[CATALOGUE] = into
-    again, work = partial(_go_on, store, steps), _Run(out, flow, spectra, chain)
+    again, work = partial(batches_to_extend, store, steps), _Run(out, flow, spectra, chain)
     run_shards(partial(_fit_shard, work), store, cluster, "fit", again=again)
     if target is not None:
         write_catalogue(target.path)
@@ -220,45 +214,15 @@ def _arrays(rows: np.ndarray, sizes: dict[str, int], names: Sequence[str]) -> di
     return which | laid_out(ARRAYS, sizes, coordinates, {"flags": legend()})
 
 
-def _go_on(store: Store, steps: int, shard: int) -> list[slice]:
-    """Batches of a shard with a chain that has not converged, and may be longer now."""
-    rows = store.rows_of(shard)
-    names = ("converged", "n_steps")
-    whole = {name: store.read(name, rows) for name in names}
-    return [
-        some
-        for some in store.batches_of(shard)
-        if not _has_ended(
-            store,
-            steps,
-            some,
-            {name: whole[name][some.start - rows.start : some.stop - rows.start] for name in names},
-        )
-    ]
-
-
-def _has_ended(store: Store, steps: int, rows: slice, columns: dict[str, np.ndarray]) -> bool:
-    """False where a chain has not converged, and may be longer now."""
-    short = np.flatnonzero(~columns["converged"] & (columns["n_steps"] < steps))
-    return not any(_state(store, rows.start + i).exists() for i in short)
-
-
-def _state(store: Store, row: int) -> Path:
-    return store.path / STATES / f"{row:06d}.safetensors"
-
-
 def _fit_shard(run: _Run, shard: int) -> Costs:
-    store, source, posterior = (
-        Store(Path(run.out)),
-        open_store(run.spectra),
-        load_posterior(run.flow),
-    )
+    store, source = Store(Path(run.out)), open_store(run.spectra)
+    posterior = load_posterior(run.flow)
     spectra = store.read(SPECTRUM, store.rows_of(shard))
     refuse_damage(source, "ingest", spectra)
     costs = _Tally(dict.fromkeys(PARTS, 0.0))
     make = partial(_fitted, run, store, source, posterior, costs)
-    ended = partial(_has_ended, store, run.chain.steps)
-    write_batches(store, shard, make, partial(_forget_states, store), ended)
+    ended = partial(has_ended, store, run.chain.steps)
+    write_batches(store, shard, make, partial(forget_checkpoints, store), ended)
     return Costs(costs.fitted, costs.seconds)
 
 
@@ -299,22 +263,11 @@ def _fitted(
     return columns
 
 
-def _forget_states(store: Store, rows: slice, columns: dict[str, np.ndarray]) -> None:
-    """Checkpoints of chains that have converged, and whose columns are on disk."""
-    for i in np.flatnonzero(columns["converged"]):
-        _state(store, rows.start + i).unlink(missing_ok=True)
-
-
 def _sampled(
-    run: _Run,
-    store: Store,
-    row: int,
-    posterior: Posterior,
-    name: str,
-    batch: Batch,
+    run: _Run, store: Store, row: int, posterior: Posterior, name: str, batch: Batch
 ) -> Chain:
     """The chain of one object, from its checkpoint or from the start, to its end."""
-    settings, path = store.settings, _state(store, row)
+    settings = store.settings
     rng = generator(int(batch.seeds[0]), "fit")
     scout, log_likelihood = log_likelihoods(
         posterior, settings["engine"], settings["likelihood"], batch
@@ -323,33 +276,7 @@ def _sampled(
         settings["start"], run.chain.moves, posterior, batch, scout, log_likelihood,
         settings["walkers"], rng,
     )  # fmt: skip
-    if path.exists():
-        tensors, header = load_weights(path)
-        chain = Chain.from_tensors(tensors)
-        if text := machine_difference(header.get("machine", machine())):
-            print(f"{path}: {text}.", flush=True)
-    else:
-        chain = first()
-    longest, saved = 0.0, time.monotonic()
-
-    def save() -> None:
-        save_weights(path, chain.tensors(), {"machine": machine()})
-
-    while not is_finished(chain, run.chain):
-        if not leaves(2 * longest):
-            if longest:
-                save()
-            raise OutOfTime(f"{store.path}: stopped in {name} at step {chain.steps}")
-        began = time.monotonic()
-        chain = advance(chain, target, run.chain)
-        now = time.monotonic()
-        longest = max(longest, now - began)
-        if now - saved > CHECKPOINT:
-            save()
-            saved = now
-    if longest and chain.steps >= run.chain.steps:  # it may go on with more of them
-        save()
-    return chain
+    return run_chain(store, row, name, target, first, run.chain)
 
 
 def _tell(store: Store, notice: str) -> None:

@@ -30,7 +30,6 @@ from hpcsbi.stages.fit import fit
 from hpcsbi.stages.infer import infer
 from hpcsbi.statistics.calibration import sbc_ranks
 from hpcsbi.store import layout
-from hpcsbi.store.files import save_weights
 from hpcsbi.store.layout import Array as StoreArray
 from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.settings import Mismatch
@@ -226,7 +225,7 @@ import sys
 from importlib import import_module
 from hpcsbi.cluster.executors import Serial
 module = import_module("hpcsbi.stages.fit")
-module.CHECKPOINT = 0.0
+import_module("hpcsbi.run.chain_checkpoint").CHECKPOINT = 0.0
 run, out = sys.argv[1:]
 module.fit(out=out, flow=run + "/flow", spectra=run + "/spectra.zarr", catalogue=None, objects=2,
     engine="table", start="flow", likelihood="simulator", moves="mixed", walkers=64,
@@ -262,7 +261,7 @@ def test_out_of_time_is_kept(run, yardstick, monkeypatch):
     """At the end of a job the chain stops behind a checkpoint; no shard counts as failed."""
     looks = iter([True] * 4 + [False] * 100)
     with monkeypatch.context() as patch:
-        patch.setattr("hpcsbi.stages.fit.leaves", lambda seconds: next(looks))
+        patch.setattr("hpcsbi.run.chain_checkpoint.leaves", lambda seconds: next(looks))
         with pytest.raises(OutOfTime, match="object 0 at step"):
             fitted(run, "later.zarr")
     assert set(open_store(run[0] / "later.zarr").states().values()) == {"missing"}
@@ -412,20 +411,6 @@ def test_kept_chains_go_on_when_they_may_be_longer(run, shared, monkeypatch):
 
     assert (store.read("n_steps") == 60).all()
     assert tiny.all_bytes(store.path) == tiny.all_bytes(whole.path)
-
-
-def test_only_short_chains_go_on(tmp_path, shared):
-    """Of a file of four objects the one that has not converged and may be longer."""
-    arrays = {name: StoreArray({"row": 6}, kind) for name, kind in
-              (("converged", "bool"), ("n_steps", "int32"))}  # fmt: skip
-    store = create(tmp_path / "fits.zarr", arrays, {}, 1)
-    store.write(0, converged=[True, False, False, False], n_steps=[60, 50, 50, 100])
-    for row in (1, 3):
-        save_weights(module._state(store, row), {"x": np.zeros(1)}, {})
-
-    assert module._go_on(store, 100, 0) == [slice(1, 2)]
-    assert module._go_on(store, 101, 0) == [slice(1, 2), slice(3, 4)]
-    assert module._go_on(store, 50, 0) == []
 
 
 def test_wrong_input_is_named(run, yardstick):
