@@ -71,6 +71,7 @@ def test_the_window_is_bounded_and_refilled(tmp_path, monkeypatch):
     assert sorted(yielded) == sorted(submitted) == list(range(-40, 0))
 
 
+@pytest.mark.slow
 def test_a_worker_that_vanishes_is_noticed(tmp_path):
     """A process that ends with status 0 in the middle of a piece is a failure of that piece."""
     found = results(Local(2, str(tmp_path)).map(die, range(4)))

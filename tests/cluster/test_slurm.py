@@ -18,6 +18,8 @@ from hpcsbi.cluster import slurm
 from hpcsbi.cluster.site import make_site
 from hpcsbi.store.files import read_notes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SMALL = ["simulate.n=3000", "simulate.shard=100", "augment.validation=400", "augment.test=400",
          "train.steps=6000", "train.batch=64", "train.checkpoint=500", "flow.hidden=16",

@@ -99,6 +99,7 @@ def test_exact_score_is_above_the_flows(flow, rescued):
     assert gap.mean() > 3 * gap.std() / np.sqrt(N) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width, shift", [(0.7, 0.0), (1.0, 0.5)])
 def test_a_spoiled_flow_is_noticed_and_mended(flow, plain, rescued, width, shift):
     """30 % too narrow or 0.5 sd off in each direction: k up, ESS down; re-weighted, the same.

@@ -27,6 +27,7 @@ def test_inverse_is_that_of_the_library(n_theta, hidden):
     assert (log_det - expected_log_det).abs().max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_spectrum_keeps_its_bits():
     """Alone or among others, with more draws or fewer, a draw is the same to the last bit."""
     network = build_network(Flow(), 5, 28, seed=2)

@@ -91,6 +91,7 @@ def test_what_overflows_has_no_likelihood(where, odd, orders):
     assert log_likelihood[0] < -1e5 and log_likelihood[0] != np.finfo(float).min
 
 
+@pytest.mark.slow
 def test_ln_likelihood_is_never_the_lowest_finite_number(engine):
     """-inf stays -inf, compiled and written out; so draws without likelihood get no weight."""
     theta = torch.tensor(tiny.prior(survey=True).sample(12, np.random.default_rng(0))).float()
@@ -165,6 +166,7 @@ def digest():
     return bytes_of.hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names of x86 processors")
 def test_bytes_do_not_depend_on_the_processor(tmp_path):
     """Compiled for vectors of 128 and of 256 bits, with other features: the same bytes."""

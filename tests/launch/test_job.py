@@ -27,6 +27,7 @@ def job(name: str, *overrides: str, **more: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_simulate_makes_the_table_it_needs(tmp_path):
     """One command from nothing to spectra, marked as made with the demonstration table."""
     done = job(
@@ -42,6 +43,7 @@ def test_simulate_makes_the_table_it_needs(tmp_path):
     assert '"stage": "simulate"' in (tmp_path / "costs.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_nothing_goes_into_the_home_directory(tmp_path):
     """Dask, Hydra and the rest keep to the run's folder, which nobody else reads."""
     (tmp_path / "home").mkdir()
@@ -56,6 +58,7 @@ def test_nothing_goes_into_the_home_directory(tmp_path):
     assert run.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_spectra_of_given_parameters(tmp_path):
     """A file of theta takes the place of n; a bad row is named with value, range and mend."""
     theta = pd.DataFrame(tiny.prior().sample(5, np.random.default_rng(0)))
@@ -76,6 +79,7 @@ def test_spectra_of_given_parameters(tmp_path):
     assert "Traceback" not in bad.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "override", "words"),
     [
@@ -99,6 +103,7 @@ def test_wrong_input_ends_with_words(tmp_path, name, override, words):
     assert not list(tmp_path.glob("run/*.zarr"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "overrides"), [("status", []), ("simulate", ["simulate.n=60", "cluster=serial"])]
 )
@@ -123,6 +128,7 @@ def test_the_words_of_a_looker_are_cut_without_a_stack(tmp_path):
     assert (process.stderr.read(), process.wait(timeout=600)) == (b"", 0)
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_after_a_job(tmp_path):
     """Every job of a sweep runs, and its exit status is that of the worst."""
     done = job("status", "-m", f"run={tmp_path},{tmp_path}/absent,{tmp_path}", "status.json=true",
@@ -133,11 +139,13 @@ def test_a_sweep_goes_on_after_a_job(tmp_path):
     assert "absent does not exist" in done.stderr
 
 
+@pytest.mark.slow
 def test_help_is_no_error():
     """Looking at the configuration ends with status 0."""
     assert job("train", "--cfg", "job").returncode == 0
 
 
+@pytest.mark.slow
 def test_wrong_sps_home_is_told(tmp_path):
     """A data tree that is not there ends the job with the mend; Fortran is not even started."""
     done = subprocess.run(
@@ -153,6 +161,7 @@ def test_wrong_sps_home_is_told(tmp_path):
     assert "SPS_HOME" in done.stderr and str(tmp_path / "tree") in done.stderr
 
 
+@pytest.mark.slow
 def test_status_of_a_run(tmp_path):
     """What is done is counted, in words and as JSON."""
     tiny.pairs(tmp_path, n=220)
@@ -166,6 +175,7 @@ def test_status_of_a_run(tmp_path):
     assert json.loads(numbers.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "status", "says"),
     [

@@ -227,6 +227,7 @@ def ask(*command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_on_a_real_slurm(slurm_lab, tmp_path):
     """Failed, cancelled because of that, waiting, cancelled by hand: each is told apart."""
     run, options = tmp_path / "run", ["site=lab", f"run={tmp_path}/run"]

@@ -12,6 +12,8 @@ import tiny
 from hpcsbi.cluster import slurm
 from hpcsbi.stages.compare import compare
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 OUT = "train.out=${run}/flows/h${flow.hidden}_s${train.steps}"
 QUICK = ("flow.transforms=2", "train.batch=64", "train.checkpoint=10", "calibrate.draws=20", OUT)

@@ -150,6 +150,7 @@ LOST = """take; echo "sbatch: error: Socket timed out on send/recv operation" >&
 SECOND = '[ "$number" = 102 ] && {{ {0}; }}; ' + GOOD
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [BANNER, "take; echo Welcome", "take; sleep 3; echo $number"])
 def test_a_number_is_found_whatever_sbatch_prints(fake, tmp_path, behaviour):
     """A site's wrapper talks before, or in place of, the number: the jobs are the right ones."""
@@ -182,6 +183,7 @@ def test_a_refusal_in_the_middle_leaves_nothing(fake, tmp_path, behaviour, words
     assert nothing_is_left(fake, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_leaves_nothing(fake, tmp_path, number):
     """While sbatch works on the second: its job is taken, so it is cancelled with the first."""
@@ -199,6 +201,7 @@ def test_a_signal_in_the_middle_leaves_nothing(fake, tmp_path, number):
     assert nothing_is_left(fake, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_ends_nothing(fake, tmp_path):
     """As with `slurm/pipeline.sh n | head -1`: all jobs are submitted and noted."""
     process = started(fake, tmp_path / "run")
@@ -209,6 +212,7 @@ def test_a_reader_who_leaves_ends_nothing(fake, tmp_path):
     assert known(fake, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_killed_submission_is_found_again(fake, tmp_path):
     """SIGKILL between a job and its number: it is told, and no second one comes."""
     fake.behaves(SECOND.format("take; touch $FAKE/at-it; sleep 60"))
@@ -267,6 +271,7 @@ def test_a_run_of_another_cluster_is_not_taken_for_ended(fake, tmp_path, capsys)
     assert other.returncode == 2 and "/absent" in other.stderr  # no hope in alpha's augment
 
 
+@pytest.mark.slow
 def test_not_known_is_not_not_there(fake, tmp_path):
     """squeue that does not answer ends the command; one that fails once is asked again."""
     run = tmp_path / "run"

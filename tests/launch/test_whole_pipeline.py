@@ -14,6 +14,8 @@ from hpcsbi.errors import BadInput
 from hpcsbi.launch import whole_pipeline
 from hpcsbi.launch.frozen import configuration_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SMALL = [
     "experiment=demo", "beside=null", "simulate.n=260", "simulate.shard=64", "augment.shard=128",

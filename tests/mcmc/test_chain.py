@@ -63,6 +63,7 @@ def run(target, settings, walkers=64, seed=0):
     return chain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moves", chains.MOVES)
 def test_moments_of_a_normal_posterior(moves, covariance, anchored):
     """Means, widths and correlation within four standard errors, from the prior or beside it."""
@@ -78,6 +79,7 @@ def test_moments_of_a_normal_posterior(moves, covariance, anchored):
     assert np.corrcoef(draws[:, 0], draws[:, 3])[0, 1] == pytest.approx(RHO, abs=0.02)
 
 
+@pytest.mark.slow
 def test_mixed_moves_mix(covariance, anchored):
     """A proposal fitted to a normal posterior leaves an autocorrelation of a few steps."""
     taus = {}
@@ -97,6 +99,7 @@ def test_density_is_that_of_the_coordinates(covariance, anchored):
     assert chain.past_log_prob.ravel() == pytest.approx(box(chain.past.reshape(-1, 5)), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 1, 2, 4])
 def test_goes_on_from_its_tensors(stop, covariance, anchored):
     """Stopped after any block, in burn-in or behind it, the chain is the same to the bit."""
@@ -117,6 +120,7 @@ def test_goes_on_from_its_tensors(stop, covariance, anchored):
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_long_chains_are_thinned(covariance, monkeypatch):
     """What is kept stays bounded, and the autocorrelation time is still in steps."""
     target = gaussian(Box(tiny.prior()), covariance)

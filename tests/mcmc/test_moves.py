@@ -96,6 +96,7 @@ def variance(move, target, steps, walkers=WALKERS):
     return squares.mean(), batches.std(ddof=1) / np.sqrt(BATCHES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("kind", MOVES)
 def test_moves_keep_detailed_balance(kind, target):

@@ -173,6 +173,7 @@ def test_what_is_left_after_a_kill_before_the_table(tmp_path, capsys):
     assert "behind" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_files_gives_the_same_table(tmp_path, boundaries):
     """A reader finds the old table or the new one, and the next command makes the new one."""
     whole = tmp_path / "whole"

@@ -72,6 +72,7 @@ def test_a_missing_column_is_named():
         direct_spectra(np.ones((1, 4)), NAMES[:4], GRID, PHYSICS)
 
 
+@pytest.mark.slow
 @mark
 def test_the_table_agrees_with_prospector():
     """The engine and Prospector make the same spectra, for the tree the table was made with."""

@@ -284,6 +284,7 @@ def test_simulators_have_their_likelihood(engine):
         Likelihood(engine, NAMES, "fractional", 0.05, 0.04)
 
 
+@pytest.mark.slow
 @pytest.mark.fsps
 @pytest.mark.skipif("SPS_HOME" not in os.environ, reason="SPS_HOME is not set")
 def test_table_against_direct_fsps(engine):

@@ -109,6 +109,7 @@ def test_no_draw_has_no_coordinates():
         assert np.isnan(values[::2]).all() and np.isfinite(values[1::2]).all()
 
 
+@pytest.mark.slow
 def test_age_is_bounded_by_the_universe():
     """Draws, support and density end at the age of the Universe at the object's redshift."""
     prior = load("survey")

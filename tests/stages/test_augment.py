@@ -48,6 +48,7 @@ def test_noise_and_labels_belong_to_the_spectrum(base):
     assert abs(np.corrcoef(copies) - np.eye(5)).max() < 0.35
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_where_it_ran(base, tmp_path):
     """Serial, two workers, and a run that lost a shard and its mark: equal bytes."""
     whole = tiny.all_bytes(run(base, "serial.zarr", Serial()))
@@ -83,6 +84,7 @@ test_augment.run(Path({path!r}), "killed{shard}.zarr", Serial())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", [0, 2])
 def test_killed_in_the_middle_of_a_shard(base, shard):
     """SIGKILL between two arrays of a shard, then the same call again: equal bytes."""

@@ -17,6 +17,8 @@ from hpcsbi.stages.compare import compare
 from hpcsbi.store.opening import open_complete
 from hpcsbi.store.settings import Mismatch
 
+pytestmark = pytest.mark.slow
+
 FEW = 24  # spectra of a flow that is hopeless: each takes the whole rescue
 
 

@@ -15,6 +15,8 @@ from hpcsbi.stages import train as training_stage
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.compare import compare
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

@@ -35,6 +35,8 @@ from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import Elsewhere
 
+pytestmark = pytest.mark.slow
+
 GOOD = 12
 SMOOTH = "object 5"
 

@@ -188,6 +188,7 @@ def test_rows_without_a_posterior_have_no_certificate(certified):
     assert certified.read("n_weights")[:4].min() > 0
 
 
+@pytest.mark.slow
 def test_certificate_does_not_depend_on_where_it_ran(run, few, certified, tmp_path):
     """Two workers, and a run that lost a shard: equal bytes; an object alone: the same numbers."""
     options = {"spectra": few[0], "certificate": True, "shard": 4}
@@ -207,6 +208,7 @@ def test_certificate_does_not_depend_on_where_it_ran(run, few, certified, tmp_pa
         assert one.read(name)[0] == pytest.approx(certified.read(name)[2], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_where_it_ran(run, done, tmp_path):
     """Serial, two workers, and a run that lost a shard: equal bytes of store and Parquet."""
     catalogue(run, tmp_path / "catalogue.zarr", Local(2, str(tmp_path / "dask")))

@@ -283,6 +283,7 @@ def test_the_folder_of_the_files_does_not_matter(tmp_path):
     assert not any(str(tmp_path).encode() in content for content in stores[0].values())
 
 
+@pytest.mark.slow
 def test_serial_and_local_give_the_same_bytes(tmp_path):
     """Two processes write what one writes; nothing is left beside the store."""
     for k in range(3):

@@ -210,6 +210,7 @@ def test_times_that_are_none(time):
         seconds_of(time)
 
 
+@pytest.mark.slow
 def test_a_probe_writes_nothing_and_is_about_right(tmp_path):
     """A run with pairs and a flow: every stage has a number, and no file is new or changed."""
     run = tmp_path / "run"

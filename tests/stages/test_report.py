@@ -237,6 +237,7 @@ def test_names_from_files_are_escaped(run):
     assert "hpcsbi: &lt;demo&gt;" in page
 
 
+@pytest.mark.slow
 def test_same_run_same_page(run):
     """The page of a run that has not changed is the same, byte for byte."""
     folder, page = run
@@ -275,6 +276,7 @@ def test_the_score_is_that_of_all_spectra(tmp_path):
     assert f"{more['log_prob'].mean():.3f} nat" in page and "149, and 1 without" in page
 
 
+@pytest.mark.slow
 def test_missing_shards_and_missing_pieces_are_told(tmp_path, run):
     """Without table, draws or a whole catalogue the page shows the rest and says what lacks."""
     shutil.copytree(run[0] / "catalogue.zarr", tmp_path / "catalogue.zarr")
@@ -375,6 +377,7 @@ def test_certificate_and_costs_are_told(fitted):
     assert "from 21 galaxies on" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "text"),
     [({"engine": "prospector"}, "FSPS itself"), ({"likelihood": "given"}, "need not agree")],
@@ -406,6 +409,7 @@ def test_fit_makes_what_the_page_reads():
     assert tuple(fits_section.TITLES) == fit_columns.METHODS
 
 
+@pytest.mark.slow
 def test_fits_of_another_flow_are_told(tmp_path):
     """Chains that another flow was compared with are not taken for those of this run's."""
     training(tmp_path)

@@ -79,6 +79,7 @@ def test_rows_are_draws_of_the_prior_and_their_spectra(tmp_path):
     assert store.attributes["notice"] == NOTICE
 
 
+@pytest.mark.slow
 def test_the_same_bytes_from_any_workers_and_after_a_kill(tmp_path):
     """Serial, two processes of a Dask cluster, and a run that lost a shard agree to the byte."""
     run(tmp_path / "a.zarr")
@@ -91,6 +92,7 @@ def test_the_same_bytes_from_any_workers_and_after_a_kill(tmp_path):
     assert content(tmp_path / "a.zarr") != content(tmp_path / "c.zarr")
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_resumed_to_the_same_bytes(tmp_path):
     """SIGKILL in the middle, then the same command: as if nothing had happened."""
     columns = {name: dict(column) for name, column in COLUMNS.items()}
@@ -194,6 +196,7 @@ def test_fsps_without_a_tree_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "s.zarr").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.fsps
 @pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")
 def test_fsps_gives_the_same_bytes_from_any_workers_and_after_a_kill(tmp_path):

@@ -112,6 +112,7 @@ def test_rounding_keeps_the_bits_that_it_promises():
     assert not _rounded(x)[3].any()
 
 
+@pytest.mark.slow
 @pytest.mark.fsps
 @pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")
 def test_fsps_makes_the_shipped_table_again(tmp_path):

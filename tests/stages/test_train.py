@@ -61,6 +61,7 @@ def start(folder: Path, training: Path, source: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["fresh", "stored"])
 def test_killed_and_resumed_gives_the_same_weights(run, tmp_path, source):
     """SIGKILL after a checkpoint, then the same call: weights and history equal to the bit."""
@@ -80,6 +81,7 @@ def test_killed_and_resumed_gives_the_same_weights(run, tmp_path, source):
     assert tiny.all_bytes(checkpoint.parent) == tiny.all_bytes(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["fresh", "stored"])
 def test_killed_between_any_two_files_gives_the_same_bytes(
     run, tmp_path, monkeypatch, boundaries, source
@@ -113,6 +115,7 @@ def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
     assert was_best == [False, True, False, False, True]
 
 
+@pytest.mark.slow
 def test_training_learns(run, tmp_path):
     """The score of unseen spectra rises by nats, and every spectrum of the curve was held out."""
     flow = tiny.trained(tmp_path, run / "training.zarr")
@@ -145,6 +148,7 @@ def test_wrong_sources_are_refused(run, tmp_path):
         tiny.trained(tmp_path, bare, source="stored")
 
 
+@pytest.mark.slow
 def test_overfitting_is_not_kept(tmp_path):
     """Few spectra seen often are learned by heart; the flow is that of the best held-out score."""
     training = tiny.pairs(tmp_path, n=240, copies=50)
@@ -162,6 +166,7 @@ def test_overfitting_is_not_kept(tmp_path):
     assert np.mean(score) == pytest.approx(max(scores), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_damaged_flow_is_made_again(run, tmp_path, capsys):
     """Truncated or with a bit flipped, flow and checkpoint are named, and trained anew."""
     training = run / "training.zarr"
@@ -178,6 +183,7 @@ def test_a_damaged_flow_is_made_again(run, tmp_path, capsys):
         assert tiny.all_bytes(flow) == whole
 
 
+@pytest.mark.slow
 def test_out_of_time_is_a_pause(run, tmp_path, monkeypatch):
     """A run that three jobs make between them has the weights, bit for bit, of one long one."""
     training = run / "training.zarr"

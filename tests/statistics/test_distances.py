@@ -90,6 +90,7 @@ def test_repeats_are_not_learnt_by_heart():
     assert min(np.bincount(fold, minlength=FOLDS)) > 200
 
 
+@pytest.mark.slow
 def test_correlated_draws_are_not_learnt_by_heart():
     """Neighbours in a chain resemble each other: usual folds are fooled, pieces are not."""
     found, fooled = [], []

@@ -116,6 +116,7 @@ def test_verdict_sees_joint_errors(truth, drawn, bend):
     assert all(" x " in one["reasons"][-1] for one in found if not one["passed"])
 
 
+@pytest.mark.slow
 def test_joint_ranks_fail_a_right_posterior_as_rarely_as_alpha():
     """Of 150 right sets no more fail than alpha says."""
     sets = (correlated(0.8, 0.8, n=150, draws=30, seed=seed) for seed in range(150))

@@ -83,6 +83,7 @@ def lose(store, shard: int) -> None:
         (store.path / ".marks" / "000002.done").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", [Serial(), Array(0, 2), "local"])
 def test_a_stage_with_a_shard_missing_does_not_succeed(tmp_path, monkeypatch, cluster):
     """Whatever the way of running, a shard that is not there ends the stage and is named."""
@@ -177,6 +178,7 @@ def die_while_writing(store, shard: int) -> None:
     store.write(shard, x=[shard])
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_of_a_file_leaves_nothing(tmp_path):
     """The shard is made again in the same run, and the half file is gone at its end."""
     store = empty(tmp_path)

@@ -51,6 +51,7 @@ def by_matrix(edges, flux, ivar, zred, out_edges):
     return mean, variance, covered / np.diff(out_edges) / (1 + zred)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**31), zred=st.floats(0.003, 1.5), kind=st.sampled_from(list(NATIVE)))
 def test_equals_the_sparse_overlap_matrix(seed, zred, kind):
