@@ -72,11 +72,6 @@ class Prior:
         return tuple(name for name, column in self.columns.items() if column.nuisance)
 
     @property
-    def log_names(self) -> tuple[str, ...]:
-        """Names of the columns that are flat in their logarithm."""
-        return tuple(name for name, column in self.columns.items() if column.log)
-
-    @property
     def units(self) -> dict[str, str]:
         """Unit of each column."""
         return {name: parameter(name).unit for name in self.names}

@@ -23,7 +23,7 @@ def test_digs_is_table_1():
     assert prior.names == ("logmass", "logzsol", "dust2", "tage", "tau")
     bounds = [(column.low, column.high) for column in prior.columns.values()]
     assert bounds == [(8, 13), (-2, 0.2), (0.1, 10), (0, 4), (0.1, 1.0)]
-    assert prior.log_names == ("tau",)
+    assert prior.log.tolist() == [name == "tau" for name in prior.names]
     assert prior.nuisance == ()
 
 
