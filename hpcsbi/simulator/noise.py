@@ -2,15 +2,16 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 import numpy as np
 import torch
 
-from hpcsbi.arguments import Between, Count
+from hpcsbi.arguments import Between, Count, refuse_wrong
 from hpcsbi.errors import BadInput
 
 __all__ = [
+    "NOISES",
     "FractionalNoise",
     "Noise",
     "SurveyNoise",
@@ -19,7 +20,7 @@ __all__ = [
     "total_sigma",
 ]
 
-Pair = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Observation = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # flux, ivar, zred
 
 # Observed-frame coverage of the spectrographs, Angstrom: SDSS, DESI, MaNGA, BOSS.
 WINDOWS = ((3820.0, 9200.0), (3600.0, 9824.0), (3622.0, 10354.0), (3600.0, 10400.0))
@@ -30,7 +31,13 @@ ORDERS = 3  # of the flux calibration's error
 
 
 class Noise(Protocol):
-    """What every noise model does."""
+    """What every noise model does; a new one is a class with this interface, and named in NOISES.
+
+    Arguments:
+        kind: what its settings call it.
+    """
+
+    kind: ClassVar[str]
 
     def __call__(
         self,
@@ -38,7 +45,7 @@ class Noise(Protocol):
         wave: torch.Tensor,
         floor: torch.Tensor | None,
         generator: torch.Generator,
-    ) -> Pair:
+    ) -> Observation:
         """Noisy flux and its ivar, both (n, pixels), and the redshift of the observation, (n,)."""
 
     def settings(self) -> dict:
@@ -59,6 +66,7 @@ class FractionalNoise:
         Khullar et al. 2022, section 2: 5 % of the flux at a given wavelength.
     """
 
+    kind: ClassVar[str] = "fractional"
     fraction: float = 0.05
 
     def __post_init__(self) -> None:
@@ -71,7 +79,7 @@ class FractionalNoise:
         wave: torch.Tensor,
         floor: torch.Tensor | None,
         generator: torch.Generator,
-    ) -> Pair:
+    ) -> Observation:
         """See `Noise`; no pixel is masked, and a noise floor is not part of this model."""
         noise = self.fraction * _Draw(generator).normal(*flux.shape)
         noisy = flux * (1 + noise.clamp_min(-0.95))  # -19 sigma: keeps the logarithm defined
@@ -79,7 +87,7 @@ class FractionalNoise:
 
     def settings(self) -> dict:
         """See `Noise`."""
-        return {"kind": "fractional", **asdict(self)}
+        return {"kind": self.kind, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ class SurveyNoise:
             what SDSS, DESI and MaNGA spectra ask for.
     """
 
+    kind: ClassVar[str] = "survey"
     snr: tuple[float, float] = (2.0, 1000.0)
     max_zred: Annotated[float, Between(0, 20)] = 0.8
     min_pixels: Count = 20
@@ -110,6 +119,7 @@ class SurveyNoise:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr", tuple(self.snr))
+        refuse_wrong(SurveyNoise, vars(self), "noise")
         if not 0 <= self.calibration < 0.2:
             raise BadInput(
                 f"noise.calibration is {self.calibration}: it must lie between 0 and 0.2."
@@ -123,10 +133,10 @@ class SurveyNoise:
         wave: torch.Tensor,
         floor: torch.Tensor | None,
         generator: torch.Generator,
-    ) -> Pair:
+    ) -> Observation:
         """See `Noise`."""
         draw = _Draw(generator)
-        window, zred = self._observation(len(flux), draw)
+        window, zred = self._window_and_zred(len(flux), draw)
         observed = wave * (1 + zred[:, None])
         valid = self._valid(observed, window, draw)
         sigma = self._sigma(flux, observed, valid, draw)
@@ -138,9 +148,9 @@ class SurveyNoise:
 
     def settings(self) -> dict:
         """See `Noise`."""
-        return {"kind": "survey", **asdict(self)}
+        return {"kind": self.kind, **asdict(self)}
 
-    def _observation(self, n: int, draw: "_Draw") -> tuple[torch.Tensor, torch.Tensor]:
+    def _window_and_zred(self, n: int, draw: "_Draw") -> tuple[torch.Tensor, torch.Tensor]:
         window = torch.tensor(WINDOWS, device=draw.device)[draw.integer(len(WINDOWS), n)]
         near = draw.uniform(n) < 1 / 3
         return window, torch.where(near, 0.03, self.max_zred) * draw.uniform(n)
@@ -186,12 +196,18 @@ class SurveyNoise:
         return sigma * _mean(flux / sigma, valid) / snr
 
 
+NOISES: dict[str, type[Noise]] = {noise.kind: noise for noise in (FractionalNoise, SurveyNoise)}
+
+
 def make_noise(kind: str, **settings: float) -> Noise:
-    """Noise model of the settings that `settings()` gave, or of conf/noise."""
-    kinds = {"fractional": FractionalNoise, "survey": SurveyNoise}
-    if kind not in kinds:
-        raise BadInput(f"noise.kind is {kind!r}: choose from {', '.join(kinds)}.")
-    return kinds[kind](**settings)
+    """The noise model whose `settings()` these are.
+
+    Raises:
+        BadInput: the kind is unknown, or a number is out of its range.
+    """
+    if kind not in NOISES:
+        raise BadInput(f"noise.kind is {kind!r}: choose from {', '.join(NOISES)}.")
+    return NOISES[kind](**settings)
 
 
 def response_curves(wave: torch.Tensor) -> torch.Tensor:

@@ -138,3 +138,5 @@ def test_bad_settings_are_refused():
         make_noise("sky")
     with pytest.raises(ValueError, match=r"noise.calibration is 4"):
         SurveyNoise(calibration=4)
+    with pytest.raises(ValueError, match=r"noise\.cut is 2: a number, 0 to 1"):
+        SurveyNoise(cut=2)
