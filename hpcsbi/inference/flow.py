@@ -5,8 +5,7 @@ from typing import Annotated
 
 import torch
 
-from hpcsbi.arguments import AtLeast, Count, OneOf
-from hpcsbi.errors import BadInput
+from hpcsbi.arguments import AtLeast, Count, OneOf, refuse_wrong
 from hpcsbi.inference.networks import NETWORKS, Network
 from hpcsbi.seeds import torch_generator
 
@@ -21,6 +20,9 @@ class Flow:
         network: one of `networks.NETWORKS`: "sbi_maf" is the paper's.
         hidden: hidden units of a layer.
         transforms: number of autoregressive transforms.
+
+    Raises:
+        BadInput: what the annotations do not allow.
     """
 
     network: Annotated[str, OneOf(tuple(NETWORKS))] = "zuko_maf"
@@ -28,12 +30,7 @@ class Flow:
     transforms: Count = 5
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise BadInput(f"flow.network is {self.network!r}: choose from {', '.join(NETWORKS)}.")
-        if self.hidden < 2 or self.transforms < 1:
-            raise BadInput(
-                f"flow.hidden={self.hidden}, flow.transforms={self.transforms}: at least 2 and 1."
-            )
+        refuse_wrong(Flow, vars(self), "flow")
 
 
 def build_network(flow: Flow, n_theta: int, n_context: int, seed: int) -> Network:

@@ -46,5 +46,5 @@ def test_bad_networks_are_refused():
     """The value and the choices are named."""
     with pytest.raises(ValueError, match=r"'nsf'.*sbi_maf, zuko_maf"):
         Flow("nsf")
-    with pytest.raises(ValueError, match=r"flow\.hidden=1"):
+    with pytest.raises(ValueError, match=r"flow\.hidden is 1: .* 2 or more"):
         Flow(hidden=1)
