@@ -43,6 +43,7 @@ STATUSES = {
     NOT_FINITE: "not_finite",
 }
 NEEDED = ("logmass", "logzsol", "dust2", "tage", "tau")
+BESIDE = ("line_strength", "noise_floor")  # what else theta may hold; the second is the noise's
 MOMENTS = 3
 
 _nurseries: dict[str | None, Nursery] = {}
@@ -116,7 +117,7 @@ def direct_spectra(
         status: a key of STATUSES, int8, shape (n,).
 
     Raises:
-        ValueError: a column that FSPS needs is missing.
+        ValueError: a column that FSPS needs is missing, or one would change nothing.
         FspsError: FSPS does not start at all.
     """
     check_names(names)
@@ -181,12 +182,18 @@ def versions() -> dict[str, str]:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse a theta without the columns that a spectrum needs."""
+    """Refuse a theta without a column that spectra need, or with one that changes nothing."""
     missing = [name for name in NEEDED if name not in names]
     if missing:
         raise BadInput(
             f"theta has the columns {', '.join(names)}; a spectrum also needs "
             f"{', '.join(missing)}: add them in conf/prior."
+        )
+    idle = [name for name in names if name not in (*NEEDED, *BESIDE)]
+    if idle:
+        raise BadInput(
+            f"theta has the columns {', '.join(idle)}, on which no spectrum here depends: take "
+            "them out of conf/prior."
         )
 
 

@@ -14,9 +14,11 @@ from hpcsbi.simulator.fsps_spectra import (
     REFUSED,
     FspsError,
     Physics,
+    check_names,
     direct_spectra,
     preflight,
 )
+from hpcsbi.simulator.parameters import PARAMETERS
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.stages.tabulate import SHIPPED
@@ -70,6 +72,14 @@ def test_a_missing_column_is_named():
     """FSPS's five parameters must be there."""
     with pytest.raises(ValueError, match="needs tau"):
         direct_spectra(np.ones((1, 4)), NAMES[:4], GRID, PHYSICS)
+
+
+def test_a_column_that_would_change_nothing_is_refused():
+    """All parameters that a prior may have count; another name is not passed over in silence."""
+    check_names(tuple(PARAMETERS))
+
+    with pytest.raises(ValueError, match="sigma_smooth, on which no spectrum here depends"):
+        direct_spectra(np.ones((1, 7)), (*NAMES, "sigma_smooth"), GRID, PHYSICS)
 
 
 @pytest.mark.slow
