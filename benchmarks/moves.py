@@ -16,7 +16,7 @@ import numpy as np
 from emcee.model import Model
 from test_moves import BATCHES, TARGETS, off_and_wide
 
-from hpcsbi.mcmc.chain import MOVES, moves_of
+from hpcsbi.mcmc.moves import MOVES, moves_of
 
 WALKERS = 128
 

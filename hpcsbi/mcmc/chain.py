@@ -1,9 +1,6 @@
-"""A Markov chain on one posterior, by emcee, that can stop at any block and go on as if it had not.
+"""A Markov chain on one posterior, by emcee, that stops at any block and goes on as if it had not.
 
-What mixes: an independent proposal, a mixture of normals that importance sampling in rounds fits to
-the posterior before the first step, among differential-evolution moves that keep it honest where
-the mixture is thin. Plain stretch moves, those of the paper, are the other choice. Every one of
-them keeps detailed balance; the snooker move of emcee 3.1.6 does not (emcee's pull request 531).
+How its walkers move stands in `moves`, where they start in `starts`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,23 +11,12 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.mcmc.coordinates import Space
+from hpcsbi.mcmc.moves import MOVES, moves_of
 from hpcsbi.statistics.convergence import Convergence, ensemble_convergence
 from hpcsbi.statistics.mixture import Mixture
 
-__all__ = [
-    "MOVES",
-    "Chain",
-    "Settings",
-    "Target",
-    "advance",
-    "begin",
-    "diagnose",
-    "is_finished",
-    "moves_of",
-]
+__all__ = ["Chain", "Settings", "Target", "advance", "begin", "diagnose", "is_finished"]
 
-MOVES = ("mixed", "stretch")
-INDEPENDENT = 0.6  # share of the independent moves
 LOST = 20.0  # ln p below the median walker: a normal in 7 dimensions has one in 10^6 there
 KEPT = 4096  # steps kept at most; of longer chains every 2nd, 4th, ... is kept
 
@@ -61,7 +47,7 @@ class Settings:
     """How a chain is run.
 
     Arguments:
-        moves: one of MOVES.
+        moves: one of `moves.MOVES`.
         burn_in: steps of rounds that do not count; between two the walkers of "stretch" start
             again around the best of them.
         steps: the chain that counts ends here at the latest.
@@ -284,23 +270,6 @@ def _gathered(chain: Chain, rng: np.random.RandomState) -> Chain:
     instead = rng.choice(np.flatnonzero(~lost), lost.sum())
     z[lost], log_prob[lost] = z[instead], log_prob[instead]
     return replace(chain, z=z, log_prob=log_prob)
-
-
-def moves_of(kind: str, proposal: Mixture) -> list[tuple[emcee.moves.Move, float]]:
-    """Moves of a kind and their shares, which add up to one.
-
-    Arguments:
-        kind: one of MOVES.
-        proposal: of the independent move.
-    """
-    if kind == "stretch":
-        return [(emcee.moves.StretchMove(), 1.0)]
-
-    def independent(z: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-        new = proposal.sample(len(z), rng)
-        return new, proposal.log_prob(z) - proposal.log_prob(new)
-
-    return [(emcee.moves.MHMove(independent), INDEPENDENT), (emcee.moves.DEMove(), 1 - INDEPENDENT)]
 
 
 def _packed(random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def target_and_first_chain(
 
     Arguments:
         start: one of STARTS.
-        moves: one of `chain.MOVES`; the plain stretch moves walk in the box.
+        moves: one of `moves.MOVES`; the plain stretch moves walk in the box.
         posterior: the flow; without it (start "prior" or "optimiser") its prior and table.
         batch: the spectrum, one.
         scout: cheap log likelihood of theta that finds the first walkers.

@@ -20,10 +20,11 @@ from hpcsbi.flags import NOT_INFERRED, legend
 from hpcsbi.inference.catalogue_columns import laid_out
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.posterior import Posterior
-from hpcsbi.mcmc.chain import MOVES, Chain, Settings
+from hpcsbi.mcmc.chain import Chain, Settings
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM, empty_columns
 from hpcsbi.mcmc.flow_against_chain import PARTS, clock, object_columns
 from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
+from hpcsbi.mcmc.moves import MOVES
 from hpcsbi.mcmc.starts import STARTS, target_and_first_chain
 from hpcsbi.run.catalogue import refuse_old, write_catalogue
 from hpcsbi.run.chain_checkpoint import batches_to_extend, forget_checkpoints, has_ended, run_chain

@@ -8,6 +8,7 @@ import torch
 from hpcsbi.mcmc import chain as chains
 from hpcsbi.mcmc.chain import Chain, Settings, Target, advance, begin, diagnose, is_finished
 from hpcsbi.mcmc.coordinates import Anchored, Box
+from hpcsbi.mcmc.moves import MOVES
 from hpcsbi.mcmc.starts import explore
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
@@ -64,7 +65,7 @@ def run(target, settings, walkers=64, seed=0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moves", chains.MOVES)
+@pytest.mark.parametrize("moves", MOVES)
 def test_moments_of_a_normal_posterior(moves, covariance, anchored):
     """Means, widths and correlation within four standard errors, from the prior or beside it."""
     space = anchored if moves == "mixed" else Box(tiny.prior())
@@ -83,7 +84,7 @@ def test_moments_of_a_normal_posterior(moves, covariance, anchored):
 def test_mixed_moves_mix(covariance, anchored):
     """A proposal fitted to a normal posterior leaves an autocorrelation of a few steps."""
     taus = {}
-    for moves in chains.MOVES:
+    for moves in MOVES:
         space = anchored if moves == "mixed" else Box(tiny.prior())
         chain = run(gaussian(space, covariance), Settings(moves, [50, 100], 2000, False, 500))
         taus[moves] = diagnose(chain).tau.max()

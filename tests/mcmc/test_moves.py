@@ -6,7 +6,7 @@ import pytest
 from emcee.model import Model
 from scipy.special import ndtr, ndtri
 
-from hpcsbi.mcmc.chain import MOVES, moves_of
+from hpcsbi.mcmc.moves import MOVES, moves_of
 from hpcsbi.statistics.mixture import Mixture
 
 WALKERS, BATCHES = 512, 20
