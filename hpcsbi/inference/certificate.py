@@ -224,14 +224,14 @@ def _rescued(
     rng: np.random.Generator,
 ) -> _Weighted:
     """Weighted draws of one object from the first step that gives strong ones, or the last."""
-    z, weighted = None, first
+    z, weighted, to_theta = None, first, posterior.mapping(batch)
     for step in rescue:
         if step.components and z is not None:
             proposal = adapted_mixture(z, weighted.log_weights, step.components, rng)
         else:
             proposal = Mixture.normal(len(posterior.names), step.width)
         z = proposal.sample(step.draws, rng)
-        theta, log_jacobian = posterior.transform(z[None], batch)
+        theta, log_jacobian = to_theta(z[None])
         log_q = proposal.log_prob(z) - log_jacobian
         log_weights = _log_weights(posterior.prior, likelihood, theta, log_q, batch)[0]
         smoothed, k = pareto_smoothed(log_weights)

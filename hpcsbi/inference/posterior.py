@@ -166,22 +166,18 @@ class Posterior:
             (inside_all / np.maximum(tried, 1)).astype(np.float32),
         )
 
-    def transform(self, z: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        """Theta of points in the flow's base space, for proposals other than its standard normal.
+    @torch.no_grad()
+    def mapping(self, batch: Batch) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """The map from the flow's base space, for proposals other than its standard normal.
 
         Arguments:
-            z: base points, shape (objects, n, n_theta).
             batch: usable spectra.
 
         Returns:
-            theta in its own units, which may lie outside the prior, shape (objects, n, n_theta);
-            log |d coordinates / d z| with `Prior.coordinates`, shape (objects, n).
+            function of base points z, shape (objects, n, n_theta), that gives theta in its own
+            units, which may lie outside the prior, of the shape of z, and log |d coordinates / d z|
+            with `Prior.coordinates`, shape (objects, n).
         """
-        return self.mapping(batch)(z)
-
-    @torch.no_grad()
-    def mapping(self, batch: Batch) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """`transform` of some spectra as a function of z, which looks at the spectra once."""
         context, shift = self._context(batch.flux, batch.ivar)
         to_flow = self.invert(context)
 
