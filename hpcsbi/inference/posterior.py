@@ -150,7 +150,7 @@ class Posterior:
             z = torch.from_numpy(np.stack(base, 1))
             new, log_jacobian = self._transform(z, self.invert(context[todo]), shift[todo])
             log_q = (_log_normal(z) - log_jacobian).T.numpy()
-            inside = self.prior.support(new, batch[todo].limits) & np.isfinite(log_q)
+            inside = self.prior.support(new, batch[todo].zred_column) & np.isfinite(log_q)
             for j, i in enumerate(todo):
                 good = np.flatnonzero(inside[j])
                 inside_all[i] += len(good)

@@ -59,7 +59,7 @@ class FlowBase:
     """
 
     def __init__(self, posterior: Posterior, batch: Batch) -> None:
-        self.prior, self.zred = posterior.prior, batch.redshift
+        self.prior, self.zred = posterior.prior, batch.only_zred
         self.log_volume = _log_volume(self.prior, self.zred)
         self.mapping = posterior.mapping(batch)
 
@@ -92,8 +92,8 @@ class Anchored:
 
     def __init__(self, prior: Prior, ssp: Ssp, batch: Batch) -> None:
         self.prior, self.ssp, self.low = prior, ssp, prior.low
-        self.width = prior.upper(batch.redshift) - prior.low
-        self.log_volume = _log_volume(prior, batch.redshift)
+        self.width = prior.upper(batch.only_zred) - prior.low
+        self.log_volume = _log_volume(prior, batch.only_zred)
         columns = list(prior.names)
         named = [name for name in SYMMETRIES if name in columns]
         self.free = np.array([columns.index(name) for name in named], dtype=int)

@@ -68,7 +68,7 @@ def target_and_first_chain(
     if start not in STARTS:
         raise BadInput(f"fit.start is {start!r}: choose from {', '.join(STARTS)}.")
     if moves == "stretch":
-        space: Space = Box(posterior.prior, batch.redshift)
+        space: Space = Box(posterior.prior, batch.only_zred)
     elif start == "flow":
         space = FlowBase(posterior, batch)
     else:
@@ -189,7 +189,7 @@ def _walkers(
 ) -> np.ndarray:
     """Theta of walkers in the box, shape (walkers, n_theta)."""
     if start == "prior":
-        return posterior.prior.sample(walkers, rng, batch.redshift)
+        return posterior.prior.sample(walkers, rng, batch.only_zred)
     if start == "flow":
         seeded = replace(batch, seeds=rng.integers(2**62, size=1))
         drawn = posterior.sample(seeded, walkers, cap=1000)

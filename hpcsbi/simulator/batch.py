@@ -38,11 +38,11 @@ class Batch:
         return Batch(self.flux[rows], self.ivar[rows], self.seeds[rows], zred)
 
     @property
-    def limits(self) -> np.ndarray | None:
-        """Redshifts that broadcast against draws of each object, shape (objects, 1)."""
+    def zred_column(self) -> np.ndarray | None:
+        """Redshifts that broadcast against draws of each object, shape (objects, 1), or None."""
         return None if self.zred is None else self.zred[:, None]
 
     @property
-    def redshift(self) -> float | None:
-        """That of a batch of one spectrum, None for no bound."""
+    def only_zred(self) -> float | None:
+        """The redshift of a batch of one spectrum, None for no bound."""
         return None if self.zred is None else float(self.zred.item())

@@ -216,7 +216,7 @@ def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
     if not posterior.prior.bound_age:
         return np.zeros(len(batch), dtype=bool)
     free = posterior.sample(replace(batch, zred=None), 50)
-    older = free.theta[..., posterior.names.index("tage")] > age_of_universe(batch.limits)
+    older = free.theta[..., posterior.names.index("tage")] > age_of_universe(batch.zred_column)
     return older.mean(1) > 0.5
 
 

@@ -20,12 +20,12 @@ def test_objects_are_chosen_whole(rows):
     assert np.array_equal(some.flux, FLUX[chosen])
     assert np.array_equal(some.ivar - some.flux, np.full((len(chosen), 3), 100))
     assert some.seeds.tolist() == (chosen + 7).tolist()
-    assert some.limits.tolist() == [[row / 10] for row in chosen]
+    assert some.zred_column.tolist() == [[row / 10] for row in chosen]
 
 
 def test_without_redshifts_there_is_no_limit():
     """Nor in any part of the batch."""
     batch = Batch(FLUX, FLUX, np.arange(4))
 
-    assert batch.limits is None and batch[:2].limits is None
-    assert batch[:1].redshift is None and BATCH[2:3].redshift == 0.2
+    assert batch.zred_column is None and batch[:2].zred_column is None
+    assert batch[:1].only_zred is None and BATCH[2:3].only_zred == 0.2
