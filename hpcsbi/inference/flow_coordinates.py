@@ -7,6 +7,7 @@ for log columns).
 """
 
 import math
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import ClassVar
 
@@ -40,7 +41,7 @@ def measurable(flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
     return (good & torch.isfinite(ivar) | ~valid).all(1)
 
 
-class Representation:
+class Representation(ABC):
     """Base of all representations: the target coordinates and the standardised context.
 
     Arguments:
@@ -80,9 +81,18 @@ class Representation:
         """True for spectra that this representation can read, shape (n,)."""
         return ((ivar > 0).sum(1) >= 20) & measurable(flux, ivar)
 
+    @abstractmethod
     def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Raw context, (n, n_context), and shift of the coordinates, (n, n_theta)."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def fit(self, signal: torch.Tensor, flux: torch.Tensor, ivar: torch.Tensor) -> None:
+        """Find the kind's own numbers in a training sample; `standardise` comes after it.
+
+        Arguments:
+            signal: noise-free flux, or noisy where there is none, shape (n, pixels).
+            flux, ivar: noisy flux and its inverse variance, shape (n, pixels).
+        """
 
     def context(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Standardised context and shift.

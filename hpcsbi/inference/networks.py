@@ -4,6 +4,7 @@ The masked autoregressive flow of the paper, as `sbi` builds it, and the wider a
 zuko that reaches more in the same time.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -13,23 +14,23 @@ from hpcsbi.inference.maf_inverse import Inverse, Map
 __all__ = ["NETWORKS", "Network"]
 
 
-class Network(torch.nn.Module):
+class Network(torch.nn.Module, ABC):
     """A conditional density, and how it is drawn from; a new one is a class and a line below.
 
     It is made of `hidden` units of a layer, a number of `transforms`, `n_theta` (numbers that are
     inferred) and `n_context` (numbers that are known of a spectrum).
     """
 
+    @abstractmethod
     def log_prob(self, u: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """Log density of u, shape (n, n_theta), given contexts (n, n_context); shape (n,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inverse(self) -> Callable[[torch.Tensor], Map]:
         """Gives, for contexts (objects, n_context), the map from base draws (n, objects, n_theta).
 
         With the weights of now. The map returns u and the log-determinant of its slope.
         """
-        raise NotImplementedError
 
 
 class ZukoMaf(Network):

@@ -31,18 +31,20 @@ class Training:
 
     folder: Path
     settings: dict
-    fit: Optimiser
+    optimiser: Optimiser
     history: list[dict] = field(default_factory=list)
     best: dict[str, np.ndarray] = field(default_factory=dict)
 
     def note(self, score: float | None) -> None:
         """Write history and checkpoint, and keep the weights if they are the best so far."""
-        entry = {"step": self.fit.step, "learning_rate": self.fit.learning_rate}
+        entry = {"step": self.optimiser.step, "learning_rate": self.optimiser.learning_rate}
         if score is not None:
             entry["validation_log_prob"] = score
             before = [earlier["validation_log_prob"] for earlier in self.history]
             if math.isfinite(score) and not any(earlier >= score for earlier in before):
-                self.best = {name: values.copy() for name, values in self.fit.tensors().items()}
+                self.best = {
+                    name: values.copy() for name, values in self.optimiser.tensors().items()
+                }
         self.history.append(entry)
         # The checkpoint comes last: a run killed between the two writes the history again.
         write_atomically(FlowFolder(self.folder).history, json.dumps(self.history).encode())
@@ -53,12 +55,12 @@ class Training:
         header = {
             "settings": self.settings,
             "machine": machine(),
-            "step": self.fit.step,
-            "skipped": self.fit.skipped,
+            "step": self.optimiser.step,
+            "skipped": self.optimiser.skipped,
             "history": self.history,
         }
         best = {f"best.{name}": values for name, values in self.best.items()}
-        tensors = self.fit.tensors() | self.fit.moments() | best
+        tensors = self.optimiser.tensors() | self.optimiser.moments() | best
         save_weights(FlowFolder(self.folder).checkpoint, tensors, header)
 
 
@@ -87,12 +89,14 @@ def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training
         ssp,
     )
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
-    fit = Optimiser(Flow(**settings["flow"]), representation, **arguments)
-    fit.load(tensors, header["step"], header["skipped"])
-    print(f"{folder}: goes on from step {fit.step}.")
+    optimiser = Optimiser(Flow(**settings["flow"]), representation, **arguments)
+    optimiser.load(tensors, header["step"], header["skipped"])
+    print(f"{folder}: goes on from step {optimiser.step}.")
     if text := machine_difference(header.get("machine", machine())):
         print(f"{folder}: {text}.", flush=True)
-    return Training(folder, settings, fit, header["history"], _without_prefix("best.", tensors))
+    return Training(
+        folder, settings, optimiser, header["history"], _without_prefix("best.", tensors)
+    )
 
 
 def _without_prefix(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -156,9 +156,9 @@ def speed(
     with TemporaryDirectory() as folder:
         run, supply = _prepared(Path(folder), settings, pairs, table)
     began = 0.0
-    for u, context in batches(supply, run.fit.representation, 0, warm + steps):
-        run.fit.update(u, context)
-        if run.fit.step == warm:
+    for u, context in batches(supply, run.optimiser.representation, 0, warm + steps):
+        run.optimiser.update(u, context)
+        if run.optimiser.step == warm:
             began = time.monotonic()
     return steps / (time.monotonic() - began)
 
@@ -181,7 +181,7 @@ def _train(
     header = {"settings": settings, "notice": pairs.attributes["notice"], "machine": machine()}
     # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
     stored = settings["source"] == "stored"
-    tensors = run.best if stored and run.best else run.fit.tensors()
+    tensors = run.best if stored and run.best else run.optimiser.tensors()
     save_weights(FlowFolder(folder).weights, tensors, header)
     _sweep(folder, done=True)
 

@@ -61,8 +61,8 @@ def ensemble_convergence(past: np.ndarray, steps: int, every: int, accepted: int
 def split_rhat(past: np.ndarray) -> np.ndarray:
     """Potential scale reduction of chains cut into halves, shape (n_theta,).
 
-    Of n steps of a converged ensemble it is about 1 + tau / n: 1.01 takes a hundred tau. NaN where
-    no walker has moved.
+    Of n steps of a converged ensemble it is about 1 + tau / n: 1.01 takes a hundred tau. Where no
+    walker has moved it is inf, or NaN if all stand in one place; NaN of a single walker, too.
 
     Arguments:
         past: shape (steps, walkers, n_theta).
@@ -70,7 +70,7 @@ def split_rhat(past: np.ndarray) -> np.ndarray:
     References:
         Gelman et al. 2013, Bayesian Data Analysis, section 11.4; by arviz-stats.
     """
-    from arviz_stats.base import array_stats  # half a second to import, for chains only
+    from arviz_stats.base import array_stats  # half a CPU second to import, for chains
 
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.atleast_1d(array_stats.rhat(past, chain_axis=1, draw_axis=0, method="split"))

@@ -69,7 +69,7 @@ def c2st(yardstick: np.ndarray, draws: np.ndarray, seed: int = 0) -> float:
     References:
         Lopez-Paz & Oquab 2017, ICLR (classifier two-sample tests).
     """
-    from sklearn.exceptions import ConvergenceWarning  # a second to import, and only fit needs it
+    from sklearn.exceptions import ConvergenceWarning  # half a CPU second, and only fit needs it
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
     from sklearn.neural_network import MLPClassifier
 

@@ -126,7 +126,7 @@ def _fit(x: np.ndarray, components: int, rounds: int, rng: np.random.Generator) 
     In units in which all points have covariance 1, so that what is added to each covariance is a
     thousandth of theirs, whatever their shape.
     """
-    from sklearn.exceptions import ConvergenceWarning  # a second to import, for hard spectra only
+    from sklearn.exceptions import ConvergenceWarning  # half a CPU second, for hard spectra
     from sklearn.mixture import GaussianMixture
 
     n, n_dim = x.shape
