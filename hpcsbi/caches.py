@@ -1,9 +1,9 @@
 """Where numba and matplotlib keep what they compile and find: never in the home directory."""
 
-import atexit
 import os
-import shutil
+import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["keep_caches"]
@@ -18,16 +18,28 @@ def keep_caches(folder: Path | None) -> None:
     written it goes into the folder, for otherwise it is the home directory's, or there is none.
 
     Arguments:
-        folder: of a run; None for a command that writes nothing, whose caches go with it.
+        folder: of a run; None for a command that writes none, whose caches are the user's in the
+            folder for temporary files.
     """
+    names = {"MPLCONFIGDIR": ".matplotlib"}
     inside = KERNELS / "__pycache__"
-    beside = os.access(inside if inside.exists() else KERNELS, os.W_OK)
-    if folder is None and not {"MPLCONFIGDIR", "NUMBA_CACHE_DIR"} <= os.environ.keys():
-        folder = Path(tempfile.mkdtemp(prefix="hpcsbi-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    if folder is None:
+    if not os.access(inside if inside.exists() else KERNELS, os.W_OK):
+        # A colleague's files are not to be written.
+        names["NUMBA_CACHE_DIR"] = f".numba-{os.getuid()}"
+    names = {variable: name for variable, name in names.items() if variable not in os.environ}
+    if not names:
         return
-    os.environ.setdefault("MPLCONFIGDIR", str(folder.absolute() / ".matplotlib"))
-    if not beside:
-        name = f".numba-{os.getuid()}"  # a colleague's files are not to be written
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(folder.absolute() / name))
+    folder = _temporary_folder() if folder is None else folder
+    os.environ.update({variable: str(folder.absolute() / name) for variable, name in names.items()})
+
+
+def _temporary_folder() -> Path:
+    """One for all commands of a user, however they end; another where it is somebody else's."""
+    folder = Path(tempfile.gettempdir()) / f"hpcsbi-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    private = stat.S_ISDIR(status.st_mode) and not stat.S_IMODE(status.st_mode) & 0o077
+    if private and status.st_uid == os.getuid():
+        return folder
+    return Path(tempfile.mkdtemp(prefix="hpcsbi-"))
