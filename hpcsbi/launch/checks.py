@@ -15,12 +15,8 @@ from hpcsbi.arguments import did_you_mean, literal, refuse_wrong
 from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
+from hpcsbi.launch.ways import HERE, way_of
 from hpcsbi.pipeline import STAGES
-
-HERE = (
-    "hpcsbi.cluster.executors.Serial",
-    "hpcsbi.cluster.dask_local.Local",
-)  # ways that stay on this machine
 
 
 def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] = ()) -> None:
@@ -158,7 +154,7 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
         (fit.get("engine") == "prospector", fit),
     ]
     if any(called and not Path(node["out"]).exists() for called, node in calls):
-        there = cfg.cluster._target_ not in HERE and any("SPS_HOME" in x for x in cfg.site.setup)
+        there = way_of(cfg) not in HERE and any("SPS_HOME" in x for x in cfg.site.setup)
         if not there:
             import_module("hpcsbi.simulator.fsps_data").check_tree(os.environ.get("SPS_HOME"))
 

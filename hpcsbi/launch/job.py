@@ -30,6 +30,7 @@ from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.manual import manual
 from hpcsbi.launch.privacy import keep_private
+from hpcsbi.launch.ways import NO_CHILDREN, way_of
 from hpcsbi.launch.words import (
     VALUED,
     configuration_from,
@@ -52,8 +53,6 @@ FAILED, WRONG, BROKEN, AGAIN, INTERRUPTED = 1, 2, 70, 75, 130
 LOOKING = tuple(stage.name for stage in STAGES.values() if not stage.product)
 # What is wrong with the input, the disk or the cluster, and not with this program.
 REFUSED = (HydraException, OmegaConfBaseException, Refusal, OSError)
-# Their workers are no children of the job: what they have worked is noted shard by shard.
-ELSEWHERE = ("hpcsbi.cluster.dask_allocation.Allocation", "hpcsbi.cluster.dask_jobs.Elastic")
 
 
 def run_job(
@@ -196,7 +195,7 @@ def _cpu_seconds(cfg: DictConfig, stage: str) -> float:
     """CPU seconds of this process, of the children that have ended, and of workers elsewhere."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     here = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    elsewhere = cfg.cluster._target_ in ELSEWHERE
+    elsewhere = way_of(cfg) in NO_CHILDREN
     return here + (worker_seconds(Path(cfg.run), stage) if elsewhere else 0.0)
 
 

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from hpcsbi.caches import keep_caches
 from hpcsbi.launch.frozen import configuration_of, name_override, thaw, with_absolute_paths
 from hpcsbi.launch.job import REFUSED, refuse
-from hpcsbi.launch.submit import WAYS, submit
+from hpcsbi.launch.submit import submit
+from hpcsbi.launch.ways import way_of
 from hpcsbi.pipeline import OF_A_RUN, STAGES
 from hpcsbi.run import submissions
 from hpcsbi.run.folder import RunFolder
@@ -112,7 +113,7 @@ def _todo(cfg: DictConfig, stages: Sequence[str], queued: dict[str, str]) -> dic
 
 def _parts(cfg: DictConfig, todo: dict[str, WorkLeft]) -> dict[str, list[int]]:
     """Parts of arrays that have something to make."""
-    if WAYS.get(cfg.cluster._target_) != "array":
+    if way_of(cfg) != "array":
         return {}
     parts = cfg.site.tasks
     return {

@@ -23,16 +23,11 @@ from hpcsbi.launch.frozen import (
 )
 from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
+from hpcsbi.launch.ways import FOR_SLURM, way_of
 from hpcsbi.launch.words import in_plain_words
 from hpcsbi.pipeline import OF_A_RUN, STAGES, stages_of_run, waits
 from hpcsbi.run import submissions
 from hpcsbi.terminal import outlive_reader
-
-WAYS = {
-    "hpcsbi.cluster.dask_allocation.Allocation": "allocation",
-    "hpcsbi.cluster.dask_jobs.Elastic": "slurm",
-    "hpcsbi.cluster.executors.Array": "array",
-}
 
 
 def main() -> None:
@@ -143,7 +138,7 @@ def _after(job: Job, numbers: Mapping[str, str]) -> str:
 def _freeze(cfg: DictConfig, folder: Path) -> None:
     """Write the configuration of a submission, and that of a job that finishes an array."""
     cfg = cfg.copy()
-    if WAYS[cfg.cluster._target_] == "array":
+    if way_of(cfg) == "array":
         cfg.cluster.count = cfg.site.tasks  # which part a task is does not hang on a variable
     freeze(cfg, folder / "config.yaml")
     freeze(with_groups(cfg, ["cluster=serial"]), folder / "finish.yaml")
@@ -178,8 +173,8 @@ def _all_jobs(
 
 def _jobs(cfg: DictConfig, stage: str, folder: Path, only: Sequence[int] | None) -> list[Job]:
     """The submission of a stage, for an array two: its tasks, and the one that finishes."""
-    way, site = WAYS.get(cfg.cluster._target_), make_site(cfg.site)
-    if way is None:
+    way, site = way_of(cfg), make_site(cfg.site)
+    if way not in FOR_SLURM:
         raise BadInput(
             "cluster=serial and cluster=local run on this machine: submit with cluster=allocation "
             "(the default), cluster=slurm or cluster=array, or call jobs/pipeline.py."

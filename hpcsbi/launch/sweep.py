@@ -16,10 +16,11 @@ from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.frozen import freeze, with_absolute_paths
 from hpcsbi.launch.submit import ask_about, stage_options, task_logs
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
+from hpcsbi.launch.ways import CLASSES
 from hpcsbi.pipeline import OF_A_RUN
 from hpcsbi.run import submissions
 
-SERIAL = {"_target_": "hpcsbi.cluster.executors.Serial", "workers": 1}
+SERIAL = {"_target_": CLASSES["serial"], "workers": 1}
 
 
 def check(cfg: DictConfig) -> None:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hpcsbi.launch import whole_pipeline
 from hpcsbi.launch.job import run_job, run_stage
+from hpcsbi.launch.ways import way_of
 from hpcsbi.run.folder import RunFolder
 
 __all__ = ["start"]
@@ -36,8 +37,7 @@ def _simulate(cfg: DictConfig) -> int:
 
 
 def _stages_of_simulate(cfg: DictConfig) -> tuple[str, ...]:
-    array = str(cfg.cluster._target_).endswith(".Array")
-    table = cfg.simulate.source == "table" and not array
+    table = cfg.simulate.source == "table" and way_of(cfg) != "array"
     return ("tabulate", "simulate") if table else ("simulate",)
 
 
