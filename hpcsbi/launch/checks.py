@@ -33,7 +33,8 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
     _refuse_unknown_nodes(cfg)
     refuse_wrong(Site, OmegaConf.to_container(cfg.site, resolve=True), "site")
     make_site(cfg.site)
-    _check_cluster(cfg.cluster)
+    if any(STAGES[stage].fans_out for stage in stages):  # the others need not wait for Dask
+        _check_cluster(cfg.cluster)
     nodes = {stage: arguments(cfg, stage) for stage in stages}
     outs = [cfg[stage].get("out") for stage in (*stages, *coming)]
     made = {os.path.abspath(out) for out in outs if out}

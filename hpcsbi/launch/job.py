@@ -58,18 +58,16 @@ REFUSED = (HydraException, OmegaConfBaseException, Refusal, OSError)
 def run_job(
     name: str,
     task: Callable[[DictConfig], int | None],
-    stages: Callable[[DictConfig], Sequence[str]] | None = None,
+    stages: Callable[[DictConfig], Sequence[str]],
 ) -> None:
     """Compose the configuration from the command line and call the task; exit with its status.
 
     Arguments:
         name: of the job.
         task: returns an exit status.
-        stages: those that the task will run, whose arguments are checked first; None for the one
-            of the job's name.
+        stages: those that the task will run, whose arguments are checked first.
     """
     statuses = [0]
-    stages = stages or (lambda cfg: (name,))
 
     @hydra.main(config_path=CONF, config_name="config", version_base="1.3")
     def main(cfg: DictConfig) -> None:

@@ -22,21 +22,20 @@ def start(name: str) -> None:
     Arguments:
         name: of the job, jobs/<name>.py.
     """
-    run_job(name, TASKS.get(name, partial(run_stage, name)), STAGES.get(name))
+    stages = STAGES_OF.get(name, lambda cfg: (name,))
+    run_job(name, TASKS.get(name, partial(_in_turn, stages)), stages)
 
 
-def _simulate(cfg: DictConfig) -> int:
+def _in_turn(stages: Callable[[DictConfig], Sequence[str]], cfg: DictConfig) -> int:
+    """Each stage, to the worst of their statuses."""
+    return max(run_stage(name, cfg) for name in stages(cfg))
+
+
+def _stages_of_simulate(cfg: DictConfig) -> tuple[str, ...]:
     """Spectra from the table need the table: it is made first, or found as it was left.
 
     Not by the parts of an array, which would each make a part of it: there it is a job of its own.
     """
-    status = 0
-    for name in _stages_of_simulate(cfg):
-        status = run_stage(name, cfg)
-    return status
-
-
-def _stages_of_simulate(cfg: DictConfig) -> tuple[str, ...]:
     table = cfg.simulate.source == "table" and way_of(cfg) != "array"
     return ("tabulate", "simulate") if table else ("simulate",)
 
@@ -64,14 +63,14 @@ def _judges(cfg: DictConfig) -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN if cfg.judge is None else cfg.judge
 
 
-# Jobs that do more than their stage, and those that run other stages, which are checked first.
+# Jobs that do more than run their stages in turn.
 TASKS: dict[str, Callable[[DictConfig], int]] = {
-    "simulate": _simulate,
     "train": _train,
     "plan": _plan,
     "pipeline": whole_pipeline.pipeline,
 }
-STAGES: dict[str, Callable[[DictConfig], Sequence[str]]] = {
+# Jobs whose stages are others than the one of their name; they are checked first.
+STAGES_OF: dict[str, Callable[[DictConfig], Sequence[str]]] = {
     "simulate": _stages_of_simulate,
     "pipeline": whole_pipeline.check,
 }

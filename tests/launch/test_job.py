@@ -196,7 +196,7 @@ from hpcsbi.launch.job import run_job
 def task(cfg):
     raise {error}
 sys.argv = ["jobs/status.py", "run={tmp_path}"]
-run_job("status", task)
+run_job("status", task, lambda cfg: ())
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
