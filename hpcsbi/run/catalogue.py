@@ -72,17 +72,20 @@ def refuse_old(store: Store) -> None:
         )
 
 
-def _published(store: Store, rows: slice) -> dict[str, np.ndarray]:
+def _published(store: Store, names: Sequence[str], rows: slice) -> dict[str, np.ndarray]:
     """Columns of some rows of catalogue.zarr, as its table has them but for chains."""
-    names = [str(name) for name in store.read("parameter")]
     columns = {}
     for array in store.sharded:
         if array == "quantiles":
             kinds = {"": "quantiles", "flow_": "flow_quantiles"}
-            values = {k: store.read(a, rows) for k, a in kinds.items() if a in store.arrays}
+            quantiles = {
+                kind: store.read(of_whom, rows)
+                for kind, of_whom in kinds.items()
+                if of_whom in store.arrays
+            }
             for j, name in enumerate(names):
-                for kind, found in values.items():
-                    columns |= by_level(found[..., j : j + 1], [name], kind)
+                for kind, values in quantiles.items():
+                    columns |= by_level(values[..., j : j + 1], [name], kind)
         elif store.arrays[array].ndim == 1:
             columns[array] = store.read(array, rows)
     return columns
@@ -127,7 +130,7 @@ class _Blocks:
         self.block = lru_cache(maxsize=1)(self._block)
 
     def _block(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        columns = _published(self.store, slice(start, stop))
+        columns = _published(self.store, self.names, slice(start, stop))
         if self.chains is None:
             return columns
         first, last = np.searchsorted(self.chains["spectrum"], (start, stop))

@@ -167,7 +167,8 @@ class _Pairs:
 def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
     store, source, posterior = Store(Path(out)), open_store(pairs), load_posterior(flow)
     write_batches(store, shard, partial(_calibrated, store, source, posterior))
-    return len(range(*store.rows_of(shard).indices(store.rows)))
+    rows = store.rows_of(shard)
+    return rows.stop - rows.start
 
 
 def _calibrated(

@@ -92,9 +92,7 @@ def plan(
         "wall_seconds": sum(stage["wall_seconds"] for stage in known),
         "complete": len(known) == len(stages),
     }
-    text = (
-        json_format.dumps(forecast, indent=1) if json else "\n".join(_lines(forecast, outs, probe))
-    )
+    text = json_format.dumps(forecast, indent=1) if json else "\n".join(_lines(forecast, probe))
     print(text, flush=True)
 
 
@@ -199,7 +197,7 @@ def _warnings(work: Work, piece: float, limit: float, jobs: int, requeues: int) 
         yield f"{jobs} jobs in turn are more than site.requeues={requeues} allows: raise it"
 
 
-def _lines(forecast: Mapping, outs: Mapping[str, str], probe: bool) -> Iterable[str]:
+def _lines(forecast: Mapping, probe: bool) -> Iterable[str]:
     yield (
         f"{forecast['run']}: {forecast['tasks']} processes, "
         f"jobs of {duration(forecast['job_seconds'])}"
