@@ -12,6 +12,7 @@ from hpcsbi.seeds import generator, torch_generator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.pairs import SPLITS, PairPlan
+from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
@@ -42,7 +43,7 @@ def augment(
         copies: noisy copies of each training spectrum; 0 when training makes its own pairs
             (`train.source=fresh`), so that only the held-out pairs are stored.
         validation, test: base spectra held out, one noisy copy each.
-        shard: rows in a shard.
+        shard: rows that are made at a time; a file holds more where there are very many.
         seed: seed of noise and split.
         cluster: where to run.
 
@@ -51,7 +52,8 @@ def augment(
     """
     source = open_complete(simulations, "simulate", verify=False)
     refuse_damage(source, "simulate", slice(0, source.rows), ("status",))
-    plan = PairPlan(_usable(source), copies, validation, test, seed)
+    marks = source.digest()
+    plan = _plan(simulations, marks, (copies, validation, test, seed))
     settings = {
         "code": code_of("augment"),
         "simulations": source.settings,
@@ -62,7 +64,7 @@ def augment(
         "seed": seed,
     }
     store = _create(Path(out), source, settings, len(plan), shard)
-    task = partial(_augment_shard, str(out), str(simulations))
+    task = partial(_augment_shard, out, simulations, marks)
     run_shards(task, store, cluster, "augment")
 
 
@@ -100,22 +102,31 @@ def _usable(source: Store) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _plan(simulations: str, marks: str, sizes: tuple[int, int, int, int]) -> PairPlan:
-    """Made once in each process: in each task it would travel with all its rows."""
+    """Made once in each process: in each task it would travel with all its rows.
+
+    `marks` is the digest of the simulations: others of that name have another plan.
+    """
     return PairPlan(_usable(open_store(simulations)), *sizes)
 
 
-def _augment_shard(out: str, simulations: str, shard: int) -> int:
+def _augment_shard(out: str, simulations: str, marks: str, shard: int) -> int:
     store, source = Store(Path(out)), open_store(simulations)
+    sizes = tuple(store.settings[name] for name in ("copies", "validation", "test", "seed"))
+    plan, rows = _plan(simulations, marks, sizes), store.rows_of(shard)
+    refuse_damage(source, "simulate", plan.base(rows))
+    write_batches(store, shard, partial(_augmented, store, source, plan))
+    return rows.stop - rows.start
+
+
+def _augmented(store: Store, source: Store, plan: PairPlan, rows: slice) -> dict[str, np.ndarray]:
+    """All arrays of some pairs."""
     settings = store.settings
-    sizes = tuple(settings[name] for name in ("copies", "validation", "test", "seed"))
-    plan = _plan(simulations, source.digest(), sizes)
-    rows = store.rows_of(shard)
     base = plan.base(rows)
-    refuse_damage(source, "simulate", base)
     wanted, back = np.unique(base, return_inverse=True)
     theta, flux = (source.read(name, wanted)[back] for name in ("theta", "flux"))
     model = Model.of(settings)
-    seed = int(generator(settings["seed"], "augment", shard).integers(2**62))
+    rng = generator(settings["seed"], "augment", rows.start // store.batch)
+    seed = int(rng.integers(2**62))
     names = model.prior.names
     floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
     noisy, ivar, zred = model.noise(
@@ -124,13 +135,11 @@ def _augment_shard(out: str, simulations: str, shard: int) -> int:
         None if floor is None else torch.from_numpy(floor).float(),
         torch_generator(seed),
     )
-    store.write(
-        shard,
-        theta=theta,
-        flux=noisy.numpy(),
-        ivar=ivar.numpy(),
-        base=base,
-        split=plan.split(rows),
-        zred=zred.numpy(),
-    )
-    return len(base)
+    return {
+        "theta": theta,
+        "flux": noisy.numpy(),
+        "ivar": ivar.numpy(),
+        "base": base,
+        "split": plan.split(rows),
+        "zred": zred.numpy(),
+    }

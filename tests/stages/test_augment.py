@@ -15,6 +15,7 @@ from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.stages.augment import augment
+from hpcsbi.store import layout
 from hpcsbi.store.opening import Incomplete, open_complete
 from hpcsbi.store.settings import Mismatch
 
@@ -141,3 +142,14 @@ def test_a_task_carries_no_rows(base, tmp_path):
     run(tmp_path, "out.zarr", Weighed())
 
     assert len(Weighed.tasks[0]) < 1500
+
+
+def test_rows_do_not_depend_on_how_many_a_file_holds(base, monkeypatch):
+    """Noise follows from the rows made at a time, and the plan is that of these simulations."""
+    whole = open_complete(run(base, "files.zarr", Serial()), "augment")
+    monkeypatch.setattr(layout, "SHARDS", 2)
+    wide = open_complete(run(base, "wide.zarr", Serial()), "augment")
+
+    assert wide.shard > whole.shard == wide.batch
+    for name in whole.sharded:
+        np.testing.assert_array_equal(wide.read(name), whole.read(name))
