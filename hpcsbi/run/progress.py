@@ -1,6 +1,5 @@
 """How far the products of a run are: shards by their marks, flows by their steps; reads only."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import numpy as np
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run.folder import FlowFolder, RunFolder
 from hpcsbi.run.merges import catalogue_of, is_behind, table_of
-from hpcsbi.store.files import Damaged, load_weights, read_notes
+from hpcsbi.store.files import Damaged, load_header, load_weights, read_notes
 from hpcsbi.store.layout import MARKS
 from hpcsbi.store.locks import holders
 from hpcsbi.store.opening import open_store
@@ -173,7 +172,7 @@ def flow_progress(path: Path, verify: bool = False) -> dict:
     """
     entry, flow = {"trained": False, "step": 0, "steps": None}, FlowFolder(path)
     for file in (flow.weights, flow.checkpoint):
-        header = _header(file)
+        header = load_header(file)
         if header is not None:
             steps = header.get("settings", {}).get("steps")
             trained = file == flow.weights
@@ -214,17 +213,6 @@ def _pace(entry: Mapping, drivers: list[dict]) -> dict:
         "steps_per_second": rate,
         "seconds_left": left / rate if rate else None,
     }
-
-
-def _header(path: Path) -> dict | None:
-    """Settings in the head of a safetensors file, without its weights; None if there is none."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            head = file.read(min(length, path.stat().st_size))
-        return json.loads(json.loads(head)["__metadata__"]["settings"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
 
 
 def core_rates(run: Path) -> dict[str, float]:

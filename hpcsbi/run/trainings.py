@@ -76,10 +76,10 @@ def _training(
     settings: dict = {"flow": dict(task.flow)} if task else {}
     state, reason, step = "", "", 0
     try:
-        if done := _header(folder.weights):
+        if done := _checked_header(folder.weights):
             settings = done["settings"]
             state, step = "trained", settings["steps"]
-        elif begun := _header(folder.checkpoint):
+        elif begun := _checked_header(folder.checkpoint):
             settings, step = begun["settings"], begun["step"]
     except Damaged as error:
         state, reason = "failed", str(error)
@@ -91,8 +91,8 @@ def _training(
     )
 
 
-def _header(path: Path) -> dict | None:
-    """What stands at the head of weights, None where there are none (any more)."""
+def _checked_header(path: Path) -> dict | None:
+    """Settings of weights that are whole, None where there are none (any more)."""
     try:
         return load_weights(path)[1]
     except FileNotFoundError:

@@ -25,6 +25,7 @@ __all__ = [
     "RATES",
     "Damaged",
     "append_line",
+    "load_header",
     "load_weights",
     "look_again",
     "read_notes",
@@ -79,6 +80,17 @@ def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
         return tensors, settings
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} is damaged ({error}): remove it and run again.") from error
+
+
+def load_header(path: Path) -> dict | None:
+    """Settings of a file of weights, which are not read or checked; None if it has none."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            head = file.read(min(length, path.stat().st_size))
+        return json.loads(json.loads(head)["__metadata__"]["settings"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _checksum(tensors: Mapping[str, np.ndarray], settings: Mapping) -> str:

@@ -23,7 +23,9 @@ def test_weights_and_settings_come_back(tmp_path):
 
     assert all(np.array_equal(found[name], values) for name, values in tensors.items())
     assert list(header["columns"]) == ["tau", "dust2", "age"]
+    assert list(files.load_header(path)["columns"]) == ["tau", "dust2", "age"]
     os.truncate(path, 60)
+    assert files.load_header(path) is files.load_header(tmp_path / "absent.safetensors") is None
     with pytest.raises(Damaged, match="flow"):
         files.load_weights(path)
 
