@@ -73,9 +73,7 @@ def lay_out(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: in
     for name, array in arrays.items():
         shape = tuple(array.dims.values())
         sharded = array.values is None
-        # Chunks inside the shard are what a reader of a few rows has to unpack.
-        common = math.gcd(shard, CHUNK)
-        chunk = (common if common >= 256 else shard) if sharded else max(shape[0], 1)
+        chunk = _chunk_rows(shard) if sharded else max(shape[0], 1)
         made = group.create_array(
             name,
             shape=shape,
@@ -102,6 +100,16 @@ def lay_out(path: Path, arrays: Mapping[str, Array], attributes: dict, shard: in
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(path)
     (path / MARKS).mkdir()
+
+
+def _chunk_rows(shard: int) -> int:
+    """Rows of the chunks inside a shard, which a reader of a few rows has to unpack."""
+    common = math.gcd(shard, CHUNK)
+    if common >= 256:
+        return common
+    while shard > CHUNK and shard % 2 == 0:
+        shard //= 2
+    return shard
 
 
 def _coordinates(arrays: Mapping[str, Array]) -> dict[str, str]:

@@ -229,6 +229,17 @@ def test_a_shard_is_one_file_of_each_array(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("shard", "chunk"), [(1000, 1000), (4096, 4096), (5120, 1024), (16_000, 4000), (10_001, 10_001)]
+)
+def test_a_reader_of_a_few_rows_unpacks_a_few(tmp_path, shard, chunk):
+    """However many rows a file holds, where they can be halved."""
+    store = create(tmp_path / "a.zarr", {"x": Array({"row": 10**5}, "int8")}, {}, shard)
+
+    assert store.arrays["x"].shards == (shard,)
+    assert store.arrays["x"].chunks == (chunk,)
+
+
 def test_a_store_with_folders_for_dimensions_is_read(tmp_path):
     """As older versions laid it out, c/1/0: read, verified and found damaged as any other."""
     made = filled(tmp_path / "a.zarr")
