@@ -5,28 +5,27 @@ from collections.abc import Mapping
 import numpy as np
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.catalogue_columns import by_level, empty
+from hpcsbi.inference.catalogue_columns import by_level
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.row_checks import OF_DRAWS
 from hpcsbi.mcmc.chain import Chain, diagnose
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.store.schema import Schema
 
 __all__ = [
     "ARRAYS",
     "METHODS",
     "SPECTRUM",
-    "catalogue_columns",
     "chain_columns",
     "chain_indices",
-    "empty_columns",
+    "columns_with_chains",
     "spaced_indices",
 ]
 
 SPECTRUM = "spectrum"  # coordinate of fits.zarr: row of the spectra and the catalogue
 METHODS = ("flow", "reweighted", "halves")  # what is compared with the chain; its own two halves
 
-# name -> dimensions, type, and what it is.
-ARRAYS = {
+ARRAYS: Schema = {
     "id": (("row",), "string", ""),
     "zred": (("row",), "float64", ""),
     "samples": (("row", "draw", "parameter"), "float32", "draws of the chain"),
@@ -72,15 +71,6 @@ ARRAYS = {
 }
 
 
-def empty_columns(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Columns of rows that are not fitted.
-
-    Arguments:
-        sizes: dimension -> length.
-    """
-    return empty(ARRAYS, sizes)
-
-
 def chain_columns(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarray]:
     """Columns of one object that need its chain alone.
 
@@ -106,7 +96,7 @@ def chain_columns(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarra
     }
 
 
-def catalogue_columns(
+def columns_with_chains(
     columns: Mapping[str, np.ndarray], fits: Mapping[str, np.ndarray], names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
     """Columns of a catalogue, with what converged chains say.

@@ -12,7 +12,7 @@ import numpy as np
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import legend
 from hpcsbi.inference.catalogue_columns import by_level
-from hpcsbi.mcmc.fit_columns import catalogue_columns
+from hpcsbi.mcmc.fit_columns import columns_with_chains
 from hpcsbi.run.merges import MADE_OF, chains_of, source_marks, table_of
 from hpcsbi.store.files import read_parquet_header, write_parquet
 from hpcsbi.store.opening import Incomplete, open_store
@@ -136,7 +136,7 @@ class _Blocks:
         first, last = np.searchsorted(self.chains["spectrum"], (start, stop))
         some = {name: values[first:last] for name, values in self.chains.items()}
         chains = some | {"spectrum": some["spectrum"] - start}
-        return catalogue_columns(columns, chains, self.names)
+        return columns_with_chains(columns, chains, self.names)
 
 
 class _Column:

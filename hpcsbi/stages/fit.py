@@ -17,11 +17,10 @@ from hpcsbi.arguments import AtLeast, Count, Natural, OneOf, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, legend
-from hpcsbi.inference.catalogue_columns import laid_out
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Settings
-from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM, empty_columns
+from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM
 from hpcsbi.mcmc.flow_against_chain import PARTS, clock, object_columns
 from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.mcmc.moves import MOVES
@@ -38,6 +37,7 @@ from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
+from hpcsbi.store.schema import empty_columns, store_arrays
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import Costs, run_shards
 from hpcsbi.store.store import Store
@@ -212,7 +212,7 @@ def _arrays(rows: np.ndarray, sizes: dict[str, int], names: Sequence[str]) -> di
     which = {SPECTRUM: Array({"row": len(rows)}, "int64", about, rows.astype(np.int64))}
     levels = [*QUANTILES.values()]
     coordinates = {"parameter": names, "level": levels, "method": METHODS}
-    return which | laid_out(ARRAYS, sizes, coordinates, {"flags": legend()})
+    return which | store_arrays(ARRAYS, sizes, coordinates, {"flags": legend()})
 
 
 def _fit_shard(run: _Run, shard: int) -> Costs:
@@ -245,7 +245,7 @@ def _fitted(
     fitted, by_flow = flags & NOT_INFERRED == 0, posterior.usable(flux, ivar)
     if settings["start"] == "flow":
         fitted &= by_flow
-    columns = empty_columns(_sizes(len(ids), posterior, settings["draws"]))
+    columns = empty_columns(ARRAYS, _sizes(len(ids), posterior, settings["draws"]))
     columns |= {"id": ids, "zred": zred}
     likelihood = likelihood_of(posterior, settings["likelihood"])
     seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])

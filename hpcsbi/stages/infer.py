@@ -12,7 +12,7 @@ from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
-from hpcsbi.inference.catalogue_columns import arrays_of, laid_out, nothing
+from hpcsbi.inference.catalogue_columns import arrays_of, columns_without_posterior
 from hpcsbi.inference.certificate import QUANTILES, certify, strong
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
@@ -26,6 +26,7 @@ from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
+from hpcsbi.store.schema import store_arrays
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
@@ -126,7 +127,7 @@ def _arrays(
     attributes = {name: about for name in ("quantiles", "flow_quantiles", "samples")}
     attributes["flags"] = legend()
     coordinates = {"parameter": posterior.names, "level": [*QUANTILES.values()]}
-    return laid_out(arrays_of(certificate, keep_draws), sizes, coordinates, attributes)
+    return store_arrays(arrays_of(certificate, keep_draws), sizes, coordinates, attributes)
 
 
 def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
@@ -154,7 +155,7 @@ def _inferred(
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, rows) for name in names)
     sizes = _sizes(len(ids), posterior, settings["keep_draws"])
-    columns = nothing(sizes, settings["certificate"])
+    columns = columns_without_posterior(sizes, settings["certificate"])
     columns |= {"id": ids, "zred": zred, "n_pixels": (ivar > 0).sum(1, dtype=np.int32)}
     good = posterior.usable(flux, ivar) & (flags & NOT_INFERRED == 0)
     if good.any():

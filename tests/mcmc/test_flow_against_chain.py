@@ -9,8 +9,9 @@ from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import QUANTILES, Certificate
 from hpcsbi.inference.posterior import Draws
 from hpcsbi.mcmc.chain import Chain
-from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, catalogue_columns, empty_columns
+from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, columns_with_chains
 from hpcsbi.mcmc.flow_against_chain import comparison_columns
+from hpcsbi.store.schema import empty_columns
 
 PRIOR = tiny.prior()
 MIDDLE, SD = (PRIOR.low + PRIOR.high) / 2, 0.03 * (PRIOR.high - PRIOR.low)
@@ -95,7 +96,7 @@ def test_without_a_flow_the_halves_remain():
 def test_empty_rows_hold_no_numbers():
     """Of every column, in its shape and type."""
     sizes = {"row": 2, "draw": 3, "parameter": 5, "level": 5, "method": 3}
-    columns = empty_columns(sizes)
+    columns = empty_columns(ARRAYS, sizes)
 
     assert set(columns) == set(ARRAYS)
     assert columns["wasserstein"].shape == (2, 3, 5) and np.isnan(columns["flow_samples"]).all()
@@ -119,7 +120,7 @@ def test_merge_touches_what_depends_on_the_posterior():
         "predictive_p": np.array([0.5]),
         "flags": np.array([int(Flag.EDGE)]),
     }
-    new = catalogue_columns(columns, found, ("a", "b"))
+    new = columns_with_chains(columns, found, ("a", "b"))
 
     assert new["flags"].tolist() == [before, spectrum_flags | int(Flag.EDGE), before]
     assert new["chi2"].tolist() == [1, 2, 1] and new["predictive_p"].tolist() == [1, 0.5, 1]
