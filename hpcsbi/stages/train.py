@@ -203,25 +203,26 @@ def _go_on(
     run: Training, supply: Supply, held_out: Pairs | None, checkpoint: int, lock: Lock
 ) -> None:
     """Train to the end of the budget."""
-    fit = run.fit
-    first, began = fit.step, time.monotonic()
-    inputs = None if held_out is None else network_inputs(fit.representation, held_out)
-    with progress(fit.steps, fit.step, "train", "step") as bar:
-        for u, context in batches(supply, fit.representation, fit.step, fit.steps):
-            fit.update(u, context)
+    optimiser = run.optimiser
+    representation, steps = optimiser.representation, optimiser.steps
+    first, began = optimiser.step, time.monotonic()
+    inputs = None if held_out is None else network_inputs(representation, held_out)
+    with progress(steps, first, "train", "step") as bar:
+        for u, context in batches(supply, representation, first, steps):
+            optimiser.update(u, context)
             bar.update()
-            seconds = time.monotonic() - began
-            lock.note(step=fit.step, steps=fit.steps, made=fit.step - first, seconds=seconds)
-            if fit.step % checkpoint == 0 or fit.step == fit.steps:
-                score = None if inputs is None else fit.score(inputs)
+            made, seconds = optimiser.step - first, time.monotonic() - began
+            lock.note(step=optimiser.step, steps=steps, made=made, seconds=seconds)
+            if optimiser.step % checkpoint == 0 or optimiser.step == steps:
+                score = None if inputs is None else optimiser.score(inputs)
                 run.note(score)
                 if score is not None:
                     bar.set_postfix(held_out=f"{score:.3f} nat")
             elif not leaves(LAST_STEPS):
                 run.save()
-                raise OutOfTime(f"{run.folder}: stopped at step {fit.step} of {fit.steps}")
-    if fit.skipped:
-        print(f"{run.folder}: {fit.skipped} steps had no finite loss and were left out.")
+                raise OutOfTime(f"{run.folder}: stopped at step {optimiser.step} of {steps}")
+    if optimiser.skipped:
+        print(f"{run.folder}: {optimiser.skipped} steps had no finite loss and were left out.")
 
 
 def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -> Supply:
