@@ -6,12 +6,12 @@ import numpy as np
 
 from hpcsbi.kernels.arithmetic import compiled
 
-__all__ = ["look_up"]
+__all__ = ["mix", "neighbours"]
 
 
 @compiled
 def _cubic(f: float, weights: np.ndarray) -> None:
-    """Catmull-Rom weights, as `ssp_basis._cubic`."""
+    """Catmull-Rom weights, as `interpolation._cubic`."""
     f2, f3 = f * f, f * f * f
     weights[0] = 0.5 * (2 * f2 - f - f3)
     weights[1] = 0.5 * (2 - 5 * f2 + 3 * f3)
@@ -20,69 +20,97 @@ def _cubic(f: float, weights: np.ndarray) -> None:
 
 
 @compiled
-def look_up(
-    tage: np.ndarray,
-    tau: np.ndarray,
+def neighbours(
+    u: np.ndarray,
+    v: np.ndarray,
+    u_axis: np.ndarray,
+    v_axis: np.ndarray,
+    index: np.ndarray,
+    weight: np.ndarray,
+) -> None:
+    """Nodes around points of a plane, as `interpolation.Plane`: cubic in ln u and in ln v.
+
+    Domain: any numbers. Beyond the grid its edge is taken; of NaN, or a number below zero, the
+    weights are NaN.
+
+    Arguments:
+        u, v: float32, shape (n,).
+        u_axis, v_axis: lowest node (of the logarithm), step and number of cells, float64, (3,).
+        index, weight: filled, int32 and float32, shape (n, 16).
+    """
+    row_length = int(v_axis[2]) + 3
+    by_u, by_v = np.empty(4, np.float32), np.empty(4, np.float32)
+    for i in range(len(u)):
+        x = (math.log(u[i]) - u_axis[0]) / u_axis[1]
+        y = (math.log(v[i]) - v_axis[0]) / v_axis[1]
+        if not (x == x and y == y):  # a NaN must not be an index
+            index[i], weight[i] = 0, np.nan
+            continue
+        x, y = min(max(x, 0.0), u_axis[2]), min(max(y, 0.0), v_axis[2])
+        row, column = min(int(x), int(u_axis[2]) - 1), min(int(y), int(v_axis[2]) - 1)
+        _cubic(x - row, by_u)
+        _cubic(y - column, by_v)
+        for a in range(4):
+            for b in range(4):
+                index[i, 4 * a + b] = (row + a) * row_length + column + b
+                weight[i, 4 * a + b] = by_u[a] * by_v[b]
+
+
+@compiled
+def mix(
+    index: np.ndarray,
+    share: np.ndarray,
     logzsol: np.ndarray,
     dust2: np.ndarray,
     strength: np.ndarray,
     table: np.ndarray,
     metallicity: np.ndarray,
-    age_axis: np.ndarray,
-    tau_axis: np.ndarray,
     ranks: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Coefficients of the basis: cubic in log age and log tau, linear in metallicity.
+    """Coefficients of the basis: a mixture of components, linear in metallicity.
 
-    Domain: any numbers. Beyond the grid its edge is taken; NaN, or an age or tau below zero, gives
-    NaN.
+    Domain: any numbers but `index`. Beyond the metallicities their edge is taken; NaN gives NaN.
 
     Arguments:
-        tage, tau: Gyr, the former softened, float32, shape (n,).
+        index, share: which components and how much of each, int32 and float32, shape (n, m) with
+            m a multiple of four.
         logzsol, dust2: float32, shape (n,).
         strength: of the lines, float32, shape (n,).
-        table: coefficients of continuum and lines on the grid, metallicity slowest, then age,
-            float32, shape (nodes, ranks).
-        metallicity: its nodes, float32, shape (n_metallicity,).
-        age_axis, tau_axis: lowest node (ln Gyr), step and number of cells, float64, shape (3,).
+        table: coefficients of continuum and lines of each metallicity and, faster, component,
+            float32, shape (n_metallicity * components, ranks).
+        metallicity: float32, shape (n_metallicity,).
         ranks: of the continuum's dust moments 0, 1, 2, then of the lines', int64, shape (6,).
         out: filled, float32, shape (n, sum of ranks).
     """
-    n_tau, n_patch = int(tau_axis[2]) + 3, (int(age_axis[2]) + 3) * (int(tau_axis[2]) + 3)
+    components = len(table) // len(metallicity)
     coefficients = np.empty(table.shape[1], np.float32)
-    by_age, by_tau = np.empty(4, np.float32), np.empty(4, np.float32)
-    for i in range(len(tage)):
-        x = (math.log(tage[i]) - age_axis[0]) / age_axis[1]
-        y = (math.log(tau[i]) - tau_axis[0]) / tau_axis[1]
-        if not (x == x and y == y and logzsol[i] == logzsol[i]):  # a NaN must not be an index
+    for i in range(len(logzsol)):
+        if logzsol[i] != logzsol[i]:  # NaN
             out[i] = np.nan
             continue
-        x, y = min(max(x, 0.0), age_axis[2]), min(max(y, 0.0), tau_axis[2])
-        row, column = min(int(x), int(age_axis[2]) - 1), min(int(y), int(tau_axis[2]) - 1)
-        _cubic(x - row, by_age)
-        _cubic(y - column, by_tau)
         cell = 0
         while cell < len(metallicity) - 2 and logzsol[i] > metallicity[cell + 1]:
             cell += 1
         span = metallicity[cell + 1] - metallicity[cell]
         right = min(max((logzsol[i] - metallicity[cell]) / span, np.float32(0)), np.float32(1))
-        first = cell * n_patch + row * n_tau + column
         coefficients[:] = 0
         for side in range(2):
-            share = right if side else np.float32(1) - right
-            for a in range(4):
-                w0, w1 = share * by_age[a] * by_tau[0], share * by_age[a] * by_tau[1]
-                w2, w3 = share * by_age[a] * by_tau[2], share * by_age[a] * by_tau[3]
-                node = first + side * n_patch + a * n_tau
+            part = right if side else np.float32(1) - right
+            first = (cell + side) * components
+            for a in range(0, index.shape[1], 4):
+                w0, w1 = part * share[i, a], part * share[i, a + 1]
+                w2, w3 = part * share[i, a + 2], part * share[i, a + 3]
+                n0, n1 = first + index[i, a], first + index[i, a + 1]
+                n2, n3 = first + index[i, a + 2], first + index[i, a + 3]
                 for j in range(len(coefficients)):
-                    left = w0 * table[node, j] + w1 * table[node + 1, j]
-                    coefficients[j] += left + w2 * table[node + 2, j] + w3 * table[node + 3, j]
+                    left = w0 * table[n0, j] + w1 * table[n1, j]
+                    coefficients[j] += left + w2 * table[n2, j] + w3 * table[n3, j]
         coefficients[ranks[0] :] *= strength[i]
         at = 0
-        for part in range(6):
-            factor = dust2[i] ** (part % 3)
-            start = ranks[0] if part > 2 else 0
-            for j in range(ranks[part]):
+        for moment in range(6):
+            factor = dust2[i] ** (moment % 3)
+            start = ranks[0] if moment > 2 else 0
+            for j in range(ranks[moment]):
                 out[i, at + j] = factor * coefficients[start + j]
-            at += ranks[part]
+            at += ranks[moment]

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.special import gammainc, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.projection import fit_reference, reference_spectrum
@@ -24,8 +24,6 @@ __all__ = ["Anchored", "Box", "FlowBase", "Space"]
 LN10 = math.log(10)
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
 SYMMETRIES = ("logmass", "dust2")  # columns that multiply a spectrum by a known curve
-HISTORY = ("tage", "tau")
-FARTHEST = 20.0
 SHAPES = 1000  # prior draws whose mean shape is the reference
 FLOOR = 0.02  # least error of a pixel, relative, in the weights of the anchor
 LOOSE = {"logmass": 0.03, "dust2": 0.1}  # what shapes that are not the mean add to the widths
@@ -72,14 +70,14 @@ class FlowBase:
 
 
 class Anchored:
-    """Amplitude and dust of the *spectrum*, its mean age, and probits of everything else.
+    """Amplitude and dust of the *spectrum*, straight histories, and probits of everything else.
 
     The galaxy's mass and dust trade against its age and metallicity along a thin curved ridge; the
     level and the reddening of its spectrum do not, for the data fix them. So logmass and dust2 are
     measured from what least squares, with the spectrum's own weights, finds in it, against what it
     finds in a spectrum of one solar mass without dust and with the other columns. That depends on
     the other columns only, so the Jacobian does not depend on it; nothing trained takes part.
-    In the same way tage and tau become the mean age of the mass and tage / tau, in logarithms.
+    The columns of a history go by the straight coordinates of its family.
 
     Arguments:
         prior: the prior.
@@ -97,15 +95,15 @@ class Anchored:
         columns = list(prior.names)
         named = [name for name in SYMMETRIES if name in columns]
         self.free = np.array([columns.index(name) for name in named], dtype=int)
-        history = HISTORY if {*HISTORY} <= {*columns} else ()
-        self.history = np.array([columns.index(name) for name in history], dtype=int)
+        self.history = np.array([columns.index(name) for name in ssp.history.curved], dtype=int)
         self.hard = np.append(self.history, self.free)
         self.boxed = np.setdiff1d(np.arange(len(columns)), self.hard)
         shapes = self.low + self.width * np.random.default_rng(0).random((SHAPES, len(columns)))
         self.centre, self.scale = np.zeros(len(columns)), np.ones(len(columns))
         if len(self.history):
-            ages = _mean_age(prior.theta(shapes)[:, self.history])
-            self.centre[self.history], self.scale[self.history] = ages.mean(0), ages.std(0)
+            straight = ssp.history.straight(prior.theta(shapes)[:, self.history])
+            self.centre[self.history] = straight.mean(0)
+            self.scale[self.history] = straight.std(0)
         if named:
             curve = ssp.k.double().numpy()
             slopes = {"logmass": np.full_like(curve, LN10), "dust2": -curve}
@@ -123,10 +121,10 @@ class Anchored:
         y = self.centre + self.scale * z
         inside = np.ones(len(z), dtype=bool)
         if len(history):
-            ages = _tage_and_tau(y[:, history])
+            theta, log_slope = self.ssp.history.theta(y[:, history])
             log = self.prior.log[history]
-            coordinates[:, history] = np.where(log, np.log10(ages), ages)
-            log_density += np.where(log, -math.log(LN10), np.log(ages)).sum(1)
+            coordinates[:, history] = np.where(log, np.log10(theta), theta)
+            log_density += log_slope - np.where(log, np.log(LN10 * theta), 0.0).sum(1)
             inside = self._within(coordinates, history)
             coordinates[~inside] = self.low + self.width / 2  # anything that the table has
         if len(free):
@@ -140,7 +138,7 @@ class Anchored:
         z = ndtri(((coordinates - self.low) / self.width).clip(1e-9, 1 - 1e-9))
         y = coordinates.copy()
         if len(self.history):
-            y[:, self.history] = _mean_age(np.asarray(theta)[:, self.history])
+            y[:, self.history] = self.ssp.history.straight(np.asarray(theta)[:, self.history])
         if len(self.free):
             y[:, self.free] += self._anchor(coordinates)
         z[:, self.hard] = ((y - self.centre) / self.scale)[:, self.hard]
@@ -222,30 +220,6 @@ class Box:
     def points(self, theta: np.ndarray) -> np.ndarray:
         """Inverse: z of theta, shape (n, n_theta)."""
         return self.prior.coordinates(theta)
-
-
-def _mean_age(ages: np.ndarray) -> np.ndarray:
-    """ln of the mean age of the mass, Gyr, and of tage / tau, from tage and tau, shape (n, 2).
-
-    The mean age is tage - tau gamma(3, x) / gamma(2, x), x = tage / tau, of a delayed-tau history.
-    """
-    tage, tau = np.asarray(ages, dtype=float).T
-    return np.stack([np.log(tage * _mean_share(tage / tau)), np.log(tage / tau)], axis=1)
-
-
-def _tage_and_tau(logs: np.ndarray) -> np.ndarray:
-    """Inverse of `_mean_age`; the Jacobian of the logarithms is one."""
-    logs = logs.clip(-FARTHEST, FARTHEST)  # far outside of every prior
-    x = np.exp(logs[:, 1])
-    tage = np.exp(logs[:, 0]) / _mean_share(x)
-    return np.stack([tage, tage / x], axis=1)
-
-
-def _mean_share(x: np.ndarray) -> np.ndarray:
-    """Mean age of the mass over tage, from 1/3 for constantly rising to 1 for a burst."""
-    few = x < 0.01  # 0 / 0, by its series
-    y = np.where(few, 1.0, x)
-    return np.where(few, 1 / 3 + x / 18, 1 - 2 * gammainc(3, y) / gammainc(2, y) / y)
 
 
 def _log_volume(prior: Prior, zred: float | None) -> float:

@@ -16,7 +16,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.dust import CURVES, dust_curve
 from hpcsbi.simulator.fork_server import DIED, OK, REFUSED, Nursery, NurseryError
 from hpcsbi.simulator.fsps_data import FspsError, check_tree
-from hpcsbi.simulator.sfh import TAGE_MIN
+from hpcsbi.simulator.histories import HISTORIES, History, family_of
 
 __all__ = [
     "DIED",
@@ -42,7 +42,7 @@ STATUSES = {
     REFUSED: "fsps_refused",
     NOT_FINITE: "not_finite",
 }
-NEEDED = ("logmass", "logzsol", "dust2", "tage", "tau")
+NEEDED = ("logmass", "logzsol", "dust2")  # and the columns of a history
 BESIDE = ("line_strength", "noise_floor")  # what else theta may hold; the second is the noise's
 MOMENTS = 3
 
@@ -93,7 +93,7 @@ def preflight(grid: Grid, physics: Physics) -> None:
         FspsError: it does not; says why and how to mend it.
     """
     check_tree(os.environ.get("SPS_HOME"))
-    row = {**dict.fromkeys(NEEDED, 0.5), "logzsol": -0.3}
+    row = _example(-0.3)
     [(status, value)] = _ask(spectrum, [(physics, grid, row)], 1)
     if status != OK or not (np.isfinite(value).all() and (value > 0).all()):
         raise FspsError(f"its first spectrum failed ({STATUSES[status]}: {value}).")
@@ -173,7 +173,7 @@ def spectrum(physics: Physics, grid: Grid, row: Mapping[str, float]) -> np.ndarr
 def warm(physics: Physics, grid: Grid) -> None:
     """Make FSPS read its tree and the SSPs of all metallicities, so that children inherit them."""
     for logzsol in np.arange(-2.45, 0.5, 0.25):
-        _predict(physics, grid, {**dict.fromkeys(NEEDED, 0.5), "logzsol": logzsol}, lines=True)
+        _predict(physics, grid, _example(logzsol), lines=True)
 
 
 def versions() -> dict[str, str]:
@@ -189,12 +189,19 @@ def check_names(names: Sequence[str]) -> None:
             f"theta has the columns {', '.join(names)}; a spectrum also needs "
             f"{', '.join(missing)}: add them in conf/prior."
         )
-    idle = [name for name in names if name not in (*NEEDED, *BESIDE)]
+    known = (*NEEDED, *family_of(names).names, *BESIDE)
+    idle = [name for name in names if name not in known]
     if idle:
         raise BadInput(
             f"theta has the columns {', '.join(idle)}, on which no spectrum here depends: take "
             "them out of conf/prior."
         )
+
+
+def _example(logzsol: float) -> dict[str, float]:
+    """A row of theta that makes a spectrum."""
+    family = next(iter(HISTORIES.values()))
+    return {"logmass": 0.0, "dust2": 0.5, "logzsol": logzsol, **family.example}
 
 
 def _ask(
@@ -220,16 +227,17 @@ def _nursery(physics: Physics, grid: Grid) -> Nursery:
 def _ssp(physics: Physics, grid: Grid, logzsol: float) -> tuple[np.ndarray, ...]:
     """All ages of one metallicity in this process, see `direct_ssps`."""
     # A prediction hands every setting of the model to FSPS.
-    _predict(physics, grid, {**dict.fromkeys(NEEDED, 1.0), "logzsol": logzsol}, lines=True)
+    row = _example(logzsol)
+    _predict(physics, grid, row, lines=True)
     fsps = _source().ssp
-    fsps.params["sfh"], fsps.params["dust2"] = 0, 0.0
-    both = []
+    sfh, fsps.params["sfh"], fsps.params["dust2"] = fsps.params["sfh"], 0, 0.0
+    both, model = [], _model(physics, family_of(tuple(row)))
     for lines in (True, False):
         fsps.params["nebemlineinspec"] = lines
         wave, spectra = fsps.get_spectrum(tage=0.0)
-        smooth = np.stack([_model(physics).smoothspec(wave, flux) for flux in spectra])
+        smooth = np.stack([model.smoothspec(wave, flux) for flux in spectra])
         both.append(_per_angstrom(smooth, grid))
-    fsps.params["sfh"] = 4
+    fsps.params["sfh"] = sfh
     full, continuum = both
     lines = _moments(full - continuum, grid, physics)
     return _moments(continuum, grid, physics), lines, fsps.ssp_ages.copy()
@@ -245,9 +253,10 @@ def _moments(fine: np.ndarray, grid: Grid, physics: Physics) -> np.ndarray:
 
 def _predict(physics: Physics, grid: Grid, row: Mapping[str, float], lines: bool) -> np.ndarray:
     """L_sun / Angstrom / M_sun formed on the fine grid, shape (pixels, n_fine)."""
-    model = _model(physics)
+    family = family_of(tuple(row))
+    model = _model(physics, family)
     model.params["nebemlineinspec"] = np.array([lines])
-    values = {**row, "mass": 1.0, "tage": max(row["tage"], TAGE_MIN)}
+    values = {**row, **family.prospector(row), "mass": 1.0}
     theta = [values[name] for name in model.free_params]
     maggies = model.predict(theta, obs=_observation(grid), sps=_source())[0]
     return _per_angstrom(maggies / model.flux_norm(), grid)
@@ -270,13 +279,13 @@ def _source() -> Any:
 
 
 @cache
-def _model(physics: Physics) -> Any:
-    """Prospector's delayed-tau model at rest, for one solar mass."""
+def _model(physics: Physics, family: type[History]) -> Any:
+    """Prospector's model of a family of histories at rest, for one solar mass."""
     from prospect.models import SpecModel
     from prospect.models.templates import TemplateLibrary
 
     config = {}
-    for name in ("parametric_sfh", "nebular", "spectral_smoothing"):
+    for name in (family.template, "nebular", "spectral_smoothing"):
         config.update(TemplateLibrary[name])
     fixed = {"zred": 0.0, "add_dust_emission": False, **physics.settings()}
     for name, value in fixed.items():

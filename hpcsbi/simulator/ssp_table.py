@@ -1,8 +1,8 @@
 """The table: theta -> flux for whole batches, from SSPs computed once.
 
-A spectrum is linear in the SSPs: 10^logmass exp(-dust2 k) sum_i w_i(tage, tau) SSP_i(logzsol). The
-engine keeps a small basis of composite spectra and the coefficients of the sum on a grid of
-(logzsol, log tage, log tau), so that a batch is one gather and one matrix product.
+A spectrum is linear in the SSPs: 10^logmass exp(-dust2 k) sum_i w_i(history) SSP_i(logzsol). The
+engine keeps a small basis of composite spectra and the coefficients of the components that a family
+of histories is mixed of, so that a batch is one gather and one matrix product.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
-from hpcsbi.kernels.table import look_up
+from hpcsbi.kernels.table import mix
 from hpcsbi.simulator.fsps_spectra import check_names
+from hpcsbi.simulator.histories import History, family_of
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.sfh import TAGE_MIN, delayed_tau_weights
-from hpcsbi.simulator.ssp_basis import RANKS, SOFTENING, STEP_AGE, STEP_TAU, axis_over, composites
+from hpcsbi.simulator.ssp_basis import RANKS, composites
 
 __all__ = ["ACCURACY", "ARRAYS", "NOTICE", "Ssp", "check_accuracy"]
 
@@ -40,7 +40,8 @@ class Ssp(torch.nn.Module):
         log_age: log10 of age in years, ascending, shape (ages,).
         wave: pixel centres, Angstrom, shape (pixels,).
         dust_curve: optical depth for dust2 = 1, shape (pixels,).
-        prior: gives the ranges of logzsol, tage and tau; outside them theta is clamped.
+        prior: gives the family of histories and the ranges of its columns and of logzsol; outside
+            them theta is clamped.
 
     Raises:
         ValueError: arrays that do not fit each other, or a prior that reaches beyond the table.
@@ -70,11 +71,11 @@ class Ssp(torch.nn.Module):
         self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
         self.wave, self.pixels = np.asarray(wave, float), len(wave)
         self.tables = {"continuum": continuum[inside], "lines": lines[inside]}
-        self.age = axis_over(prior.columns["tage"], STEP_AGE, SOFTENING)
-        self.tau = axis_over(prior.columns["tau"], STEP_TAU, 0.0)
+        self.history: History = family_of(prior.names)(prior.columns)
         self._keep("k", dust_curve)
         self._keep("metallicity", self.logzsol)
-        basis, coefficients = composites(self.log_age, self.age, self.tau, self.tables)
+        components = self.history.components(self.log_age)
+        basis, coefficients = composites(components, self.tables)
         self._keep("basis", basis)
         parts = basis.split([sum(ranks) for ranks in RANKS.values()])
         first = [part[: ranks[0]] for part, ranks in zip(parts, RANKS.values(), strict=True)]
@@ -141,7 +142,7 @@ class Ssp(torch.nn.Module):
         """
         check_names(names)
         column = dict(zip(names, np.asarray(theta, dtype=float).T, strict=True))
-        weights = delayed_tau_weights(self.log_age, column["tage"], column["tau"])
+        weights = self.history.weights(self.log_age, column)
         strength = column.get("line_strength", np.ones(len(theta)))
         cell, right = _cell(self.logzsol, column["logzsol"])
         moments = np.empty((len(theta), 3, self.pixels))
@@ -169,17 +170,15 @@ class Ssp(torch.nn.Module):
 
     def _compiled(self, column: dict[str, Tensor], ranks: Mapping[str, tuple]) -> Tensor:
         """Coefficients of the basis in one pass, shape (n, sum of ranks)."""
-        softened = column["tage"].clamp_min(TAGE_MIN) + SOFTENING
+        index, share = self.history.mixture(column)
         strength = column.get("line_strength")
-        strength = torch.ones_like(softened) if strength is None else strength
-        inputs = softened, column["tau"], column["logzsol"], column["dust2"], strength
+        strength = torch.ones_like(column["dust2"]) if strength is None else strength
+        inputs = index, share, column["logzsol"], column["dust2"], strength
         ranks = np.array([*ranks["continuum"], *ranks["lines"]])
-        coefficients = np.empty((len(softened), ranks.sum()), np.float32)
-        look_up(
+        coefficients = np.empty((len(share), ranks.sum()), np.float32)
+        mix(
             *(values.detach().contiguous().numpy() for values in inputs),
-            self.coefficients.numpy(), self.metallicity.numpy(),
-            *(np.array([axis.low, axis.step, axis.cells]) for axis in (self.age, self.tau)),
-            ranks, coefficients,
+            self.coefficients.numpy(), self.metallicity.numpy(), ranks, coefficients,
         )  # fmt: skip
         return torch.from_numpy(coefficients)
 
@@ -201,21 +200,17 @@ class Ssp(torch.nn.Module):
         return torch.cat(terms, 1)
 
     def _neighbours(self, column: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Rows of the coefficients and their weights, shapes (n, 32)."""
+        """Rows of the coefficients and their weights, shapes (n, 2 m)."""
         z = column["logzsol"].contiguous()
         cell = torch.bucketize(z.detach(), self.metallicity[1:-1])
         low, high = self.metallicity[cell], self.metallicity[cell + 1]
-        right = ((z - low) / (high - low)).clamp(0, 1)
-        i, age = self.age.locate(torch.log(column["tage"].clamp_min(TAGE_MIN) + SOFTENING))
-        j, tau = self.tau.locate(torch.log(column["tau"]))
-        patch = (age[:, :, None] * tau[:, None]).flatten(1)
-        n_tau = self.tau.cells + 3
-        step = torch.arange(4, device=z.device)
-        square = (step[:, None] * n_tau + step).flatten()
-        n_patch = (self.age.cells + 3) * n_tau
-        bags = (cell * n_patch + i * n_tau + j)[:, None] + square
-        weights = [patch * (1 - right[:, None]), patch * right[:, None]]
-        return torch.cat([bags, bags + n_patch], 1), torch.cat(weights, 1)
+        right = ((z - low) / (high - low)).clamp(0, 1)[:, None]
+        index, share = self.history.mixture(column)
+        components = len(self.coefficients) // len(self.metallicity)
+        bags = (cell * components)[:, None] + index
+        return torch.cat([bags, bags + components], 1), torch.cat(
+            [share * (1 - right), share * right], 1
+        )
 
     def _keep(self, name: str, values: np.ndarray | Tensor) -> None:
         self.register_buffer(name, torch.as_tensor(values).float(), persistent=False)

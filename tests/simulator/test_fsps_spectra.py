@@ -69,9 +69,11 @@ def test_without_a_tree_nothing_starts(monkeypatch, tmp_path):
 
 
 def test_a_missing_column_is_named():
-    """FSPS's five parameters must be there."""
-    with pytest.raises(ValueError, match="needs tau"):
+    """What every spectrum needs, and what a history does."""
+    with pytest.raises(ValueError, match="needs tau for its star-formation history delayed_tau"):
         direct_spectra(np.ones((1, 4)), NAMES[:4], GRID, PHYSICS)
+    with pytest.raises(ValueError, match="needs logmass"):
+        direct_spectra(np.ones((1, 4)), NAMES[1:], GRID, PHYSICS)
 
 
 def test_a_column_that_would_change_nothing_is_refused():

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpcsbi.simulator.delayed_tau import delayed_tau_weights
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.sfh import delayed_tau_weights
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete

@@ -87,12 +87,12 @@ def test_other_code_does_not_go_on_with_a_store(tmp_path, edited):
     store = simulated(tmp_path / "s.zarr")
     whole = tiny.all_bytes(store.path)
     store.forget(1)
-    edited("simulator.sfh", "import", "MORE = 2\nimport")
+    edited("simulator.delayed_tau", "import", "MORE = 2\nimport")
 
     with pytest.raises(Mismatch, match=r"code: .* in the store(.|\n)*go on with that version"):
         simulated(tmp_path / "s.zarr")
     assert store.states() == {0: "done", 1: "missing"}
-    edited("simulator.sfh", "MORE = 2\nimport", "import")
+    edited("simulator.delayed_tau", "MORE = 2\nimport", "import")
     simulated(tmp_path / "s.zarr")
     assert tiny.all_bytes(store.path) == whole
 

@@ -1,0 +1,90 @@
+"""The families of star-formation histories; theta's columns tell which of them it has."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from hpcsbi.errors import BadInput
+from hpcsbi.simulator.delayed_tau import DelayedTau
+from hpcsbi.simulator.prior import Column
+
+__all__ = ["HISTORIES", "History", "family_of"]
+
+
+class History(Protocol):
+    """How much mass of each age a galaxy has formed; a new one is a class, and named in HISTORIES.
+
+    Made from a prior's columns, over whose ranges it has to hold.
+
+    Arguments:
+        names: its columns of theta.
+        example: values of them that make a spectrum, to try FSPS with.
+        template: of Prospector's TemplateLibrary.
+        curved: those of its columns that a chain does not walk in as they are.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+    example: ClassVar[Mapping[str, float]]
+    template: ClassVar[str]
+    curved: ClassVar[tuple[str, ...]]
+
+    def __init__(self, columns: Mapping[str, Column]) -> None: ...
+
+    def weights(self, log_age: np.ndarray, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Mass formed in each SSP, which sums to one, float64, shape (n, ages).
+
+        Arguments:
+            log_age: log10 of the SSPs' ages in years, ascending, shape (ages,).
+            column: values of each name, shape (n,).
+        """
+
+    def components(self, log_age: np.ndarray) -> np.ndarray:
+        """Histories of which all others are mixed, as `weights`, shape (components, ages)."""
+
+    def mixture(self, column: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """How each history is mixed; differentiable, NaN for what is not a history.
+
+        Arguments:
+            column: values of each name, shape (n,).
+
+        Returns:
+            numbers of components, int32, and their shares, shapes (n, m), m a multiple of four.
+        """
+
+    @staticmethod
+    def prospector(row: Mapping[str, float]) -> dict[str, float]:
+        """What Prospector calls its columns, with their values."""
+
+    @staticmethod
+    def straight(theta: np.ndarray) -> np.ndarray:
+        """Coordinates for a chain, of the curved columns in their own units, (n, curved)."""
+
+    @staticmethod
+    def theta(straight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inverse of `straight`, and ln |d theta / d straight|, shapes (n, curved) and (n,)."""
+
+
+HISTORIES: dict[str, type[History]] = {"delayed_tau": DelayedTau}
+
+
+def family_of(names: Sequence[str]) -> type[History]:
+    """The family of histories whose columns theta has; of several that with most of them.
+
+    Arguments:
+        names: theta's columns.
+
+    Raises:
+        BadInput: columns of all families are missing.
+    """
+    fitting = [family for family in HISTORIES.values() if {*family.names} <= {*names}]
+    if not fitting:
+        likely = max(HISTORIES, key=lambda kind: len({*HISTORIES[kind].names} & {*names}))
+        missing = [name for name in HISTORIES[likely].names if name not in names]
+        raise BadInput(
+            f"theta has the columns {', '.join(names)}; a spectrum also needs "
+            f"{', '.join(missing)} for its star-formation history {likely} (there are "
+            f"{', '.join(HISTORIES)}): add them in conf/prior."
+        )
+    return max(fitting, key=lambda family: len(family.names))

@@ -1,0 +1,54 @@
+"""Families of histories: each keeps what the engine, FSPS and a chain ask of it."""
+
+import numpy as np
+import pytest
+import torch
+
+from hpcsbi.errors import BadInput
+from hpcsbi.simulator.histories import HISTORIES, family_of
+from hpcsbi.simulator.parameters import parameter
+from hpcsbi.simulator.prior import Prior
+
+LOG_AGE = np.arange(5.5, 10.31, 0.05)
+
+
+def prior_of(family):
+    """Over all that a parameter may be, in units of which none is zero."""
+    known = {name: parameter(name) for name in family.names}
+    return Prior({name: {"low": max(p.low, 0.1), "high": p.high} for name, p in known.items()})
+
+
+@pytest.mark.parametrize("family", HISTORIES.values(), ids=HISTORIES)
+def test_every_family_keeps_its_word(family):
+    """Mass of one, components that mix to it, NaN for no history, coordinates that are undone."""
+    prior = prior_of(family)
+    theta = prior.sample(30, np.random.default_rng(0))
+    history = family(prior.columns)
+    column = dict(zip(family.names, theta.T, strict=True))
+    weights, components = history.weights(LOG_AGE, column), history.components(LOG_AGE)
+    index, share = history.mixture({name: torch.tensor(x).float() for name, x in column.items()})
+    mixed = (share[:, :, None] * torch.from_numpy(components)[index.long()]).sum(1).numpy()
+
+    assert weights.sum(1) == pytest.approx(np.ones(30))
+    assert index.dtype == torch.int32 and share.shape == index.shape and share.shape[1] % 4 == 0
+    assert np.abs(mixed.cumsum(1) - weights.cumsum(1)).max() < 1e-2
+    nothing = {name: torch.full((1,), torch.nan) for name in family.names}
+    assert history.mixture(nothing)[1].isnan().all()
+    curved = theta[:, [family.names.index(name) for name in family.curved]]
+    assert history.theta(history.straight(curved))[0] == pytest.approx(curved, rel=1e-6)
+
+
+@pytest.mark.parametrize("family", HISTORIES.values(), ids=HISTORIES)
+def test_prospector_knows_the_template(family):
+    """And takes the values of a row under its own names."""
+    templates = pytest.importorskip("prospect.models.templates").TemplateLibrary
+
+    assert {*family.example} == {*family.names}
+    assert {*family.prospector(family.example)} <= {*templates[family.template]}
+
+
+def test_columns_tell_the_family():
+    """Others of theta do not matter; without those of any the likely ones are named."""
+    assert family_of(("logmass", "tage", "dust2", "tau")) is HISTORIES["delayed_tau"]
+    with pytest.raises(BadInput, match="needs tau for its star-formation history delayed_tau"):
+        family_of(("logmass", "tage"))

@@ -1,0 +1,76 @@
+"""A cubic between nodes in one logarithm, and in two."""
+
+import numpy as np
+import pytest
+import torch
+
+from hpcsbi.simulator.interpolation import Axis, Plane, axis_over
+
+PLANE = Plane(axis_over(0.5, 5.0, 0.1), axis_over(0.1, 10.0, 0.3))
+
+
+def test_cubic_is_exact_for_parabolas():
+    """Nodes themselves, what lies between them, and the ends, beyond which x is clamped."""
+    axis = Axis(-1.0, 2.0, 0.3)
+    x = torch.tensor([-1.0, -0.4, 0.123, 1.99, 2.0, 7.0], dtype=torch.float64)
+    first, weights = axis.locate(x)
+    nodes = torch.from_numpy(axis.nodes)[first[:, None] + torch.arange(4)]
+
+    for power in (0, 1, 2):
+        found = (weights * nodes**power).sum(1)
+        assert torch.allclose(found, x.clamp(-1, 2) ** power, atol=1e-12)
+    assert axis.nodes[0] < axis.low and axis.nodes[-1] > axis.high
+
+
+def test_an_axis_covers_its_range():
+    """From the lowest to the highest value, in steps of the logarithm."""
+    axis = axis_over(0.5, 5.0, 0.1)
+
+    assert np.exp(axis.nodes[1]) == pytest.approx(0.5)
+    assert np.exp(axis.low + axis.cells * axis.step) >= 5
+    assert np.diff(axis.nodes) == pytest.approx(0.1)
+
+
+def mixed(values, u, v):
+    index, weight = PLANE.around(u, v)
+    assert index.shape == weight.shape == (len(u), 16)
+    return (torch.as_tensor(values, dtype=weight.dtype)[index.long()] * weight).sum(1)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64], ids=["compiled", "torch"])
+def test_a_plane_is_exact_for_parabolas(kind):
+    """In both logarithms; beyond the nodes its edge is taken."""
+    u, v = torch.tensor([[0.5, 0.77, 4.9, 0.1], [0.1, 3.3, 9.9, 50.0]], dtype=kind)
+    nodes_u, nodes_v = map(np.log, PLANE.nodes)
+    high = [np.exp(a.low + a.cells * a.step) for a in (PLANE.first, PLANE.second)]
+    ln_u, ln_v = u.clamp(0.5, high[0]).log(), v.clamp(0.1, high[1]).log()
+
+    value = mixed(nodes_u**2 - nodes_u * nodes_v + 3, u, v)
+    tolerance = 1e-4 if kind == torch.float32 else 1e-12
+    assert torch.allclose(value, ln_u**2 - ln_u * ln_v + 3, atol=tolerance)
+
+
+def test_the_compiled_way_is_the_other():
+    """The same nodes, weights to rounding, and NaN for what is no number or not positive."""
+    rng = np.random.default_rng(0)
+    u, v = torch.tensor(np.exp(rng.uniform(-3, 3, (2, 500))), dtype=torch.float32)
+    compiled = PLANE.around(u, v)
+    index, weight = PLANE.around(u.clone().requires_grad_(), v)
+
+    # Points on a node may be counted to either side of it.
+    values = rng.normal(size=len(PLANE.nodes[0])).astype(np.float32)
+    both = [(torch.tensor(values)[i.long()] * w).sum(1) for i, w in (compiled, (index, weight))]
+    assert torch.allclose(*both, atol=1e-4)
+    for bad in (float("nan"), -1.0):
+        index, weight = PLANE.around(torch.tensor([bad]), torch.tensor([1.0]))
+        assert weight.isnan().all() and (index == 0).all()
+
+
+def test_a_plane_has_a_derivative():
+    """That of ln u ln v, by u."""
+    u = torch.tensor([0.7, 2.0], dtype=torch.float64, requires_grad=True)
+    v = torch.tensor([0.3, 4.0], dtype=torch.float64)
+    nodes_u, nodes_v = map(np.log, PLANE.nodes)
+    mixed(nodes_u * nodes_v, u, v).sum().backward()
+
+    assert torch.allclose(u.grad, v.log() / u.detach(), rtol=1e-9)
