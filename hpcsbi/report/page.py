@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from hpcsbi.report import diagnostic_plots, object_plots
+from hpcsbi.simulator.histories import mean_ages
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.calibration import rank_fractions
@@ -40,22 +41,22 @@ def picture(figure: Figure, form: str = "svg") -> str:
     return f"data:image/{kind};base64,{encoded}"
 
 
-def example_picture(
-    wave: np.ndarray, flux: np.ndarray, theta: np.ndarray, names: Sequence[str]
-) -> str:
+def example_picture(wave: np.ndarray, flux: np.ndarray, theta: np.ndarray, prior: Prior) -> str:
     """Five of many simulated spectra, from young to old.
 
     Arguments:
         wave: Angstrom, shape (pixel,).
         flux: noise-free, shape (n, pixel).
         theta: own units, shape (n, n_theta).
-        names: theta's columns.
+        prior: theta's columns.
     """
-    order = np.argsort(theta[:, list(names).index("tage")])
+    ages = mean_ages(theta, prior)
+    order = np.argsort(ages)
     chosen = order[np.linspace(0.02 * (len(order) - 1), len(order) - 1, 5).astype(int)]
-    columns = [dict(zip(names, row, strict=True)) for row in theta[chosen]]
+    columns = (dict(zip(prior.names, row, strict=True)) for row in theta[chosen])
     titles = [
-        f"{c['tage']:.2f} Gyr, log Z {c['logzsol']:+.2f}, dust2 {c['dust2']:.2f}" for c in columns
+        f"mean age {age:.2f} Gyr, log Z {c['logzsol']:+.2f}, dust2 {c['dust2']:.2f}"
+        for age, c in zip(ages[chosen], columns, strict=True)
     ]
     return picture(object_plots.example_seds(wave, flux[chosen], titles))
 

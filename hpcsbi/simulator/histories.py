@@ -8,9 +8,11 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.delayed_tau import DelayedTau
-from hpcsbi.simulator.prior import Column
+from hpcsbi.simulator.prior import Column, Prior
 
-__all__ = ["HISTORIES", "History", "family_of"]
+__all__ = ["HISTORIES", "History", "family_of", "mean_ages"]
+
+LOG_AGE = np.linspace(5.5, 10.2, 471)  # of a mean: years, log10
 
 
 class History(Protocol):
@@ -88,3 +90,15 @@ def family_of(names: Sequence[str]) -> type[History]:
             f"{', '.join(HISTORIES)}): add them in conf/prior."
         )
     return max(fitting, key=lambda family: len(family.names))
+
+
+def mean_ages(theta: np.ndarray, prior: Prior) -> np.ndarray:
+    """Mean age of the mass formed, Gyr, shape (n,).
+
+    Arguments:
+        theta: parameters in their own units, shape (n, n_theta).
+        prior: gives their names and ranges.
+    """
+    history = family_of(prior.names)(prior.columns)
+    column = dict(zip(prior.names, np.asarray(theta, dtype=float).T, strict=True))
+    return history.weights(LOG_AGE, column) @ 10 ** (LOG_AGE - 9)

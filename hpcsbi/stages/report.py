@@ -103,9 +103,9 @@ def _seds(store: Store | None, notes: list[str]) -> dict:
     good = rows[store.read("status", rows) == 0]
     if not len(good):
         return section | {"notes": [*notes, "No simulation succeeded: see the array status."]}
-    some, names = good[:2000], [str(name) for name in store.read("parameter")]
+    some, prior = good[:2000], Model.of(store.settings).prior
     image = page.example_picture(
-        store.read("wave"), store.read("flux", some), store.read("theta", some), names
+        store.read("wave"), store.read("flux", some), store.read("theta", some), prior
     )
     failed = f"{len(rows) - len(good)} of {len(rows)} rows failed." if len(good) < len(rows) else ""
     return section | {"image": image, "rows": len(good), "failed": failed}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hpcsbi.errors import BadInput
-from hpcsbi.simulator.histories import HISTORIES, family_of
+from hpcsbi.simulator.histories import HISTORIES, family_of, mean_ages
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 
@@ -52,3 +52,13 @@ def test_columns_tell_the_family():
     assert family_of(("logmass", "tage", "dust2", "tau")) is HISTORIES["delayed_tau"]
     with pytest.raises(BadInput, match="needs tau for its star-formation history delayed_tau"):
         family_of(("logmass", "tage"))
+
+
+def test_mean_ages_are_those_of_the_mass():
+    """Of a delayed tau in closed form, whatever else theta holds."""
+    bounds = {"tage": {"low": 0.1, "high": 13.0}, "tau": {"low": 0.1, "high": 10.0}}
+    prior = Prior({"dust2": {"low": 0, "high": 2}, **bounds})
+    theta = prior.sample(20, np.random.default_rng(0))
+
+    closed = np.exp(HISTORIES["delayed_tau"].straight(theta[:, 1:])[:, 0])
+    assert mean_ages(theta, prior) == pytest.approx(closed, rel=0.01)
