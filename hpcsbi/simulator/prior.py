@@ -84,22 +84,24 @@ class Prior:
     @cached_property
     def low(self) -> np.ndarray:
         """Lower bounds in coordinates (log10 for log columns), shape (n_theta,)."""
-        return self.coordinates(np.array([column.low for column in self.columns.values()]))
+        return self._flat(self.bounds[0])
 
     @cached_property
     def high(self) -> np.ndarray:
         """Upper bounds in coordinates (log10 for log columns), shape (n_theta,)."""
-        return self.coordinates(np.array([column.high for column in self.columns.values()]))
+        return self._flat(self.bounds[1])
 
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
         """Theta with its log columns in log10: the space in which the prior is flat; NaN stays NaN.
 
         Arguments:
-            theta: parameters in their own units, shape (..., n_theta).
+            theta: parameters in their own units, shape (..., n_theta); what lies in the box stays
+                in it.
         """
-        theta = np.array(theta, dtype=float)
-        theta[..., self.log] = np.log10(theta[..., self.log])
-        return theta
+        theta = np.asarray(theta, dtype=float)
+        flat, (low, high) = self._flat(theta), self.bounds
+        inside = (theta >= low) & (theta <= high)
+        return np.where(inside, flat.clip(self.low, self.high), flat)
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -108,31 +110,50 @@ class Prior:
         low, high = zip(*((column.low, column.high) for column in columns), strict=True)
         return np.array(low, dtype=float), np.array(high, dtype=float)
 
-    def theta(self, coordinates: np.ndarray) -> np.ndarray:
-        """Inverse of `coordinates`, shape (..., n_theta); what lies in the box stays in it."""
+    def theta(self, coordinates: np.ndarray, kind: type[np.floating] = np.float64) -> np.ndarray:
+        """Inverse of `coordinates`, shape (..., n_theta); what lies in the box stays in it.
+
+        Arguments:
+            coordinates: shape (..., n_theta).
+            kind: of the numbers; a bound that it does not have becomes its next one inside.
+        """
         coordinates = np.asarray(coordinates, dtype=float)
         theta = coordinates.copy()
-        theta[..., self.log] = exp10(theta[..., self.log])
-        # 10^log10(0.03) is not 0.03: the last digit must not move a bound.
-        inside = (coordinates >= self.low) & (coordinates <= self.high)
-        theta = np.where(inside, theta.clip(*self.bounds), theta)
+        theta[..., self.log] = exp10(coordinates[..., self.log])
+        # 10^log10(0.03) is not 0.03, and 0.4 in float32 is above 0.4: digits must not move a bound.
         for end, bound in zip((self.low, self.high), self.bounds, strict=True):
-            theta = np.where(coordinates == end, bound, theta)
-        return theta
+            np.copyto(theta, bound, where=coordinates == end)
+        theta = theta.astype(kind, copy=False)
+        inside = (coordinates >= self.low) & (coordinates <= self.high)
+        return theta.clip(*_inner(self.bounds, kind), out=theta, where=inside)
 
     def sample(
         self, n: int, rng: np.random.Generator, zred: np.ndarray | float | None = None
     ) -> np.ndarray:
         """Draw n rows of theta, float64, shape (n, n_theta); `zred` bounds tage where asked."""
-        high = self.upper(zred)
-        u = rng.random((n, len(self.names)))
-        return self.theta(self.low + (high - self.low) * u)
+        return self.theta(self.sample_coordinates(n, rng, zred))
+
+    def sample_coordinates(
+        self, n: int, rng: np.random.Generator, zred: np.ndarray | float | None = None
+    ) -> np.ndarray:
+        """Draw the `coordinates` of n rows of theta; see `sample`."""
+        return self.low + (self.upper(zred) - self.low) * rng.random((n, len(self.names)))
+
+    def inside(self, coordinates: np.ndarray, zred: np.ndarray | float | None = None) -> np.ndarray:
+        """True where coordinates lie inside the box, bounds included, bool, shape (...).
+
+        Arguments:
+            coordinates: of theta, shape (..., n_theta); NaN lies outside.
+            zred: redshifts that broadcast against their leading dimensions.
+        """
+        coordinates = np.asarray(coordinates)
+        return ((coordinates >= self.low) & (coordinates <= self.upper(zred))).all(-1)
 
     def support(self, theta: np.ndarray, zred: np.ndarray | float | None = None) -> np.ndarray:
-        """True where theta lies inside the box, bounds included, bool, shape (...).
+        """True where theta, own units, lies inside the box, bounds included, bool, shape (...).
 
         NaN lies outside. Bounds of float32 numbers are the float32 next to the given ones: 0.2 is
-        above 0.2 there, and inside.
+        above 0.2 there, and inside. What is at hand in coordinates asks `inside`.
 
         Arguments:
             theta: parameters, shape (..., n_theta).
@@ -169,6 +190,23 @@ class Prior:
         high = np.broadcast_to(self.high, (*np.shape(age), len(self.names))).copy()
         high[..., column] = np.minimum(high[..., column], age)
         return high
+
+    def _flat(self, theta: np.ndarray) -> np.ndarray:
+        """`coordinates` to their last digit, which may lie outside the box."""
+        flat = theta.copy()
+        flat[..., self.log] = np.log10(theta[..., self.log])
+        return flat
+
+
+def _inner(
+    bounds: tuple[np.ndarray, np.ndarray], kind: type[np.floating]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest numbers of a kind that lie inside bounds, shapes (n_theta,)."""
+    low, high = (bound.astype(kind) for bound in bounds)
+    below, above = low < bounds[0], high > bounds[1]
+    low[below] = np.nextafter(low[below], kind(np.inf))
+    high[above] = np.nextafter(high[above], kind(-np.inf))
+    return low, high
 
 
 def age_of_universe(zred: np.ndarray | float) -> np.ndarray:

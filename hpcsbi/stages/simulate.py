@@ -145,9 +145,7 @@ def _numbers(column: Any, path: str) -> np.ndarray:
 
 
 def _check_support(theta: np.ndarray, path: str, prior: Prior) -> None:
-    columns = prior.columns.values()
-    low, high = (np.array([getattr(column, end) for column in columns]) for end in ("low", "high"))
-    bad = ~((theta >= low) & (theta <= high)).all(1)  # NaN is bad too
+    bad = ~prior.support(theta)
     if not bad.any():
         return
     row = int(bad.argmax())

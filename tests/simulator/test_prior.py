@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 from scipy import stats
 
 from hpcsbi.simulator.prior import Column, Prior, age_of_universe
@@ -177,3 +179,56 @@ def test_bounds_are_those_that_were_given(low, high, log):
     assert np.isfinite(prior.log_prob(ends)).all()
     draws = prior.sample(20_000, np.random.default_rng(0))
     assert prior.support(draws).all() and prior.support(draws.astype(np.float32)).all()
+
+
+def ranges():
+    """Bounds of a log column, with all the digits that a number can have."""
+    ends = st.tuples(st.floats(1e-3, 5.0), st.floats(1e-3, 5.0)).map(sorted)
+    return ends.filter(lambda ends: ends[1] > 1.001 * ends[0])
+
+
+@given(ranges(), st.sampled_from([0, 1]), st.integers(0, 3), st.floats(0.0, 3.0))
+@example([0.003, 0.4], 1, 0, 0.0)  # 0.4 is above 0.4 in float32
+@example([0.003, 0.4], 0, 0, 0.0)  # 10^log10(0.003) is above 0.003
+def test_a_draw_at_a_bound_is_inside_wherever_it_goes(ends, side, steps, zred):
+    """On a bound and a rounding before it: in coordinates, own units and float32, and back.
+
+    The age ends at the Universe's, which a redshift alone knows. Control: a millionth further out
+    it is outside of all of them.
+    """
+    columns = {"tage": Column(0.5, 14.0), "line_strength": Column(*ends, log=True)}
+    prior = Prior(columns, bound_age=True)
+    bound, outwards = (prior.low, prior.upper(zred))[side], (-1, 1)[side]
+    near = bound.copy()
+    for _ in range(steps):
+        near = np.nextafter(near, -outwards * np.inf)
+
+    assert prior.inside(near, zred)
+    theta, written = prior.theta(near), prior.theta(near, np.float32)
+    assert prior.support(theta, zred) and prior.support(written, zred)
+    assert written == pytest.approx(theta, rel=1e-6)
+    assert (ends[0] <= written[1] <= ends[1]) and written[0] <= 14.0  # to the last digit
+    assert prior.inside(prior.coordinates(theta), zred)
+    assert prior.inside(prior.coordinates(written))
+
+    for column in range(2):
+        beyond = near.copy()
+        beyond[column] = bound[column] + outwards * 1e-6 * max(1, abs(bound[column]))
+        theta, written = prior.theta(beyond), prior.theta(beyond, np.float32)
+        assert not prior.inside(beyond, zred)
+        assert not prior.support(theta, zred) and not prior.support(written, zred)
+        assert not prior.inside(prior.coordinates(theta), zred)
+
+
+def test_nothing_is_inside_without_a_number():
+    """NaN in one column is outside; draws are inside in their coordinates, and support agrees."""
+    prior = load("survey")
+    coordinates = prior.sample_coordinates(1000, np.random.default_rng(0))
+    wider = prior.low + 1.5 * (coordinates - prior.low)
+
+    assert prior.inside(coordinates).all()
+    assert np.array_equal(prior.theta(coordinates), prior.sample(1000, np.random.default_rng(0)))
+    assert np.array_equal(prior.inside(wider, 0.5), prior.support(prior.theta(wider), 0.5))
+    assert 0 < prior.inside(wider).sum() < 1000
+    coordinates[:, 2] = np.nan
+    assert not prior.inside(coordinates).any()
