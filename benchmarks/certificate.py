@@ -80,7 +80,8 @@ def judge(posterior, theta, zred, draws, seed):
         exact = likelihood(torch.from_numpy(flux), torch.from_numpy(ivar), truth)[:, 0].numpy()
     good = strong(found[1]["ess"], found[1]["pareto_k"])
     log_prior = -np.log(posterior.prior.upper(zred) - posterior.prior.low).sum(-1)
-    score = posterior.log_prob(theta, flux, ivar) - np.log(np.maximum(drawn.acceptance, 1e-6))
+    score = posterior.log_prob(posterior.prior.coordinates(theta), flux, ivar)
+    score -= np.log(np.maximum(drawn.acceptance, 1e-6))
     gap = (exact + log_prior - found[1]["log_evidence"] - score)[good]
     return {
         "share": np.percentile(found[0]["ess"] / draws, [50, 1]),

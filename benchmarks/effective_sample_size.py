@@ -40,7 +40,7 @@ def main() -> None:
     rows = slice(test.start, min(test.start + arguments.spectra, test.stop))
     theta, flux, ivar = (store.read(name, rows) for name in ("theta", "flux", "ivar"))
     log_prior = -np.log(posterior.prior.high - posterior.prior.low).sum()
-    score = posterior.log_prob(theta, flux, ivar)
+    score = posterior.log_prob(posterior.prior.coordinates(theta), flux, ivar)
     start, ess, k, exact, kept = time.process_time(), [], [], [], []
     for i in range(len(theta)):
         one = slice(i, i + 1)
@@ -48,7 +48,8 @@ def main() -> None:
         drawn = posterior.sample(Batch(flux[one], ivar[one], seeds), DRAWS, cap=1)
         n = int(drawn.kept[0])
         with torch.no_grad():
-            draws = torch.from_numpy(np.concatenate([drawn.theta[0, :n], theta[one]])).float()
+            draws = posterior.prior.theta(drawn.coordinates[0, :n])
+            draws = torch.from_numpy(np.concatenate([draws, theta[one]])).float()
             spectrum = (torch.from_numpy(a[one]) for a in (flux, ivar))
             like = likelihood(*spectrum, draws[None])[0]
         weights = like[:n].numpy() + log_prior - drawn.log_prob[0, :n]

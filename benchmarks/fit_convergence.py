@@ -58,8 +58,8 @@ def main():
             wasserstein(flat(past[:half]), flat(past[half:]))
         )
         for draws in DRAWS:
-            for name, theta, weights in sets(posterior, one, draws):
-                far = wasserstein(flat(past), posterior.prior.coordinates(theta), weights)
+            for name, coordinates, weights in sets(posterior, one, draws):
+                far = wasserstein(flat(past), coordinates, weights)
                 found.setdefault(f"{name}, {draws}", []).append(far)
     print(f"{sum(converged)} of {arguments.galaxies} converged, start={arguments.start}")
     for name, values in (("CPU s", seconds), ("steps", steps), ("autocorrelation time", taus)):
@@ -82,7 +82,7 @@ def main():
 def sets(posterior, batch, draws):
     """Draws of the flow, and the same or better ones with their weights."""
     drawn = posterior.sample(batch, draws)
-    yield "flow", drawn.theta[0].astype(float), None
+    yield "flow", drawn.coordinates[0], None
     levels = list(QUANTILES.values())
     certificate = certify(posterior, posterior.likelihood, drawn, batch, levels)
     yield "weighted", *certificate.weighted[0]

@@ -65,7 +65,8 @@ def told(name, posterior, likelihood, flux, ivar):
         found = certify(posterior, likelihood, drawn, batch, LEVELS, **options)
         ess, k, n = (found.numbers[key] for key in ("ess", "pareto_k", "n_weights"))
         high = np.quantile(k, 0.99, method="higher")
-        p = predictive_columns(likelihood, found.draws, batch)["predictive_p"]
+        columns = predictive_columns(posterior.prior, likelihood, found.draws, batch)
+        p = columns["predictive_p"]
         p = p[np.isfinite(p)]
         print(
             f"| {name} | {when} | {np.median(ess / np.maximum(n, 1)):.3f} "

@@ -50,8 +50,7 @@ def certified(posterior, batch):
     found = certify(posterior, posterior.likelihood, drawn, batch, levels)
     if not found.reweighted[0]:
         return None
-    theta, weights = found.weighted[0]
-    return posterior.prior.coordinates(theta), weights
+    return found.weighted[0]
 
 
 def spectra_of(options):

@@ -77,11 +77,12 @@ class Certificate:
     Arguments:
         draws: equally weighted draws of the best posterior there is, as many as the flow's.
         reweighted: True where they come from weighted draws, else from the flow, shape (objects,).
-        quantiles: of the weighted draws, NaN where they are weak, (levels, objects, n_theta).
+        quantiles: of theta of the weighted draws, own units, NaN where they are weak, shape
+            (levels, objects, n_theta).
         numbers: values of COLUMNS by name, each of shape (objects,).
         before: the same of the flow's own draws, before any rescue.
-        weighted: of each object the proposals behind the numbers, (n_weights, n_theta), and their
-            smoothed weights, which add up to one.
+        weighted: of each object the proposals behind the numbers, in `Prior.coordinates`, shape
+            (n_weights, n_theta), and their smoothed weights, which add up to one.
     """
 
     draws: Draws
@@ -99,7 +100,7 @@ class _Weighted:
     `log_share` turns the mean weight of all rows into the evidence.
     """
 
-    theta: np.ndarray
+    coordinates: np.ndarray
     log_weights: np.ndarray
     smoothed: np.ndarray
     pareto_k: float
@@ -157,12 +158,12 @@ def certify(
         if not best.strong:
             best = _rescued(posterior, likelihood, best, batch[i : i + 1], rescue, rng)
         bests.append(best)
-        rows.append(_row(best, drawn.theta[i], levels, rng))
-    theta, quantiles, weighted = zip(*rows, strict=True)
+        rows.append(_row(posterior.prior, best, drawn.coordinates[i], levels, rng))
+    coordinates, quantiles, weighted = zip(*rows, strict=True)
     reweighted = np.array([best.strong for best in bests])
-    kept = np.where(reweighted, drawn.theta.shape[1], drawn.kept).astype(np.int32)
+    kept = np.where(reweighted, drawn.coordinates.shape[1], drawn.kept).astype(np.int32)
     return Certificate(
-        replace(drawn, theta=np.stack(theta), kept=kept),
+        replace(drawn, coordinates=np.stack(coordinates), kept=kept),
         reweighted,
         np.stack(quantiles, axis=1),
         _columns(bests),
@@ -179,20 +180,20 @@ def _columns(objects: list[_Weighted]) -> dict[str, np.ndarray]:
 
 def _of_flow(prior: Prior, likelihood: Likelihood, drawn: Draws, batch: Batch) -> list[_Weighted]:
     """The flow's own draws, weighted, for each object."""
-    log_weights = _log_weights(prior, likelihood, drawn.theta, drawn.log_prob, batch)
+    log_weights = _log_weights(prior, likelihood, drawn.coordinates, drawn.log_prob, batch)
     smoothed, k = pareto_smoothed(log_weights)
     # The density is that before the box was cut out, and rows may hold fewer draws than columns.
-    share = drawn.acceptance * drawn.theta.shape[1] / np.maximum(drawn.kept, 1)
+    share = drawn.acceptance * drawn.coordinates.shape[1] / np.maximum(drawn.kept, 1)
     log_share = np.log(np.where(share > 0, share, 1.0))
     ess = effective_sample_size(log_weights)
-    rows = (drawn.theta, log_weights, smoothed, k, ess, drawn.kept, log_share)
+    rows = (drawn.coordinates, log_weights, smoothed, k, ess, drawn.kept, log_share)
     return [_Weighted(*row) for row in zip(*rows, strict=True)]
 
 
 def _log_weights(
     prior: Prior,
     likelihood: Likelihood,
-    theta: np.ndarray,
+    coordinates: np.ndarray,
     log_q: np.ndarray,
     batch: Batch,
 ) -> np.ndarray:
@@ -203,13 +204,13 @@ def _log_weights(
     """
     with torch.no_grad():
         # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-        arrays = (batch.flux, batch.ivar, theta)
+        arrays = (batch.flux, batch.ivar, prior.theta(coordinates, np.float32))
         log_likelihood = likelihood(*(torch.tensor(np.asarray(a, np.float32)) for a in arrays))
     # 0 where no age fits the redshift.
     width = np.maximum(prior.upper(batch.zred_column) - prior.low, 1e-300)
     log_prior = -np.log(width).sum(-1)
     log_weights = log_likelihood.numpy() + log_prior - log_q
-    inside = prior.support(theta, batch.zred_column) & np.isfinite(log_weights)
+    inside = prior.inside(coordinates, batch.zred_column) & np.isfinite(log_weights)
     log_likelihood_inside = np.where(inside, log_likelihood.numpy(), np.nan)
     flat = np.fmax.reduce(log_likelihood_inside, 1) == np.fmin.reduce(log_likelihood_inside, 1)
     flat &= inside.sum(1) > 1
@@ -225,32 +226,39 @@ def _rescued(
     rng: np.random.Generator,
 ) -> _Weighted:
     """Weighted draws of one object from the first step that gives strong ones, or the last."""
-    z, weighted, to_theta = None, first, posterior.mapping(batch)
+    z, weighted, to_coordinates = None, first, posterior.mapping(batch)
     for step in rescue:
         if step.components and z is not None:
             proposal = adapted_mixture(z, weighted.log_weights, step.components, rng)
         else:
             proposal = Mixture.normal(len(posterior.names), step.width)
         z = proposal.sample(step.draws, rng)
-        theta, log_jacobian = to_theta(z[None])
+        coordinates, log_jacobian = to_coordinates(z[None])
         log_q = proposal.log_prob(z) - log_jacobian
-        log_weights = _log_weights(posterior.prior, likelihood, theta, log_q, batch)[0]
+        log_weights = _log_weights(posterior.prior, likelihood, coordinates, log_q, batch)[0]
         smoothed, k = pareto_smoothed(log_weights)
         ess = effective_sample_size(log_weights)
-        weighted = _Weighted(theta[0], log_weights, smoothed, float(k), float(ess), step.draws)
+        weighted = _Weighted(
+            coordinates[0], log_weights, smoothed, float(k), float(ess), step.draws
+        )
         if weighted.strong:
             break
     return weighted
 
 
 def _row(
-    best: _Weighted, drawn: np.ndarray, levels: list[float], rng: np.random.Generator
+    prior: Prior,
+    best: _Weighted,
+    drawn: np.ndarray,
+    levels: list[float],
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Equally weighted draws of one object, weighted quantiles, and the proposals behind them."""
     weights = normalised(best.smoothed)
     if not best.strong:
         none = np.full((len(levels), drawn.shape[1]), np.nan)
-        return drawn, none, (best.theta, weights)
+        return drawn, none, (best.coordinates, weights)
     chosen = rng.permutation(systematic(weights, len(drawn), rng.random()))
-    quantiles = weighted_quantiles(best.theta, weights, levels)
-    return best.theta[chosen], quantiles, (best.theta, weights)
+    theta = prior.theta(best.coordinates, np.float32)
+    quantiles = weighted_quantiles(theta, weights, levels)
+    return best.coordinates[chosen], quantiles, (best.coordinates, weights)

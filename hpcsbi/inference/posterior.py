@@ -15,6 +15,7 @@ from hpcsbi.seeds import base_draws
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.terminal import with_progress
 
@@ -28,23 +29,33 @@ class Draws:
     """Draws from the posteriors of several spectra.
 
     Arguments:
-        theta: draws in theta's own units, NaN past `kept`, shape (objects, n, n_theta).
-        log_prob: their log density in `Prior.coordinates`, before the box is cut out of it.
+        coordinates: `Prior.coordinates` of the draws, float64 (the prior's bounds are such
+            numbers), NaN past `kept`, shape (objects, n, n_theta).
+        log_prob: their log density, before the box is cut out of it, shape (objects, n).
         kept: number of draws inside the prior, at most n, shape (objects,).
         acceptance: share of all draws that lie inside the prior, shape (objects,).
     """
 
-    theta: np.ndarray
+    coordinates: np.ndarray
     log_prob: np.ndarray
     kept: np.ndarray
     acceptance: np.ndarray
 
-    def quantiles(self, levels: Sequence[float]) -> np.ndarray:
-        """Quantiles of each object, NaN where nothing is kept, shape (levels, objects, n_theta)."""
-        objects, _, n_theta = self.theta.shape
+    def quantiles(self, prior: Prior, levels: Sequence[float]) -> np.ndarray:
+        """Quantiles of theta in its own units, as products hold it; NaN where nothing is kept.
+
+        Arguments:
+            prior: that of the draws.
+            levels: between 0 and 1.
+
+        Returns:
+            shape (levels, objects, n_theta).
+        """
+        objects, _, n_theta = self.coordinates.shape
         quantiles, some = np.full((len(levels), objects, n_theta), np.nan), self.kept > 0
         if some.any():
-            quantiles[:, some] = np.nanquantile(self.theta[some], levels, axis=1)
+            theta = prior.theta(self.coordinates[some], np.float32)
+            quantiles[:, some] = np.nanquantile(theta, levels, axis=1)
         return quantiles
 
 
@@ -95,16 +106,16 @@ class Posterior:
         return self.representation.usable(torch.from_numpy(flux), torch.from_numpy(ivar)).numpy()
 
     @torch.no_grad()
-    def log_prob(self, theta: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
-        """Log density of theta in `Prior.coordinates`, not renormalised to the box, shape (n,).
+    def log_prob(self, coordinates: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+        """Log density in `Prior.coordinates`, not renormalised to the box, shape (n,).
 
         Arguments:
-            theta: one row per spectrum, own units, shape (n, n_theta).
+            coordinates: of theta, one row per spectrum, shape (n, n_theta).
             flux, ivar: spectra, shape (n, pixels).
         """
-        coordinates = torch.as_tensor(self.prior.coordinates(theta), dtype=torch.float32)
         context, shift = self._context(flux, ivar)
-        u, log_det = self.representation.to_flow(coordinates, shift)
+        rows = torch.as_tensor(coordinates, dtype=torch.float32)
+        u, log_det = self.representation.to_flow(rows, shift)
         return (self.network.log_prob(u, context) + log_det).numpy()
 
     @torch.no_grad()
@@ -138,7 +149,7 @@ class Posterior:
     ) -> tuple[np.ndarray, ...]:
         objects, n_theta = len(context), len(self.names)
         generators = [base_draws(seed) for seed in batch.seeds]
-        theta = np.full((objects, n, n_theta), np.nan, dtype=np.float32)
+        coordinates = np.full((objects, n, n_theta), np.nan)
         log_prob = np.full((objects, n), np.nan, dtype=np.float32)
         kept, inside_all, tried = (np.zeros(objects, dtype=np.int64) for _ in range(3))
         known = (torch.isfinite(context).all(1) & torch.isfinite(shift).all(1)).numpy()
@@ -150,17 +161,17 @@ class Posterior:
             z = torch.from_numpy(np.stack(base, 1))
             new, log_jacobian = self._transform(z, self.invert(context[todo]), shift[todo])
             log_q = (_log_normal(z) - log_jacobian).T.numpy()
-            inside = self.prior.support(new, batch[todo].zred_column) & np.isfinite(log_q)
+            inside = self.prior.inside(new, batch[todo].zred_column) & np.isfinite(log_q)
             for j, i in enumerate(todo):
                 good = np.flatnonzero(inside[j])
                 inside_all[i] += len(good)
                 tried[i] += n
                 good = good[: n - kept[i]]
                 rows = slice(kept[i], kept[i] + len(good))
-                theta[i, rows], log_prob[i, rows] = new[j, good], log_q[j, good]
+                coordinates[i, rows], log_prob[i, rows] = new[j, good], log_q[j, good]
                 kept[i] += len(good)
         return (
-            theta,
+            coordinates,
             log_prob,
             kept.astype(np.int32),
             (inside_all / np.maximum(tried, 1)).astype(np.float32),
@@ -174,41 +185,32 @@ class Posterior:
             batch: usable spectra.
 
         Returns:
-            function of base points z, shape (objects, n, n_theta), that gives theta in its own
-            units, which may lie outside the prior, of the shape of z, and log |d coordinates / d z|
-            with `Prior.coordinates`, shape (objects, n).
+            function of base points z, shape (objects, n, n_theta), that gives
+            `Prior.coordinates`, which may lie outside the prior, of the shape of z, and
+            log |d coordinates / d z|, shape (objects, n).
         """
         context, shift = self._context(batch.flux, batch.ivar)
         to_flow = self.invert(context)
 
         @torch.no_grad()
-        def to_theta(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def to_coordinates(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
-            theta, log_jacobian = self._transform(base, to_flow, shift)
-            return theta, log_jacobian.T.numpy()
+            coordinates, log_jacobian = self._transform(base, to_flow, shift)
+            return coordinates, log_jacobian.T.numpy()
 
-        return to_theta
+        return to_coordinates
 
     def _transform(
         self, z: torch.Tensor, to_flow: Map, shift: torch.Tensor
     ) -> tuple[np.ndarray, torch.Tensor]:
-        """Theta, object first, and log |d coordinates / d z| of base draws z, its shape."""
+        """`Prior.coordinates`, object first, and log |d coordinates / d z|, shape of z less one."""
         u, log_det = to_flow(z)
-        coordinates, log_det_box = self.representation.from_flow(u, shift)
-        theta = self.prior.theta(coordinates.movedim(0, 1).numpy()).astype(np.float32)
+        rounded, log_det_box = self.representation.from_flow(u, shift)
+        coordinates = rounded.movedim(0, 1).double().numpy()
         # Columns that cannot leave the box may round out of it: 0.4 is above 0.4 in float32.
-        boxed = np.where(self.representation.free.numpy(), theta, theta.clip(*self._box))
-        return boxed, log_det - log_det_box
-
-    @cached_property
-    def _box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest float32 inside the prior's bounds, own units, shape (n_theta,)."""
-        ends = []
-        for exact, inwards in zip(self.prior.bounds, (1, -1), strict=True):
-            near = exact.astype(np.float32)
-            inner = np.nextafter(near, np.float32(inwards * np.inf))
-            ends.append(np.where((near - exact) * inwards < 0, inner, near))
-        return ends[0], ends[1]
+        boxed = coordinates.clip(self.prior.low, self.prior.high)
+        free = self.representation.free.numpy()
+        return np.where(free, coordinates, boxed), log_det - log_det_box
 
     def _context(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         flux, ivar = np.asarray(flux, dtype=np.float32), np.asarray(ivar, dtype=np.float32)

@@ -10,6 +10,7 @@ from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS, predict
+from hpcsbi.simulator.prior import Prior
 
 __all__ = ["OF_DRAWS", "posterior_flags", "predictive_columns"]
 
@@ -20,24 +21,25 @@ IMPROBABLE = 1e-3
 
 
 def predictive_columns(
-    likelihood: Likelihood | None, drawn: Draws, batch: Batch
+    prior: Prior, likelihood: Likelihood | None, drawn: Draws, batch: Batch
 ) -> dict[str, np.ndarray]:
     """Columns chi2 and predictive_p, NaN where there are no draws, shape (objects,).
 
     Arguments:
+        prior: that of the draws.
         likelihood: its sigma counts; without one everything is NaN.
         drawn: equally weighted draws.
         batch: the spectra.
     """
     chi2, p = np.full((2, len(batch)), np.nan)
     if likelihood is not None:
-        enough = min(N_DRAWS, drawn.theta.shape[1])
+        enough = min(N_DRAWS, drawn.coordinates.shape[1])
         for kept in np.unique(np.minimum(drawn.kept, enough)):  # nearly always all have enough
             rows = np.minimum(drawn.kept, enough) == kept
             if kept > 0:
+                theta = prior.theta(drawn.coordinates[rows, :kept], np.float32)
                 some = batch[rows]
-                chi2_and_p = predict(likelihood, drawn.theta[rows, :kept], some.flux, some.ivar)
-                chi2[rows], p[rows] = chi2_and_p
+                chi2[rows], p[rows] = predict(likelihood, theta, some.flux, some.ivar)
     return {"chi2": chi2, "predictive_p": p}
 
 
@@ -70,7 +72,7 @@ def _at_edge(posterior: Posterior, drawn: Draws, zred: np.ndarray) -> np.ndarray
     prior = posterior.prior
     width = EDGE_WIDTH * (prior.high - prior.low)
     columns = [name not in prior.nuisance for name in prior.names]
-    coordinates = prior.coordinates(drawn.theta)  # NaN, which is no draw, is near no edge
+    coordinates = drawn.coordinates  # NaN, which is no draw, is near no edge
     high = prior.upper(zred)[..., None, :] if prior.bound_age else prior.high
     shares = [
         near.sum(1) / np.maximum(drawn.kept, 1)[:, None]

@@ -63,10 +63,10 @@ class FlowBase:
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
-        theta, log_jacobian = (values[0] for values in self.mapping(z[None]))
-        inside = self.prior.support(theta, self.zred) & np.isfinite(log_jacobian)
+        coordinates, log_jacobian = (values[0] for values in self.mapping(z[None]))
+        inside = self.prior.inside(coordinates, self.zred) & np.isfinite(log_jacobian)
         log_density = log_jacobian.astype(float) - self.log_volume
-        return theta.astype(float), np.where(inside, log_density, -np.inf)
+        return self.prior.theta(coordinates), np.where(inside, log_density, -np.inf)
 
 
 class Anchored:

@@ -19,6 +19,7 @@ __all__ = [
     "chain_columns",
     "chain_indices",
     "columns_with_chains",
+    "kept_draws",
     "spaced_indices",
 ]
 
@@ -76,12 +77,11 @@ def chain_columns(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarra
 
     Arguments:
         chain: at its end.
-        prior: gives the coordinates.
+        prior: gives theta in its own units.
         draws: number of draws kept.
     """
     convergence = diagnose(chain)
-    coordinates = chain.past.reshape(-1, chain.past.shape[-1])
-    theta = prior.theta(coordinates)
+    theta = prior.theta(chain.past.reshape(-1, chain.past.shape[-1]), np.float32)
     chosen = chain_indices(*chain.past.shape[:2], draws)
     return {
         "samples": theta[chosen],
@@ -94,6 +94,12 @@ def chain_columns(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarra
         "acceptance": convergence.acceptance,
         "converged": convergence.converged,
     }
+
+
+def kept_draws(chain: Chain, draws: int) -> np.ndarray:
+    """`Prior.coordinates` of the draws that are kept of a chain, shape (draws, n_theta)."""
+    steps, walkers, n_theta = chain.past.shape
+    return chain.past.reshape(-1, n_theta)[chain_indices(steps, walkers, draws)]
 
 
 def columns_with_chains(

@@ -11,7 +11,7 @@ from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.mcmc.chain import Chain
-from hpcsbi.mcmc.fit_columns import METHODS, chain_columns, chain_indices, spaced_indices
+from hpcsbi.mcmc.fit_columns import METHODS, chain_columns, kept_draws, spaced_indices
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS
@@ -63,7 +63,7 @@ def object_columns(
             certificate = certify(posterior, likelihood, drawn, batch, levels)
         certified_draws = drawn, certificate
     columns = chain_columns(chain, posterior.prior, draws)
-    columns |= check_columns(columns["samples"], posterior, likelihood, batch)
+    columns |= check_columns(kept_draws(chain, draws), posterior, likelihood, batch)
     return columns | comparison_columns(chain, posterior.prior, certified_draws, draws)
 
 
@@ -76,25 +76,26 @@ def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 def check_columns(
-    samples: np.ndarray, posterior: Posterior, likelihood: Likelihood, batch: Batch
+    coordinates: np.ndarray, posterior: Posterior, likelihood: Likelihood, batch: Batch
 ) -> dict[str, np.ndarray]:
     """Columns chi2, predictive_p and flags of one object, made as `infer` makes them.
 
     Arguments:
-        samples: draws of the chain, shape (draws, n_theta).
+        coordinates: draws of the chain in `Prior.coordinates`, shape (draws, n_theta).
         posterior: gives prior and table.
         likelihood: its sigma is that of the p-value, as in a certificate.
         batch: its spectrum.
     """
     # Neighbours in the chain resemble each other, and the checks look at the first draws.
-    order = spaced_indices(len(samples), min(N_DRAWS, len(samples)))
-    order = np.append(order, np.setdiff1d(np.arange(len(samples)), order))
-    theta = samples[None, order].astype(np.float32)
-    drawn = Draws(theta, np.zeros(theta.shape[:2]), np.array([len(samples)]), np.ones(1))
-    columns = predictive_columns(likelihood, drawn, batch)
+    n = len(coordinates)
+    order = spaced_indices(n, min(N_DRAWS, n))
+    order = np.append(order, np.setdiff1d(np.arange(n), order))
+    drawn = Draws(coordinates[None, order], np.zeros((1, n)), np.array([n]), np.ones(1))
+    columns = predictive_columns(posterior.prior, likelihood, drawn, batch)
     floor = None
     if "noise_floor" in posterior.names:
-        floor = np.median(theta[..., posterior.names.index("noise_floor")], axis=1)
+        medians = drawn.quantiles(posterior.prior, [0.5])[0]
+        floor = medians[:, posterior.names.index("noise_floor")]
     flags = posterior_flags(posterior, drawn, columns["predictive_p"], floor, batch.zred)
     return {name: values[0] for name, values in (columns | {"flags": flags}).items()}
 
@@ -109,29 +110,26 @@ def comparison_columns(
 
     Arguments:
         chain: at its end.
-        prior: gives the coordinates.
+        prior: gives theta in its own units.
         by_flow: draws of the flow and their certificate; None where it cannot be used.
         draws: number of draws kept.
     """
-    past = chain.past.reshape(-1, chain.past.shape[-1])
-    ruler = past[chain_indices(*chain.past.shape[:2], min(len(past), RULERS))]
+    steps, walkers, n_theta = chain.past.shape
+    ruler = kept_draws(chain, min(steps * walkers, RULERS))
     half = len(ruler) // 2
     sets = {"halves": (ruler[:half], ruler[half:], None, ruler[half:])}
     columns = {}
     if by_flow is not None and by_flow[0].kept[0] > 1:
         drawn, certificate = by_flow
-        theta = drawn.theta[0, : drawn.kept[0]]
-        columns["flow_samples"] = _first(theta, draws)
-        flow = prior.coordinates(theta)
+        flow = drawn.coordinates[0, : drawn.kept[0]]
+        columns["flow_samples"] = _first(prior, flow, draws)
         sets["flow"] = (ruler, flow, None, flow)
         if certificate.reweighted[0]:
-            equal = certificate.draws.theta[0]
-            columns["reweighted_samples"] = _first(equal, draws)
-            proposals, weights = certificate.weighted[0]
-            proposals = prior.coordinates(proposals)  # what is NaN has no weight
-            sets["reweighted"] = (ruler, proposals, weights, prior.coordinates(equal))
+            equal = certificate.draws.coordinates[0]
+            columns["reweighted_samples"] = _first(prior, equal, draws)
+            sets["reweighted"] = (ruler, *certificate.weighted[0], equal)
         columns |= _numbers(certificate)
-    far = np.full((2, len(METHODS), past.shape[1]), np.nan)
+    far = np.full((2, len(METHODS), n_theta), np.nan)
     accuracy = np.full(len(METHODS), np.nan)
     for name, (ours, others, weights, equal) in sets.items():
         i = METHODS.index(name)
@@ -157,11 +155,11 @@ def _told_apart(ours: np.ndarray, others: np.ndarray) -> float:
     return c2st(ours[spaced_indices(len(ours), n)], others[spaced_indices(len(others), n)])
 
 
-def _first(theta: np.ndarray, draws: int) -> np.ndarray:
-    """So many draws, NaN past the last, shape (draws, n_theta)."""
-    padded = np.full((draws, theta.shape[1]), np.nan, np.float32)
-    padded[: len(theta)] = theta[:draws]
-    return padded
+def _first(prior: Prior, coordinates: np.ndarray, draws: int) -> np.ndarray:
+    """Theta of so many draws, NaN past the last, shape (draws, n_theta)."""
+    theta = np.full((draws, len(prior.names)), np.nan, np.float32)
+    theta[: len(coordinates)] = prior.theta(coordinates[:draws], np.float32)
+    return theta
 
 
 def _cpu_seconds() -> float:

@@ -195,7 +195,7 @@ def _walkers(
         drawn = posterior.sample(seeded, walkers, cap=1000)
         if drawn.kept[0] < walkers:
             raise BadInput("the flow gives too few draws inside the prior: fit.start=prior.")
-        return drawn.theta[0].astype(float)
+        return posterior.prior.theta(drawn.coordinates[0])
     space = Anchored(posterior.prior, posterior.ssp, batch)
     best = best_fit(Target(scout, space), rng)
     near = best + NEAR * rng.normal(size=(100 * walkers, len(best)))  # some are outside the box

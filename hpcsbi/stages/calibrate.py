@@ -155,13 +155,13 @@ def _arrays(rows: int, names: tuple[str, ...]) -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Test pairs: the truth of each spectrum, shape (objects, n_theta), and the spectra."""
+    """Test pairs: `Prior.coordinates` of each truth, shape (objects, n_theta), and the spectra."""
 
-    theta: np.ndarray
+    truth: np.ndarray
     spectra: Batch
 
     def __getitem__(self, rows: np.ndarray) -> "_Pairs":
-        return _Pairs(self.theta[rows], self.spectra[rows])
+        return _Pairs(self.truth[rows], self.spectra[rows])
 
 
 def _calibrate_shard(out: str, flow: str, pairs: str, shard: int) -> int:
@@ -183,8 +183,8 @@ def _calibrated(
     )
     names = ("theta", "flux", "ivar", "zred")
     theta, flux, ivar, zred = (source.read(name, test) for name in names)
-    whole = _Pairs(theta, Batch(flux, ivar, seeds, zred))
-    possible, usable = posterior.prior.support(theta, zred), posterior.usable(flux, ivar)
+    whole = _Pairs(posterior.prior.coordinates(theta), Batch(flux, ivar, seeds, zred))
+    possible, usable = posterior.prior.inside(whole.truth, zred), posterior.usable(flux, ivar)
     arrays = _nothing(len(possible), len(posterior.names))
     arrays |= {"theta": theta, "possible": possible}
     sizes = settings["draws"], settings["cap"]
@@ -203,7 +203,7 @@ def _of_flow(
     drawn = posterior.sample(replace(pairs.spectra, zred=None), draws, cap)
     ranks = _ranks(posterior, drawn, pairs, rng)
     return {f"flow_{name}": values for name, values in ranks.items()} | {
-        "log_prob": posterior.log_prob(pairs.theta, pairs.spectra.flux, pairs.spectra.ivar),
+        "log_prob": posterior.log_prob(pairs.truth, pairs.spectra.flux, pairs.spectra.ivar),
         "acceptance": drawn.acceptance,
     }
 
@@ -214,7 +214,7 @@ def _published(
     """Arrays of what `infer` publishes, of usable spectra that are possible at their redshift."""
     likelihood, levels = posterior.likelihood, list(LEVELS)
     drawn = posterior.sample(pairs.spectra, draws, cap)
-    quantiles, arrays = drawn.quantiles(levels), {}
+    quantiles, arrays = drawn.quantiles(posterior.prior, levels), {}
     if likelihood is not None:
         certificate = certify(posterior, likelihood, drawn, pairs.spectra, levels)
         quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, quantiles)
@@ -227,13 +227,12 @@ def _ranks(
     posterior: Posterior, drawn: Draws, pairs: _Pairs, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Where the truths stand among draws, and how well draws foretell their spectra."""
-    prior = posterior.prior
-    truth, others = prior.coordinates(pairs.theta), prior.coordinates(drawn.theta)
-    predictive = predictive_columns(posterior.likelihood, drawn, pairs.spectra)
+    prior, draws = posterior.prior, (pairs.truth, drawn.coordinates)
+    predictive = predictive_columns(prior, posterior.likelihood, drawn, pairs.spectra)
     return {
-        "ranks": sbc_ranks(pairs.theta, drawn.theta, drawn.kept),
-        "joint_ranks": joint_ranks(truth, others, drawn.kept),
-        "tarp": tarp_fractions(truth, others, prior.low, prior.high, rng, drawn.kept),
+        "ranks": sbc_ranks(*draws, drawn.kept),
+        "joint_ranks": joint_ranks(*draws, drawn.kept),
+        "tarp": tarp_fractions(*draws, prior.low, prior.high, rng, drawn.kept),
         "predictive_p": predictive["predictive_p"],
         "n_draws": drawn.kept,
     }

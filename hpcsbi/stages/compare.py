@@ -141,7 +141,8 @@ def _score(
     row |= {"draws_per_second": speed(posterior), "notice": posterior.notice}
     score = np.full(len(test["theta"]), np.nan)
     good = posterior.usable(test["flux"], test["ivar"])
-    log_prob = posterior.log_prob(*(test[name][good] for name in ("theta", "flux", "ivar")))
+    truth, flux, ivar = (test[name][good] for name in ("theta", "flux", "ivar"))
+    log_prob = posterior.log_prob(posterior.prior.coordinates(truth), flux, ivar)
     score[good] = np.where(np.isfinite(log_prob), log_prob, -np.inf)
     if (score == -np.inf).any():
         n = int((score == -np.inf).sum())

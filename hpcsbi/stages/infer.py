@@ -21,7 +21,6 @@ from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
@@ -172,7 +171,7 @@ def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np
     drawn = posterior.sample(batch, settings["draws"], settings["cap"])
     columns = {"n_draws": drawn.kept, "acceptance": drawn.acceptance}
     levels = list(QUANTILES.values())
-    flow_quantiles = drawn.quantiles(levels)
+    flow_quantiles = drawn.quantiles(posterior.prior, levels)
     best, quantiles = drawn, flow_quantiles
     if settings["certificate"]:
         certificate = certify(posterior, posterior.likelihood, drawn, batch, levels)
@@ -181,9 +180,10 @@ def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np
         columns |= {"flow_quantiles": flow_quantiles.swapaxes(0, 1)} | certificate.numbers
         columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
     columns["quantiles"] = quantiles.swapaxes(0, 1)
-    columns |= predictive_columns(posterior.likelihood, best, batch)
+    columns |= predictive_columns(posterior.prior, posterior.likelihood, best, batch)
     if settings["keep_draws"]:
-        columns["samples"] = best.theta[:, : settings["keep_draws"]]
+        kept = best.coordinates[:, : settings["keep_draws"]]
+        columns["samples"] = posterior.prior.theta(kept, np.float32)
     columns["flags"] = _flags(posterior, drawn, best, columns, batch.zred)
     older = _older_than_universe(posterior, batch)
     columns["flags"][older] |= Flag.OLDER_THAN_UNIVERSE
@@ -199,7 +199,7 @@ def _flags(
 ) -> np.ndarray:
     """Flags of the flow's draws and of the best draws there are."""
     flags = np.zeros(len(zred), dtype=np.int32)
-    flags[drawn.kept < drawn.theta.shape[1]] |= Flag.LOW_ACCEPTANCE
+    flags[drawn.kept < drawn.coordinates.shape[1]] |= Flag.LOW_ACCEPTANCE
     flags[drawn.acceptance < FEW_ACCEPTED] |= Flag.LOW_ACCEPTANCE
     flags[best.kept == 0] |= Flag.NO_POSTERIOR
     floor = None
@@ -217,8 +217,8 @@ def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
     if not posterior.prior.bound_age:
         return np.zeros(len(batch), dtype=bool)
     free = posterior.sample(replace(batch, zred=None), 50)
-    older = free.theta[..., posterior.names.index("tage")] > age_of_universe(batch.zred_column)
-    return older.mean(1) > 0.5
+    older = free.coordinates > posterior.prior.upper(batch.zred_column)
+    return older[..., posterior.names.index("tage")].mean(1) > 0.5
 
 
 def _tell(store: Store, notice: str) -> None:

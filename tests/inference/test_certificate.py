@@ -41,7 +41,8 @@ def flow(tmp_path_factory):
 def p_of(posterior, found, flux, ivar):
     """Predictive p-values of the best draws there are."""
     batch = Batch(flux, ivar, SEEDS[: len(flux)])
-    return predictive_columns(posterior.likelihood, found.draws, batch)["predictive_p"]
+    columns = predictive_columns(posterior.prior, posterior.likelihood, found.draws, batch)
+    return columns["predictive_p"]
 
 
 def certified(posterior, flux, ivar, likelihood=None, **options):
@@ -77,8 +78,9 @@ def test_rescue_saves_a_short_flow(plain, rescued):
 
 def test_reweighted_posteriors_are_calibrated(flow, rescued):
     """Ranks of the truths among the re-weighted draws are uniform, for every parameter."""
-    theta = flow[1]
-    ranks = (rescued.draws.theta < theta[:, None]).sum(1)
+    posterior, theta, _, _ = flow
+    truth = posterior.prior.coordinates(theta)
+    ranks = (rescued.draws.coordinates < truth[:, None]).sum(1)
     p = ks_p_values(ranks, DRAWS)
     inside = (rescued.quantiles[0] < theta) & (theta < rescued.quantiles[2])
 
@@ -93,7 +95,8 @@ def test_exact_score_is_above_the_flows(flow, rescued):
     truth = torch.from_numpy(theta[:, None]).float()
     log_prior = -np.log(posterior.prior.high - posterior.prior.low).sum()
     exact = posterior.likelihood(*spectra, truth)[:, 0].numpy() + log_prior
-    gap = exact - rescued.numbers["log_evidence"] - posterior.log_prob(theta, flux, ivar)
+    score = posterior.log_prob(posterior.prior.coordinates(theta), flux, ivar)
+    gap = exact - rescued.numbers["log_evidence"] - score
     gap = gap[rescued.reweighted]
 
     assert gap.mean() > 3 * gap.std() / np.sqrt(N) > 0
@@ -121,7 +124,7 @@ def test_a_spoiled_flow_is_noticed_and_mended(flow, plain, rescued, width, shift
     both = mended.reweighted & rescued.reweighted[few]
     assert both.mean() > 0.95
     raw, before = (
-        one.sample(Batch(flux, ivar, SEEDS)[few], DRAWS).quantiles(LEVELS)
+        one.sample(Batch(flux, ivar, SEEDS)[few], DRAWS).quantiles(posterior.prior, LEVELS)
         for one in (wrong, posterior)
     )
     both &= np.isfinite(raw[0] + before[0]).all(-1)  # where there are draws

@@ -1,5 +1,6 @@
 """Draws of a trained flow: inside the prior, an object's own, and of the density it tells."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -26,16 +27,19 @@ def survey(tmp_path_factory):
 
 
 def test_draws_lie_inside_the_prior(survey):
-    """Every draw, as float32 as it is stored, is inside the box and younger than the Universe."""
+    """Every draw is inside the box and younger than the Universe, also as float32 in a file."""
     posterior, batch = survey
     zred = np.linspace(0.0, 3.0, 40)
     draws = posterior.sample(replace(batch[:40], zred=zred), 200, cap=50)
     some = np.arange(200) < draws.kept[:, None]
-    tage = draws.theta[..., posterior.names.index("tage")]
+    prior, written = posterior.prior, posterior.prior.theta(draws.coordinates, np.float32)
+    tage = prior.theta(draws.coordinates)[..., posterior.names.index("tage")]
 
-    assert posterior.prior.support(draws.theta)[some].all()
+    assert prior.inside(draws.coordinates, zred[:, None])[some].all()
+    assert prior.support(written, zred[:, None])[some].all()
+    assert prior.support(written.astype(float))[some].all()
     assert (tage <= age_of_universe(zred)[:, None])[some].all()
-    assert np.isnan(draws.theta[~some]).all()
+    assert np.isnan(draws.coordinates[~some]).all() and np.isnan(written[~some]).all()
     assert (draws.kept > 0).mean() > 0.8
 
 
@@ -46,7 +50,7 @@ def test_draws_depend_on_the_object_alone(survey):
     order = np.array([13, 2, 17])
     apart = posterior.sample(batch[order], 50)
 
-    assert np.allclose(together.theta[order], apart.theta, rtol=1e-3, equal_nan=True)
+    assert np.allclose(together.coordinates[order], apart.coordinates, atol=1e-3, equal_nan=True)
     assert np.array_equal(together.kept[order], apart.kept)
 
 
@@ -62,34 +66,50 @@ def test_a_hard_object_does_not_hold_up_the_others(survey):
 
 
 def test_log_prob_is_that_of_the_draws(survey):
-    """The density that comes with a draw is the density of that theta."""
+    """The density that comes with a draw is the density of its coordinates."""
     posterior, batch = survey
     draws = posterior.sample(batch[:5], 20)
 
     for i in range(5):
         n = draws.kept[i]
         same = batch[np.full(n, i)]
-        again = posterior.log_prob(draws.theta[i, :n], same.flux, same.ivar)
+        again = posterior.log_prob(draws.coordinates[i, :n], same.flux, same.ivar)
         assert np.median(abs(again - draws.log_prob[i, :n])) < 0.05
 
 
 @pytest.mark.parametrize("side", [-8.0, 8.0])
 def test_draws_that_pile_up_at_a_bound_are_kept(survey, side):
-    """Eight sigma out the box ends in float32; rounding beyond it must not cast the draws out."""
+    """Eight sigma out the box ends in float32; rounding beyond it must not cast the draws out.
+
+    Neither does it carry what is written out of the prior: draws and quantiles.
+    """
     posterior, batch = survey
-    shift = posterior._context(batch.flux[:3], batch.ivar[:3])[1]
-    middle = (posterior.prior.low + posterior.prior.high) / 2
-    free = posterior.representation.free.numpy()
+    prior, free = posterior.prior, posterior.representation.free
 
-    def far(z):
-        return torch.full_like(z, side), z[..., 0]
+    def piled(context):
+        to_flow = posterior.invert(context)
 
-    drawn = posterior._transform(torch.zeros(4, 3, 7), far, shift)[0]
-    drawn[..., free] = middle[free]
+        def mapped(z):
+            u, log_det = to_flow(z)
+            return torch.where(free, u, side), log_det
 
-    assert posterior.prior.support(drawn).all()
-    high = posterior.prior.columns["logzsol"].high
-    assert float(np.float32(high)) > high  # control: it does round outwards
+        return mapped
+
+    other = copy.copy(posterior)
+    other.invert = piled
+    drawn = other.sample(batch[:20], 50, cap=50)
+    draws = drawn.coordinates[drawn.kept == 50]
+    low, high = prior.bounds
+
+    assert len(draws) > 5 and prior.inside(draws).all()
+    boxed, at = ~free.numpy(), (prior.low, prior.high)[side > 0]
+    assert np.allclose(draws[..., boxed], at[boxed], atol=1e-6)
+    written = prior.theta(draws, np.float32)
+    quantiles = drawn.quantiles(prior, [0.025, 0.5])[:, drawn.kept == 50].astype(np.float32)
+    for theta in (written.astype(float), quantiles.astype(float)):
+        assert prior.support(theta).all()  # to the last digit of the bounds as they were given
+        assert prior.inside(prior.coordinates(theta)).all()
+    assert (np.float32(low) < low).any() and (np.float32(high) > high).any()  # control: outwards
 
 
 def test_what_stands_under_a_mask_does_not_count(survey):
@@ -103,4 +123,4 @@ def test_what_stands_under_a_mask_does_not_count(survey):
 
     assert np.isnan(dirty).any() and np.isinf(dirty).any()
     again = posterior.sample(replace(few, flux=dirty), 20)
-    assert np.array_equal(again.theta, clean.theta, equal_nan=True)
+    assert np.array_equal(again.coordinates, clean.coordinates, equal_nan=True)

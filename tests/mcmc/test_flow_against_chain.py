@@ -32,13 +32,12 @@ def against_chain(width, rescued=True):
     off = (proposals - MIDDLE) / SD
     log_weights = (norm.logpdf(off) - norm.logpdf(off, scale=width)).sum(1)
     weights = np.exp(log_weights) / np.exp(log_weights).sum()
-    theta = PRIOR.theta(proposals)
-    equal = theta[np.random.default_rng(2).choice(N, N, p=weights)]
-    drawn = Draws(theta[None], np.zeros((1, N)), np.array([N]), np.ones(1))
+    equal = proposals[np.random.default_rng(2).choice(N, N, p=weights)]
+    drawn = Draws(proposals[None], np.zeros((1, N)), np.array([N]), np.ones(1))
     numbers = {"pareto_k": np.array([0.3]), "ess": np.array([900.0]), "n_weights": np.array([N])}
     best = Certificate(
         Draws(equal[None], np.zeros((1, N)), np.array([N]), np.ones(1)),
-        np.array([rescued]), np.zeros(1), numbers, numbers, ((theta, weights),),
+        np.array([rescued]), np.zeros(1), numbers, numbers, ((proposals, weights),),
     )  # fmt: skip
     return comparison_columns(chain, PRIOR, (drawn, best), 2000)
 
