@@ -27,7 +27,7 @@ class Target:
 
     Arguments:
         log_likelihood: of theta in its own units, shape (n, n_theta) -> (n,).
-        space: coordinates.
+        space: coordinates that it is sampled in.
     """
 
     log_likelihood: Callable[[np.ndarray], np.ndarray]
@@ -35,10 +35,11 @@ class Target:
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """ln density at z, shape (n,); -inf outside the prior, where nothing is evaluated."""
-        theta, log_prob = self.space(z)
+        coordinates, log_prob = self.space(z)
         inside = np.isfinite(log_prob)
         if inside.any():
-            log_prob[inside] += self.log_likelihood(theta[inside])
+            theta = self.space.prior.theta(coordinates[inside])
+            log_prob[inside] += self.log_likelihood(theta)
         return log_prob
 
 
@@ -212,10 +213,9 @@ def _in_coordinates(
     if not states:
         return []
     z, log_prob = (np.stack(values) for values in zip(*states, strict=True))
-    theta, log_density = space(z.reshape(-1, z.shape[-1]))
-    coordinates = space.prior.coordinates(theta).reshape(z.shape)
+    coordinates, log_density = space(z.reshape(-1, z.shape[-1]))
     log_prob = log_prob - log_density.reshape(log_prob.shape) - space.log_volume
-    return list(zip(coordinates, log_prob, strict=True))
+    return list(zip(coordinates.reshape(z.shape), log_prob, strict=True))
 
 
 def _thinned(chain: Chain) -> Chain:

@@ -1,4 +1,4 @@
-"""Coordinates in which a posterior is sampled: each maps its points z to theta and a prior density.
+"""Coordinates in which a posterior is sampled: each maps its points z to the prior's coordinates.
 
 The posterior of theta lies on a thin curved ridge (age, tau, mass, dust) that ends at the prior's
 edges. The base space of a flow straightens it; without a flow amplitude and dust of the spectrum
@@ -42,9 +42,9 @@ class Space(Protocol):
     log_volume: float
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Theta in its own units, shape (n, n_theta), and ln of the prior's density in z, (n,).
+        """`Prior.coordinates`, shape (n, n_theta), and ln of the prior's density in z, (n,).
 
-        The density is -inf outside the prior.
+        The density is -inf outside the prior, where the coordinates mean nothing.
         """
 
 
@@ -66,7 +66,7 @@ class FlowBase:
         coordinates, log_jacobian = (values[0] for values in self.mapping(z[None]))
         inside = self.prior.inside(coordinates, self.zred) & np.isfinite(log_jacobian)
         log_density = log_jacobian.astype(float) - self.log_volume
-        return self.prior.theta(coordinates), np.where(inside, log_density, -np.inf)
+        return coordinates, np.where(inside, log_density, -np.inf)
 
 
 class Anchored:
@@ -90,7 +90,8 @@ class Anchored:
 
     def __init__(self, prior: Prior, ssp: Ssp, batch: Batch) -> None:
         self.prior, self.ssp, self.low = prior, ssp, prior.low
-        self.width = prior.upper(batch.only_zred) - prior.low
+        self.high = prior.upper(batch.only_zred)
+        self.width = self.high - self.low
         self.log_volume = _log_volume(prior, batch.only_zred)
         columns = list(prior.names)
         named = [name for name in SYMMETRIES if name in columns]
@@ -116,7 +117,7 @@ class Anchored:
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
         boxed, history, free = self.boxed, self.history, self.free
-        coordinates = self.low + self.width * ndtr(z)
+        coordinates = (self.low + self.width * ndtr(z)).clip(self.low, self.high)
         log_density = self.log_scale - 0.5 * (z[:, boxed] ** 2).sum(1) - len(boxed) * SQRT_2PI
         y = self.centre + self.scale * z
         inside = np.ones(len(z), dtype=bool)
@@ -130,11 +131,11 @@ class Anchored:
         if len(free):
             coordinates[:, free] = y[:, free] - self._anchor(coordinates)
             inside &= self._within(coordinates, free)
-        return self.prior.theta(coordinates), np.where(inside, log_density, -np.inf)
+        return coordinates, np.where(inside, log_density, -np.inf)
 
-    def points(self, theta: np.ndarray) -> np.ndarray:
-        """Inverse: z of theta inside the prior, shape (n, n_theta)."""
-        coordinates = self.prior.coordinates(theta)
+    def points(self, coordinates: np.ndarray) -> np.ndarray:
+        """Inverse: z of coordinates inside the prior, shape (n, n_theta)."""
+        theta = self.prior.theta(coordinates)
         z = ndtri(((coordinates - self.low) / self.width).clip(1e-9, 1 - 1e-9))
         y = coordinates.copy()
         if len(self.history):
@@ -146,8 +147,8 @@ class Anchored:
 
     def _within(self, coordinates: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """True where these columns are inside the prior, shape (n,)."""
-        share = (coordinates[:, columns] - self.low[columns]) / self.width[columns]
-        return ((share >= 0) & (share <= 1)).all(1)
+        some, low, high = coordinates[:, columns], self.low[columns], self.high[columns]
+        return ((some >= low) & (some <= high)).all(1)
 
     def _measure(
         self,
@@ -212,14 +213,7 @@ class Box:
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
-        high = self.prior.upper(self.zred)
-        inside = ((z >= self.prior.low) & (z <= high)).all(-1)
-        theta = self.prior.theta(z.clip(self.prior.low, high))
-        return theta, np.where(inside, -self.log_volume, -np.inf)
-
-    def points(self, theta: np.ndarray) -> np.ndarray:
-        """Inverse: z of theta, shape (n, n_theta)."""
-        return self.prior.coordinates(theta)
+        return z, np.where(self.prior.inside(z, self.zred), -self.log_volume, -np.inf)
 
 
 def _log_volume(prior: Prior, zred: float | None) -> float:

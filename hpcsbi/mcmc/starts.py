@@ -78,7 +78,7 @@ def target_and_first_chain(
     def first() -> Chain:
         proposal = None
         if moves == "stretch":
-            z = space.points(_walkers(start, posterior, batch, scout, walkers, rng))
+            z = _walkers(start, posterior, batch, scout, walkers, rng)
         else:
             scouted = Target(scout, space)
             z, proposal = explore(scouted, _first(start, scouted, rng), walkers, rng)
@@ -187,15 +187,15 @@ def _walkers(
     walkers: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Theta of walkers in the box, shape (walkers, n_theta)."""
+    """`Prior.coordinates` of walkers in the box, shape (walkers, n_theta)."""
     if start == "prior":
-        return posterior.prior.sample(walkers, rng, batch.only_zred)
+        return posterior.prior.sample_coordinates(walkers, rng, batch.only_zred)
     if start == "flow":
         seeded = replace(batch, seeds=rng.integers(2**62, size=1))
         drawn = posterior.sample(seeded, walkers, cap=1000)
         if drawn.kept[0] < walkers:
             raise BadInput("the flow gives too few draws inside the prior: fit.start=prior.")
-        return posterior.prior.theta(drawn.coordinates[0])
+        return drawn.coordinates[0]
     space = Anchored(posterior.prior, posterior.ssp, batch)
     best = best_fit(Target(scout, space), rng)
     near = best + NEAR * rng.normal(size=(100 * walkers, len(best)))  # some are outside the box

@@ -137,12 +137,13 @@ def test_long_chains_are_thinned(covariance, monkeypatch):
 def test_coordinates_without_a_flow(anchored):
     """There and back, and a Jacobian that differences confirm."""
     z = np.random.default_rng(1).normal(size=(50, 5)) * [2, 1, 2, 1, 1]
-    theta, log_density = anchored(z)
+    coordinates, log_density = anchored(z)
     inside = np.isfinite(log_density)
-    assert inside.sum() > 10 and np.allclose(anchored.points(theta[inside]), z[inside], atol=1e-6)
+    assert inside.sum() > 10 and anchored.prior.inside(coordinates[inside]).all()
+    assert np.allclose(anchored.points(coordinates[inside]), z[inside], atol=1e-6)
 
     def slopes(z, h):
-        ends = (anchored.prior.coordinates(anchored(z + sign * h)[0]) for sign in (1, -1))
+        ends = (anchored(z + sign * h)[0] for sign in (1, -1))
         return (next(ends) - next(ends)) / (2 * np.abs(h).max())
 
     for point in z[inside][:5]:
@@ -157,7 +158,7 @@ def test_lost_walkers_begin_again(covariance, anchored):
     rng = np.random.default_rng(0)
     coordinates = rng.multivariate_normal(MEAN, covariance, 64)
     coordinates[:3, 4] += 0.9  # nine standard deviations
-    z = anchored.points(anchored.prior.theta(coordinates))
+    z = anchored.points(coordinates)
     off = Mixture(np.ones(1), np.full((1, 5), 30.0), np.eye(5)[None])  # no help from this one
     chain = begin(target, z, rng, off)
     assert (chain.log_prob[:3] < np.median(chain.log_prob) - 20).all()
