@@ -8,7 +8,6 @@ for log columns).
 
 import math
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -41,8 +40,10 @@ def measurable(flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
     return (good & torch.isfinite(ivar) | ~valid).all(1)
 
 
-class Representation(ABC):
+class Representation(torch.nn.Module, ABC):
     """Base of all representations: the target coordinates and the standardised context.
+
+    A module: `to` moves its numbers and the table's, and `state_dict` holds what a flow saves.
 
     Arguments:
         tensors: fitted numbers; `low`, `high` (bounds of the box), `log` (1 for log columns), each
@@ -61,16 +62,18 @@ class Representation(ABC):
     def __init__(
         self, names: tuple[str, ...], tensors: dict[str, torch.Tensor], ssp: Ssp | None = None
     ) -> None:
+        super().__init__()
         self.names = tuple(names)
-        self.tensors = tensors
         self.ssp = ssp
         self.column = {name: names.index(name) for name in self.shifted if name in names}
-        self.free = torch.tensor([name in self.shifted for name in names])
+        free = torch.tensor([name in self.shifted for name in names])
+        self.register_buffer("free", free, persistent=False)
+        self._keep(**tensors)
 
     @property
     def n_context(self) -> int:
         """Length of the context."""
-        return len(self.tensors["context_mean"])
+        return len(self.context_mean)
 
     @property
     def pad(self) -> torch.Tensor:
@@ -103,30 +106,30 @@ class Representation(ABC):
         """
         valid = ivar > 0  # a NaN under a mask would reach every pixel
         raw, shift = self.measure(torch.where(valid, flux, 0.0), torch.where(valid, ivar, 0.0))
-        context = (raw - self.tensors["context_mean"]) / self.tensors["context_sd"]
+        context = (raw - self.context_mean) / self.context_sd
         return context.clamp(-10, 10), shift
 
     def to_flow(
         self, coordinates: torch.Tensor, shift: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Flow coordinates and log |d flow / d coordinates|, shapes (n, n_theta) and (n,)."""
-        low, high = self.tensors["low"], self.tensors["high"]
+        low, high = self.low, self.high
         unit = ((coordinates - low) / (high - low)).clamp(1e-7, 1 - 1e-7)
         probit = torch.special.ndtri(unit.double()).float()
         free = coordinates + self._anchor(coordinates) - shift
         u = torch.where(self.free, free, probit)
         log_det = torch.where(self.free, 0.0, probit**2 / 2 + SQRT_2PI - (high - low).log())
-        scale = self.tensors["target_sd"]
-        return (u - self.tensors["target_mean"]) / scale, (log_det - scale.log()).sum(-1)
+        scale = self.target_sd
+        return (u - self.target_mean) / scale, (log_det - scale.log()).sum(-1)
 
     def from_flow(self, u: torch.Tensor, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Coordinates of theta, the inverse of `to_flow`, and the same log-determinant."""
-        u = u * self.tensors["target_sd"] + self.tensors["target_mean"]
-        low, high = self.tensors["low"], self.tensors["high"]
+        u = u * self.target_sd + self.target_mean
+        low, high = self.low, self.high
         inside = low + (high - low) * torch.special.ndtr(u)
         free = u + shift - self._anchor(inside)
         log_det = torch.where(self.free, 0.0, u**2 / 2 + SQRT_2PI - (high - low).log())
-        log_det = (log_det - self.tensors["target_sd"].log()).sum(-1)
+        log_det = (log_det - self.target_sd.log()).sum(-1)
         return torch.where(self.free, free, inside), log_det
 
     def _anchor(self, coordinates: torch.Tensor) -> torch.Tensor:
@@ -142,7 +145,7 @@ class Representation(ABC):
         # Draws of one object together: neighbours on the table's grid are in the cache.
         grouped = coordinates.transpose(0, -2)
         flat = grouped.reshape(-1, len(self.names))
-        theta = torch.where(self.tensors["log"] > 0, 10**flat, flat)
+        theta = torch.where(self.log > 0, 10**flat, flat)
         theta = torch.where(self.free, 0.0, theta)
         shifts = torch.cat([self._split_of_bare(part) for part in theta.split(PART)])
         anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), shifts.T, strict=False)))
@@ -157,23 +160,26 @@ class Representation(ABC):
         project_log(flux.numpy(), self._onto_symmetries.numpy(), amplitude_and_dust)
         return torch.from_numpy(amplitude_and_dust)
 
-    @cached_property
-    def _symmetries(self) -> torch.Tensor:
-        """d ln flux / d (logmass, dust2), shape (pixels, number of shifted columns)."""
-        curve = self.tensors["dust_curve"]
-        return torch.stack([torch.full_like(curve, LN10), -curve], 1)[:, : len(self.shifted)]
+    def _keep(self, **numbers: torch.Tensor) -> None:
+        """Keep fitted numbers, and beside them what follows from them and is not saved."""
+        for name, values in numbers.items():
+            self.register_buffer(name, values)
+        if "dust_curve" in numbers:
+            self._keep_symmetries(numbers["dust_curve"])
 
-    @cached_property
-    def _onto_symmetries(self) -> torch.Tensor:
-        """What turns ln flux into the shifted columns by least squares, shape (columns, pixels)."""
-        return torch.linalg.pinv(self._symmetries)
+    def _keep_symmetries(self, curve: torch.Tensor) -> None:
+        """d ln flux / d (logmass, dust2), shape (pixels, number of shifted columns), and what turns
+        ln flux into those columns by least squares, shape (columns, pixels).
+        """
+        both = torch.stack([torch.full_like(curve, LN10), -curve], 1)[:, : len(self.shifted)]
+        self.register_buffer("_symmetries", both, persistent=False)
+        self.register_buffer("_onto_symmetries", torch.linalg.pinv(both), persistent=False)
 
     def standardise(
         self, coordinates: torch.Tensor, flux: torch.Tensor, ivar: torch.Tensor
     ) -> None:
         """Set the means and widths of context and target from a training sample."""
-        n_theta = len(self.names)
-        self.tensors |= {"target_mean": torch.zeros(n_theta), "target_sd": torch.ones(n_theta)}
+        self._keep(target_mean=torch.zeros_like(self.low), target_sd=torch.ones_like(self.low))
         pairs = zip(flux.split(4096), ivar.split(4096), coordinates.split(4096), strict=True)
         raw, u = [], []
         for f, i, c in pairs:
@@ -181,12 +187,12 @@ class Representation(ABC):
             raw.append(context)
             u.append(self.to_flow(c, shift)[0])
         raw, u = torch.cat(raw), torch.cat(u)
-        self.tensors |= {
-            "context_mean": raw.mean(0),
-            "context_sd": raw.std(0).clamp_min(1e-6),
-            "target_mean": u.mean(0),
-            "target_sd": u.std(0),
-        }
+        self._keep(
+            context_mean=raw.mean(0),
+            context_sd=raw.std(0).clamp_min(1e-6),
+            target_mean=u.mean(0),
+            target_sd=u.std(0),
+        )
 
     def _shift(self, like: torch.Tensor, **columns: torch.Tensor) -> torch.Tensor:
         shift = like.new_zeros(len(like), len(self.names))

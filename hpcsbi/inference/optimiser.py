@@ -71,14 +71,11 @@ class Optimiser:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Weights ("network.*") and the representation's numbers ("representation.*")."""
-        parts = {
-            "network": self.network.state_dict(),
-            "representation": self.representation.tensors,
-        }
+        parts = {"network": self.network, "representation": self.representation}
         return {
             f"{part}.{name}": values.detach().cpu().contiguous().numpy()
-            for part, content in parts.items()
-            for name, values in content.items()
+            for part, module in parts.items()
+            for name, values in module.state_dict().items()
         }
 
     def moments(self) -> dict[str, np.ndarray]:

@@ -10,7 +10,6 @@ References:
 """
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -67,7 +66,7 @@ class Equivariant(Representation):
     def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Representation.measure`."""
         (amplitude, dust), rest = self._split(flux)
-        components = (rest - self.tensors["mean"]) @ self.tensors["basis"]
+        components = (rest - self.mean) @ self.basis
         context = torch.cat([components, dust[:, None]], 1)
         return context, self._shift(flux, logmass=amplitude, dust2=dust)
 
@@ -78,19 +77,18 @@ class Equivariant(Representation):
         holds the noise already.
         """
         rest = self._split(signal)[1].double()
-        self.tensors["mean"] = rest.mean(0).float()
         noise = float(((ivar * flux**2) ** -1).nanmedian())
         variance, vectors = torch.linalg.eigh(torch.cov(rest.T))
         clean = not torch.equal(signal, flux)
         keep = variance > (1e-3 if clean else 1.12) * noise
         width = (variance + noise if clean else variance)[keep].sqrt()
-        self.tensors["basis"] = (vectors[:, keep] / width).flip(1).float()
+        basis = (vectors[:, keep] / width).flip(1).float()
+        self._keep(mean=rest.mean(0).float(), basis=basis)
 
     def _split(self, flux: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
         y = flux.clamp_min(1e-30).log()
-        design = self._symmetries
         coefficients = y @ self._onto_symmetries.T
-        return (coefficients[:, 0], coefficients[:, 1]), y - coefficients @ design.T
+        return (coefficients[:, 0], coefficients[:, 1]), y - coefficients @ self._symmetries.T
 
 
 class Pixels(Representation):
@@ -139,48 +137,49 @@ class Projection(Representation):
 
     def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Representation.measure`."""
-        fixed, valid = self.tensors, ivar > 0
-        log_level, dust = fit_reference(flux, ivar, fixed["mean"], fixed["dust_curve"])
-        reference = reference_spectrum(log_level, dust, fixed["mean"], fixed["dust_curve"])
+        valid = ivar > 0
+        log_level, dust = fit_reference(flux, ivar, self.mean, self.dust_curve)
+        reference = reference_spectrum(log_level, dust, self.mean, self.dust_curve)
         residual = torch.where(valid, flux / reference - 1, 0.0)
         variance = torch.where(valid, 1 / (ivar * reference**2).clamp_min(1e-20), torch.inf)
         coefficients, _, taken = self._project(residual, 1 / (variance + self.first_floor**2))
-        model = 1 + coefficients @ fixed["basis"].T
+        model = 1 + coefficients @ self.basis.T
         scale = model.clamp_min(0.1)
         rest = torch.where(valid, residual + 1 - model, 0.0)
         floor = floor_estimate(rest, variance, scale, taken)
         best = floor[:, :1].exp() * scale
         coefficients, width, _ = self._project(residual, 1 / (variance + best**2))
-        amplitude = log_level / LN10 + coefficients[:, 0] * fixed["prior_sd"][0]
-        dust = dust + coefficients[:, 1] * fixed["prior_sd"][1]
+        amplitude = log_level / LN10 + coefficients[:, 0] * self.prior_sd[0]
+        dust = dust + coefficients[:, 1] * self.prior_sd[1]
         count = valid.sum(1, keepdim=True).float()
         context = [coefficients[:, 2:].asinh(), width.log(), dust[:, None], floor, count.log()]
         return torch.cat(context, 1), self._shift(flux, logmass=amplitude, dust2=dust)
 
     def fit(self, signal: torch.Tensor, *_: torch.Tensor) -> None:
         """Find the mean dust-free shape and the components in noise-free spectra (n, pixels)."""
-        curve = self.tensors["dust_curve"]
+        curve = self.dust_curve
         y = signal.clamp_min(1e-30).log()
-        design = self._symmetries
-        mean = (y - y @ self._onto_symmetries.T @ design.T).mean(0)
+        mean = (y - y @ self._onto_symmetries.T @ self._symmetries.T).mean(0)
         log_level, dust = fit_reference(signal, (0.01 * signal) ** -2, mean, curve)
         residual = (signal / reference_spectrum(log_level, dust, mean, curve) - 1).double()
         variance, vectors = torch.linalg.eigh(residual.T @ residual / len(residual))
         last = slice(-self.n_components, None)
         vectors, width = vectors[:, last].flip(1).float(), variance[last].flip(0).sqrt().float()
-        prior_sd = torch.cat([torch.tensor([0.3, 1.0]), width])  # dex of level, dust
-        basis = torch.cat([design, vectors], 1) * prior_sd
-        self.tensors |= {"mean": mean, "basis": basis, "prior_sd": prior_sd}
+        prior_sd = torch.cat([width.new_tensor([0.3, 1.0]), width])  # dex of level, dust
+        basis = torch.cat([self._symmetries, vectors], 1) * prior_sd
+        self._keep(mean=mean, basis=basis, prior_sd=prior_sd)
 
     def _project(
         self, residual: torch.Tensor, weight: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return project(residual, weight, self.tensors["basis"], self._products)
+        return project(residual, weight, self.basis, self._products)
 
-    @cached_property
-    def _products(self) -> torch.Tensor:
-        basis = self.tensors["basis"].double()
-        return (basis[:, :, None] * basis[:, None]).flatten(1)
+    def _keep(self, **numbers: torch.Tensor) -> None:
+        super()._keep(**numbers)
+        if "basis" in numbers:
+            basis = numbers["basis"].double()
+            products = (basis[:, :, None] * basis[:, None]).flatten(1)
+            self.register_buffer("_products", products, persistent=False)
 
 
 KINDS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}
@@ -202,7 +201,7 @@ def make_representation(
     """
     if kind not in KINDS:
         raise BadInput(f"representation is {kind!r}: choose from {', '.join(KINDS)}.")
-    return KINDS[kind](names, dict(tensors), ssp)
+    return KINDS[kind](names, tensors, ssp)
 
 
 def fit_representation(

@@ -183,7 +183,7 @@ def test_anchor_takes_the_width_out_of_mass(benches, kind):
     fixed = bench.representation
     coordinates, _, flux, ivar = bench.draw(1000, 9)
     _, shift = fixed.context(flux, ivar)
-    bare = make_representation(kind, bench.prior.names, fixed.tensors)
+    bare = make_representation(kind, bench.prior.names, fixed.state_dict())
 
     spreads = [(r.to_flow(coordinates, shift)[0][:, 0]).std() for r in (fixed, bare)]
 
