@@ -76,6 +76,11 @@ class Representation(torch.nn.Module, ABC):
         return len(self.context_mean)
 
     @property
+    def device(self) -> torch.device:
+        """Where its numbers are, and where it takes spectra."""
+        return self.free.device
+
+    @property
     def pad(self) -> torch.Tensor:
         """Widening of the box in training, in coordinates, shape (n_theta,)."""
         return torch.tensor([self.shifted.get(name, 0.0) for name in self.names])

@@ -8,7 +8,7 @@ import torch
 
 from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.flow_coordinates import Representation
-from hpcsbi.inference.training_pairs import CHUNK, Pairs
+from hpcsbi.inference.training_pairs import Pairs, parts_for
 
 __all__ = ["Optimiser", "network_inputs"]
 
@@ -82,7 +82,7 @@ class Optimiser:
         """State of Adam ("optimiser.*")."""
         state = self.adam.state_dict()["state"]
         return {
-            f"optimiser.{i}.{name}": np.atleast_1d(torch.as_tensor(values).numpy())
+            f"optimiser.{i}.{name}": np.atleast_1d(torch.as_tensor(values).cpu().numpy())
             for i, content in state.items()
             for name, values in content.items()
         }
@@ -110,7 +110,7 @@ def network_inputs(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Flow coordinates, context and log-determinant of the pairs that can be read."""
     parts = []
-    for c, f, i in zip(*(values.split(CHUNK) for values in pairs), strict=True):
+    for c, f, i in parts_for(representation, pairs):
         good = representation.usable(f, i)
         context, shift = representation.context(f[good], i[good])
         u, log_det = representation.to_flow(c[good], shift)

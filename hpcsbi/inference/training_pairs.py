@@ -18,7 +18,7 @@ from hpcsbi.simulator.pairs import fresh_pairs
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
-__all__ = ["CHUNK", "FreshPairs", "Pairs", "StoredPairs", "Supply", "batches", "read_pairs"]
+__all__ = ["FreshPairs", "Pairs", "StoredPairs", "Supply", "batches", "parts_for", "read_pairs"]
 
 BLOCK = 16  # batches made at once: large enough for matrix products, small enough for the cache
 SAMPLE = 40_000  # pairs that fix the representation
@@ -134,6 +134,12 @@ def read_pairs(prior: Prior, store: Reader, rows: slice) -> Pairs:
     return coordinates, torch.from_numpy(flux), torch.from_numpy(ivar)
 
 
+def parts_for(representation: Representation, pairs: Pairs) -> Iterator[Pairs]:
+    """The pairs, a few at a time, on the device of the representation."""
+    for part in zip(*(values.split(CHUNK) for values in pairs), strict=True):
+        yield tuple(values.to(representation.device) for values in part)
+
+
 def batches(
     supply: Supply, representation: Representation, start: int, stop: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -175,7 +181,7 @@ def _prepare(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     u, context = [], []
     pairs = supply.make(block, representation.pad)
-    for c, f, i in zip(*(values.split(CHUNK) for values in pairs), strict=True):
+    for c, f, i in parts_for(representation, pairs):
         context_part, shift = representation.context(f, i)
         context.append(context_part)
         u.append(representation.to_flow(c, shift)[0])

@@ -1,11 +1,20 @@
 import copy
+from functools import cache
 
 import pytest
+import tiny
 import torch
+from one_device import META, Generator, OneDevice
 
+from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.networks import NETWORKS
 from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.representation import make_representation
+from hpcsbi.inference.representation import KINDS, fit_representation, make_representation
+from hpcsbi.inference.training_pairs import FreshPairs
+from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator import pairs as simulator_pairs
+from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 
 NAMES = ("logmass", "dust2")
 
@@ -77,3 +86,57 @@ def test_a_loss_that_is_not_finite_changes_nothing():
 
     assert (fit.step, fit.skipped) == (1, 1)
     assert all((before[name] == values).all() for name, values in fit.tensors().items())
+
+
+@pytest.fixture(scope="module")
+def engines():
+    """The table over the tiny prior, without or with the columns of surveys."""
+    return cache(lambda survey: load_engine(tiny.TABLE, tiny.prior(survey)))
+
+
+@pytest.fixture
+def elsewhere(engines, monkeypatch):
+    """A training of a kind that was moved, and its supply of fresh pairs, which was not."""
+    monkeypatch.setattr(training_pairs, "SAMPLE", 1000)
+
+    def make(kind: str, network: str) -> tuple[Optimiser, FreshPairs]:
+        survey = kind in ("pixels", "projection")
+        prior, ssp = tiny.prior(survey), copy.deepcopy(engines(survey))
+        noise = SurveyNoise(calibration=0.04) if survey else FractionalNoise()
+        supply = FreshPairs(prior, ssp, noise, torch.from_numpy(ssp.wave).float(), 8, 0)
+        representation = fit_representation(kind, prior, ssp.k, ssp, supply.sample)
+        optimiser = Optimiser(Flow(network, 16, 2), representation, 10, 1e-3, seed=0)
+        representation.to(META)
+        # On its way to META a network gets other parameters; to a GPU it keeps them.
+        optimiser.adam = torch.optim.Adam(optimiser.network.to(META).parameters())
+        monkeypatch.setattr(simulator_pairs, "torch_generator", lambda *_: Generator())
+        return optimiser, supply
+
+    return make
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_step_follows_the_network_and_the_representation(elsewhere, kind, network):
+    """Both moved, theta, spectra, noise, context, loss and moments are made where they are."""
+    optimiser, supply = elsewhere(kind, network)
+
+    with OneDevice():
+        u, context = training_pairs._prepare(supply, optimiser.representation, 0)
+        optimiser.update(u[:8], context[:8])
+
+    moments = [value for state in optimiser.adam.state.values() for value in state.values()]
+    assert (u.device, context.device) == (META, META)
+    assert len(moments) > 0 and {value.device for value in moments if value.dim()} == {META}
+    assert optimiser.skipped == 0
+
+
+@pytest.mark.parametrize("name", ["low", "basis", "_products", "_onto_symmetries"])
+def test_a_number_left_behind_is_noticed(elsewhere, name):
+    """The check of the test before: one tensor on another device ends the step."""
+    optimiser, supply = elsewhere("projection", "zuko_maf")
+    left = getattr(optimiser.representation, name)
+    setattr(optimiser.representation, name, torch.ones(left.shape, dtype=left.dtype))
+
+    with OneDevice(), pytest.raises(RuntimeError, match="meta"):
+        training_pairs._prepare(supply, optimiser.representation, 0)
