@@ -26,7 +26,7 @@ __all__ = ["KINDS", "Likelihood", "of_simulator"]
 KINDS = ("fractional", "survey", "given")
 
 
-class Likelihood:
+class Likelihood(torch.nn.Module):
     """ln p(flux | theta) for batches of spectra and, for each, of parameters; differentiable.
 
     Model fluxes and residuals are float32, sums and the amplitudes of the calibration float64:
@@ -62,12 +62,12 @@ class Likelihood:
             )
         if calibration and kind == "fractional":
             raise BadInput("likelihood 'fractional' has no calibration error.")
+        super().__init__()
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
-        self.curves = None
-        if calibration:
-            self.curves = calibration * response_curves(torch.from_numpy(ssp.wave))
+        curves = calibration * response_curves(torch.from_numpy(ssp.wave)) if calibration else None
+        self.register_buffer("curves", curves, persistent=False)
 
-    def __call__(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
+    def forward(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
         """Log likelihood, float64, -inf where theta is not finite, shape (objects, draws).
 
         Arguments:
@@ -77,7 +77,7 @@ class Likelihood:
         return self.evaluate(flux, ivar, theta)[0]
 
     def evaluate(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Log likelihood and chi squared, shapes (objects, draws); see `__call__`."""
+        """Log likelihood and chi squared, shapes (objects, draws); see `forward`."""
         step = max(CHUNK // theta.shape[1], 1)
         parts = [
             self._evaluate(*rows)
@@ -92,7 +92,7 @@ class Likelihood:
         """Log likelihood and chi squared of model spectra, shapes (objects, draws).
 
         Arguments:
-            flux, ivar: see `__call__`.
+            flux, ivar: see `forward`.
             model: model flux, shape (objects, draws, pixels).
             floor: noise floor as a fraction of the model flux, shape (objects, draws).
         """
@@ -110,7 +110,7 @@ class Likelihood:
         """Model spectra, each times its most probable calibration error, (objects, draws, pixels).
 
         Arguments:
-            flux, ivar, theta: see `__call__`; theta finite.
+            flux, ivar, theta: see `forward`; theta finite.
         """
         model = self.ssp.flux(theta.flatten(0, 1), self.names).unflatten(0, theta.shape[:2])
         if self.curves is None:

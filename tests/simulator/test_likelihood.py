@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from one_device import META, OneDevice
 from prospect.likelihood import lnlike_spec
 from scipy import stats
 
@@ -300,3 +301,16 @@ def test_table_against_direct_fsps(engine):
     error = (table - one.of_model(flux, ivar, direct[:, None], torch.zeros(10, 1))[0]).abs()
 
     assert float(error.median()) < 0.1 and float(error.max()) < 1
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.04])
+def test_the_table_and_the_curves_move_with_it(engine, calibration):
+    """Moved, it takes spectra and theta of its new device and mixes no others in."""
+    elsewhere = Likelihood(copy.deepcopy(engine), SURVEY, "survey", calibration=calibration)
+    flux, theta = torch.ones(3, len(WAVE), device=META), torch.ones(3, 5, len(SURVEY), device=META)
+
+    with OneDevice():
+        log_likelihood, chi2 = elsewhere.to(META).evaluate(flux, flux, theta)
+
+    assert log_likelihood.device == chi2.device == META
+    assert log_likelihood.shape == (3, 5)
