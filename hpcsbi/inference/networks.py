@@ -18,7 +18,8 @@ class Network(torch.nn.Module, ABC):
     """A conditional density, and how it is drawn from; a new one is a class and a line below.
 
     It is made of `hidden` units of a layer, a number of `transforms`, `n_theta` (numbers that are
-    inferred) and `n_context` (numbers that are known of a spectrum).
+    inferred) and `n_context` (numbers that are known of a spectrum). It may begin with an embedding
+    of the context that it learns: the representation "pixels" shows it the whole spectrum.
     """
 
     @abstractmethod
