@@ -204,7 +204,7 @@ class Box:
 
     Arguments:
         prior: the prior.
-        zred: redshift, for priors that bound tage by the age of the Universe.
+        zred: redshift, for priors that bound ages by that of the Universe.
     """
 
     def __init__(self, prior: Prior, zred: float | None = None) -> None:

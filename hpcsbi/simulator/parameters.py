@@ -20,6 +20,7 @@ class Parameter:
         label: of an axis, with the unit.
         log_label: the same where the values are log10; "" for what is a logarithm already, which
             no prior is flat in the logarithm of.
+        age: an age of something in the galaxy, which the Universe may bound.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Parameter:
     header: str
     label: str
     log_label: str = ""
+    age: bool = False
 
 
 PARAMETERS = {
@@ -67,6 +69,7 @@ PARAMETERS = {
             header="age [Gyr]",
             label=r"$t_\mathrm{age}$ [Gyr]",
             log_label=r"$\log\,t_\mathrm{age}/\mathrm{Gyr}$",
+            age=True,
         ),
         Parameter(
             name="tau",

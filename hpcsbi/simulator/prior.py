@@ -36,7 +36,7 @@ class Prior:
 
     Arguments:
         columns: name -> Column (or its fields); the order is that of theta's columns.
-        bound_age: `tage` ends at the age of the Universe at the object's redshift.
+        bound_age: ages end at that of the Universe at the object's redshift.
 
     Raises:
         ValueError: an unknown name, an empty range, or a range that FSPS cannot make.
@@ -80,6 +80,11 @@ class Prior:
     def log(self) -> np.ndarray:
         """True for columns that are flat in log10, shape (n_theta,)."""
         return np.array([column.log for column in self.columns.values()])
+
+    @cached_property
+    def ages(self) -> np.ndarray:
+        """True for columns that are ages, shape (n_theta,)."""
+        return np.array([parameter(name).age for name in self.columns])
 
     @cached_property
     def low(self) -> np.ndarray:
@@ -130,7 +135,7 @@ class Prior:
     def sample(
         self, n: int, rng: np.random.Generator, zred: np.ndarray | float | None = None
     ) -> np.ndarray:
-        """Draw n rows of theta, float64, shape (n, n_theta); `zred` bounds tage where asked."""
+        """Draw n rows of theta, float64, shape (n, n_theta); `zred` bounds ages where asked."""
         return self.theta(self.sample_coordinates(n, rng, zred))
 
     def sample_coordinates(
@@ -181,15 +186,13 @@ class Prior:
         }
 
     def upper(self, zred: np.ndarray | float | None) -> np.ndarray:
-        """Upper bounds in coordinates, shape (..., n_theta), with tage bounded at `zred`."""
+        """Upper bounds in coordinates, shape (..., n_theta), with ages bounded at `zred`."""
         if zred is None or not self.bound_age:
             return self.high
-        column = self.names.index("tage")
-        age = age_of_universe(zred)
-        age = np.log10(age) if self.log[column] else age
-        high = np.broadcast_to(self.high, (*np.shape(age), len(self.names))).copy()
-        high[..., column] = np.minimum(high[..., column], age)
-        return high
+        universe = age_of_universe(zred)[..., None]
+        logs = np.log10(np.where(self.log, universe, 1.0))
+        high = np.minimum(self.high, np.where(self.log, logs, universe))
+        return np.where(self.ages, high, self.high)
 
     def _flat(self, theta: np.ndarray) -> np.ndarray:
         """`coordinates` to their last digit, which may lie outside the box."""

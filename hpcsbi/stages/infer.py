@@ -218,7 +218,7 @@ def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
         return np.zeros(len(batch), dtype=bool)
     free = posterior.sample(replace(batch, zred=None), 50)
     older = free.coordinates > posterior.prior.upper(batch.zred_column)
-    return older[..., posterior.names.index("tage")].mean(1) > 0.5
+    return older[..., posterior.prior.ages].any(-1).mean(1) > 0.5
 
 
 def _tell(store: Store, notice: str) -> None:
