@@ -21,7 +21,7 @@ from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
 __all__ = [
-    "KINDS",
+    "REPRESENTATIONS",
     "Equivariant",
     "Pixels",
     "Plain",
@@ -182,7 +182,7 @@ class Projection(Representation):
             self.register_buffer("_products", products, persistent=False)
 
 
-KINDS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}
+REPRESENTATIONS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}
 
 
 def make_representation(
@@ -199,9 +199,9 @@ def make_representation(
     Raises:
         ValueError: the kind is unknown.
     """
-    if kind not in KINDS:
-        raise BadInput(f"representation is {kind!r}: choose from {', '.join(KINDS)}.")
-    return KINDS[kind](names, tensors, ssp)
+    if kind not in REPRESENTATIONS:
+        raise BadInput(f"representation is {kind!r}: choose from {', '.join(REPRESENTATIONS)}.")
+    return REPRESENTATIONS[kind](names, tensors, ssp)
 
 
 def fit_representation(

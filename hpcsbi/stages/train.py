@@ -15,7 +15,7 @@ from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.optimiser import Optimiser, network_inputs
-from hpcsbi.inference.representation import KINDS, fit_representation
+from hpcsbi.inference.representation import REPRESENTATIONS, fit_representation
 from hpcsbi.inference.training_pairs import (
     FreshPairs,
     Pairs,
@@ -55,7 +55,7 @@ def train(
     table: str,
     source: Annotated[str, OneOf(SOURCES)],
     flow: Flow,
-    representation: Annotated[str, OneOf(KINDS)],
+    representation: Annotated[str, OneOf(REPRESENTATIONS)],
     steps: Count,
     batch: Count,
     rate: Positive,

@@ -10,7 +10,7 @@ from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.networks import NETWORKS
 from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.representation import KINDS, fit_representation, make_representation
+from hpcsbi.inference.representation import REPRESENTATIONS, fit_representation, make_representation
 from hpcsbi.inference.training_pairs import FreshPairs
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator import pairs as simulator_pairs
@@ -115,7 +115,7 @@ def elsewhere(engines, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", REPRESENTATIONS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_step_follows_the_network_and_the_representation(elsewhere, kind, network):
     """Both moved, theta, spectra, noise, context, loss and moments are made where they are."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpcsbi.inference.representation import KINDS, fit_representation, make_representation
+from hpcsbi.inference.representation import REPRESENTATIONS, fit_representation, make_representation
 from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
@@ -83,7 +83,7 @@ def test_a_screen_of_dust_is_a_shift(benches):
     assert (screened - context)[:, :-1].abs().max() < 0.02
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(REPRESENTATIONS))
 def test_flow_coordinates_come_back(benches, kind):
     """The way to the flow and back returns the parameters, with the same log-determinant."""
     bench = benches(kind)
