@@ -17,7 +17,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.fsps_spectra import Physics, spectrum, warm
+from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.prospector_model import spectrum, warm
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete

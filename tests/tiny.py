@@ -9,8 +9,8 @@ import yaml
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
 from hpcsbi.inference.flow import Flow
-from hpcsbi.simulator.fsps_spectra import Physics
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.augment import augment
 from hpcsbi.stages.simulate import simulate

@@ -148,7 +148,7 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
             table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
             import_module("hpcsbi.run.flows").load_engine(table.SHIPPED, tabulate["prior"])
     if simulate:
-        import_module("hpcsbi.simulator.fsps_spectra").check_names(simulate["prior"].names)
+        import_module("hpcsbi.simulator.physics").check_names(simulate["prior"].names)
     calls = [
         (bool(tabulate) and not shipped, tabulate),
         (simulate.get("source") == "fsps", simulate),

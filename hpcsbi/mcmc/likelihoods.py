@@ -9,8 +9,9 @@ import torch
 from hpcsbi.grid import Grid
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.fsps_spectra import Physics, direct_spectra
+from hpcsbi.simulator.fsps_spectra import direct_spectra
 from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.physics import Physics
 
 __all__ = ["ENGINES", "LIKELIHOODS", "likelihood_of", "log_likelihoods"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.fsps_spectra import Physics
 from hpcsbi.simulator.noise import Noise, make_noise
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 
 __all__ = ["Model"]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.table import mix
-from hpcsbi.simulator.fsps_spectra import check_names
 from hpcsbi.simulator.histories import History, family_of
+from hpcsbi.simulator.physics import check_names
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_basis import RANKS, composites
 

@@ -19,11 +19,10 @@ from hpcsbi.simulator.fsps_spectra import (
     NOT_FINITE,
     OK,
     STATUSES,
-    Physics,
-    check_names,
     direct_spectra,
     preflight,
 )
+from hpcsbi.simulator.physics import Physics, check_names
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy
 from hpcsbi.store.batches import write_batches

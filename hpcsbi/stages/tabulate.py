@@ -18,12 +18,12 @@ from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.fsps_data import tree_notice
 from hpcsbi.simulator.fsps_spectra import (
     OK,
-    Physics,
     direct_spectra,
     direct_ssps,
     preflight,
     versions,
 )
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, NOTICE, Ssp, check_accuracy
 from hpcsbi.store.layout import Array

@@ -17,8 +17,8 @@ from hpcsbi.run import catalogue as module
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.merges import CATALOGUE, is_behind
 from hpcsbi.run.progress import work_left
-from hpcsbi.simulator.fsps_spectra import Physics
 from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.status import status
 from hpcsbi.store import files

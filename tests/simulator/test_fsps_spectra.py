@@ -13,12 +13,10 @@ from hpcsbi.simulator.fsps_spectra import (
     OK,
     REFUSED,
     FspsError,
-    Physics,
-    check_names,
     direct_spectra,
     preflight,
 )
-from hpcsbi.simulator.parameters import PARAMETERS
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.stages.tabulate import SHIPPED
@@ -39,7 +37,7 @@ PRIOR = Prior(
     }
 )
 STOP = (
-    "from hpcsbi.simulator import fsps_spectra; f = fsps_spectra._source().ssp; "
+    "from hpcsbi.simulator import prospector_model; f = prospector_model._source().ssp; "
     "f.params['frac_nodust'] = 1.5; f.get_spectrum(tage=1.0)"
 )
 
@@ -50,14 +48,6 @@ def mark(test):
     return test
 
 
-def test_physics_that_has_no_closed_form_is_refused():
-    """Types and widths that the table cannot reproduce are named at composition."""
-    for bad in ({"dust_type": 1}, {"imf_type": 5}, {"sigma_smooth": 0.0}, {"gas_logu": 1.0}):
-        with pytest.raises(ValueError, match=next(iter(bad))):
-            Physics(**bad)
-    assert Physics(**PHYSICS.settings()) == PHYSICS
-
-
 def test_without_a_tree_nothing_starts(monkeypatch, tmp_path):
     """Unset and empty SPS_HOME are told before any process is made."""
     monkeypatch.delenv("SPS_HOME", raising=False)
@@ -66,22 +56,6 @@ def test_without_a_tree_nothing_starts(monkeypatch, tmp_path):
     monkeypatch.setenv("SPS_HOME", str(tmp_path))
     with pytest.raises(FspsError, match="missing or unreadable"):
         direct_spectra(np.ones((1, 6)), NAMES, GRID, PHYSICS)
-
-
-def test_a_missing_column_is_named():
-    """What every spectrum needs, and what a history does."""
-    with pytest.raises(ValueError, match="needs tau for its star-formation history delayed_tau"):
-        direct_spectra(np.ones((1, 4)), NAMES[:4], GRID, PHYSICS)
-    with pytest.raises(ValueError, match="needs logmass"):
-        direct_spectra(np.ones((1, 4)), NAMES[1:], GRID, PHYSICS)
-
-
-def test_a_column_that_would_change_nothing_is_refused():
-    """All parameters that a prior may have count; another name is not passed over in silence."""
-    check_names(tuple(PARAMETERS))
-
-    with pytest.raises(ValueError, match="sigma_smooth, on which no spectrum here depends"):
-        direct_spectra(np.ones((1, 7)), (*NAMES, "sigma_smooth"), GRID, PHYSICS)
 
 
 @pytest.mark.slow

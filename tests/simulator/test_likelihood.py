@@ -13,9 +13,10 @@ from scipy import stats
 
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.fsps_spectra import Physics, spectrum
 from hpcsbi.simulator.likelihood import KINDS, Likelihood, of_simulator
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise, response_curves
+from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.prospector_model import spectrum
 from hpcsbi.statistics.importance_weights import effective_sample_size
 
 NAMES = tuple(tiny.DIGS)

@@ -7,9 +7,9 @@ import tiny
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.fsps_spectra import Physics
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 
 NEAR = Model(tiny.prior(survey=True), Grid(pixels=200), Physics(dust_type=0), SurveyNoise())

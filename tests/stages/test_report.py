@@ -13,10 +13,10 @@ from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.mcmc import fit_columns
 from hpcsbi.report import fits_section
-from hpcsbi.simulator.fsps_spectra import Physics
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.parameters import parameter
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.report import report
 from hpcsbi.statistics.calibration import sbc_ranks, tarp_fractions

@@ -13,7 +13,8 @@ import tiny
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.fsps_spectra import FspsError, Physics
+from hpcsbi.simulator.fsps_spectra import FspsError
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import NOTICE
 from hpcsbi.stages.simulate import read_theta, simulate
@@ -29,7 +30,7 @@ from hpcsbi.stages.simulate import simulate
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.fsps_spectra import Physics
+from hpcsbi.simulator.physics import Physics
 simulate({out!r}, "table", {n}, None, 256, Prior({columns!r}), Grid(), Physics(), {table!r}, 0,
          Serial())
 """

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.fsps_data import FspsError, tree_notice
-from hpcsbi.simulator.fsps_spectra import Physics
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import NOTICE
 from hpcsbi.stages.tabulate import (

@@ -10,7 +10,7 @@ import tiny
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.fsps_spectra import Physics
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.store import provenance

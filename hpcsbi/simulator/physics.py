@@ -1,0 +1,66 @@
+"""What is not inferred of a spectrum, and which columns of theta one depends on."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from hpcsbi.errors import BadInput
+from hpcsbi.simulator.dust import CURVES
+from hpcsbi.simulator.histories import family_of
+
+__all__ = ["NEEDED", "Physics", "check_names"]
+
+NEEDED = ("logmass", "logzsol", "dust2")  # and the columns of a history
+BESIDE = ("line_strength", "noise_floor")  # what else theta may hold; the second is the noise's
+
+
+@dataclass(frozen=True)
+class Physics:
+    """What is not inferred: the rest of the model.
+
+    Arguments:
+        imf_type: initial mass function of FSPS (0 Salpeter, 1 Chabrier, 2 Kroupa).
+        dust_type: attenuation of FSPS (0 power law of index -0.7, 2 Calzetti).
+        gas_logu: log10 of the ionisation parameter.
+        sigma_smooth: velocity dispersion of stars, gas and instrument together, km/s.
+
+    Raises:
+        ValueError: a type that this project has no closed form for.
+    """
+
+    imf_type: int = 2
+    dust_type: int = 2
+    gas_logu: float = -2.0
+    sigma_smooth: float = 350.0
+
+    def __post_init__(self) -> None:
+        if self.imf_type not in (0, 1, 2):
+            raise BadInput(f"physics.imf_type is {self.imf_type}: choose 0, 1 or 2.")
+        if self.dust_type not in CURVES:
+            numbers = " or ".join(map(str, CURVES))
+            raise BadInput(f"physics.dust_type is {self.dust_type}: choose {numbers}.")
+        if not 10 <= self.sigma_smooth <= 2000 or not -4 <= self.gas_logu <= -1:
+            raise BadInput(
+                f"physics.sigma_smooth is {self.sigma_smooth} km/s and gas_logu {self.gas_logu}: "
+                "they lie in 10 to 2000 and in -4 to -1."
+            )
+
+    def settings(self) -> dict:
+        """Plain numbers from which `Physics(**settings)` makes an equal model."""
+        return asdict(self)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse a theta without a column that spectra need, or with one that changes nothing."""
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise BadInput(
+            f"theta has the columns {', '.join(names)}; a spectrum also needs "
+            f"{', '.join(missing)}: add them in conf/prior."
+        )
+    known = (*NEEDED, *family_of(names).names, *BESIDE)
+    idle = [name for name in names if name not in known]
+    if idle:
+        raise BadInput(
+            f"theta has the columns {', '.join(idle)}, on which no spectrum here depends: take "
+            "them out of conf/prior."
+        )

@@ -1,0 +1,32 @@
+"""What is not inferred, and what theta must hold."""
+
+import pytest
+
+from hpcsbi.simulator.parameters import PARAMETERS
+from hpcsbi.simulator.physics import Physics, check_names
+
+NAMES = ("logmass", "logzsol", "dust2", "tage", "tau", "line_strength")
+
+
+def test_physics_that_has_no_closed_form_is_refused():
+    """Types and widths that the table cannot reproduce are named at composition."""
+    for bad in ({"dust_type": 1}, {"imf_type": 5}, {"sigma_smooth": 0.0}, {"gas_logu": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            Physics(**bad)
+    assert Physics(**Physics().settings()) == Physics()
+
+
+def test_a_missing_column_is_named():
+    """What every spectrum needs, and what a history does."""
+    with pytest.raises(ValueError, match="needs tau for its star-formation history delayed_tau"):
+        check_names(NAMES[:4])
+    with pytest.raises(ValueError, match="needs logmass"):
+        check_names(NAMES[1:])
+
+
+def test_a_column_that_would_change_nothing_is_refused():
+    """All parameters that a prior may have count; another name is not passed over in silence."""
+    check_names(tuple(PARAMETERS))
+
+    with pytest.raises(ValueError, match="sigma_smooth, on which no spectrum here depends"):
+        check_names((*NAMES, "sigma_smooth"))
