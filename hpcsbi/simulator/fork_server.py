@@ -4,6 +4,9 @@ FSPS keeps its state in the memory of the process, takes 16 s and 750 MB to wake
 process, with exit status 0, where other codes raise an error. So it wakes up once, in a process
 that does nothing else, and every worker is a fork of that one: 21 MB, at once. A process that
 hears nothing more from its parent ends itself.
+
+multiprocessing's forkserver is as fast (benchmarks/fork_server_speed.py) and a quarter shorter, but
+warms up by an import, once in a process's life, and daemons, as Dask's workers are, may not use it.
 """
 
 import os

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import time
 
@@ -75,6 +76,23 @@ def test_a_killed_process_is_an_error_not_a_hang():
     with pytest.raises(NurseryError, match="ended"):
         nursery.ask(int, [("3",)])
     assert not nursery.alive
+
+
+def ask_from_here(answer):
+    nursery = Nursery(int, (1,))
+    answer.put(nursery.ask(int, [("3",)]))
+    nursery.close()
+
+
+def test_a_daemon_may_have_one():
+    """Dask's workers are daemons, which may not start processes by multiprocessing."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    daemon = context.Process(target=ask_from_here, args=(answer,), daemon=True)
+    daemon.start()
+
+    assert answer.get(timeout=60) == [(OK, 3)]
+    daemon.join()
 
 
 def test_nothing_outlives_its_parent():
