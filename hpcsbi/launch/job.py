@@ -43,7 +43,7 @@ from hpcsbi.run.folder import RunFolder
 from hpcsbi.run.progress import worker_seconds
 from hpcsbi.store.files import append_line
 from hpcsbi.store.shards import Elsewhere
-from hpcsbi.terminal import outlive_reader
+from hpcsbi.terminal import file_trouble, outlive_reader
 
 # 1: calibration failed. 2: something is wrong with the input, or shards failed. 70: a fault of this
 # program. 75: the job ends before the work does, and wants to be queued again (slurm/stage.sbatch).
@@ -170,10 +170,10 @@ def _keep_private(cfg: DictConfig) -> None:
 
 def refuse(error: BaseException) -> int:
     """Tell what is wrong in place of a stack; the exit status."""
-    mend = ""
+    text = file_trouble(error) if isinstance(error, OSError) else one_line(error)
     if isinstance(error, OSError) and (error.errno in FULL or "No space left" in str(error)):
-        mend = "\nMake room, or choose another run=...; then the same command goes on from here."
-    print(f"error: {one_line(error)}{mend}", file=sys.stderr, flush=True)
+        text += "\nMake room, or choose another run=...; then the same command goes on from here."
+    print(f"error: {text}", file=sys.stderr, flush=True)
     return WRONG
 
 

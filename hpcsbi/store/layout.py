@@ -127,11 +127,11 @@ def _nothing(dtype: str) -> Any:
 
 
 def checksum(path: Path) -> str:
-    """BLAKE2 of a file's bytes; "" where there is no file."""
+    """BLAKE2 of a file's bytes; "" where there is no file, or a folder in its place."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return ""
 
 

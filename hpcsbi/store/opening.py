@@ -15,7 +15,7 @@ import numpy as np
 from hpcsbi.cluster.slurm import own_job
 from hpcsbi.errors import BadInput
 from hpcsbi.store.files import ABANDONED, Damaged, there
-from hpcsbi.store.layout import Array, lay_out, shard_rows
+from hpcsbi.store.layout import MARKS, Array, lay_out, shard_rows
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.store import MISSING, Store
 
@@ -111,20 +111,46 @@ def open_store(path: str | Path, check: bool = True) -> Store:
     if not there(path):
         raise FileNotFoundError(f"{path} does not exist: run the stage that makes it first.")
     store = Store(path)
-    try:
-        known = {"settings", "rows", "shard", "sharded"} <= set(store.attributes)
-    except (OSError, ValueError, KeyError) as error:
-        raise Damaged(f"{path} is not a Zarr store ({error}): remove it and run again.") from error
-    if not known:
-        raise Damaged(
-            f"{path} is a Zarr store but none of hpcsbi: choose another run=... or name=..."
-        )
+    _refuse_foreign(store)
     if check and (bad := store.damaged_coordinates()):
         raise Damaged(
             f"{path}: array {bad[0]} is damaged: run the stage that makes the store again, or "
             "remove it first if it says the same."
         )
     return store
+
+
+def _refuse_foreign(store: Store) -> None:
+    """Raise where the attributes are none of ours, or do not fit the arrays."""
+    known = store.attributes
+    if not {"settings", "rows", "shard", "sharded"} <= known.keys():
+        raise Damaged(
+            f"{store.path} is a Zarr store but none of hpcsbi: choose another run=... or name=..."
+        )
+    if not _fits(known, store.arrays):
+        raise Damaged(
+            f"{store.path}: attributes and arrays of its zarr.json do not fit: remove the store "
+            "and run the stage that makes it again."
+        )
+    if not (store.path / MARKS).is_dir():
+        raise Damaged(
+            f"{store.path} has no folder {MARKS}, which tells what of it is done: copy it whole "
+            "(cp -a STORE, not STORE/*), or remove it and run the stage that makes it again."
+        )
+
+
+def _fits(known: Mapping[str, Any], arrays: Mapping[str, Any]) -> bool:
+    """Whether attributes are of their types, and speak of the arrays that are there."""
+    counts = [known["rows"], known["shard"], known.get("batch", known["shard"])]
+    types = {"settings": dict, "sharded": list, "checksums": dict}
+    if not all(isinstance(known.get(name, kind()), kind) for name, kind in types.items()):
+        return False
+    if not all(isinstance(count, int) for count in counts) or min(counts[1:]) < 1:
+        return False
+    names = [name for name in known["sharded"] if isinstance(name, str) and name in arrays]
+    return len(names) == len(known["sharded"]) and all(
+        arrays[name].shape[:1] == (known["rows"],) for name in names
+    )
 
 
 def open_complete(path: str | Path, stage: str, verify: bool = True) -> Store:

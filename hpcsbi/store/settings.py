@@ -7,7 +7,21 @@ from typing import Any
 
 from hpcsbi.errors import BadInput
 
-__all__ = ["Mismatch", "differences", "refuse_other_settings"]
+__all__ = ["Mismatch", "Settings", "differences", "refuse_other_settings"]
+
+
+class Settings(dict):
+    """Settings of a product, which say whose they are where one is asked for that it has not."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise BadInput(
+            f"{self.path}: its settings have no {key}, so another version of hpcsbi made it: "
+            "remove it and run the stage that makes it again, or go on with that version."
+        )
 
 
 class Mismatch(BadInput):

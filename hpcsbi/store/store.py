@@ -30,13 +30,16 @@ import numpy as np
 import zarr
 
 from hpcsbi.errors import BadInput
-from hpcsbi.store.files import RATES, append_line, look_again, sweep, write_atomically
+from hpcsbi.store.files import RATES, Damaged, append_line, look_again, sweep, write_atomically
 from hpcsbi.store.layout import MARKS, checksum, coordinate_checksum
 from hpcsbi.store.locks import Lock, locked
+from hpcsbi.store.settings import Settings
 
 __all__ = ["Store"]
 
 STATES, MISSING = ("done", "failed"), "missing"  # as the names of marks end; done before failed
+# What a zarr.json that is cut short, changed or not Zarr's makes zarr raise.
+FOREIGN = (OSError, ValueError, KeyError, TypeError, AttributeError)
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
 
@@ -62,9 +65,9 @@ class Store:
         return dict(self.group.attrs)
 
     @property
-    def settings(self) -> dict:
+    def settings(self) -> Settings:
         """The settings that made the store."""
-        return self.group.attrs["settings"]
+        return Settings(self.path, self.group.attrs["settings"])
 
     @property
     def rows(self) -> int:
@@ -247,7 +250,15 @@ class Store:
 
     @cached_property
     def _opened(self) -> tuple[zarr.Group, dict[str, zarr.Array]]:
-        return _opened(self.path, os.access(self.path, os.W_OK), _stamp(self.path))
+        try:
+            return _opened(self.path, os.access(self.path, os.W_OK), _stamp(self.path))
+        except PermissionError:  # it may be as good as ever
+            raise
+        except FOREIGN as error:
+            words = " ".join(str(error).split())
+            raise Damaged(
+                f"{self.path} is not a Zarr store ({words}): remove it and run again."
+            ) from error
 
     def _mark(self, shard: int, suffix: str = "done") -> Path:
         return self.path / MARKS / _mark(shard, suffix)

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import pickle
 import shutil
 import time
 import warnings
@@ -17,6 +18,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcsbi.errors import BadInput
 from hpcsbi.store.files import Damaged
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import Incomplete, create, open_complete, open_store, refuse_damage
@@ -381,3 +383,72 @@ def test_something_else_is_not_a_store(tmp_path):
         open_store(tmp_path / "foreign.zarr")
     with pytest.raises(FileNotFoundError, match="run the stage"):
         open_store(tmp_path / "absent.zarr")
+
+
+def edited(path: Path, **attributes) -> None:
+    """Change attributes in the file of a store as no program of ours would."""
+    file = path / "zarr.json"
+    content = json.loads(file.read_text())
+    content["attributes"] |= attributes
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "7", '{"zarr_format": 3', "\0\0", '"zarr"'])
+def test_a_foreign_file_in_the_place_of_the_metadata_is_damage(tmp_path, text):
+    """Whatever its zarr.json holds, a store is read, or refused in a line that names it."""
+    path = filled(tmp_path / "s.zarr").path
+    (path / "zarr.json").write_text(text)
+
+    with pytest.raises(Damaged, match=r"s\.zarr is not a Zarr store .*: remove it and run again"):
+        open_store(path)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"rows": "many"}, {"rows": 11}, {"shard": 0}, {"batch": 0}, {"settings": [1]},
+        {"sharded": ["theta", "flux"]}, {"sharded": "theta"}, {"sharded": [["theta"]]},
+        {"checksums": [1]},
+    ],
+)  # fmt: skip
+def test_attributes_that_do_not_fit_the_arrays_are_damage(tmp_path, attributes):
+    """They are looked at when a store is opened, not where they first break something."""
+    path = filled(tmp_path / "s.zarr").path
+    edited(path, **attributes)
+
+    with pytest.raises(Damaged, match=r"s\.zarr: attributes and arrays .* do not fit: remove"):
+        open_store(path)
+    edited(path, rows=10, shard=4, batch=4, settings=SETTINGS, sharded=["theta", "id"])
+    edited(path, checksums={})
+    assert open_store(path).rows == 10
+
+
+def test_a_copy_without_the_marks_is_refused(tmp_path):
+    """A copy of STORE/* leaves them behind, and then nothing says what is done."""
+    path = filled(tmp_path / "s.zarr").path
+    shutil.rmtree(path / ".marks")
+
+    with pytest.raises(Damaged, match=r"s\.zarr has no folder \.marks"):
+        open_store(path)
+
+
+def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path):
+    """The others of the store are still looked at."""
+    store = filled(tmp_path / "s.zarr")
+    (store.path / "theta" / "c.1.0").unlink()
+    (store.path / "theta" / "c.1.0").mkdir()
+    (store.path / "wave" / "c.0").unlink()
+    (store.path / "wave" / "c.0").mkdir()
+
+    assert store.states(verify=True) == {0: "done", 1: "damaged", 2: "done"}
+    assert store.damaged_coordinates() == ["wave"]
+
+
+def test_settings_of_another_version_say_whose_they_are(tmp_path):
+    """A key that is not there names the store; a lookup that allows for that is as before."""
+    settings = filled(tmp_path / "s.zarr").settings
+
+    assert settings == SETTINGS and settings.get("grid") is None and "grid" not in settings
+    assert pickle.loads(pickle.dumps(settings)) == SETTINGS
+    with pytest.raises(BadInput, match=r"s\.zarr: its settings have no grid.*another version"):
+        settings["grid"]
