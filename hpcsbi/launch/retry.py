@@ -71,13 +71,14 @@ def _only_run(overrides: Sequence[str]) -> list[str]:
 
 def _newest_configuration(run: Path, name: str) -> Path:
     """Configuration of the newest submission."""
-    configurations = sorted(RunFolder(run).submissions.glob("[0-9]*/config.yaml"))
+    paths = [folder / "config.yaml" for folder in RunFolder(run).numbered_submissions]
+    configurations = [path for path in paths if path.exists()]
     if not configurations:
         raise FileNotFoundError(
             f"{run} was never submitted: slurm/pipeline.sh {name} does that; if it was, with "
             "run=FOLDER, give the same here."
         )
-    return max(configurations, key=lambda path: int(path.parent.name))
+    return configurations[-1]
 
 
 def _queued_stages(jobs: Sequence[dict]) -> dict[str, str]:

@@ -169,7 +169,7 @@ def submission(run: Path, site: Site) -> Iterator[Submission]:
 def _new_folder(parent: Path) -> Path:
     """A folder for this submission, the next number."""
     while True:
-        taken = [int(path.name) for path in parent.glob("[0-9]*")]
+        taken = [int(path.name) for path in RunFolder(parent.parent).numbered_submissions]
         folder = parent.resolve() / f"{1 + max(taken, default=0):04d}"
         try:
             folder.mkdir()

@@ -44,8 +44,9 @@ class RunFolder:
     @property
     def flows(self) -> list[FlowFolder]:
         """Those that are there, trained or not, by name."""
-        folders = sorted(self.path.glob("flows/*"))
-        return [FlowFolder(path) for path in folders if path.is_dir()]
+        folder = self.path / "flows"
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        return [FlowFolder(path) for path in paths if path.is_dir()]
 
     @property
     def calibration(self) -> Path:
@@ -70,6 +71,12 @@ class RunFolder:
     def submissions(self) -> Path:
         """A folder for each job: frozen configuration, script, log."""
         return self.path / "slurm"
+
+    @property
+    def numbered_submissions(self) -> list[Path]:
+        """Their folders, the newest last; what somebody keeps beside them, 0001.old, is none."""
+        paths = [path for path in self.submissions.glob("[0-9]*") if path.name.isdigit()]
+        return sorted(paths, key=lambda path: int(path.name))
 
     @property
     def jobs(self) -> Path:

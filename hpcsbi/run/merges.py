@@ -42,7 +42,7 @@ def catalogue_of(fits: Store) -> Path | None:
 def chains_of(catalogue: Path) -> list[Store]:
     """Stores of chains for a catalogue: those beside it, and those that its table knows."""
     catalogue = Path(os.path.normpath(catalogue.absolute()))
-    noted = json.loads(read_parquet_header(table_of(catalogue)).get(MADE_OF, "{}"))
+    noted = _sources_of(table_of(catalogue))
     paths = {Path(os.path.normpath(catalogue.parent / name)) for name in noted}
     paths |= {*catalogue.parent.glob("*.zarr")}
     return [
@@ -51,6 +51,15 @@ def chains_of(catalogue: Path) -> list[Store]:
         for fits in _stores_at(path)
         if catalogue_of(fits) == catalogue
     ]
+
+
+def _sources_of(table: Path) -> list[str]:
+    """Stores that a Parquet file was made of; none where it is not there, damaged, or not ours."""
+    try:
+        noted = json.loads(read_parquet_header(table).get(MADE_OF, "{}"))
+    except ValueError:
+        return []
+    return list(noted) if isinstance(noted, dict) else []
 
 
 def _stores_at(path: Path) -> Iterator[Store]:

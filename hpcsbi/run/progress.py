@@ -16,6 +16,7 @@ from hpcsbi.store.layout import MARKS
 from hpcsbi.store.locks import holders
 from hpcsbi.store.opening import open_store
 from hpcsbi.store.store import Store
+from hpcsbi.terminal import file_trouble
 
 __all__ = [
     "WorkLeft",
@@ -97,9 +98,11 @@ def store_progress(path: Path, verify: bool = False) -> dict:
     """
     try:
         store = open_store(path, check=False)
+        done, failed = _marks(store, "done"), _marks(store, "failed")
     except Damaged as error:
         return {"error": str(error)}
-    done, failed = _marks(store, "done"), _marks(store, "failed")
+    except OSError as error:  # of another user, for one
+        return {"error": file_trouble(error), "readable": False}
     damaged = []
     if verify:
         states = store.states(verify=True)
@@ -170,13 +173,21 @@ def flow_progress(path: Path, verify: bool = False) -> dict:
         path: folder of the flow.
         verify: read the weights too; "error" says what is wrong with them.
     """
-    entry, flow = {"trained": False, "step": 0, "steps": None}, FlowFolder(path)
+    entry = {"trained": False, "step": 0, "steps": None, "running": 0, "holders": []}
+    try:
+        return entry | _flow_as_it_is(FlowFolder(path), verify)
+    except OSError as error:  # of another user, for one
+        return entry | {"error": file_trouble(error), "readable": False} | _pace(entry, [])
+
+
+def _flow_as_it_is(flow: FlowFolder, verify: bool) -> dict:
+    entry: dict = {"trained": False}
     for file in (flow.weights, flow.checkpoint):
         header = load_header(file)
         if header is not None:
             steps = header.get("settings", {}).get("steps")
             trained = file == flow.weights
-            entry |= {"trained": trained, "step": steps if trained else header.get("step", 0)}
+            entry = {"trained": trained, "step": steps if trained else header.get("step", 0)}
             entry["steps"] = steps
             break
     for file in (flow.weights, flow.checkpoint) if verify else ():
@@ -188,7 +199,7 @@ def flow_progress(path: Path, verify: bool = False) -> dict:
             entry |= {"error": str(error), "trained": False}
     if verify and flow.table.exists() and not _whole(store_progress(flow.table, verify=True)):
         entry |= {"error": f"{flow.table} is damaged"}
-    drivers = [] if entry["trained"] else holders(path)
+    drivers = [] if entry["trained"] else holders(flow.path)
     return entry | {"running": len(drivers), "holders": drivers} | _pace(entry, drivers)
 
 

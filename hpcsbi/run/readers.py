@@ -13,6 +13,7 @@ from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.files import Damaged, load_weights
 from hpcsbi.store.opening import open_store
 from hpcsbi.store.store import Store
+from hpcsbi.terminal import file_trouble
 
 __all__ = [
     "draws_of",
@@ -37,6 +38,8 @@ def store_at(path: str, job: str, option: str = "") -> tuple[Store | None, list[
         return None, [f"There is no {name} yet: run jobs/{job}.py{option}."]
     except Damaged as error:
         return None, [str(error)]
+    except PermissionError as error:
+        return None, [file_trouble(error)]
     states = list(store.states().values())
     done = states.count("done")
     if not done:
@@ -70,14 +73,23 @@ def read_some(store: Store, names: Sequence[str], rows: np.ndarray) -> dict[str,
     return {name: store.read(name, rows) for name in names if name in store.group}
 
 
-def read_json(path: Path) -> tuple[Any, list[str]]:
-    """Content of a file, None if it is not there, and what is to be said about it."""
+def read_json(path: Path, kind: type) -> tuple[Any, list[str]]:
+    """Content of a file, None if it is not there, and what is to be said about it.
+
+    Arguments:
+        path: the file.
+        kind: dict or list, what it must hold.
+    """
     try:
-        return json.loads(path.read_text()), []
+        content = json.loads(path.read_text())
+        if isinstance(content, kind):
+            return content, []
+        words = f"a {type(content).__name__} in place of a {kind.__name__}"
     except FileNotFoundError:
         return None, []
     except ValueError as error:
-        return None, [f"{path.name} cannot be read ({error}): remove it and run its job again."]
+        words = str(error)
+    return None, [f"{path.name} cannot be read ({words}): remove it and run its job again."]
 
 
 def weights_of(folder: Path) -> tuple[dict, list[str]]:
@@ -88,6 +100,8 @@ def weights_of(folder: Path) -> tuple[dict, list[str]]:
         return {}, [f"There is no trained flow {folder.name} yet: run jobs/train.py."]
     except Damaged as error:
         return {}, [str(error)]
+    except PermissionError as error:
+        return {}, [file_trouble(error)]
 
 
 def prior_of(store: Store) -> Prior:

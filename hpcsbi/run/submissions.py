@@ -1,6 +1,5 @@
 """The jobs that were submitted for a run, and what became of them."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from hpcsbi.cluster import slurm
 from hpcsbi.cluster.job_words import FORGOTTEN, last_line, mend, summary, why_ended
 from hpcsbi.cluster.slurm import JobState
 from hpcsbi.run.folder import RunFolder
-from hpcsbi.store.files import read_notes
+from hpcsbi.store.files import read_notes, read_object
 
 __all__ = ["ask", "jobs_without_states", "queued_jobs", "submitted_jobs", "unnoted_jobs"]
 
@@ -19,7 +18,7 @@ DONE = "COMPLETED"
 
 def submitted_jobs(run: Path) -> list[dict]:
     """Jobs of a run in the order of submission, as hpcsbi/launch noted them."""
-    return read_notes(RunFolder(run).jobs)[0]
+    return read_notes(RunFolder(run).jobs, ("stage", "job"))[0]
 
 
 def unnoted_jobs(run: Path) -> list[dict]:
@@ -27,12 +26,15 @@ def unnoted_jobs(run: Path) -> list[dict]:
 
     Raises:
         SlurmError: it is not known whether there are any.
+        Damaged: what one of them is cannot be read.
     """
-    parent = RunFolder(run).submissions.resolve()
-    files = [path for path in parent.glob("[0-9]*/*/job.json") if path.parent not in _starts(run)]
+    parent, noted = RunFolder(run).submissions.resolve(), _starts(run)
+    folders = [folder.resolve() for folder in RunFolder(run).numbered_submissions]
+    paths = [path for folder in folders for path in folder.glob("*/job.json")]
+    files = [path for path in paths if path.parent not in noted]
     starts = slurm.jobs_below(parent, active=True) if files else {}
     return [
-        json.loads((start / "job.json").read_text()) | {"job": number}
+        read_object(start / "job.json") | {"job": number}
         for number, start in starts.items()
         if start / "job.json" in files
     ]

@@ -22,7 +22,7 @@ from hpcsbi.run.trainings import TrainingStatus, trainings
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.store.files import Damaged, write_atomically
+from hpcsbi.store.files import Damaged, read_object, write_atomically
 from hpcsbi.store.opening import Incomplete, open_complete, open_store
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.store import Store
@@ -157,8 +157,12 @@ def _calibration(run: Path, name: str, posterior: Posterior) -> dict:
     for path in (folder.calibration_of(name), folder.calibration):
         verdict = verdict_of(path)
         if verdict.exists() and open_store(path).settings["flow"] == posterior.settings:
-            judgement = json.loads(verdict.read_text())["flow"]  # weights mend what is published
-            return {"calibrated": judgement["passed"], "calibration_reasons": judgement["reasons"]}
+            # Of the flow alone, as weights mend what is published.
+            judgement = read_object(verdict).get("flow") or {}
+            return {
+                "calibrated": judgement.get("passed"),
+                "calibration_reasons": judgement.get("reasons", []),
+            }
     return {}
 
 

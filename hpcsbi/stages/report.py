@@ -118,9 +118,9 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
         pairs, shared = tables.pair_rows(store.read("split", rows), store.read("base", rows))
         fresh = "training" not in {name for name, *_ in pairs}
         section |= {"pairs": pairs, "shared": shared, "fresh": fresh}
-    entries, damaged = read_json(history)
+    entries, damaged = read_json(history, list)
     section["notes"] = [*notes, *untrained, *damaged]
-    scored = [entry for entry in entries or [] if "validation_log_prob" in entry]
+    scored = [e for e in entries or [] if isinstance(e, dict) and "validation_log_prob" in e]
     if scored:
         step = np.array([entry["step"] for entry in scored], dtype=float)
         score = np.array([entry["validation_log_prob"] for entry in scored], dtype=float)
@@ -130,7 +130,7 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
 
 
 def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
-    judgement, damaged = read_json(verdict)
+    judgement, damaged = read_json(verdict, dict)
     section = {
         "verdict": tables.verdict_rows(judgement) if judgement else None,
         "notes": [*notes, *damaged],

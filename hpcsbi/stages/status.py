@@ -8,18 +8,16 @@ from pathlib import Path
 from hpcsbi.arguments import checked
 from hpcsbi.cluster import job_words
 from hpcsbi.cluster.slurm_commands import SlurmError
-from hpcsbi.errors import BadInput
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run import submissions
 from hpcsbi.run.folder import RunFolder, verdict_of
 from hpcsbi.run.merges import is_behind, table_of
 from hpcsbi.run.progress import flow_progress, store_progress
-from hpcsbi.store.files import Damaged
-from hpcsbi.terminal import duration, printable, user_name
+from hpcsbi.store.files import Damaged, read_object
+from hpcsbi.terminal import duration, file_trouble, printable
 
 __all__ = ["status"]
 
-CLOSED = "is not for you to read, but for its owner"
 MAKERS = {stage.product: stage.name for stage in STAGES.values() if stage.fans_out}
 
 
@@ -37,7 +35,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
 
     Raises:
         FileNotFoundError: there is no such run.
-        BadInput: there is one, which this user may not read.
+        PermissionError: there is one, which this user may not read.
         Damaged: with `verify`, after all is printed: something is damaged.
     """
     folder = Path(run)
@@ -46,8 +44,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
             f"{folder.absolute()} does not exist: start it with python jobs/tabulate.py "
             f"name={folder.name}, or choose another with name=... or run=..."
         )
-    if closed := _closed(folder):
-        raise BadInput(closed)
+    os.listdir(folder)  # that of another user ends here, in the words of `file_trouble`
     overview = {
         "run": str(folder),
         "stores": [
@@ -75,19 +72,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
 
 
 def _store(path: Path, verify: bool) -> dict:
-    if closed := _closed(path):
-        return {"error": closed}
     return store_progress(path, verify) | _table(path)
-
-
-def _closed(path: Path) -> str:
-    """Why a folder cannot be looked into, "" if it can: that is neither absent nor damaged."""
-    if os.access(path, os.R_OK | os.X_OK):
-        return ""
-    return (
-        f"{path} {CLOSED} ({user_name(path.stat().st_uid)}): ask for it "
-        "(site.umask=027 lets the group read what a run writes); it is as it was."
-    )
 
 
 def _jobs(folder: Path) -> dict:
@@ -117,7 +102,7 @@ def _table(path: Path) -> dict:
         return {}
     try:
         return {"behind": table_of(path).exists() and is_behind(path)}
-    except Damaged:
+    except (Damaged, OSError):  # which is told of the store, or here, when it is written
         return {}
 
 
@@ -134,7 +119,7 @@ def _damage(entry: dict) -> Iterable[str]:
     """What is damaged in a store or a flow, and the job that makes it again."""
     again = f"run jobs/{entry['stage']}.py again"
     if "error" in entry:
-        mend = "" if CLOSED in entry["error"] else f" ({again})"
+        mend = f" ({again})" if entry.get("readable", True) else ""
         yield f"{printable(entry['error'])}{mend}"
     for name in entry.get("coordinates", ()):
         yield f"{entry['name']}: array {name}; {again}"
@@ -146,9 +131,11 @@ def _damage(entry: dict) -> Iterable[str]:
 def _verdict(path: Path, folder: Path) -> dict:
     entry = {"name": str(path.relative_to(folder))}
     try:
-        verdict = json_format.loads(path.read_text())
-    except ValueError as error:
-        return entry | {"error": f"cannot be read ({error})"}
+        verdict = read_object(path)
+    except Damaged as error:
+        return entry | {"error": str(error)}
+    except OSError as error:
+        return entry | {"error": file_trouble(error)}
     return entry | {key: verdict.get(key) for key in ("passed", "n", "reasons")}
 
 

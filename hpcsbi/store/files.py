@@ -29,6 +29,7 @@ __all__ = [
     "load_weights",
     "look_again",
     "read_notes",
+    "read_object",
     "read_parquet_header",
     "replacement",
     "save_weights",
@@ -72,8 +73,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     """
     raw = Path(path).read_bytes()
     try:
-        length = int.from_bytes(raw[:8], "little")
-        settings = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["settings"])
+        settings = _header_of(raw)
         tensors = load_tensors(raw)
         if settings.pop("checksum") != _checksum(tensors, settings):
             raise BadInput("its checksum differs")
@@ -86,11 +86,20 @@ def load_header(path: Path) -> dict | None:
     """Settings of a file of weights, which are not read or checked; None if it has none."""
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            head = file.read(min(length, path.stat().st_size))
-        return json.loads(json.loads(head)["__metadata__"]["settings"])
+            first = file.read(8)
+            length = min(int.from_bytes(first, "little"), path.stat().st_size)
+            return _header_of(first + file.read(length))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def _header_of(raw: bytes) -> dict:
+    """Settings at the beginning of a file of weights."""
+    length = int.from_bytes(raw[:8], "little")
+    settings = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"]["settings"])
+    if not isinstance(settings, dict):
+        raise BadInput("its header holds no settings")
+    return settings
 
 
 def _checksum(tensors: Mapping[str, np.ndarray], settings: Mapping) -> str:
@@ -101,6 +110,23 @@ def _checksum(tensors: Mapping[str, np.ndarray], settings: Mapping) -> str:
         digest.update(f"{name} {values.dtype} {values.shape}".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()
+
+
+def read_object(path: Path) -> dict:
+    """The JSON object that a file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Damaged: it holds something else.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict):
+            return content
+        words = f"it holds {type(content).__name__}, not keys and values"
+    except ValueError as error:
+        words = str(error)
+    raise Damaged(f"{path} is damaged ({words}): remove it and run the job that makes it again.")
 
 
 def read_notes(path: Path, keys: Sequence[str] = ()) -> tuple[list[dict], int]:
@@ -167,11 +193,14 @@ def read_parquet_header(path: Path) -> dict[str, str]:
     """Key-value metadata of a Parquet file, nothing where there is none or it is damaged."""
     import pyarrow.parquet
 
-    try:
-        metadata = pyarrow.parquet.read_schema(path).metadata or {}
-    except (FileNotFoundError, pyarrow.ArrowInvalid):
+    if not path.exists():
         return {}
-    return {key.decode(): value.decode() for key, value in metadata.items()}
+    with path.open("rb") as file:  # what the system says of it is told; OSErrors below are arrow's
+        try:
+            metadata = pyarrow.parquet.read_schema(file).metadata or {}
+        except (pyarrow.ArrowInvalid, OSError):
+            return {}
+    return {key.decode(errors="replace"): v.decode(errors="replace") for key, v in metadata.items()}
 
 
 def append_line(path: Path, note: Mapping) -> None:

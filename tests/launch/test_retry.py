@@ -90,6 +90,16 @@ def unmade(run: Path, store: str, shard: int) -> None:
     (run / store / ".marks" / f"{shard:06d}.done").unlink()
 
 
+def test_a_copy_of_a_submission_is_none(run, queue):
+    """A folder that somebody keeps beside the numbered ones is not taken for the newest."""
+    submitted(run, "cluster=array")
+    shutil.copytree(run / "slurm/0001", run / "slurm/0001.old")
+    unmade(run, "simulations.zarr", 4)
+
+    assert [job["stage"] for job in again(run, queue)] == ["simulate", "simulate", "train"]
+    assert {path.name for path in (run / "slurm").glob("0*")} == {"0001", "0001.old", "0002"}
+
+
 def test_only_parts_that_lack_shards(run, queue):
     """Of an array of four the parts of shards 1 (cut short) and 4 (lost) run again, then its end.
 

@@ -237,3 +237,16 @@ def test_a_catalogue_with_rows_missing_has_no_table(tmp_path):
     with pytest.raises(Incomplete, match=r"1 of 5 shards.*jobs/infer\.py"):
         write_catalogue(store.path)
     assert not (tmp_path / "catalogue.parquet").exists()
+
+
+def test_a_header_of_somebody_else_is_none(tmp_path):
+    """A Parquet file that says of its sources what we never write is behind, and written again."""
+    catalogue(tmp_path)
+    for words in ("[", "7", '["fits.zarr"]'):
+        files.write_parquet(tmp_path / "catalogue.parquet", {"x": np.zeros(2)}, {"made_of": words})
+
+        assert is_behind(tmp_path / "catalogue.zarr")
+
+    write_catalogue(tmp_path / "catalogue.zarr")
+
+    assert not is_behind(tmp_path / "catalogue.zarr") and len(table(tmp_path)) == ROWS

@@ -21,6 +21,16 @@ def test_flows_are_folders(tmp_path):
     assert run.flows == [FlowFolder(tmp_path / "flows" / name) for name in ("a", "b")]
 
 
+def test_submissions_are_numbered(tmp_path):
+    """In the order of their numbers, and without what somebody keeps beside them."""
+    for name in ("0002", "10000", "0001", "0001.old", "next", "1x"):
+        (tmp_path / "slurm" / name).mkdir(parents=True)
+
+    names = [path.name for path in RunFolder(tmp_path).numbered_submissions]
+
+    assert names == ["0001", "0002", "10000"]
+
+
 def test_options_write_where_readers_look():
     """What is an option of one stage and looked for by another has one name in both."""
     cfg = OmegaConf.load(CONFIG)

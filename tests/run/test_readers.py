@@ -57,9 +57,13 @@ def test_marks_are_listed_once(store, monkeypatch):
 def test_a_broken_file_is_told(tmp_path):
     """A verdict that a kill cut short, and a flow that is none."""
     path = tmp_path / "calibration.json"
-    assert readers.read_json(path) == (None, [])
-    path.write_text('{"passed": tr')
-    assert "remove it and run its job again" in readers.read_json(path)[1][0]
+    assert readers.read_json(path, dict) == (None, [])
+    for text in ('{"passed": tr', "[1, 2]", "7", "\udcff"):
+        path.write_bytes(text.encode(errors="surrogateescape"))
+        nothing, notes = readers.read_json(path, dict)
+        assert nothing is None and "remove it and run its job again" in notes[0]
+    path.write_text("[1, 2]")
+    assert readers.read_json(path, list) == ([1, 2], [])
     assert "no trained flow" in readers.weights_of(tmp_path / "flows")[1][0]
     (tmp_path / "flow.safetensors").write_bytes(b"x")
     assert "is damaged" in readers.weights_of(tmp_path)[1][0]

@@ -1,8 +1,10 @@
 """Status counts what the marks say, tells how long the rest takes, and writes nothing."""
 
+import errno
 import json
 import os
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,8 +99,60 @@ def test_verdicts_and_a_run_beside_are_shown(tmp_path, capsys):
 
     printed = capsys.readouterr().out
     assert "NOT calibrated, 900 spectra; ranks of tage are not uniform" in printed
-    assert "cannot be read" in printed
+    assert "beside/calibration.json is damaged" in printed and "remove it and run" in printed
     assert "beside/catalogue.zarr" in printed
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "7", "{}", "\0", '{"passed": tr'])
+def test_one_damaged_file_does_not_hide_the_others(tmp_path, capsys, text):
+    """Whatever lies in the place of a file, the line of its product says so, and the rest is told.
+
+    A folder in its place is no other case.
+    """
+    half_done(tmp_path)
+    spoilt = ("spectra.zarr/zarr.json", "calibration.json", "catalogue.parquet",
+              "flows/a/flow.safetensors", "rates.jsonl", "slurm/jobs.jsonl")  # fmt: skip
+    create(tmp_path / "spectra.zarr", {"x": Array({"row": 4}, "int8")}, {}, 2)
+    create(tmp_path / "catalogue.zarr", {"x": Array({"row": 4}, "int8")}, {}, 2)
+    for name in spoilt:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    told = as_json(tmp_path, capsys)
+
+    stores = {store["name"]: store for store in told["stores"]}
+    assert "spectra.zarr" in stores["spectra.zarr"]["error"]
+    assert all("error" not in store for name, store in stores.items() if name != "spectra.zarr")
+    assert [flow["step"] for flow in told["flows"]] == [0] and told["jobs"] == []
+    for name in spoilt[:4]:
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()
+    told = as_json(tmp_path, capsys)
+    assert "folder is in the place of a file" in told["flows"][0]["error"]
+    assert "folder is in the place of a file" in told["verdicts"][0]["error"]
+
+
+def test_what_is_anothers_is_neither_absent_nor_damaged(tmp_path, capsys, monkeypatch):
+    """It is told as such with its owner, beside the rest, and nobody is told to make it again."""
+    half_done(tmp_path)
+    for name in ("a", "b"):
+        save_weights(tmp_path / "flows" / name / "flow.safetensors", {"w": np.zeros(9)}, {})
+    real = Path.open
+
+    def refuse(path, *arguments, **options):
+        if "flows/a" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda path, _: "flows/a" not in str(path))
+
+    first, second = as_json(tmp_path, capsys)["flows"]
+
+    assert "not for you to read" in first["error"] and second["trained"]
+    with pytest.raises(Damaged, match="is as it was") as caught:
+        status(str(tmp_path), verify=True)
+    assert "train.py again" not in str(caught.value)
 
 
 def test_nothing_is_written(tmp_path, capsys):

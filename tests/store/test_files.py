@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+from safetensors.numpy import save_file as save
 
 from hpcsbi.store import files
 from hpcsbi.store.files import Damaged
@@ -110,6 +111,49 @@ def test_a_changed_bit_of_the_weights_is_seen(tmp_path):
         path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
         with pytest.raises(Damaged, match="checksum"):
             files.load_weights(path)
+
+
+@pytest.mark.parametrize("settings", ["[1]", "7", '"x"', "null", "{}"])
+def test_a_header_of_another_kind_is_damage(tmp_path, settings):
+    """A safetensors file of somebody else, or of another version, is refused by its name."""
+    path = tmp_path / "flow.safetensors"
+    save({"w": np.zeros(3)}, path, metadata={"settings": settings})
+
+    with pytest.raises(Damaged, match=r"flow\.safetensors is damaged"):
+        files.load_weights(path)
+    assert files.load_header(path) == ({} if settings == "{}" else None)
+    save({"w": np.zeros(3)}, path)
+    with pytest.raises(Damaged, match=r"flow\.safetensors is damaged"):
+        files.load_weights(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"7", b"\xff", b'{"a": '])
+def test_an_object_is_read_whole_or_refused(tmp_path, content):
+    """Anything else than keys and values is damage, and no reader's own error."""
+    path = tmp_path / "job.json"
+    path.write_bytes(b'{"stage": "train"}')
+    assert files.read_object(path) == {"stage": "train"}
+
+    path.write_bytes(content)
+
+    with pytest.raises(Damaged, match=r"job\.json is damaged .*: remove it"):
+        files.read_object(path)
+
+
+def test_any_byte_of_a_parquet_file_may_be_wrong(tmp_path):
+    """Its header is then another one or none, and no error of arrow's comes through."""
+    path = tmp_path / "c.parquet"
+    files.write_parquet(path, {"x": np.arange(3.0)}, {"notice": "n"})
+    whole = path.read_bytes()
+
+    for place in range(len(whole) // 2, len(whole)):
+        path.write_bytes(whole[:place] + b"\xfe" + whole[place + 1 :])
+        assert isinstance(files.read_parquet_header(path), dict)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        files.read_parquet_header(path)
+    assert caught.value.filename == str(path)
 
 
 def put(args) -> int:
