@@ -4,7 +4,13 @@ The jobs catch `Refusal`, and what the operating system says (`OSError`); everyt
 its traceback, so that a fault of the program never looks like one of the input.
 """
 
-__all__ = ["BadInput", "Refusal", "Unfinished"]
+import errno
+import os
+from contextlib import suppress
+
+from hpcsbi.terminal import user_name
+
+__all__ = ["BadInput", "Refusal", "Unfinished", "file_trouble"]
 
 
 class Refusal(Exception):
@@ -17,3 +23,28 @@ class BadInput(Refusal, ValueError):
 
 class Unfinished(Refusal, RuntimeError):
     """Work that could not be done, though its input is right: the same command may go on."""
+
+
+def file_trouble(error: OSError) -> str:
+    """What the operating system says of a file in a line, with the mend where there is one."""
+    file = error.filename
+    if not isinstance(file, str | os.PathLike):
+        return str(error)
+    text = f"{os.fspath(file)}: {error.strerror}"
+    if error.errno == errno.EISDIR:
+        return f"{text}: a folder is in the place of a file, move it away."
+    if error.errno == errno.ENOTDIR:
+        return f"{text}: a file is in the place of a folder, move it away."
+    if error.errno in (errno.EACCES, errno.EPERM) and not os.access(file, os.R_OK):
+        return (
+            f"{os.fspath(file)} is not for you to read, but for {_owner(os.fspath(file))}: ask for "
+            "it (site.umask=027 lets the group read what a run writes); it is as it was."
+        )
+    return str(error)
+
+
+def _owner(path: str) -> str:
+    """Whose a file is that may lie in a folder which this user may not look into."""
+    with suppress(OSError):
+        return f"its owner ({user_name(os.stat(path).st_uid)})"
+    return "its owner"

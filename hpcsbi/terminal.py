@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 __all__ = [
     "duration",
-    "file_trouble",
     "outlive_reader",
     "printable",
     "progress",
@@ -136,31 +135,6 @@ def user_name(number: int | str) -> str:
         return pwd.getpwuid(int(number)).pw_name
     except (KeyError, ValueError):
         return f"user {number}"
-
-
-def file_trouble(error: OSError) -> str:
-    """What the operating system says of a file in a line, with the mend where there is one."""
-    file = error.filename
-    if not isinstance(file, str | os.PathLike):
-        return str(error)
-    text = f"{os.fspath(file)}: {error.strerror}"
-    if error.errno == errno.EISDIR:
-        return f"{text}: a folder is in the place of a file, move it away."
-    if error.errno == errno.ENOTDIR:
-        return f"{text}: a file is in the place of a folder, move it away."
-    if error.errno in (errno.EACCES, errno.EPERM) and not os.access(file, os.R_OK):
-        return (
-            f"{os.fspath(file)} is not for you to read, but for {_owner(os.fspath(file))}: ask for "
-            "it (site.umask=027 lets the group read what a run writes); it is as it was."
-        )
-    return str(error)
-
-
-def _owner(path: str) -> str:
-    """Whose a file is that may lie in a folder which this user may not look into."""
-    with suppress(OSError):
-        return f"its owner ({user_name(os.stat(path).st_uid)})"
-    return "its owner"
 
 
 def duration(seconds: float) -> str:

@@ -1,12 +1,8 @@
-import errno
 import io
-import os
 import subprocess
 import sys
 
-import pytest
-
-from hpcsbi.terminal import file_trouble, progress, tell_once, user_name, with_progress
+from hpcsbi.terminal import progress, tell_once, with_progress
 
 
 class Screen(io.StringIO):
@@ -62,32 +58,3 @@ def test_a_killed_job_leaves_its_words():
     done = subprocess.run([sys.executable, "-c", f"{job}; os._exit(9)"], capture_output=True)
 
     assert (done.returncode, done.stdout) == (9, b"step 5\n")
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (IsADirectoryError(errno.EISDIR, "Is a directory", "/x"), ["/x", "folder", "move it"]),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x"), ["/x", "file is", "move it"]),
-        (FileNotFoundError("no such run: choose another"), ["no such run: choose another"]),
-        (OSError(errno.EIO, "Input/output error", "/x"), ["/x", "Input/output error"]),
-    ],
-)
-def test_trouble_with_a_file_names_the_mend(error, words):
-    """What can be mended says how; what is said already, and what is not known, stays."""
-    text = file_trouble(error)
-
-    assert all(word in text for word in words) and "\n" not in text
-
-
-def test_what_is_not_for_a_user_to_read_is_not_called_damaged(tmp_path, monkeypatch):
-    """Its owner is named, and nobody is told to remove it; a file that cannot be written is not."""
-    path = tmp_path / "zarr.json"
-    path.write_text("{}")
-    error = PermissionError(errno.EACCES, "Permission denied", str(path))
-    assert "not for you" not in file_trouble(error)
-
-    monkeypatch.setattr(os, "access", lambda *_: False)
-
-    assert f"for its owner ({user_name(os.getuid())}): ask" in file_trouble(error)
-    assert "remove" not in file_trouble(error)

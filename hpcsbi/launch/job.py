@@ -25,7 +25,7 @@ from hpcsbi.caches import keep_caches
 from hpcsbi.cluster import deadline
 from hpcsbi.cluster.executors import FULL
 from hpcsbi.cluster.site import make_site
-from hpcsbi.errors import Refusal
+from hpcsbi.errors import Refusal, file_trouble
 from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.manual import manual
@@ -43,7 +43,7 @@ from hpcsbi.run.folder import RunFolder
 from hpcsbi.run.progress import worker_seconds
 from hpcsbi.store.files import append_line
 from hpcsbi.store.shards import Elsewhere
-from hpcsbi.terminal import file_trouble, outlive_reader
+from hpcsbi.terminal import outlive_reader
 
 # 1: calibration failed. 2: something is wrong with the input, or shards failed. 70: a fault of this
 # program. 75: the job ends before the work does, and wants to be queued again (slurm/stage.sbatch).

@@ -1,5 +1,6 @@
 """From what lies on disk to the parts that compute with it."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.store.files import load_weights, there
 from hpcsbi.store.opening import open_complete
-from hpcsbi.store.settings import refuse_other_settings
+from hpcsbi.store.settings import Settings, refuse_other_settings
 from hpcsbi.store.store import Store
 
 if TYPE_CHECKING:
@@ -43,9 +44,18 @@ def load_posterior(folder: str | Path) -> Posterior:
 def _posterior(folder: FlowFolder, written: int) -> Posterior:
     """The flow of a folder as it was when its file was `written`."""
     tensors, header = load_weights(folder.weights)
-    prior = Model.of(header["settings"]).prior
+    settings = Settings(folder.weights, Settings(folder.weights, header)["settings"])
+    prior = _model_of(folder.weights, settings).prior
     ssp = load_engine(folder.table, prior) if folder.table.exists() else None
-    return Posterior(header["settings"], tensors, header["notice"], ssp)
+    return Posterior(settings, tensors, header.get("notice", ""), ssp)
+
+
+def _model_of(path: Path, settings: Mapping) -> Model:
+    """The model of a product's settings; one that has none is named."""
+    try:
+        return Model.of(settings)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
 
 
 def load_engine(table: str | Path, prior: Prior) -> Ssp:
@@ -60,7 +70,7 @@ def refuse_other_model(posterior: Posterior, pairs: Store) -> None:
     Raises:
         Mismatch: something differs.
     """
-    models = Model.of(pairs.settings).settings(), posterior.model.settings()
+    models = _model_of(pairs.path, pairs.settings).settings(), posterior.model.settings()
     stored, asked = ({name: each[name] for name in JUDGED} for each in models)
     refuse_other_settings(
         pairs.path,

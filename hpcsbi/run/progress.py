@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hpcsbi.errors import file_trouble
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run.folder import FlowFolder, RunFolder
 from hpcsbi.run.merges import catalogue_of, is_behind, table_of
@@ -16,7 +17,6 @@ from hpcsbi.store.layout import MARKS
 from hpcsbi.store.locks import holders
 from hpcsbi.store.opening import open_store
 from hpcsbi.store.store import Store
-from hpcsbi.terminal import file_trouble
 
 __all__ = [
     "WorkLeft",

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from hpcsbi.errors import file_trouble
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.files import Damaged, load_weights
 from hpcsbi.store.opening import open_store
 from hpcsbi.store.store import Store
-from hpcsbi.terminal import file_trouble
 
 __all__ = [
     "draws_of",

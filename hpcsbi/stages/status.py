@@ -8,13 +8,14 @@ from pathlib import Path
 from hpcsbi.arguments import checked
 from hpcsbi.cluster import job_words
 from hpcsbi.cluster.slurm_commands import SlurmError
+from hpcsbi.errors import file_trouble
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run import submissions
 from hpcsbi.run.folder import RunFolder, verdict_of
 from hpcsbi.run.merges import is_behind, table_of
 from hpcsbi.run.progress import flow_progress, store_progress
 from hpcsbi.store.files import Damaged, read_object
-from hpcsbi.terminal import duration, file_trouble, printable
+from hpcsbi.terminal import duration, printable
 
 __all__ = ["status"]
 

@@ -255,7 +255,8 @@ class Store:
         except PermissionError:  # it may be as good as ever
             raise
         except FOREIGN as error:
-            words = " ".join(str(error).split())
+            told = isinstance(error, OSError | ValueError)
+            words = " ".join(str(error).split()) if told else "zarr.json is none of Zarr's"
             raise Damaged(
                 f"{self.path} is not a Zarr store ({words}): remove it and run again."
             ) from error
