@@ -7,14 +7,19 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.words import configuration_from
+from hpcsbi.pipeline import STAGES
+from hpcsbi.store.files import write_atomically
 
 HOW = ("cluster", "site")  # groups that say how a run is made, not what: they may change
 
 # Keys of a stage's node that name files where they are texts, or lists of them.
 PATHS = ("run", "out", "files", "theta", "table", "simulations", "training", "flow", "pairs",
          "calibration", "spectra", "catalogue", "fits", "costs", "beside", "folder")  # fmt: skip
+
+WHOLE = ("name", "run", *HOW)  # beside the stages: without them it is half a configuration
 
 HYDRA = """\
 # Written when the jobs that read it were submitted: later changes in conf/ do not reach them.
@@ -36,8 +41,7 @@ def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.
         cfg, path: the configuration, and the file.
         folder: where Hydra notes what a job that reads it was given.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(HYDRA.replace("FOLDER", folder) + OmegaConf.to_yaml(cfg))
+    write_atomically(path, (HYDRA.replace("FOLDER", folder) + OmegaConf.to_yaml(cfg)).encode())
     return path.absolute()
 
 
@@ -71,10 +75,18 @@ def thaw(path: Path, overrides: Sequence[str]) -> DictConfig:
     Arguments:
         path: what `freeze` wrote.
         overrides: of single values, and cluster=... and site=...
+
+    Raises:
+        BadInput: the file is damaged, or cut short.
     """
     groups = [override for override in overrides if override.split("=")[0] in HOW]
     values = [override for override in overrides if override not in groups]
     cfg = configuration_from(str(path.parent.absolute()), path.stem, values)
+    if lacking := [key for key in (*WHOLE, *STAGES) if key not in cfg]:
+        raise BadInput(
+            f"{path} has no {', '.join(lacking)}: it is cut short, or of another version of "
+            "hpcsbi. Submit the run again (slurm/pipeline.sh); what is done is kept."
+        )
     chosen = {group.split("=")[0] for group in groups}
     return with_groups(cfg, [*groups, *(v for v in values if v.split(".")[0] in chosen)])
 

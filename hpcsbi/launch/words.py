@@ -18,6 +18,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hpcsbi.arguments import literal
 from hpcsbi.cluster.executors import cores
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
@@ -107,7 +108,7 @@ def in_plain_words(overrides: Sequence[str]) -> Iterator[None]:
     """Say in one line what Hydra finds wrong with a configuration.
 
     Raises:
-        BadInput: in place of errors of Hydra, OmegaConf and YAML.
+        BadInput: in place of errors of Hydra and OmegaConf.
     """
     try:
         yield
@@ -115,21 +116,46 @@ def in_plain_words(overrides: Sequence[str]) -> Iterator[None]:
         raise BadInput(_no_choice(error)) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(_plain(error, overrides)) from None
-    except yaml.YAMLError as error:
-        raise BadInput(f"a file of {CONF} cannot be read: {' '.join(str(error).split())}") from None
 
 
 def configuration_from(folder: str, name: str, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a folder with overrides as `hydra_arguments` returns them.
 
     Raises:
-        BadInput: an unknown key or choice; names the likely one.
+        BadInput: an unknown key or choice; names the likely one. A file that is no configuration.
     """
     given = [quoted(override) for override in overrides]
     for override in given:
         _refuse_no_name(override)
-    with in_plain_words(given), _of_its_own(folder):
+    with in_plain_words(given), _blames_the_file(folder), _of_its_own(folder):
         return compose(name.removesuffix(".yaml"), overrides=given)
+
+
+@contextmanager
+def _blames_the_file(folder: str) -> Iterator[None]:
+    """Name the file of a configuration that is none, as what Hydra says of it does not."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError):
+        for file in sorted(Path(folder).rglob("*.yaml")):
+            if words := _wrong_in(file):
+                raise BadInput(f"{file} cannot be read: {words}.") from None
+        raise
+
+
+def _wrong_in(file: Path) -> str:
+    """Why a file holds no keys and values, "" where it does."""
+    try:
+        content = OmegaConf.load(file)
+    except OmegaConfBaseException as error:
+        return one_line(error)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:  # of a number, too
+        return " ".join(str(error).split())
+    if not OmegaConf.is_dict(content):
+        return "it holds a list, not keys and values"
+    if not OmegaConf.is_list(content.get("defaults", OmegaConf.create([]))):
+        return f"its defaults are {literal(content.defaults)}, not a list"
+    return ""
 
 
 def _refuse_no_name(override: str) -> None:
