@@ -42,6 +42,7 @@ __all__ = [
 
 BLOCK = 65536  # rows of a Parquet file that are in memory together
 ABANDONED = 600.0  # seconds: nothing takes so long to be written
+PANDAS = "PANDAS_ATTRS"  # where pandas looks for the attributes of a frame
 RATES = "rates.jsonl"  # beside stores: what their shards took
 
 
@@ -159,7 +160,7 @@ def write_parquet(path: str | Path, columns: Mapping[str, Rows], header: Mapping
     Arguments:
         path: the file.
         columns: arrays, or what gives some of its rows as an array when they are asked for.
-        header: becomes key-value metadata.
+        header: becomes key-value metadata, and the `attrs` of a frame that pandas reads.
     """
     import pyarrow
     import pyarrow.parquet
@@ -176,6 +177,7 @@ def write_parquet(path: str | Path, columns: Mapping[str, Rows], header: Mapping
             }
         ).replace_schema_metadata(dict(header))
 
+    header = {**header, PANDAS: json.dumps(dict(header))}
     n = len(next(iter(columns.values())))
     with replacement(Path(path)) as half:
         schema = block(0, min(n, 1)).schema

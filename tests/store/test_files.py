@@ -53,6 +53,7 @@ def test_parquet_holds_columns_and_header(tmp_path):
     assert table["id"].tolist() == ["a", "b"]
     assert np.isnan(table["x_p50"][1])
     assert pyarrow.parquet.read_schema(path).metadata[b"notice"] == b"not for science"
+    assert table.attrs == {"notice": "not for science"}
 
 
 def test_parquet_takes_a_block_at_a_time(tmp_path, monkeypatch):
