@@ -38,7 +38,7 @@ def store_at(path: str, job: str, option: str = "") -> tuple[Store | None, list[
         return None, [f"There is no {name} yet: run jobs/{job}.py{option}."]
     except Damaged as error:
         return None, [str(error)]
-    except PermissionError as error:
+    except OSError as error:
         return None, [file_trouble(error)]
     states = list(store.states().values())
     done = states.count("done")
@@ -87,6 +87,8 @@ def read_json(path: Path, kind: type) -> tuple[Any, list[str]]:
         words = f"a {type(content).__name__} in place of a {kind.__name__}"
     except FileNotFoundError:
         return None, []
+    except OSError as error:
+        return None, [file_trouble(error)]
     except ValueError as error:
         words = str(error)
     return None, [f"{path.name} cannot be read ({words}): remove it and run its job again."]
@@ -100,7 +102,7 @@ def weights_of(folder: Path) -> tuple[dict, list[str]]:
         return {}, [f"There is no trained flow {folder.name} yet: run jobs/train.py."]
     except Damaged as error:
         return {}, [str(error)]
-    except PermissionError as error:
+    except OSError as error:
         return {}, [file_trouble(error)]
 
 

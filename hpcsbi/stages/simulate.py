@@ -121,7 +121,7 @@ def read_theta(path: str, prior: Prior) -> np.ndarray:
         raise FileNotFoundError(f"simulate.theta: {path} is not there, or is no file.")
     try:
         frame = reader(path)
-    except ValueError as error:  # of pyarrow and of pandas's parser
+    except (ValueError, OSError) as error:  # of pyarrow and of pandas's parser
         words = " ".join(str(error).split())
         raise BadInput(f"simulate.theta: {path} cannot be read: {words}.") from error
     missing = [name for name in prior.names if name not in frame.columns]

@@ -82,6 +82,8 @@ class Npz:
         self.stem, self._source = stem, source
         with _open(source) as raw, zipfile.ZipFile(raw) as file:
             members = {each.filename.removesuffix(".npy"): each for each in file.infolist()}
+            if locked := [name for name, member in members.items() if member.flag_bits & 1]:
+                raise BadInput(f"{locked[0]} is locked with a password: save it without")
             _check_columns(list(members))
             self._heads = {name: _head(raw, file, each) for name, each in members.items()}
             self._members = members
@@ -170,7 +172,9 @@ class Parquet:
             self._batches = self._file.iter_batches(ROWS, later, columns=self._names)
         parts = []
         while at < rows.stop:
-            batch = self._left or next(self._batches)
+            batch = self._left or next(self._batches, None)
+            if batch is None:
+                raise BadInput("it has fewer rows than its footer says: fetch it again")
             end = min(at + len(batch), rows.stop)
             if end > rows.start:
                 parts.append(batch.slice(max(rows.start - at, 0), end - max(rows.start, at)))

@@ -24,18 +24,26 @@ __all__ = [
 
 
 def open_fits(file: Any) -> fits.HDUList:
-    """All HDUs of a file; text as bytes, so that one odd byte costs no column."""
+    """All HDUs of a file; text as bytes, so that one odd byte costs no column.
+
+    Raises:
+        BadInput: an HDU of which astropy reads nothing.
+    """
     with warnings.catch_warnings():  # a cut file is refused by its size
         warnings.simplefilter("ignore")
         hdus = fits.open(file, character_as_bytes=True)
         len(hdus)  # reads all headers
+    for k, hdu in enumerate(hdus):
+        if not hasattr(hdu, "fileinfo"):
+            hdus.close()
+            raise BadInput(f"the header of HDU {k} is damaged: fetch the file again")
     return hdus
 
 
 def names_of(hdu: Any) -> list[str]:
     """Names of the columns of a table, upper case; none for an image."""
     table = isinstance(hdu, fits.BinTableHDU)
-    return [name.upper() for name in hdu.columns.names] if table else []
+    return [(name or "").upper() for name in hdu.columns.names] if table else []
 
 
 def check_shape(hdus: fits.HDUList, name: str, shape: tuple, by: str) -> None:

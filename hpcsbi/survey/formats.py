@@ -14,10 +14,11 @@ from io import BytesIO
 from lzma import LZMAError
 from pathlib import Path
 from threading import get_ident
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
-from astropy.io.fits import HDUList
+from astropy.io.fits import HDUList, VerifyError
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.column_files import ColumnFile
@@ -33,7 +34,10 @@ __all__ = ["Survey", "UnreadableError"]
 BLOCK = 64  # rows read at once: larger blocks leave the processor's caches
 # What a damaged file makes astropy, numpy, gzip and pyarrow raise (ArrowInvalid is a ValueError).
 CUT = (OSError, EOFError, zlib.error, BadZipFile, LZMAError)
-BREAKS = (*CUT, ValueError, KeyError, TypeError, IndexError, struct.error)
+BREAKS = (
+    *CUT, ValueError, KeyError, TypeError, IndexError, struct.error, NotImplementedError,
+    TokenError, VerifyError,
+)  # fmt: skip
 
 
 class UnreadableError(BadInput):
@@ -141,7 +145,7 @@ class Survey:
                 return file.rows, notes
             return _look_at_headers(path, layout, self.air)
         except BREAKS as error:
-            text = str(error).strip() or type(error).__name__
+            text = " ".join(str(error).split()) or type(error).__name__
             if isinstance(error, CUT):
                 text = f"not a whole file ({text}): fetch it again, or choose another survey"
             raise BadInput(f"{path}: survey={self.name}: {text}.") from error
@@ -190,7 +194,8 @@ def _each_row(
 
 
 def _reason(source: Source, error: Exception) -> str:
-    reason = f"{Path(source.path).name}: {type(error).__name__}: {error}"
+    words = " ".join(str(error).split())
+    reason = f"{Path(source.path).name}: {type(error).__name__}: {words}"
     return reason.replace(str(Path(source.path).parent), "")
 
 

@@ -45,6 +45,10 @@ class Table(FileFormat):
             if hdu not in tables and k:
                 notes.append(f"HDU {k} ({hdu.name or 'no name'}) is not read")
         for table in tables:
+            names = [column.name for column in table.columns]
+            if None in names:  # of such a table astropy reads no row
+                place = names.index(None) + 1
+                raise BadInput(f"column {place} has no name: write its TTYPE{place}")
             formats = {column.name.upper(): column.format.strip() for column in table.columns}
             _check_formats(formats)
             if spare := sorted(set(formats) - KNOWN):
@@ -76,7 +80,7 @@ def _tables(hdus: fits.HDUList) -> list[fits.BinTableHDU]:
 
 def _unit(table: fits.BinTableHDU) -> float:
     """Unit of flux of a table, whose other units must fit."""
-    said = {column.name.upper(): column.unit for column in table.columns}
+    said = {(column.name or "").upper(): column.unit for column in table.columns}
     unit = per_angstrom(said["FLUX"], "TUNIT of FLUX")
     per_unit = units.Unit(1 / (unit * PER_ANGSTROM) ** 2)
     for name, right in {"WAVE": units.AA, "DISTANCE": units.Mpc, "IVAR": per_unit}.items():

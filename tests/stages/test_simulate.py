@@ -12,6 +12,7 @@ import tiny
 
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
+from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.fsps_spectra import FspsError
 from hpcsbi.simulator.physics import Physics
@@ -156,6 +157,23 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_starts(tmp_path, ch
         run(tmp_path / "s.zarr", theta=path)
     assert str(error.value).startswith(path)
     assert not (tmp_path / "s.zarr").exists()
+
+
+def test_any_byte_of_a_file_of_parameters_may_be_wrong(tmp_path):
+    """What pyarrow says of a page, which names no file, is told with it."""
+    path = tmp_path / "theta.parquet"
+    rows = PRIOR.sample(4, np.random.default_rng(0))
+    pandas.DataFrame(rows, columns=PRIOR.names).to_parquet(path)
+    raw, refused = path.read_bytes(), 0
+
+    for place in range(0, 300, 5):
+        path.write_bytes(raw[:place] + bytes([raw[place] ^ 255]) + raw[place + 1 :])
+        try:
+            read_theta(str(path), PRIOR)
+        except BadInput as error:
+            refused += 1
+            assert "theta.parquet" in str(error) and "\n" not in str(error)
+    assert refused > 5
 
 
 def test_the_ends_of_the_prior_are_inside(tmp_path):

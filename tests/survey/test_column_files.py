@@ -11,7 +11,7 @@ from survey_files import continuum
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.column_files import Npz, Parquet
-from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.formats import Survey, UnreadableError
 from hpcsbi.survey.geometry import groups
 from hpcsbi.survey.source import Source
 
@@ -265,3 +265,53 @@ def test_threads_do_not_share_a_place(tmp_path):
         thread.join()
 
     assert found == {k: [f"o{i}" for i in range(k, k + 128)] for k in (0, 128)}
+
+
+def spoilt(raw: bytes, place: int, bits: int) -> bytes:
+    return raw[:place] + bytes([raw[place] ^ bits]) + raw[place + 1 :]
+
+
+@pytest.mark.parametrize("kind", ["stored.npz", "packed.npz", "own.parquet"])
+def test_any_byte_of_a_file_may_be_wrong(kind, tmp_path):
+    """It is read, or refused in a line with its name, and no library's own error comes through."""
+    path = tmp_path / kind
+    if kind == "own.parquet":
+        write(path, 3)
+    else:
+        (np.savez if kind == "stored.npz" else np.savez_compressed)(path, **npz(3))
+    raw, refused = path.read_bytes(), 0
+    places = [*range(0, 400, 7), *range(len(raw) - 1800, len(raw), 7)]
+
+    for place, bits in ((place, bits) for place in places for bits in (1, 255)):
+        path.write_bytes(spoilt(raw, place, bits))
+        try:
+            rows, _ = TABLE.look(Source(str(path)))
+            read(Source(str(path), rows=min(rows, 9)))
+        except BadInput as error:
+            refused += 1
+            assert kind in str(error) and "\n" not in str(error)
+    assert refused > 20
+
+
+def test_a_locked_archive_and_an_unknown_packing_are_named(tmp_path):
+    """Of a password, and of a way to pack that Python has not, the file and the reason are told."""
+    path = tmp_path / "own.npz"
+    np.savez(path, **npz(3))
+    raw = path.read_bytes()
+    entry = raw.index(b"PK\1\2")  # of the first array, in the list of contents
+
+    path.write_bytes(spoilt(raw, entry + 8, 1))
+    with pytest.raises(BadInput, match=r"own\.npz: survey=table: \w+ is locked with a password"):
+        TABLE.look(Source(str(path)))
+    path.write_bytes(spoilt(raw, entry + 10, 99))
+    with pytest.raises(BadInput, match=r"own\.npz: survey=table: .*compression"):
+        TABLE.look(Source(str(path)))
+
+
+def test_a_table_shorter_than_its_footer_is_damaged(tmp_path, monkeypatch):
+    """Rows that the footer promises and that do not come are no end of the file."""
+    source = write(tmp_path / "own.parquet", 6)
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", lambda *_, **__: iter(()))
+
+    with pytest.raises(UnreadableError, match="fewer rows than its footer says"):
+        read(source)
