@@ -13,7 +13,7 @@ import numpy as np
 from llvmlite import binding
 from threadpoolctl import threadpool_info
 
-from hpcsbi.store.files import write_atomically
+from hpcsbi.store.files import read_object, write_atomically
 
 __all__ = ["digest", "leave_word", "machine", "machine_difference", "machines_of"]
 
@@ -67,8 +67,12 @@ def leave_word(folder: Path) -> None:
 
 
 def machines_of(folder: Path) -> list[dict]:
-    """Types of the machines that have worked on a product."""
-    return [json.loads(file.read_bytes()) for file in sorted((folder / MACHINES).glob("*.json"))]
+    """Types of the machines that have worked on a product.
+
+    Raises:
+        Damaged: a note of one is.
+    """
+    return [read_object(file) for file in sorted((folder / MACHINES).glob("*.json"))]
 
 
 def digest(facts: dict) -> str:

@@ -22,6 +22,7 @@ from hpcsbi.survey.source import Source
 __all__ = ["Content", "ScannedFile", "scan"]
 
 SCANNED = 64  # files in one piece
+KEPT = {"source", "contents", "notes", "stamps"}  # of a file
 TOLD = 10  # wrong files that are named
 
 Content = tuple[str, int, str]
@@ -144,10 +145,17 @@ def _place(folder: Path, survey: Survey, piece: Sequence[Source]) -> Path:
 
 
 def _kept(place: Path, trust: bool = False) -> list[dict[str, Any]]:
-    """What was seen before of a piece, without files that have changed since."""
+    """What was seen before of a piece, without files that have changed since.
+
+    Of what is damaged nothing was seen: its files are looked at again.
+    """
     try:
         kept = json.loads(place.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
+        return []
+    if not isinstance(kept, list) or not all(
+        isinstance(entry, dict) and entry.keys() >= KEPT for entry in kept
+    ):
         return []
     if trust:
         return kept

@@ -59,6 +59,21 @@ def test_a_second_scan_reads_nothing(tmp_path, hashed):
     assert changed == [str(path)]
 
 
+@pytest.mark.parametrize("text", ["", "7", "[7]", '[{"source": 1}]', "{}", "\udcff", '[{"sour'])
+@pytest.mark.parametrize("cluster", [Serial(), Array(0, 2), Array(1, 2)])
+def test_what_is_kept_and_damaged_is_looked_at_again(tmp_path, hashed, text, cluster):
+    """Also by a part that would trust what the others have found."""
+    sources = small(tmp_path, 3)
+    first = scan(TABLE, sources, Serial(), tmp_path / "kept")
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.write_bytes(text.encode(errors="surrogateescape"))
+
+    assert scan(TABLE, sources, cluster, tmp_path / "kept") == first
+
+    assert len(hashed) == 6
+    assert scan(TABLE, sources, cluster, tmp_path / "kept") == first and len(hashed) == 6
+
+
 def test_a_file_that_keeps_its_size_and_time_is_seen(tmp_path, hashed):
     """Other contents under the old size and time of change, as rsync -t writes them."""
     sources = small(tmp_path, 2)
