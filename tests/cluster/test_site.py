@@ -1,8 +1,13 @@
 """A site's numbers are read as SLURM reads them, and what is wrong is named at once."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from hpcsbi.cluster.site import bytes_of, make_site
+
+SITES = Path(__file__).parents[2] / "conf" / "site"
 
 
 @pytest.mark.parametrize(
@@ -43,3 +48,12 @@ def test_options_are_those_that_are_set():
         "gres": "x:1",
         "ntasks": "3",
     }
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SITES.glob("*.yaml")))
+def test_no_site_asks_for_what_nothing_uses(name):
+    """Every stage computes on processors, training too: a GPU would stand idle and be paid for."""
+    site = yaml.safe_load((SITES / f"{name}.yaml").read_text())
+    asked = str([site.get("constraint"), site.get("train"), site.get("options")])
+
+    assert "gpu" not in asked and "gres" not in asked
