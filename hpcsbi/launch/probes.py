@@ -12,7 +12,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from hpcsbi.cluster.executors import Enough, Probe
+from hpcsbi.cluster.executors import Enough, Probe, Serial
 from hpcsbi.errors import BadInput, Refusal
 from hpcsbi.launch.job import run_stage
 from hpcsbi.pipeline import AT_ONCE, STAGES, stages_of_run
@@ -20,6 +20,8 @@ from hpcsbi.stages.plan import missing_inputs, works
 from hpcsbi.store.opening import open_store
 
 FSPS_ROWS = 8  # of a piece: with FSPS a spectrum takes long
+# What is made for those that read it: few rows, and yet more than a stage is tried on.
+FEW = {"tabulate": {}, "simulate": {"n": 2048}, "augment": {"validation": 512, "test": 512}}
 OF_SPEED = ("training", "table", "source", "flow", "representation", "batch", "threads")
 
 
@@ -31,6 +33,7 @@ def plan(cfg: DictConfig) -> int:
     if cfg.plan.probe:
         for stage in _stages_to_try(cfg):
             _try(stage, cfg)
+        _try_beyond(cfg)
     return run_stage("plan", cfg)
 
 
@@ -56,16 +59,61 @@ def _rows(cfg: DictConfig) -> dict[str, int | None]:
 
 def _stages_to_try(cfg: DictConfig) -> list[str]:
     """Stages with work left and all they need, whose speed or number of rows is not known."""
+    outs = instantiate(cfg.plan.outs, _convert_="all")
+    return [stage for stage in _unknown(cfg) if not missing_inputs(stage, outs)]
+
+
+def _unknown(cfg: DictConfig) -> list[str]:
+    """Stages with work left whose speed or number of rows is not known."""
     node = instantiate(cfg.plan, _convert_="all")
     stage_works = works(*(node[name] for name in ("run", "outs", "rows", "shards", "rates")))
     return [
         work.stage
         for work in stage_works
-        if not work.error
-        and work.left != 0
-        and (work.left is None or work.rate is None)
-        and not missing_inputs(work.stage, node["outs"])
+        if not work.error and work.left != 0 and (work.left is None or work.rate is None)
     ]
+
+
+def _try_beyond(cfg: DictConfig) -> None:
+    """Measure stages that read what is not there yet, on few rows of it, made beside the run.
+
+    As far as training: how long a spectrum takes depends on how good its flow is, and with one of a
+    few steps it takes twenty times as long. Nor is a table made that takes FSPS.
+    """
+    waiting = [stage for stage in (*FEW, "train") if stage in _unknown(cfg)]
+    if not waiting or cfg.simulate.source == "fsps" or cfg.simulate.theta is not None:
+        return
+    shipped = import_module("hpcsbi.stages.tabulate").takes_shipped(cfg.tabulate.demo)
+    if not (shipped or Path(cfg.tabulate.out).exists()):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        small = deepcopy(cfg)
+        for stage, few in FEW.items():
+            small[stage].update(few)
+            if stage in waiting:
+                _try(stage, small)
+            if not Path(cfg[stage].out).exists():
+                small[stage].out = str(Path(folder) / Path(cfg[stage].out).name)
+                if not _is_made(stage, small):
+                    break
+        else:
+            if "train" in waiting:
+                _try("train", small)
+    rates = {stage: small.plan.rates[stage] for stage in waiting if stage in small.plan.rates}
+    cfg.plan.rates = {**rates, **cfg.plan.rates}
+
+
+def _is_made(stage: str, cfg: DictConfig) -> bool:
+    """Make the product of a stage, all of it and without a word; False if the stage refuses."""
+    node = {key: value for key, value in cfg[stage].items() if key != "cluster"}
+    arguments = instantiate(node, _convert_="all")
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            getattr(import_module(f"hpcsbi.stages.{stage}"), stage)(**arguments, cluster=Serial())
+    except (Refusal, OSError) as error:
+        print(f"what reads {stage} cannot be tried: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def _try(stage: str, cfg: DictConfig) -> None:
