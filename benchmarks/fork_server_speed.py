@@ -25,7 +25,8 @@ import psutil
 
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.fork_server import DIED, OK, Nursery
-from hpcsbi.simulator.fsps_spectra import NEEDED, Physics, spectrum, warm
+from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.prospector_model import example_row, spectrum, warm
 
 DEATHS = 3
 PHYSICS, GRID = Physics(), Grid()
@@ -127,8 +128,8 @@ def main():
     parser.add_argument("--calls", type=int, default=40, help="spectra to time")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    middle = dict.fromkeys(NEEDED, 0.5)
-    calls = [(PHYSICS, GRID, middle | {"logzsol": z}) for z in rng.uniform(-1, 0, options.calls)]
+    metallicities = rng.uniform(-1, 0, options.calls)
+    calls = [(PHYSICS, GRID, example_row(logzsol)) for logzsol in metallicities]
     ways = {"fork_server": Ours, "forkserver": forkserver, "ProcessPoolExecutor": each_for_itself}
     spawn, reference = multiprocessing.get_context("spawn"), None
     print(f"{'':20}{'first s':>9}{'each ms':>9}{'after s':>9}{'own MB':>9}  same  in a daemon")
