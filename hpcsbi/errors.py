@@ -35,12 +35,25 @@ def file_trouble(error: OSError) -> str:
         return f"{text}: a folder is in the place of a file, move it away."
     if error.errno == errno.ENOTDIR:
         return f"{text}: a file is in the place of a folder, move it away."
-    if error.errno in (errno.EACCES, errno.EPERM) and not os.access(file, os.R_OK):
-        return (
-            f"{os.fspath(file)} is not for you to read, but for {_owner(os.fspath(file))}: ask for "
-            "it (site.umask=027 lets the group read what a run writes); it is as it was."
-        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return _closed(os.fspath(file)) or str(error)
     return str(error)
+
+
+def _closed(path: str) -> str:
+    """What this user may not do with a file, "" where it is something else than look or make."""
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.lexists(path) and os.access(parent, os.R_OK | os.X_OK):
+        return (
+            f"{path} cannot be made, for {parent} is not for you to write, but for "
+            f"{_owner(parent)}: choose another place (run=...)."
+        )
+    if os.access(path, os.R_OK):
+        return ""
+    return (
+        f"{path} is not for you to read, but for {_owner(path)}: ask for it (site.umask=027 lets "
+        "the group read what a run writes); it is as it was."
+    )
 
 
 def _owner(path: str) -> str:

@@ -36,3 +36,12 @@ def test_what_is_not_for_a_user_to_read_is_not_called_damaged(tmp_path, monkeypa
 
     assert f"for its owner ({user_name(os.getuid())}): ask" in file_trouble(error)
     assert "remove" not in file_trouble(error)
+
+
+def test_what_cannot_be_made_is_not_called_closed(tmp_path):
+    """It is the folder around it that is not this user's: another place is the mend."""
+    path = tmp_path / "runs"
+    text = file_trouble(PermissionError(errno.EACCES, "Permission denied", str(path)))
+
+    assert f"{path} cannot be made, for {tmp_path} is not for you to write" in text
+    assert "run=" in text and "read" not in text

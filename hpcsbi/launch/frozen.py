@@ -46,7 +46,13 @@ def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.
 
 
 def name_override(name: str) -> str:
-    """The override for the name of a run, which is text: 2024_05_01 and 1e3 are no numbers."""
+    """The override for the name of a run, which is text: 2024_05_01 and 1e3 are no numbers.
+
+    Raises:
+        BadInput: it is an override itself, in the place of the name.
+    """
+    if "=" in name:
+        raise BadInput(f"the name of the run comes first: NAME {name}")
     text = name.replace("\\", "\\\\").replace("'", "\\'")
     return f"name='{text}'"
 

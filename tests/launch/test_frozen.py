@@ -27,6 +27,12 @@ def test_what_was_frozen_comes_back(path):
     assert OmegaConf.to_container(cfg) == OmegaConf.to_container(before)
 
 
+def test_an_override_in_the_place_of_the_name_is_refused():
+    """It would have been the name of a folder."""
+    with pytest.raises(BadInput, match="name of the run comes first: NAME run=/x"):
+        name_override("run=/x")
+
+
 def test_where_it_runs_is_chosen_anew(path):
     """A group is as in conf/, with its own overrides; the rest stays."""
     cfg = thaw(path, ["cluster=array", "site=here", "site.tasks=3"])

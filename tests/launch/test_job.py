@@ -182,7 +182,7 @@ def test_status_of_a_run(tmp_path):
         ("KeyError('lost')", 70, "KeyError: 'lost'"),  # 1 would read as a failed calibration
         ("ValueError('odd')", 70, "Traceback"),
         ("BadInput('no such thing')", 2, "error: no such thing\n"),
-        ("PermissionError(13, 'not yours', '/x')", 2, "error: /x is not for you to read"),
+        ("PermissionError(13, 'not yours', '/x')", 2, "error: /x cannot be made"),
         ("KeyboardInterrupt()", 130, "interrupted"),
     ],
 )
