@@ -47,13 +47,13 @@ class Figure:
 FIGURES = (
     Figure("table over Prospector, spectra", "table_speed.py", r"ratio:\s+(\d+)", tree=True),
     Figure(
-        "|d ln flux| of the table, median and 99 %",
+        "error of ln flux of the table, median and 99 %",
         "table_speed.py",
         rf"d ln flux\|: median ({NUMBER}), 99 % ({NUMBER})",
         tree=True,
     ),
     Figure(
-        "|d ln L| of the table, median and 99 %",
+        "error of ln L of the table, median and 99 %",
         "likelihood_speed.py",
         rf"d ln L\|: median ({NUMBER}), 99 % ({NUMBER})",
         tree=True,
