@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from hpcsbi.inference.representation import REPRESENTATIONS, fit_representation, make_representation
-from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.pairs import fresh_pairs
@@ -201,19 +200,6 @@ def test_compiled_anchor_is_the_written_one(benches, kind):
     assert written.requires_grad and not compiled.requires_grad
     assert (compiled - written.detach()).abs().max() < 2e-5
     assert compiled.std(0).max() > 0.1
-
-
-def test_compiled_logarithm():
-    """That of float64 to the rounding of float32, from the smallest to the largest numbers."""
-    flux = np.random.default_rng(0).uniform(-29, 30, (50, 40))
-    onto = np.eye(40, dtype=np.float32)
-    found = np.empty((50, 40), np.float32)
-    project_log((10.0**flux).astype(np.float32), onto, found)
-    assert abs(found - np.log(10) * flux).max() < 1e-5
-
-    dark = np.array([[0, -1, 1e-38, 1]], np.float32)
-    project_log(dark, np.eye(4, dtype=np.float32), found[:1, :4])
-    assert found[0, :4] == pytest.approx([np.log(1e-30)] * 3 + [0])
 
 
 def test_which_spectra_can_be_read(benches):

@@ -1,13 +1,8 @@
-"""What is written out for LLVM and the plain loops beside it give the same bytes."""
+"""Which of the two ways to add and multiply is taken."""
 
 import subprocess
 import sys
 
-import numpy as np
-import pytest
-
-from hpcsbi.kernels import plain, vectors
-from hpcsbi.kernels.arithmetic import BLOCK, DRAWS, LANES, compiled
 from hpcsbi.kernels.sums import is_tried
 
 OTHER = """
@@ -17,78 +12,6 @@ from hpcsbi.kernels import sums
 assert sums.inner.__module__ == "hpcsbi.kernels.plain", sums.inner
 assert "hpcsbi.kernels.vectors" not in sys.modules
 """
-
-
-def called(function, results):
-    """A way to call what only compiled code can."""
-    if results:
-        return compiled(lambda a, b: function(a, b))
-
-    @compiled
-    def filled(weights, x, bias, out):
-        function(weights, x, bias, out)
-
-    return filled
-
-
-INNER = [called(module.inner, True) for module in (vectors, plain)]
-PRODUCT = [called(module.product, True) for module in (vectors, plain)]
-
-
-@pytest.mark.parametrize("n", [LANES, 5 * LANES, 63 * LANES])
-@pytest.mark.parametrize("seed", range(3))
-def test_inner_products_are_equal_to_the_last_bit(n, seed):
-    """And near those of numpy, which adds in another order."""
-    a, b = np.random.default_rng(seed).normal(size=(2, n)).astype(np.float32)
-    written, looped = (function(a, b) for function in INNER)
-
-    assert written == looped
-    assert np.isclose(looped, a.astype(float) @ b, rtol=1e-12, atol=1e-12)
-
-
-def test_another_order_has_other_bits():
-    """Equality of bits is no accident of sums that are exact anyway."""
-    draws = np.random.default_rng(0).normal(size=(200, 2, 63 * LANES)).astype(np.float32)
-    sums = [(INNER[1](a, b), INNER[1](a[::-1].copy(), b[::-1].copy())) for a, b in draws]
-
-    assert any(forward != backward for forward, backward in sums)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        np.full(BLOCK, 1.0), np.full(7 * BLOCK, 3e38), np.full(7 * BLOCK, 1e-44),
-        np.geomspace(1e-30, 1e38, 3 * BLOCK), np.r_[np.ones(BLOCK - 1), np.inf],
-        np.r_[np.nan, np.ones(BLOCK - 1)], np.r_[-np.nan, np.ones(BLOCK - 1)],
-    ],
-)  # fmt: skip
-def test_products_are_equal_to_the_last_bit(values):
-    """On ordinary, huge, tiny and broken numbers; power and mantissa."""
-    values, powers = values.astype(np.float32), np.zeros((2, 1))
-    mantissas = [f(values, power) for f, power in zip(PRODUCT, powers, strict=True)]
-
-    assert powers[0] == powers[1]
-    assert np.isfinite(powers[0]) == np.isfinite(values).all()
-    if np.isfinite(powers[0]):
-        assert mantissas[0] == mantissas[1]
-        total = np.log(mantissas[1]) + powers[1, 0] * np.log(2)
-        assert np.isclose(total, np.log(values.astype(float)).sum(), rtol=1e-9)
-
-
-@pytest.mark.parametrize("rows, rectified", [(4, True), (2, False)])
-@pytest.mark.parametrize("terms", [0, 1, 3, 64])
-def test_weighted_sums_are_equal_to_the_last_bit(rows, rectified, terms):
-    """And are the matrix product."""
-    rng = np.random.default_rng(terms)
-    weights = rng.normal(size=(terms, rows)).astype(np.float32)
-    x = rng.normal(size=(max(terms, 1), DRAWS)).astype(np.float32)
-    bias, out = rng.normal(size=rows).astype(np.float32), np.empty((2, rows, DRAWS), np.float32)
-    for module, sums in zip((vectors, plain), out, strict=True):
-        called(module.weighted_sums(rows, rectified), False)(weights, x, bias, sums)
-    right = bias[:, None] + weights.T.astype(float) @ x[:terms]
-
-    assert np.array_equal(*out)
-    assert np.allclose(out[0], right.clip(0) if rectified else right, atol=1e-4)
 
 
 def test_versions_that_nobody_tried_get_the_loops():

@@ -1,0 +1,46 @@
+"""Draws against a spectrum whose likelihood scipy knows, and the bytes that kernels make of it."""
+
+import hashlib
+
+import numpy as np
+from scipy import stats
+
+from hpcsbi.kernels.likelihood import pulls
+from hpcsbi.kernels.logarithm import project_log
+
+
+def case(pixels, snr, floor, orders=0, n=8, seed=0):
+    """Arguments of `pulls` for draws about a truth, and the residuals' likelihood by scipy."""
+    rng = np.random.default_rng(seed)
+    k = np.linspace(1.5, 0.5, pixels).astype(np.float32)
+    bare = rng.uniform(0.5, 2, (n, pixels)).astype(np.float32)
+    mass, dust2 = 10 ** rng.uniform(9.99, 10.01, n), rng.uniform(0.5, 0.6, n).astype(np.float32)
+    model = mass[:, None] * bare * np.exp(-dust2[:, None] * k.astype(float))
+    sigma = np.median(model, 0) / snr
+    flux = model[0] + np.hypot(sigma, floor * model[0]) * rng.normal(size=pixels)
+    seen, weight = (flux / sigma).astype(np.float32), (1 / sigma).astype(np.float32)
+    curves = 0.04 * rng.normal(size=(orders, pixels)).astype(np.float32)
+    arguments = bare, mass, dust2, k, seen, weight, 0.0, np.full(n, floor, np.float32), curves
+    variance = sigma**2 + (floor * model) ** 2
+    right = stats.norm.logpdf(flux, model, np.sqrt(variance)).sum(1)
+    return arguments, right, -np.log(sigma).sum() - pixels / 2 * np.log(2 * np.pi)
+
+
+def found(arguments):
+    """Chi squared and the sum of logarithms."""
+    out = np.empty((2, len(arguments[0])))
+    pulls(*arguments, *out)
+    return out
+
+
+def digest():
+    """Of the bytes that the kernels make."""
+    bytes_of = hashlib.blake2b()
+    for pixels in (37, 138, 500):
+        for orders in (0, 3):
+            bytes_of.update(found(case(pixels, 50, 0.02, orders)[0]).tobytes())
+        flux = case(pixels, 1, 0, n=40)[0][0]
+        out = np.empty((40, 2), np.float32)
+        project_log(flux, np.stack([np.ones(pixels), np.arange(pixels)]).astype("f4"), out)
+        bytes_of.update(out.tobytes())
+    return bytes_of.hexdigest()
