@@ -12,7 +12,6 @@ from hpcsbi.mcmc.moves import MOVES
 from hpcsbi.mcmc.starts import explore
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
-from hpcsbi.statistics.convergence import split_rhat
 from hpcsbi.statistics.mixture import Mixture
 from hpcsbi.store.opening import open_complete
 
@@ -183,17 +182,6 @@ def test_two_places_are_noticed(covariance):
         chain = advance(chain, both, settings)
 
     assert chain.steps == 2000 and not diagnose(chain).converged
-
-
-def test_rhat_of_independent_draws():
-    """One for draws of one distribution, above 1.01 for a walker that is elsewhere or drifts."""
-    past = np.random.default_rng(0).normal(size=(2000, 16, 2))
-    elsewhere, drifting = past.copy(), past.copy()
-    elsewhere[:, 0, 0] += 2
-    drifting[:1000, :, 1] += 0.5
-
-    assert split_rhat(past) == pytest.approx([1, 1], abs=2e-3)
-    assert split_rhat(elsewhere)[0] > 1.05 and split_rhat(drifting)[1] > 1.02
 
 
 def test_walker_in_an_impossible_place_is_refused(covariance):

@@ -54,18 +54,6 @@ def test_tarp_coverage_of_right_and_narrow():
     assert np.abs(curves[1] - levels).max() > 0.1
 
 
-def test_bands_hold_as_often_as_they_say():
-    """Uniform numbers leave the band, and single bars theirs, in about 5 % of trials."""
-    u = np.sort(np.random.default_rng(0).random((8000, 100)), axis=1)
-    steps = np.arange(101) / 100
-    distance = np.maximum(steps[1:] - u, u - steps[:-1]).max(axis=1)
-    bars = np.array([np.histogram(row, 10, (0, 1))[0] for row in u])
-    low, high = bands.histogram_band(100, 10)
-
-    assert 0.04 < (distance > bands.simultaneous_band(100)).mean() < 0.06  # 4 standard errors
-    assert 0.02 < ((bars < low) | (bars > high)).mean() < 0.06
-
-
 def test_chi_is_a_standard_normal_for_the_right_posterior():
     """Chi scores have unit scatter when widths are right, and scale with the inverse width."""
     scatter = []
