@@ -3,19 +3,15 @@
 import numpy as np
 import pytest
 import tiny
-import torch
+from anchored import MEAN, anchored_space
 
 from hpcsbi.mcmc import chain as chains
 from hpcsbi.mcmc.chain import Chain, Settings, Target, advance, begin, diagnose, is_finished
-from hpcsbi.mcmc.coordinates import Anchored, Box
+from hpcsbi.mcmc.coordinates import Box
 from hpcsbi.mcmc.moves import MOVES
 from hpcsbi.mcmc.starts import explore
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.statistics.mixture import Mixture
-from hpcsbi.store.opening import open_complete
 
-MEAN = np.array([10.5, -0.9, 2.0, 6.5, 0.0])
 SD = np.array([0.1, 0.1, 0.2, 0.5, 0.1])
 RHO = 0.95  # of mass and age
 
@@ -29,15 +25,7 @@ def covariance():
 
 @pytest.fixture(scope="module")
 def anchored():
-    """Coordinates by a noisy spectrum of MEAN, with some pixels missing."""
-    table, prior = open_complete(tiny.TABLE, "tabulate"), tiny.prior()
-    ssp = Ssp(**{name: table.read(name) for name in ARRAYS}, prior=prior)
-    theta = torch.tensor(prior.theta(MEAN))[None].float()
-    flux = ssp.flux(theta, prior.names)[0].numpy()
-    flux *= 1 + 0.05 * np.random.default_rng(0).normal(size=len(flux)).astype(np.float32)
-    ivar = np.where(np.arange(len(flux)) % 9 == 0, 0, (0.05 * flux) ** -2).astype(np.float32)
-    flux[::9] = np.nan
-    return Anchored(prior, ssp, Batch(flux[None], ivar[None], np.zeros(1, int)))
+    return anchored_space()
 
 
 def gaussian(space, covariance, shift=0.0):
@@ -131,24 +119,6 @@ def test_long_chains_are_thinned(covariance, monkeypatch):
 
     assert len(chain.past) <= 400 and chain.every == 8 and chain.steps == 3000
     assert diagnose(chain).tau == pytest.approx(full.tau, rel=0.3)
-
-
-def test_coordinates_without_a_flow(anchored):
-    """There and back, and a Jacobian that differences confirm."""
-    z = np.random.default_rng(1).normal(size=(50, 5)) * [2, 1, 2, 1, 1]
-    coordinates, log_density = anchored(z)
-    inside = np.isfinite(log_density)
-    assert inside.sum() > 10 and anchored.prior.inside(coordinates[inside]).all()
-    assert np.allclose(anchored.points(coordinates[inside]), z[inside], atol=1e-6)
-
-    def slopes(z, h):
-        ends = (anchored(z + sign * h)[0] for sign in (1, -1))
-        return (next(ends) - next(ends)) / (2 * np.abs(h).max())
-
-    for point in z[inside][:5]:
-        jacobian = np.concatenate([slopes(point[None], 0.01 * one) for one in np.eye(5)])
-        expected = anchored(point[None])[1] + anchored.log_volume
-        assert np.linalg.slogdet(jacobian)[1] == pytest.approx(expected[0], abs=0.01)
 
 
 def test_lost_walkers_begin_again(covariance, anchored):
