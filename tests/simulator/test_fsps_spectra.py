@@ -6,7 +6,6 @@ import torch
 
 from hpcsbi.grid import Grid
 from hpcsbi.simulator import fsps_spectra
-from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.fsps_data import tree_notice
 from hpcsbi.simulator.fsps_spectra import (
     DIED,
@@ -76,24 +75,6 @@ def test_the_table_agrees_with_prospector():
         assert np.median(error) < 1e-4 and np.percentile(error, 99) < 5e-3
     # Negative control: spectra of the neighbouring row are told apart.
     assert np.median(np.abs(np.log(fast[1:] / flux[:-1]))) > 0.1
-
-
-@mark
-def test_lines_mass_and_dust_act_as_they_should():
-    """Flux is linear in line_strength and mass; dust2 is FSPS's own curve."""
-    theta = np.tile([10.0, -0.5, 1.0, 0.3, 1.0, 1.0], (6, 1))
-    theta[1:4, 5] = 1e-9, 0.5, 2.0
-    theta[4, 0] = 11.0
-    theta[5, 2] = 1.001
-    flux, _ = direct_spectra(theta, NAMES, GRID, PHYSICS)
-    one, none, half, two, heavy, dusty = flux.astype(float)
-
-    assert np.allclose(half, 0.5 * (one + none), rtol=1e-5)
-    assert np.allclose(two - none, 2 * (one - none), rtol=1e-4, atol=1e-5 * one.max())
-    assert (one / none - 1).max() > 0.05  # there are lines at all
-    assert np.allclose(heavy, 10 * one, rtol=1e-6)
-    k = -np.log(dusty / one) / 0.001
-    assert np.abs(k - dust_curve(GRID.wave, 2)).max() < 0.02
 
 
 @mark

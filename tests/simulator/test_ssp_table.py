@@ -197,15 +197,3 @@ def test_a_table_without_a_good_measurement_is_refused():
     for bad in ({}, {"median": 2e-4, "p99": 1e-3}, {"median": float("nan"), "p99": 1e-3}):
         with pytest.raises(ValueError, match=r"run jobs/tabulate\.py"):
             check_accuracy("t", bad)
-
-
-@pytest.mark.parametrize("kind", [0, 2])
-def test_dust_curves_are_one_at_5500(kind):
-    """dust2 is the optical depth at 5500 Angstrom, and blue light loses more."""
-    wave = np.linspace(3700, 9600, 300)
-    curve = dust_curve(wave, kind)
-
-    assert dust_curve(np.array([5500.0]), kind)[0] == pytest.approx(1, abs=0.01)
-    assert (np.diff(curve) < 0.02).all()  # Calzetti's two pieces meet at 6300 within 2 %
-    with pytest.raises(ValueError, match="dust_type 1"):
-        dust_curve(wave, 1)
