@@ -1,48 +1,12 @@
 import math
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from representation_bench import Bench
 
-from hpcsbi.inference.representation import REPRESENTATIONS, fit_representation, make_representation
-from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
-from hpcsbi.simulator.pairs import fresh_pairs
-from hpcsbi.simulator.prior import Prior
-
-TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
-SURVEY = {
-    "logmass": {"low": 5, "high": 13},
-    "logzsol": {"low": -2, "high": 0.4},
-    "dust2": {"low": 0, "high": 4},
-    "tage": {"low": 0.01, "high": 13.8},
-    "tau": {"low": 0.1, "high": 20, "log": True},
-    "line_strength": {"low": 0.03, "high": 3, "log": True, "nuisance": True},
-    "noise_floor": {"low": 0.003, "high": 0.2, "log": True, "nuisance": True},
-}
-
-
-class Bench:
-    """A representation, fitted, and pairs to try it on."""
-
-    def __init__(self, kind: str) -> None:
-        survey = kind in ("pixels", "projection")
-        columns = SURVEY if survey else {name: SURVEY[name] for name in list(SURVEY)[:5]}
-        self.prior = Prior(columns)
-        self.ssp = load_engine(TABLE, self.prior)
-        self.wave = torch.tensor(self.ssp.wave).float()
-        self.noise = SurveyNoise() if survey else FractionalNoise()
-        self.representation = fit_representation(
-            kind, self.prior, self.ssp.k, self.ssp, lambda pad: self.draw(4000, 0, pad.numpy())
-        )
-
-    def draw(self, n: int, seed: int, pad: np.ndarray | float = 0.0):
-        with torch.no_grad():
-            rng = np.random.default_rng(seed)
-            return fresh_pairs(n, self.prior, self.ssp, self.noise, self.wave, pad, rng)
+from hpcsbi.inference.representation import make_representation
 
 
 @pytest.fixture(scope="module")
@@ -80,35 +44,6 @@ def test_a_screen_of_dust_is_a_shift(benches):
 
     assert torch.allclose(moved[:, 2] - shift[:, 2], torch.tensor(1.5), atol=1e-3)
     assert (screened - context)[:, :-1].abs().max() < 0.02
-
-
-@pytest.mark.parametrize("kind", sorted(REPRESENTATIONS))
-def test_flow_coordinates_come_back(benches, kind):
-    """The way to the flow and back returns the parameters, with the same log-determinant."""
-    bench = benches(kind)
-    coordinates, _, flux, ivar = bench.draw(300, 3)
-    _, shift = bench.representation.context(flux, ivar)
-
-    u, log_det = bench.representation.to_flow(coordinates, shift)
-    back, log_det_back = bench.representation.from_flow(u, shift)
-
-    assert torch.allclose(back, coordinates, atol=2e-3)
-    assert torch.allclose(log_det, log_det_back, atol=2e-2)
-
-
-@pytest.mark.parametrize("kind", ["plain", "projection"])
-def test_log_determinant_is_that_of_the_map(benches, kind):
-    """Equal to the determinant of the Jacobian by automatic differentiation, anchor included."""
-    bench = benches(kind)
-    coordinates, _, flux, ivar = bench.draw(5, 4)
-    _, shift = bench.representation.context(flux, ivar)
-    u, log_det = bench.representation.to_flow(coordinates, shift)
-
-    for i in range(5):
-        inverse = torch.autograd.functional.jacobian(
-            lambda x, i=i: bench.representation.from_flow(x[None], shift[i : i + 1])[0][0], u[i]
-        )
-        assert torch.allclose(-torch.linalg.slogdet(inverse)[1], log_det[i], atol=0.02)
 
 
 @pytest.mark.parametrize("kind", ["pixels", "projection"])
@@ -173,33 +108,6 @@ def test_floor_is_seen(benches):
     seen = bench.representation.measure(flux, (500 / signal) ** 2)[0][:, -3]
 
     assert np.corrcoef(seen, floor[:, 0].log())[0, 1] > 0.95
-
-
-@pytest.mark.parametrize("kind", ["equivariant", "projection"])
-def test_anchor_takes_the_width_out_of_mass(benches, kind):
-    """Relative to the spectrum, mass and dust scatter far less than relative to the galaxy."""
-    bench = benches(kind)
-    fixed = bench.representation
-    coordinates, _, flux, ivar = bench.draw(1000, 9)
-    _, shift = fixed.context(flux, ivar)
-    bare = make_representation(kind, bench.prior.names, fixed.state_dict())
-
-    spreads = [(r.to_flow(coordinates, shift)[0][:, 0]).std() for r in (fixed, bare)]
-
-    assert spreads[0] < 0.5 * spreads[1]
-
-
-@pytest.mark.parametrize("kind", ["equivariant", "projection"])
-def test_compiled_anchor_is_the_written_one(benches, kind):
-    """With gradients wanted it is made by torch: the same to float32."""
-    bench = benches(kind)
-    coordinates = bench.draw(3000, 10)[0]
-    compiled = bench.representation._anchor(coordinates)
-    written = bench.representation._anchor(coordinates.clone().requires_grad_())
-
-    assert written.requires_grad and not compiled.requires_grad
-    assert (compiled - written.detach()).abs().max() < 2e-5
-    assert compiled.std(0).max() > 0.1
 
 
 def test_which_spectra_can_be_read(benches):

@@ -1,0 +1,56 @@
+"""Arrays of a catalogue, empty rows, and the names under which quantiles are published."""
+
+import numpy as np
+import pytest
+
+from hpcsbi.flags import Flag
+from hpcsbi.inference.catalogue_columns import (
+    ARRAYS,
+    CERTIFIED,
+    arrays_of,
+    by_level,
+    columns_without_posterior,
+)
+from hpcsbi.inference.certificate import QUANTILES
+
+SIZES = {"row": 3, "level": len(QUANTILES), "parameter": 2}
+
+
+@pytest.mark.parametrize("certificate", [True, False])
+@pytest.mark.parametrize("keep_draws", [0, 30])
+def test_options_decide_which_arrays_there_are(certificate, keep_draws):
+    """The certificate's with one, draws where they are kept; the rest always, in one order."""
+    arrays = arrays_of(certificate, keep_draws)
+
+    assert ({*CERTIFIED} <= {*arrays}) == certificate
+    assert ({*CERTIFIED} & {*arrays} != set()) == certificate
+    assert ("samples" in arrays) == (keep_draws > 0)
+    assert {*ARRAYS} - {*arrays} <= {*CERTIFIED, "samples"}
+    assert list(arrays) == [name for name in ARRAYS if name in arrays]
+
+
+@pytest.mark.parametrize("certificate", [True, False])
+def test_rows_without_posterior_hold_no_numbers(certificate):
+    """NaN in what is measured, no draws, and the flag that says so: never a zero to be believed."""
+    columns = columns_without_posterior({**SIZES, "draw": 4}, certificate)
+
+    assert set(columns) == set(arrays_of(certificate, 4))
+    assert (columns["flags"] == Flag.NO_POSTERIOR).all() and not columns["n_draws"].any()
+    assert columns["samples"].shape == (3, 4, 2)
+    measured = [values for values in columns.values() if values.dtype.kind == "f"]
+    assert len(measured) > 5 and all(np.isnan(values).all() for values in measured)
+    assert "samples" not in columns_without_posterior({**SIZES, "draw": 0}, certificate)
+
+
+@pytest.mark.parametrize("kind", ["", "flow_"])
+def test_quantiles_stand_under_their_names(kind):
+    """Of the parameter and the level asked for, parameter after parameter from low to high."""
+    theta = np.random.default_rng(0).lognormal(size=(3, 1000, 2))
+    quantiles = np.moveaxis(np.quantile(theta, list(QUANTILES.values()), axis=1), 0, 1)
+    columns = by_level(quantiles, ("tage", "tau"), kind)
+
+    assert list(columns) == [
+        f"{name}_{kind}{level}" for name in ("tage", "tau") for level in QUANTILES
+    ]
+    assert np.array_equal(columns[f"tau_{kind}p50"], np.median(theta[..., 1], axis=1))
+    assert (columns[f"tage_{kind}p2_5"] < columns[f"tage_{kind}p97_5"]).all()

@@ -1,0 +1,141 @@
+"""Checks of a row: chi squared, the predictive p-value, and flags where draws pile up."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from hpcsbi.flags import Flag
+from hpcsbi.inference.posterior import Draws
+from hpcsbi.inference.row_checks import OF_DRAWS, posterior_flags, predictive_columns
+from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.predictive import predict
+from hpcsbi.simulator.prior import age_of_universe
+
+PRIOR, SURVEY = tiny.prior(), tiny.prior(survey=True)
+N = 200
+
+
+def draws_of(coordinates, kept=None):
+    """Draws that are nothing but coordinates, NaN past those that are kept."""
+    n = coordinates.shape[1]
+    kept = np.full(len(coordinates), n) if kept is None else np.asarray(kept)
+    coordinates = np.where((np.arange(n) < kept[:, None])[..., None], coordinates, np.nan)
+    return Draws(coordinates, np.zeros(coordinates.shape[:2]), kept, np.ones(len(kept)))
+
+
+def middle(prior, objects=1, n=N):
+    """Draws far from every edge."""
+    return np.tile((prior.low + prior.high) / 2, (objects, n, 1))
+
+
+def flags_of(prior, drawn, p=0.5, floor=None, zred=0.0):
+    """Of one object after another."""
+    objects = len(drawn.kept)
+    p, zred = (np.broadcast_to(np.asarray(a, float), objects) for a in (p, zred))
+    return posterior_flags(SimpleNamespace(prior=prior), drawn, p, floor, zred)
+
+
+@pytest.fixture(scope="module")
+def likelihood():
+    return Likelihood(load_engine(tiny.TABLE, PRIOR), PRIOR.names, "fractional", 0.05)
+
+
+@pytest.mark.parametrize("column", range(len(PRIOR.names)))
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_more_than_a_tenth_at_an_edge_is_flagged(column, side):
+    """In the outer 2 % of any column and either side; a tenth, or what lies further in, is not."""
+    edge, width = getattr(PRIOR, side)[column], (PRIOR.high - PRIOR.low)[column]
+    inwards = width if side == "low" else -width
+    coordinates = middle(PRIOR, 3)
+    coordinates[0, : N // 10 + 1, column] = edge + 0.01 * inwards
+    coordinates[1, : N // 10, column] = edge + 0.01 * inwards
+    coordinates[2, :, column] = edge + 0.03 * inwards
+
+    assert flags_of(PRIOR, draws_of(coordinates)).tolist() == [int(Flag.EDGE), 0, 0]
+
+
+def test_shares_are_of_the_draws_that_are_kept():
+    """Eleven of a hundred kept are over a tenth, whatever was asked for; no draws, no edge."""
+    coordinates = middle(PRIOR, 3)
+    coordinates[:, :11, 0] = PRIOR.low[0]
+
+    assert flags_of(PRIOR, draws_of(coordinates, [100, N, 0])).tolist() == [int(Flag.EDGE), 0, 0]
+
+
+def test_nuisance_columns_have_no_edge():
+    """They are not of the galaxy."""
+    coordinates = middle(SURVEY, len(SURVEY.names))
+    for i in range(len(SURVEY.names)):
+        coordinates[i, :, i] = SURVEY.low[i]
+    flags = flags_of(SURVEY, draws_of(coordinates))
+
+    nuisance = [name in SURVEY.nuisance for name in SURVEY.names]
+    assert any(nuisance) and not all(nuisance)
+    assert np.array_equal(flags == 0, nuisance)
+
+
+def test_the_age_of_the_universe_is_an_edge():
+    """At redshift 2 an age of 3.2 Gyr is at the end; near us it is not, nor without that bound."""
+    age = float(age_of_universe(2.0)) - 0.05
+    flags = {}
+    for prior in (SURVEY, PRIOR):
+        coordinates = middle(prior, 2)
+        place = prior.names.index("tage")
+        coordinates[..., place] = np.log10(age) if prior.log[place] else age
+        flags[prior] = flags_of(prior, draws_of(coordinates), zred=[2.0, 0.1]).tolist()
+
+    assert flags[SURVEY] == [int(Flag.EDGE), 0] and flags[PRIOR] == [0, 0]
+
+
+def test_bad_fits_and_high_floors_are_flagged():
+    """p below 1e-3 and a floor above 5 %; a number that is not known is no alarm."""
+    drawn = draws_of(middle(PRIOR, 4))
+    p, floor = [1e-4, 0.5, np.nan, 1e-4], np.array([0.01, 0.06, np.nan, 0.06])
+    both = Flag.PREDICTIVE | Flag.FLOOR_HIGH
+
+    assert flags_of(PRIOR, drawn, p, floor).tolist() == [
+        int(Flag.PREDICTIVE), int(Flag.FLOOR_HIGH), 0, int(both),
+    ]  # fmt: skip
+    assert not (flags_of(PRIOR, drawn, p) & Flag.FLOOR_HIGH).any()
+    assert both | Flag.EDGE == OF_DRAWS
+
+
+def test_right_draws_fit_and_others_do_not(likelihood):
+    """Chi squared of one a pixel and a p that is no alarm for the truth; for 0.3 dex off, both."""
+    rng = np.random.default_rng(0)
+    theta = np.repeat(PRIOR.sample(20, rng)[:, None], 8, axis=1)
+    with torch.no_grad():
+        model = likelihood.ssp.flux(torch.tensor(theta[:, 0]).float(), PRIOR.names).numpy()
+    flux = (model * (1 + 0.05 * rng.normal(size=model.shape))).astype(np.float32)
+    batch = Batch(flux, (0.05 * model) ** -2, np.arange(20))
+    coordinates = PRIOR.coordinates(theta)
+    right = predictive_columns(PRIOR, likelihood, draws_of(coordinates), batch)
+    coordinates[..., 0] += 0.3
+    wrong = predictive_columns(PRIOR, likelihood, draws_of(coordinates), batch)
+
+    assert right["chi2"].mean() == pytest.approx(1, abs=4 * np.sqrt(2 / 138 / 20))
+    assert right["predictive_p"].min() > 1e-3 / 20
+    assert wrong["predictive_p"].max() < 1e-10 and wrong["chi2"].min() > 5
+
+
+def test_rows_of_fewer_draws_are_as_if_alone(likelihood):
+    """All draws, some and none in one batch: each object by its own, NaN where there are none."""
+    rng = np.random.default_rng(1)
+    theta = PRIOR.sample(3 * 80, rng).reshape(3, 80, -1)
+    coordinates, kept = PRIOR.coordinates(theta), [80, 7, 0]
+    flux = np.ones((3, 138), np.float32)
+    batch = Batch(flux, 400 * flux, np.arange(3))
+    columns = predictive_columns(PRIOR, likelihood, draws_of(coordinates, kept), batch)
+
+    for i, n in ((0, 80), (1, 7)):
+        alone = predict(likelihood, theta[i : i + 1, :n], flux[:1], 400 * flux[:1])
+        both = [columns[name][i] for name in ("chi2", "predictive_p")]
+        assert both == pytest.approx([float(values[0]) for values in alone], rel=1e-4)
+    assert np.isnan([columns["chi2"][2], columns["predictive_p"][2]]).all()
+    nothing = predictive_columns(PRIOR, None, draws_of(coordinates), batch)
+    assert all(np.isnan(values).all() for values in nothing.values())

@@ -1,0 +1,41 @@
+"""Representations fitted to the shipped table, and pairs to try them on."""
+
+import numpy as np
+import tiny
+import torch
+
+from hpcsbi.inference.representation import fit_representation
+from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.pairs import fresh_pairs
+from hpcsbi.simulator.prior import Prior
+
+SURVEY = {
+    "logmass": {"low": 5, "high": 13},
+    "logzsol": {"low": -2, "high": 0.4},
+    "dust2": {"low": 0, "high": 4},
+    "tage": {"low": 0.01, "high": 13.8},
+    "tau": {"low": 0.1, "high": 20, "log": True},
+    "line_strength": {"low": 0.03, "high": 3, "log": True, "nuisance": True},
+    "noise_floor": {"low": 0.003, "high": 0.2, "log": True, "nuisance": True},
+}
+
+
+class Bench:
+    """A representation, fitted, and pairs to try it on."""
+
+    def __init__(self, kind: str) -> None:
+        survey = kind in ("pixels", "projection")
+        columns = SURVEY if survey else {name: SURVEY[name] for name in list(SURVEY)[:5]}
+        self.prior = Prior(columns)
+        self.ssp = load_engine(tiny.TABLE, self.prior)
+        self.wave = torch.tensor(self.ssp.wave).float()
+        self.noise = SurveyNoise() if survey else FractionalNoise()
+        self.representation = fit_representation(
+            kind, self.prior, self.ssp.k, self.ssp, lambda pad: self.draw(4000, 0, pad.numpy())
+        )
+
+    def draw(self, n: int, seed: int, pad: np.ndarray | float = 0.0):
+        with torch.no_grad():
+            rng = np.random.default_rng(seed)
+            return fresh_pairs(n, self.prior, self.ssp, self.noise, self.wave, pad, rng)
