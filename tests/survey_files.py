@@ -1,12 +1,25 @@
-"""Small files in the layouts of the surveys, with known contents."""
+"""Small files in the layouts of the surveys, with known contents, and the way to read them."""
 
 import gzip
+from pathlib import Path
 
 import numpy as np
+import pytest
 from astropy.io import fits
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+real = pytest.mark.skipif(not DATA.exists(), reason="the survey files are not here")
+SURVEYS = ["sdss", "desi", "manga", "table"]
 UNIT = "1e-17 erg/s/cm2/Angstrom"
 CAMERAS = {"B": (3600.0, 2751), "R": (5760.0, 2326), "Z": (7520.0, 2881)}
+# Wavelengths of the pixels of spectra, Angstrom.
+NATIVE = {
+    "linear": 3600 + 0.8 * np.arange(7781),
+    "log": 10 ** (3.58 + 1e-4 * np.arange(3848)),
+}
 
 
 def write(path, *hdus, **cards):
@@ -145,3 +158,47 @@ def manga(path, rows=3, masked=()):
         image("SRES", np.full(flux.shape, -1.0)),
         image("Z", np.linspace(0.02, 0.04, rows)),
     )
+
+
+def make(name, folder):
+    """A good file of one survey."""
+    return {
+        "sdss": lambda: sdss(folder / "spec-0266-51602-0007.fits"),
+        "desi": lambda: desi(folder),
+        "manga": lambda: manga(folder / "stack.fits.gz"),
+        "table": lambda: table(folder / "own.fits"),
+    }[name]()
+
+
+def configured(name):
+    """The survey as its configuration makes it."""
+    return instantiate(OmegaConf.load(ROOT / "conf" / "survey" / f"{name}.yaml"), _convert_="all")
+
+
+def read(survey, path, rows=None):
+    """All rows of a file as one record each block."""
+    (source,) = survey.sources([Path(path)])
+    return list(survey.read(source, rows or slice(0, survey.count(source))))
+
+
+def change(path, edit):
+    """Rewrite a file after an edit of its HDUs, a list."""
+    with fits.open(path) as hdus:
+        kept = edit([hdu.copy() for hdu in hdus])
+    fits.HDUList(kept).writeto(path, overwrite=True)
+    return path
+
+
+def lose(table, column, other=None):
+    """An edit that takes a column out of a table, or renames it."""
+
+    def edit(hdus):
+        for k, hdu in enumerate(hdus):
+            if hdu.name == table:
+                columns = [c for c in hdu.columns if c.name != column or other]
+                for c in columns:
+                    c.name = other if c.name == column else c.name
+                hdus[k] = fits.BinTableHDU.from_columns(columns, name=table)
+        return hdus
+
+    return edit

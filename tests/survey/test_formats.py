@@ -1,49 +1,15 @@
 """Readers of survey files: what comes out, and what is refused."""
 
-import gzip
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import survey_files
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
-from survey_files import UNIT, continuum
+from survey_files import SURVEYS, configured, continuum, make, read
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.formats import Survey, UnreadableError
 from hpcsbi.survey.source import Source
-from hpcsbi.survey.spectra import per_angstrom
-
-ROOT = Path(__file__).parents[2]
-DATA = ROOT.parent / "shared" / "data"
-real = pytest.mark.skipif(not DATA.exists(), reason="the survey files are not here")
-
-
-def configured(name):
-    """The survey as its configuration makes it."""
-    return instantiate(OmegaConf.load(ROOT / "conf" / "survey" / f"{name}.yaml"), _convert_="all")
-
-
-def read(survey, path, rows=None):
-    """All rows of a file as one record each block."""
-    (source,) = survey.sources([Path(path)])
-    return list(survey.read(source, rows or slice(0, survey.count(source))))
-
-
-def make(name, folder):
-    """A good file of one survey."""
-    return {
-        "sdss": lambda: survey_files.sdss(folder / "spec-0266-51602-0007.fits"),
-        "desi": lambda: survey_files.desi(folder),
-        "manga": lambda: survey_files.manga(folder / "stack.fits.gz"),
-        "table": lambda: survey_files.table(folder / "own.fits"),
-    }[name]()
-
-
-SURVEYS = ["sdss", "desi", "manga", "table"]
 
 
 @pytest.mark.parametrize("name", SURVEYS)
@@ -143,99 +109,6 @@ def test_rows_and_blocks_tile_the_file(tmp_path):
 
     assert names == [f"stack-{row}" for row in range(130)]
     assert names == [name for part in parts for block in part for name in block.id]
-
-
-def test_sdss_bits_class_and_name(tmp_path):
-    """The bits of the list mask a pixel, others and or_mask do not; the id is plate-MJD-fibre."""
-    mask = [(10, 24), (11, 28), (12, 22), (12, 3)]
-    path = survey_files.sdss(tmp_path / "s.fits", kind="STAR", zwarning=4, mask=mask)
-
-    (spectra,) = read(configured("sdss"), path)
-
-    assert np.flatnonzero(spectra.ivar[0] == 0).tolist() == [10, 12]
-    assert spectra.id == ["0266-51602-0007"]
-    assert spectra.zwarn.all() and spectra.other_class.all() and np.isnan(spectra.ebv).all()
-
-
-def test_desi_joins_redshifts_on_target_and_merges_cameras(tmp_path):
-    """Redshifts follow TARGETID; ivar of overlapping cameras adds up; 0.86 of the file's E(B-V)."""
-    kinds = ["GALAXY", "GALAXY", "QSO", "GALAXY", "STAR", "GALAXY"]
-    path = survey_files.desi(tmp_path, status=[0, 8, 0, 2, 0, 0], spectype=kinds, drop=[5])
-
-    (spectra,) = read(configured("desi"), path)
-
-    np.testing.assert_allclose(spectra.zred, [0.05, 0.06, 0.07, 0.08, 0.09, np.nan])
-    assert spectra.id[0] == "39633345008634465"
-    assert spectra.zwarn.tolist() == [False] * 5 + [True]
-    assert spectra.other_class.tolist() == [False, False, True, False, True, False]
-    assert spectra.bad_fiber.tolist() == [False, False, False, True, False, False]
-    assert (spectra.ivar[3] == 0).all() and spectra.ivar[1].any()
-    np.testing.assert_allclose(spectra.ebv, 0.86 * 0.05)
-    assert spectra.wave[[0, -1]] == pytest.approx([3600, 9824])
-    both = (spectra.wave > 5770) & (spectra.wave < 5790)
-    alone = (spectra.wave > 5000) & (spectra.wave < 5700)
-    assert spectra.ivar[0, both].mean() > 1.6 * spectra.ivar[0, alone].mean()
-
-
-def test_desi_camera_off_the_grid_is_unreadable(tmp_path, monkeypatch):
-    """Cameras whose pixels do not line up are not merged."""
-    monkeypatch.setitem(survey_files.CAMERAS, "R", (5760.3, 2326))
-    path = survey_files.desi(tmp_path)
-
-    with pytest.raises(UnreadableError, match="camera R"):
-        read(configured("desi"), path)
-
-
-def test_desi_redshifts_may_be_listed_or_lie_beside(tmp_path):
-    """A coadd finds its redrock in the list or beside it, and says which one it lacks."""
-    survey = configured("desi")
-    coadd = survey_files.desi(tmp_path)
-    beside = coadd.with_name(coadd.name.replace("coadd", "redrock"))
-    elsewhere = tmp_path / "other"
-    elsewhere.mkdir()
-
-    assert survey.sources([coadd]) == survey.sources([coadd, beside])
-    moved = beside.rename(elsewhere / beside.name)
-    assert survey.sources([coadd, moved])[0].beside == str(moved)
-    with pytest.raises(ValueError, match="expected redrock-main-bright-1"):
-        survey.sources([coadd])
-    with pytest.raises(ValueError, match="no coadd of that name"):
-        survey.sources([moved])
-
-
-def test_desi_broken_redshifts_are_named(tmp_path):
-    """A redrock file that is cut, or of another kind, is the one that the error names."""
-    survey = configured("desi")
-    (source,) = survey.sources([survey_files.desi(tmp_path)])
-    beside = Path(source.beside)
-    content = beside.read_bytes()
-    for wrong in (content[:-2880], content[:100], Path(source.path).read_bytes()):
-        beside.write_bytes(wrong)
-
-        with pytest.raises(ValueError, match="redrock-main-bright-1"):
-            survey.count(source)
-
-
-def test_manga_masked_rows(tmp_path):
-    """Bit 10 masks a row; what lies beneath does not get out."""
-    (spectra,) = read(configured("manga"), survey_files.manga(tmp_path / "m.fits.gz", masked=[1]))
-
-    assert (spectra.ivar[1] == 0).all() and (spectra.ivar[0] > 0).all()
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        (UNIT, 1e-17),
-        ("10**-17 erg/(s cm2 Angstrom)", 1e-17),
-        ("1E-17 erg/cm^2/s/Ang", 1e-17),
-        ("erg s-1 cm-2 Angstrom-1", 1.0),
-        ("W m-2 um-1", 0.1),
-    ],
-)
-def test_units_per_angstrom_are_understood(text, value):
-    """Any flux density per wavelength is turned into erg/s/cm2/A."""
-    assert per_angstrom(text, "TUNIT") == pytest.approx(value, rel=1e-12)
 
 
 @pytest.mark.parametrize("text", [None, "", "uJy", "counts", "1e-17 erg/s/cm2/A", "erg", "furlong"])
@@ -358,37 +231,3 @@ def test_unknown_survey_is_refused():
     """The error lists the surveys there are."""
     with pytest.raises(ValueError, match="sdss, desi, manga, table"):
         Survey("twomass")
-
-
-@real
-def test_real_sdss_nuclei():
-    """Three lite files of the archive: redshifts, classes and S/N as published."""
-    survey = configured("sdss")
-    spectra = [read(survey, path)[0] for path in sorted((DATA / "sdss").glob("spec-*.fits"))]
-
-    assert [each.id[0] for each in spectra] == [
-        "0522-52024-0396",
-        "0945-52652-0470",
-        "2488-54149-0001",
-    ]
-    np.testing.assert_allclose([s.zred[0] for s in spectra], [0.0030, 0.0038, 0.0040], atol=1e-4)
-    assert [bool(each.other_class[0]) for each in spectra] == [False, True, False]
-
-
-@real
-def test_real_desi_coadd():
-    """One target of the early data: z 0.3687, E(B-V) 0.044 after the factor, 7781 pixels."""
-    (spectra,) = read(configured("desi"), DATA / "coadd-4-80613-thru20210324.fits")
-
-    assert spectra.flux.shape == (1, 7781) and spectra.id == ["39633345008634465"]
-    assert spectra.zred[0] == pytest.approx(0.36874, abs=1e-5)
-    assert spectra.ebv[0] == pytest.approx(0.0442, abs=1e-4)
-
-
-@real
-def test_real_manga_spectra():
-    """Eight spectra of which one is masked throughout."""
-    (spectra,) = read(configured("manga"), DATA / "MaNGA_test_spectra.fits.gz")
-
-    assert (spectra.ivar > 0).any(1).tolist() == [True] * 5 + [False] + [True] * 2
-    assert gzip.decompress((DATA / "MaNGA_test_spectra.fits.gz").read_bytes())[:6] == b"SIMPLE"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import survey_files
-from test_formats import ROOT, SURVEYS, make
+from survey_files import ROOT, SURVEYS, make
 
 from hpcsbi.survey.compressed import open_contents
 from hpcsbi.survey.fits_files import open_fits

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.stats import chi2
+from survey_files import NATIVE
 
 from hpcsbi.grid import Grid
-from hpcsbi.survey.pixels import edges_of, native_pixels
+from hpcsbi.survey.pixels import edges_of
 from hpcsbi.survey.rest_frame import (
     CM_PER_MPC,
     LINES,
@@ -22,10 +23,6 @@ from hpcsbi.survey.rest_frame import (
 
 COARSE = Grid(first=3750.0, last=9500.0, pixels=138)
 FINE = Grid(first=3752.5, last=9497.5, pixels=1150)
-NATIVE = {
-    "linear": 3600 + 0.8 * np.arange(7781),
-    "log": 10 ** (3.58 + 1e-4 * np.arange(3848)),
-}
 
 
 def overlaps(edges, zred, out_edges):
@@ -289,15 +286,6 @@ def test_lines_are_in_vacuum_and_in_order():
     assert np.abs(LINES - 6564.61).min() < 0.1
 
 
-@pytest.mark.parametrize(
-    "wave", [[4000.0], [4000.0, 3999.0], [0.0, 1.0], [4000.0, np.nan], [4000.0, 4000.0]]
-)
-def test_bad_wavelengths_are_refused(wave):
-    """Wavelengths that do not increase, or are not numbers, are refused with the mend."""
-    with pytest.raises(ValueError, match="wavelengths"):
-        edges_of(np.array(wave))
-
-
 def test_shapes_and_redshifts_are_checked():
     """Arrays that do not fit, and redshifts at or below -1, are refused."""
     edges = edges_of(np.arange(4000.0, 4100.0))
@@ -367,31 +355,6 @@ def test_what_was_removed_is_not_covered(removed, kind):
 
     np.testing.assert_allclose(cut, masked, rtol=1e-3, atol=0)
     assert (masked[1] == 0).sum() > (to_rest_frame(wave, flux, flux, *args)[1] == 0).sum()
-
-
-def test_random_removals_are_gaps():
-    """With 30 % of the pixels gone at random no pixel grows, but for rounding."""
-    wave = NATIVE["linear"]
-    keep = np.random.default_rng(0).random(len(wave)) > 0.3
-
-    edges, places = native_pixels(wave[keep])
-
-    np.testing.assert_allclose(np.diff(edges)[places], 0.8, rtol=1e-6)
-    np.testing.assert_allclose((0.5 * (edges[1:] + edges[:-1]))[places], wave[keep], rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "wave",
-    [
-        np.concatenate([np.arange(3000, 5500, 0.2), np.arange(5500.35, 9000, 0.5)]),
-        6000 + np.cumsum(np.geomspace(20, 200, 400)),
-        np.array([4000.0, 5000.0, 7000.0]),
-        10.0 ** (3.58 + 1e-4 * np.arange(3848)).astype(np.float32),
-    ],
-)
-def test_steps_that_change_are_no_gaps(wave):
-    """Two arms that meet, a prism, a few points and rounded wavelengths have no gaps."""
-    assert native_pixels(wave)[1] is None
 
 
 def test_extinction_is_known_from_1000_angstrom_to_3_micrometres():

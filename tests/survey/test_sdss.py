@@ -1,0 +1,86 @@
+"""Spec files of the SDSS family: bits, names, and every layout that they come in."""
+
+import numpy as np
+import pytest
+import survey_files
+from astropy.io import fits
+from survey_files import DATA, configured, continuum, read, real
+
+from hpcsbi.survey.source import Source
+
+
+def test_sdss_bits_class_and_name(tmp_path):
+    """The bits of the list mask a pixel, others and or_mask do not; the id is plate-MJD-fibre."""
+    mask = [(10, 24), (11, 28), (12, 22), (12, 3)]
+    path = survey_files.sdss(tmp_path / "s.fits", kind="STAR", zwarning=4, mask=mask)
+
+    (spectra,) = read(configured("sdss"), path)
+
+    assert np.flatnonzero(spectra.ivar[0] == 0).tolist() == [10, 12]
+    assert spectra.id == ["0266-51602-0007"]
+    assert spectra.zwarn.all() and spectra.other_class.all() and np.isnan(spectra.ebv).all()
+
+
+FAMILY = {
+    "legacy": {},
+    "legacy full": {"behind": "exposures"},
+    "boss": {"best": "SPALL", "behind": "lines"},
+    "eboss": {"best": "SPALL", "upper": True, "behind": "all fits"},
+    "sdss-v": {"best": "SPALL", "upper": True, "keys": ("FIELD", "MJD", "CATALOGID"),
+               "behind": "exposures"},
+    "other names": {"best": "SPZBEST", "coadd": ""},
+}  # fmt: skip
+
+
+def behind(kind):
+    """HDUs that come behind the redshift: none of them is the coadd or its redshift."""
+    n = fits.Column
+    tables = {
+        "exposures": [n("flux", "E", array=np.zeros(9)), n("loglam", "E", array=np.zeros(9)),
+                      n("ivar", "E", array=np.zeros(9))],
+        "lines": [n("LINENAME", "9A", array=["a", "b"]), n("LINEZ", "E", array=[1.0, 2.0])],
+        "all fits": [n("Z", "E", array=[9.0, 8.0]), n("CLASS", "6A", array=["QSO", "STAR"])],
+    }  # fmt: skip
+    return fits.BinTableHDU.from_columns(tables[kind], name=kind.upper())
+
+
+@pytest.mark.parametrize("name", list(FAMILY))
+def test_the_whole_sdss_family_is_read(name, tmp_path):
+    """Flux, redshift, class and id come from the same places under every name."""
+    options = dict(FAMILY[name])
+    if "behind" in options:
+        options["behind"] = [behind(options["behind"])]
+    path = survey_files.sdss(tmp_path / "spec.fits", mask=[(5, 24)], **options)
+    survey = configured("sdss")
+
+    (spectra,) = read(survey, path)
+
+    assert survey.look(Source(str(path))) == (1, [])
+    assert spectra.id == ["015000-51602-4375924049" if name == "sdss-v" else "0266-51602-0007"]
+    assert spectra.zred[0] == pytest.approx(0.05)
+    assert np.flatnonzero(spectra.ivar[0] == 0).tolist() == [5]
+    np.testing.assert_allclose(spectra.flux[0], continuum(spectra.wave), rtol=1e-5)
+    assert not (spectra.zwarn | spectra.other_class | spectra.no_status).any()
+
+
+@pytest.mark.parametrize("lost", ["and_mask", "ZWARNING", "CLASS"])
+def test_a_missing_sdss_status_is_not_good(lost, tmp_path):
+    """Without a mask, a warning or a class the row says that its status is not known."""
+    (spectra,) = read(configured("sdss"), survey_files.sdss(tmp_path / "s.fits", drop=[lost]))
+
+    assert spectra.no_status.all() and (spectra.ivar > 0).any()
+
+
+@real
+def test_real_sdss_nuclei():
+    """Three lite files of the archive: redshifts, classes and S/N as published."""
+    survey = configured("sdss")
+    spectra = [read(survey, path)[0] for path in sorted((DATA / "sdss").glob("spec-*.fits"))]
+
+    assert [each.id[0] for each in spectra] == [
+        "0522-52024-0396",
+        "0945-52652-0470",
+        "2488-54149-0001",
+    ]
+    np.testing.assert_allclose([s.zred[0] for s in spectra], [0.0030, 0.0038, 0.0040], atol=1e-4)
+    assert [bool(each.other_class[0]) for each in spectra] == [False, True, False]
