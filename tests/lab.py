@@ -1,4 +1,4 @@
-"""A SLURM of its own for the tests of the cluster modes, where its programs are installed."""
+"""A SLURM of its own for the tests of the cluster modes, or scripts in its programs' place."""
 
 import os
 import secrets
@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from hpcsbi.cluster import slurm, slurm_commands
 
 LAB = Path(__file__).parents[1] / "slurm" / "lab.sh"
 NODES = 4
@@ -36,6 +38,23 @@ def slurm_lab() -> Iterator[Path]:
     finally:
         _lab("stop", own)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Write a program of SLURM's, to be found before any other."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm_commands, "WAITS", (0.05, 0.05))
+    monkeypatch.setattr(slurm, "WAITS", (0.05, 0.05))
+
+    def write(name: str, text: str) -> None:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+
+    write("sacct", "exit 1")
+    write("scontrol", "echo 'PrivateData = none'; echo 'MaxArraySize = 1001'")
+    return write
 
 
 def free_ports(count: int) -> int:

@@ -5,7 +5,6 @@ import subprocess
 
 import pytest
 
-from hpcsbi.cluster.dask_allocation import Allocation, _memory_limit
 from hpcsbi.cluster.dask_jobs import Elastic, _cluster_class
 from hpcsbi.cluster.site import make_site
 
@@ -55,27 +54,3 @@ def test_memory_is_not_asked_for_where_it_is_forbidden(tmp_path):
 
     assert "--mem" not in script.replace("--memory-limit", "")
     assert command[len(command) - 1 - command[::-1].index("--memory-limit") + 1] == "0"
-
-
-@pytest.mark.parametrize(
-    ("tasks", "given", "workers"),
-    [("4", {}, 4), ("2(x3),1", {}, 7), ("1", {}, 1), ("9", {"SLURM_NTASKS": "5"}, 5)],
-)
-def test_tasks_of_a_job_without_ntasks(monkeypatch, tasks, given, workers):
-    """`sbatch slurm/stage.sbatch` alone has as many as SLURM gave it."""
-    monkeypatch.delenv("SLURM_NTASKS", raising=False)
-    monkeypatch.setenv("SLURM_TASKS_PER_NODE", tasks)
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-
-    assert Allocation("x", make_site({})).workers == workers
-
-
-def test_memory_of_a_task_with_several_processors(monkeypatch):
-    """SLURM gives it for each processor, so a worker may have it."""
-    monkeypatch.setenv("SLURM_MEM_PER_CPU", "900")
-    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
-    one = _memory_limit(2)
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
-
-    assert _memory_limit(2) == 2 * one == 1200 * 2**20

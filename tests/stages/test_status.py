@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from hpcsbi.cluster import job_words, slurm
+from hpcsbi.cluster import slurm
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.stages.status import status
 from hpcsbi.store.files import Damaged, save_weights
@@ -275,26 +275,6 @@ def test_without_slurm_states_are_unknown(submitted, capsys, monkeypatch):
 
     assert {job["state"] for job in found["jobs"]} == {"unknown"}
     assert "squeue is not on the path" in found["slurm"]
-
-
-@pytest.mark.parametrize(
-    ("reason", "word"),
-    [
-        ("DependencyNeverSatisfied", "retry"),
-        ("Dependency", "another job"),
-        ("PartitionTimeLimit", "site.time"),
-        ("AssocGrpCpuLimit", "your group"),
-        ("QOSMaxWallDurationPerJobLimit", "site.time"),
-        ("InvalidAccount", "site.account"),
-        ("Resources", "nothing to do"),
-        ("ReqNodeNotAvail, UnavailableNodes:n1", "down"),
-        ("SomethingNew", ""),
-    ],
-)
-def test_a_mend_for_every_reason_to_wait(reason, word):
-    """Reasons that never end say what to change, others that there is nothing to do."""
-    assert word in job_words.mend(reason)
-    assert bool(word) == bool(job_words.mend(reason))
 
 
 def test_tasks_on_one_line_of_the_accounting_are_spread():
