@@ -9,15 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-import torch
 
 from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.flow_coordinates import Representation
-from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.representation import make_representation
-from hpcsbi.run.checkpoint import Training
 from hpcsbi.run.flows import load_engine, load_posterior
 from hpcsbi.run.progress import work_left
 from hpcsbi.simulator.pairs import split_of
@@ -41,10 +36,6 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("train")
     tiny.pairs(path, n=700, copies=4)
     return path
-
-
-def identity() -> Representation:
-    return make_representation("plain", ("logmass", "dust2"), {"context_mean": torch.zeros(3)})
 
 
 def start(folder: Path, training: Path, source: str) -> subprocess.Popen:
@@ -100,19 +91,6 @@ def test_killed_between_any_two_files_gives_the_same_bytes(
             tiny.trained(tmp_path / str(kill), training, **options)
         assert tiny.all_bytes(tiny.trained(tmp_path / str(kill), training, **options)) == whole
     assert total >= 7  # two checkpoints with their history, table, flow, checkpoint gone
-
-
-def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
-    """The best weights are those of the highest finite score, whatever came before it."""
-    fit = Optimiser(Flow("zuko_maf", 8, 1), identity(), 10, 1e-3, seed=0)
-    kept = Training(tmp_path, {}, fit)
-    was_best = []
-    for score in (np.nan, 1.0, np.nan, 0.5, 2.0):
-        kept.best = {}
-        kept.note(score)
-        was_best.append(bool(kept.best))
-
-    assert was_best == [False, True, False, False, True]
 
 
 @pytest.mark.slow
