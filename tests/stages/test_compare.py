@@ -1,7 +1,6 @@
 import csv
 import json
 
-import numpy as np
 import pytest
 import tiny
 
@@ -9,7 +8,6 @@ from hpcsbi.cluster import slurm
 from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.cluster.slurm import JobState
-from hpcsbi.report.ranking import standings
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.stages import train as training_stage
 from hpcsbi.stages.calibrate import calibrate
@@ -183,43 +181,3 @@ def test_nothing_to_compare(tmp_path):
     tiny.pairs(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"jobs/train\.py"):
         compared(tmp_path)
-
-
-def flows_that_differ(rng, spectra: int, steps: np.ndarray) -> np.ndarray:
-    """Scores of flows: what a spectrum gives to all, and little of each flow's own."""
-    shared = rng.standard_t(4, spectra)
-    return shared - steps[:, None] + 0.2 * rng.standard_normal((len(steps), spectra))
-
-
-def test_the_truly_best_is_among_the_tied():
-    """It is left out in at most 5 % of comparisons of nine equal flows, and differences show."""
-    rng = np.random.default_rng(0)
-    left_out = [
-        not standings(flows_that_differ(rng, 200, np.zeros(9)))[0].tied for _ in range(2000)
-    ]
-    apart = [standings(flows_that_differ(rng, 200, np.array([0, 0.1]))) for _ in range(200)]
-
-    assert 0.01 < np.mean(left_out) < 0.06
-    assert np.mean([found[1].tied for found in apart]) < 0.01
-    # The errors of the two means would not show it.
-    unpaired = [two.behind > 1.65 * np.hypot(one.error, two.error) for one, two in apart]
-    assert np.mean(unpaired) < 0.1
-
-
-def test_errors_are_those_of_repeated_draws():
-    """The standard errors of score and difference are the scatter over many sets of spectra."""
-    rng = np.random.default_rng(1)
-    found = [standings(flows_that_differ(rng, 400, np.array([0, 0.5]))) for _ in range(400)]
-    behind = np.array([two[1].behind for two in found])
-    score = np.array([two[0].score for two in found])
-
-    assert behind.mean() == pytest.approx(0.5, abs=0.01)
-    assert np.mean([two[1].behind_error for two in found]) == pytest.approx(behind.std(), rel=0.1)
-    assert np.mean([two[0].error for two in found]) == pytest.approx(score.std(), rel=0.1)
-
-
-@pytest.mark.parametrize("log_prob", [np.zeros((2, 1)), np.array([[0.0, np.nan], [0.0, 1.0]])])
-def test_scores_that_cannot_be_compared(log_prob):
-    """One spectrum has no scatter, and a density that is no number no mean."""
-    with pytest.raises(ValueError, match="finite"):
-        standings(log_prob)

@@ -11,8 +11,6 @@ import tiny
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.mcmc import fit_columns
-from hpcsbi.report import fits_section
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.parameters import parameter
@@ -401,12 +399,6 @@ def test_no_converged_chain_no_table(tmp_path):
 
     assert "0 chains have converged" in page and page.count("<img ") == 1
     assert "median (worst)" not in page
-
-
-def test_fit_makes_what_the_page_reads():
-    """Every array and method of the section is one that `fit` writes."""
-    assert {*fits_section.COLUMNS, *fits_section.DRAWS} <= set(fit_columns.ARRAYS)
-    assert tuple(fits_section.TITLES) == fit_columns.METHODS
 
 
 @pytest.mark.slow
