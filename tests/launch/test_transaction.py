@@ -1,7 +1,4 @@
-"""A submission is whole or not there, whatever sbatch, the user or the site does meanwhile.
-
-SLURM is a folder here: `sbatch` and the others are scripts that keep a line for each job.
-"""
+"""A submission is whole or not there, whatever sbatch, the user or the site does meanwhile."""
 
 import json
 import os
@@ -9,75 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 from unittest import mock
 
 import pytest
+from fake_slurm import GOOD, ROOT, STAGES, Slurm, submitted
 
 from hpcsbi.cluster import slurm
-from hpcsbi.launch import submit
 from hpcsbi.run import submissions
 from hpcsbi.stages.status import status
-
-ROOT = Path(__file__).parents[2]
-STAGES = ("tabulate", "simulate", "augment")
-# What each program does: a job is a line "number|state|name|start" of the file queue.
-SBATCH = """\
-if [[ " $* " == *" --test-only "* ]]; then . "$FAKE/test-only"; exit; fi
-for word in "$@"; do case $word in
-    --chdir=*) start=${word#*=} ;; --job-name=*) name=${word#*=} ;; esac; done
-number=$(($(wc -l <"$FAKE/queue") + 101))
-take() { echo "$number|PENDING|$name|$start" >>"$FAKE/queue"; }
-env >"$FAKE/environment"
-. "$FAKE/behaviour"
-"""
-SQUEUE = """\
-. "$FAKE/squeue-behaviour"
-states=PENDING; format=
-for word in "$@"; do case $word in
-    --states=all) states= ;; --format=*) format=${word#*=} ;; esac; done
-while IFS='|' read -r number state name start; do
-    case $format in
-        %F*) [[ -n $states && $state != PENDING ]] || echo "$number|$start" ;;
-        *) echo "$number|$state|None" ;;
-    esac
-done <"$FAKE/queue"
-"""
-SCANCEL = """\
-for number in "$@"; do sed -i "s/^$number|PENDING/$number|CANCELLED/" "$FAKE/queue"; done
-"""
-GOOD = 'take; echo "$number"'
-
-
-class Slurm:
-    """The folder, and what the programs in it are to do."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "bin").mkdir(parents=True)
-        programs = {"sbatch": SBATCH, "squeue": SQUEUE, "scancel": SCANCEL, "scontrol": ""}
-        for name, text in programs.items():
-            path = folder / "bin" / name
-            path.write_text(f"#!/bin/bash\n{text}")
-            path.chmod(0o755)
-        for name in ("queue", "squeue-behaviour", "test-only"):
-            (folder / name).touch()
-        self.behaves(GOOD)
-
-    def behaves(self, text: str, program: str = "behaviour") -> None:
-        (self.folder / program).write_text(text)
-
-    def waiting(self) -> dict[str, str]:
-        """Number -> name of the jobs that wait."""
-        lines = (line.split("|") for line in (self.folder / "queue").read_text().splitlines())
-        return {number: name for number, state, name, _ in lines if state == "PENDING"}
-
-    def environment(self, **more: str) -> dict[str, str]:
-        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
-        own = {"PATH": path, "FAKE": str(self.folder), "HPCSBI_PYTHON": sys.executable}
-        return {k: v for k, v in os.environ.items() if k != "SPS_HOME"} | own | more
 
 
 @pytest.fixture
@@ -103,31 +40,6 @@ def heard() -> None:
     """As in a terminal, where the tests may be in the background."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-
-
-def submitted(
-    fake: Slurm, run: Path | str, *given: str, name: str = "n", cwd: Path = ROOT, **more: str
-) -> subprocess.CompletedProcess:
-    """The same to its end, in this process: the libraries are imported once."""
-    stages = [] if any(word.startswith("--stages") for word in given) else [",".join(STAGES)]
-    words = ["pipeline.sh", name, *given, *(f"--stages={stage}" for stage in stages)]
-    before, mask = Path.cwd(), os.umask(0o022)
-    out, error, status = StringIO(), StringIO(), 0
-    try:
-        os.chdir(cwd)
-        with (
-            mock.patch.dict(os.environ, fake.environment(**more), clear=True),
-            mock.patch.object(sys, "argv", [*words, *([f"run={run}"] if run else [])]),
-            redirect_stdout(out),
-            redirect_stderr(error),
-        ):
-            submit.main()
-    except SystemExit as end:
-        status = end.code
-    finally:
-        os.chdir(before)
-        os.umask(mask)
-    return subprocess.CompletedProcess(words, status, out.getvalue(), error.getvalue())
 
 
 def noted(run: Path) -> list[dict]:
@@ -286,20 +198,6 @@ def test_not_known_is_not_not_there(fake, tmp_path):
     assert len(fake.waiting()) == len(STAGES)
 
 
-def test_a_maintenance_is_a_warning(fake, tmp_path):
-    """sbatch --test-only refuses while all nodes are drained; other refusals stay refusals."""
-    reason = "echo 'allocation failure: {}' >&2; exit 1"
-    fake.behaves(reason.format("Requested node configuration is not available"), "test-only")
-    drained = submitted(fake, tmp_path / "a")
-    fake.behaves(reason.format("Invalid account or account/partition combination"), "test-only")
-    wrong = submitted(fake, tmp_path / "b")
-
-    assert drained.returncode == 0 and drained.stderr.count("warning") == 1
-    assert len(fake.waiting()) == len(STAGES)
-    assert wrong.returncode == 2 and "Invalid account" in wrong.stderr
-    assert not (tmp_path / "b").exists()
-
-
 def test_the_environment_decides_nothing(fake, tmp_path):
     """What an enclosing job or a user sets is not handed on; a file says what the job runs."""
     foreign = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SBATCH_EXPORT": "NONE",
@@ -314,48 +212,6 @@ def test_the_environment_decides_nothing(fake, tmp_path):
     assert not any(f"\n{name}=" in f"\n{exported}" for name in foreign if name != "SPS_HOME")
     assert f"HPCSBI_CONFIG={tmp_path}/run/slurm/0001/config.yaml" in settings
     assert f"SPS_HOME={tmp_path}" in settings
-
-
-def test_paths_are_those_of_the_caller(fake, tmp_path):
-    """From another folder, relative run and inputs: the jobs find them, and products land here."""
-    here = tmp_path / "here"
-    here.mkdir()
-    (here / "theta.csv").touch()
-    done = submitted(fake, Path("runs/x"), "site.umask=027", "tabulate.out=tables/ssp.zarr",
-                     "--stages=tabulate", cwd=here)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-    config = (here / "runs/x/slurm/0001/config.yaml").read_text()
-    assert f"run: {here}/runs/x" in config and f"out: {here}/tables/ssp.zarr" in config
-    assert (here / "runs/x").stat().st_mode & 0o777 == 0o750
-
-
-@pytest.mark.parametrize("name", ["2024_05_01", "1e3", "007", "it's", "true", "a,b"])
-def test_a_name_stays_as_it_was_typed(fake, tmp_path, name):
-    """It names the folder, the jobs and the configuration."""
-    done = submitted(fake, "", "--stages=tabulate", name=name, cwd=tmp_path)
-
-    assert done.returncode == 0, done.stderr
-    assert list(fake.waiting().values()) == [f"{name}-tabulate"]
-    assert (tmp_path / "runs" / name / "slurm" / "0001").is_dir()
-
-
-@pytest.mark.parametrize(
-    ("overrides", "absent", "present"),
-    [
-        (["site.memory=null"], "mem-per-cpu", "--ntasks=4"),
-        (["site.options.mem-per-cpu=null"], "mem-per-cpu", "--ntasks=4"),
-        (["site.options.mem=64G"], "mem-per-cpu", "--mem=64G"),
-        (["site.options.ntasks=null"], "--ntasks", "--mem-per-cpu=2G"),
-    ],
-)
-def test_a_site_leaves_out_what_it_forbids(fake, tmp_path, overrides, absent, present):
-    """Memory and tasks are asked for unless the site says otherwise."""
-    done = submitted(fake, tmp_path / "run", "--dry-run", *overrides)
-
-    assert done.returncode == 0, done.stderr
-    assert absent not in done.stdout
-    assert done.stdout.count(present) == len(STAGES)
 
 
 def script(tmp_path: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:

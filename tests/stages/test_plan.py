@@ -2,13 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -208,64 +205,3 @@ def test_times_that_are_none(time):
     """Others are named."""
     with pytest.raises(ValueError, match="the time"):
         seconds_of(time)
-
-
-@pytest.mark.slow
-def test_a_probe_writes_nothing_and_is_about_right(tmp_path):
-    """A run with pairs and a flow: every stage has a number, and no file is new or changed."""
-    run = tmp_path / "run"
-    tiny.trained(run, tiny.pairs(run, n=400), steps=20)
-    (run / "simulations.zarr/.marks/000001.done").unlink()
-    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-
-    done = subprocess.run(
-        [sys.executable, "jobs/plan.py", f"run={run}", "name=n", "plan.json=true", "seed=0",
-         f"tabulate.out={tiny.TABLE}", f"train.out={run}/flow", "simulate.n=400",
-         "simulate.shard=64", "augment.validation=100", "augment.test=100", "infer.draws=100",
-         "calibrate.draws=100", "fit.objects=2",
-         "ingest.files=['${package_data:sdss_nuclei.fits.gz}']"],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    stages = {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
-    assert (stages["tabulate"]["left"], stages["augment"]["left"], stages["train"]["left"]) == (
-        0,
-        0,
-        0,
-    )
-    assert stages["simulate"]["source"] == "measured"
-    assert (stages["calibrate"]["left"], stages["calibrate"]["source"]) == (100, "estimated")
-    assert stages["calibrate"]["rate"] > 0
-    assert (stages["ingest"]["left"], stages["infer"]["left"]) == (3, 3)
-    assert (stages["fit"]["left"], stages["fit"]["core_hours"]) == (2, None)
-    assert [Path(out).name for out in stages["fit"]["waits"]] == ["spectra.zarr", "catalogue.zarr"]
-    assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    assert not (ROOT / "outputs").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("train.source=stored", "augment.copies=2")])
-def test_before_the_first_job_training_is_known(tmp_path, options):
-    """Few rows are made for those that read them; a flow is not, whose quality decides the speed.
-
-    A number that the user knows is taken in place of a trial, and nothing is written.
-    """
-    done = subprocess.run(
-        [sys.executable, "jobs/plan.py", f"run={tmp_path}/run", "name=n", "plan.json=true",
-         "experiment=demo", "simulate.n=9000", "augment.validation=3000", "augment.test=3000",
-         "plan.rates={augment: 77}", "flow.hidden=8", "flow.transforms=1", *options],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-    assert (done.returncode, done.stderr) == (0, "")
-    stages = {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
-    for stage, left in (("simulate", 9000), ("train", 8000)):
-        assert stages[stage]["left"] == left and stages[stage]["source"] == "estimated"
-        assert stages[stage]["core_hours"] > 0
-    assert stages["augment"]["rate"] == 77
-    assert stages["calibrate"]["core_hours"] is stages["infer"]["core_hours"] is None
-    assert [Path(out).name for out in stages["infer"]["waits"]][1] == "spectra.zarr"
-    assert list(tmp_path.iterdir()) == []
