@@ -39,7 +39,7 @@ def sweep(run: Path, *overrides: str) -> subprocess.CompletedProcess:
     return job("train", "-m", "hydra/launcher=slurm_array", *given)
 
 
-def wait(condition, seconds: float = 120) -> None:
+def wait(condition, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it takes too long"
