@@ -38,8 +38,12 @@ from hpcsbi.store.settings import Settings
 __all__ = ["Store"]
 
 STATES, MISSING = ("done", "failed"), "missing"  # as the names of marks end; done before failed
-# What a zarr.json that is cut short, changed or not Zarr's makes zarr raise.
-FOREIGN = (OSError, ValueError, KeyError, TypeError, AttributeError)
+# What a zarr.json that is not there, cut short, changed or not Zarr's makes zarr raise. Any other
+# OSError (no permission, a server that does not answer) says nothing of the store.
+FOREIGN = (
+    FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError,
+    AttributeError,
+)  # fmt: skip
 READERS = 4  # threads that verify checksums: hashing and reading leave the interpreter free
 
 
@@ -252,8 +256,6 @@ class Store:
     def _opened(self) -> tuple[zarr.Group, dict[str, zarr.Array]]:
         try:
             return _opened(self.path, os.access(self.path, os.W_OK), _stamp(self.path))
-        except PermissionError:  # it may be as good as ever
-            raise
         except FOREIGN as error:
             told = isinstance(error, OSError | ValueError)
             words = " ".join(str(error).split()) if told else "zarr.json is none of Zarr's"

@@ -1,7 +1,9 @@
 """A store is opened by the settings that made it, complete and undamaged, or refused by name."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import xarray
 from small_store import SETTINGS, arrays, content, filled, flip
+from zarr.storage import LocalStore
 
 from hpcsbi.errors import BadInput
 from hpcsbi.store.files import Damaged
@@ -182,6 +185,27 @@ def test_a_foreign_file_in_the_place_of_the_metadata_is_damage(tmp_path, text):
 
     with pytest.raises(Damaged, match=r"s\.zarr is not a Zarr store .*: remove it and run again"):
         open_store(path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ETIMEDOUT])
+def test_a_file_system_that_does_not_answer_is_no_damage(tmp_path, monkeypatch, number):
+    """The store may be as good as ever: nobody is told to remove it."""
+    path = filled(tmp_path / "s.zarr").path
+    read = LocalStore.get
+
+    async def get(self, key, *arguments, **options):
+        if key == "zarr.json":
+            raise OSError(number, os.strerror(number), key)
+        return await read(self, key, *arguments, **options)
+
+    monkeypatch.setattr(LocalStore, "get", get)
+    os.utime(path / "zarr.json", (1, 1))  # so that it is read again
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as told:
+        open_store(path)
+    assert told.value.errno == number
+
+    monkeypatch.undo()
+    assert open_store(path).rows == 10
 
 
 @pytest.mark.parametrize(
