@@ -1,6 +1,5 @@
 """From what lies on disk to the parts that compute with it."""
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,17 +44,9 @@ def _posterior(folder: FlowFolder, written: int) -> Posterior:
     """The flow of a folder as it was when its file was `written`."""
     tensors, header = load_weights(folder.weights)
     settings = Settings(folder.weights, Settings(folder.weights, header)["settings"])
-    prior = _model_of(folder.weights, settings).prior
+    prior = Model.of(settings).prior
     ssp = load_engine(folder.table, prior) if folder.table.exists() else None
     return Posterior(settings, tensors, header.get("notice", ""), ssp)
-
-
-def _model_of(path: Path, settings: Mapping) -> Model:
-    """The model of a product's settings; one that has none is named."""
-    try:
-        return Model.of(settings)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
 
 
 def load_engine(table: str | Path, prior: Prior) -> Ssp:
@@ -70,7 +61,7 @@ def refuse_other_model(posterior: Posterior, pairs: Store) -> None:
     Raises:
         Mismatch: something differs.
     """
-    models = _model_of(pairs.path, pairs.settings).settings(), posterior.model.settings()
+    models = Model.of(pairs.settings).settings(), posterior.model.settings()
     stored, asked = ({name: each[name] for name in JUDGED} for each in models)
     refuse_other_settings(
         pairs.path,

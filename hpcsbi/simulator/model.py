@@ -9,6 +9,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.noise import Noise, make_noise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.store.settings import Settings
 
 __all__ = ["Model"]
 
@@ -42,14 +43,24 @@ class Model:
                 a flow.
 
         Raises:
-            BadInput: the settings hold no model, or one that this version does not know.
+            BadInput: the settings hold no model, or one that this version does not know; names the
+                product.
 
         Example:
             Model.of(open_store("runs/demo/catalogue.zarr").settings).prior.names
         """
+        try:
+            return cls._of(settings)
+        except BadInput as error:
+            if isinstance(settings, Settings):
+                raise BadInput(f"{settings.path}: {error}") from error
+            raise
+
+    @classmethod
+    def _of(cls, settings: Mapping[str, Any]) -> "Model":
         for name in UPSTREAM:
             if name in settings:
-                return cls.of(settings[name])
+                return cls._of(settings[name])
         simulations, noise = settings.get("simulations", settings), settings.get("noise")
         missing = [name for name in ("prior", "grid", "physics") if name not in simulations]
         if missing:

@@ -103,7 +103,7 @@ def _seds(store: Store | None, notes: list[str]) -> dict:
     good = rows[store.read("status", rows) == 0]
     if not len(good):
         return section | {"notes": [*notes, "No simulation succeeded: see the array status."]}
-    some, prior = good[:2000], Model.of(store.settings).prior
+    some, prior = good[:2000], prior_of(store)
     image = page.example_picture(
         store.read("wave"), store.read("flux", some), store.read("theta", some), prior
     )

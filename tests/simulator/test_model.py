@@ -11,6 +11,7 @@ from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.store.settings import Settings
 
 NEAR = Model(tiny.prior(survey=True), Grid(pixels=200), Physics(dust_type=0), SurveyNoise())
 FAR = Model(Prior({"tage": {"low": 0, "high": 13}}), Grid(), Physics(), FractionalNoise())
@@ -59,3 +60,10 @@ def test_other_products_have_no_model(settings):
     """A store of spectra tells nothing of how spectra come about."""
     with pytest.raises(BadInput, match="hold no prior"):
         Model.of(settings)
+
+
+def test_a_product_without_a_model_is_named(tmp_path):
+    """By its own settings, also where what it is made of lies deep in them."""
+    for settings in ({}, {"flow": {"training": {"simulations": {"grid": {}}}}}):
+        with pytest.raises(BadInput, match=r"runs/a\.zarr: settings of .* hold no prior"):
+            Model.of(Settings(tmp_path / "runs/a.zarr", settings))
