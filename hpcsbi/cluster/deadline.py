@@ -6,7 +6,7 @@ import threading
 import time
 from functools import lru_cache
 
-from hpcsbi.cluster.slurm import end_time
+from hpcsbi.cluster import this_job
 
 __all__ = ["OutOfTime", "is_stopped", "leaves", "listen", "time_left", "way_out"]
 
@@ -58,5 +58,5 @@ def way_out(seconds: float) -> float:
 @lru_cache(maxsize=1)
 def _end() -> tuple[float, float]:
     """The end of the job, asked once, and the seconds before it that are for the way out."""
-    end = end_time() or math.inf
+    end = this_job.end_time() or math.inf
     return end, way_out(max(end - time.time(), 0.0))

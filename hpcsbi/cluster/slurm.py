@@ -1,16 +1,15 @@
 """What SLURM knows of jobs, asked of its own programs, and how to cancel them."""
 
-import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from hpcsbi.cluster import this_job
 from hpcsbi.cluster.slurm_commands import (
     PATIENCE,
     WAITS,
@@ -29,21 +28,16 @@ __all__ = [
     "array_tasks",
     "cancel",
     "cluster",
-    "end_time",
     "is_elsewhere",
     "jobs",
     "jobs_below",
     "largest_array",
-    "own_cluster",
-    "own_job",
     "queue_states",
-    "restarts",
     "tasks_of",
     "waiting_jobs",
 ]
 
 ACTIVE = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "STOPPED")
-NO_END = ("N/A", "NONE", "UNLIMITED")
 ACCOUNTING = 15.0  # seconds for sacct, which tells more but nothing that decides
 
 
@@ -223,17 +217,6 @@ def cancel(ids: Iterable[str]) -> None:
         raise SlurmError(f"{said}; in the queue yet: scancel {' '.join(left)}")
 
 
-def own_job() -> str | None:
-    """Number of the job that this process runs in ("12_3" in an array), None outside."""
-    job, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
-    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else job
-
-
-def own_cluster() -> str | None:
-    """Name of the cluster whose job this process runs in, None outside."""
-    return os.environ.get("SLURM_CLUSTER_NAME") if own_job() else None
-
-
 @lru_cache(maxsize=1)
 def cluster() -> str:
     """Name of the cluster that answers here, "" where SLURM gives it none.
@@ -241,7 +224,7 @@ def cluster() -> str:
     Raises:
         SlurmError: it is not known.
     """
-    return own_cluster() or _configured("ClusterName") or ""
+    return this_job.cluster() or _configured("ClusterName") or ""
 
 
 def is_elsewhere(name: str | None) -> bool:
@@ -257,35 +240,6 @@ def is_elsewhere(name: str | None) -> bool:
         SlurmError: it is not known.
     """
     return bool(name) and cluster() not in ("", name)
-
-
-def restarts() -> int:
-    """How often this job was queued again."""
-    return int(os.environ.get("SLURM_RESTART_COUNT", 0))
-
-
-def end_time() -> float | None:
-    """When SLURM ends this job, seconds since 1970; None outside a job or without a limit.
-
-    Raises:
-        SlurmError: it is not known.
-    """
-    if "SLURM_JOB_ID" not in os.environ:
-        return None
-    if "SLURM_JOB_END_TIME" in os.environ:
-        return float(os.environ["SLURM_JOB_END_TIME"])
-    # Before SLURM 23.02 the environment does not tell. UTC: local times happen twice in autumn.
-    job = os.environ["SLURM_JOB_ID"]
-    text = answer(["squeue", "--all", "--noheader", f"--job={job}", "--format=%e"], TZ="UTC0")
-    lines = text.split() or ["nothing"]
-    if lines[-1] in NO_END:
-        return None
-    try:
-        return datetime.fromisoformat(lines[-1]).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise SlurmError(
-            f"when this job ends is not known: of job {job} squeue says {lines[-1]!r}."
-        ) from None
 
 
 def largest_array() -> int | None:

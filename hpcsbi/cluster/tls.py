@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from hpcsbi.cluster import slurm
+from hpcsbi.cluster import slurm, this_job
 
 __all__ = ["Pair", "make_pair", "on_disk"]
 
@@ -114,7 +114,7 @@ def _on_sigterm(clean: Callable[[], None]) -> Iterator[None]:
 
 
 def _owner() -> str:
-    job, cluster = slurm.own_job(), slurm.own_cluster()
+    job, cluster = this_job.number(), this_job.cluster()
     if job is None:
         return f"{HERE}{socket.gethostname()}.{os.getpid()}"
     return f"{job}@{cluster}" if cluster else job

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from hpcsbi.cluster import slurm
+from hpcsbi.cluster import slurm, this_job
 
 __all__ = ["is_dead", "place", "process_start", "states_of", "this_driver"]
 
@@ -30,9 +30,9 @@ def this_driver() -> dict:
         "pid": os.getpid(),
         "started": process_start(os.getpid()),
         "user": os.getuid(),
-        "job": slurm.own_job(),
-        "cluster": slurm.own_cluster(),
-        "restarts": slurm.restarts(),
+        "job": this_job.number(),
+        "cluster": this_job.cluster(),
+        "restarts": this_job.restarts(),
         "command": Path(sys.argv[0]).name,
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         "token": uuid.uuid4().hex,
@@ -104,8 +104,8 @@ def is_dead(holder: Mapping, states: Mapping[str, slurm.JobState] | None) -> boo
         return here["machine"] is not None and holder["machine"] == here["machine"]
     if holder["job"] is None or _of_another_cluster(holder):
         return False
-    if holder["job"] == slurm.own_job():  # this job, before it was queued again
-        return holder["restarts"] < slurm.restarts()
+    if holder["job"] == this_job.number():  # this job, before it was queued again
+        return holder["restarts"] < this_job.restarts()
     if states is None:
         return False
     state = states.get(holder["job"])

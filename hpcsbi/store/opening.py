@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hpcsbi.cluster.slurm import own_job
+from hpcsbi.cluster import this_job
 from hpcsbi.errors import BadInput
 from hpcsbi.store.files import ABANDONED, Damaged, there
 from hpcsbi.store.layout import MARKS, Array, lay_out, shard_rows
@@ -169,7 +169,7 @@ def open_complete(path: str | Path, stage: str, verify: bool = True) -> Store:
     states = store.states()
     if late := [shard for shard, state in states.items() if state == MISSING]:
         # The stage before may just have ended.
-        wait_for_marks(store, late, PATIENCE if own_job() else 0.0)
+        wait_for_marks(store, late, PATIENCE if this_job.number() else 0.0)
         states = store.states()
     _refuse_bad(store, stage, store.states(verify=True) if verify else states)
     return store

@@ -32,21 +32,6 @@ def test_an_accounting_that_hangs_is_not_waited_for(programs, monkeypatch, capsy
     assert "sacct: no answer" in capsys.readouterr().err
 
 
-def test_the_end_of_a_job_is_asked_in_utc(programs, monkeypatch):
-    """Whatever the zone; a job without a limit has none, and no answer is an error."""
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    programs("squeue", "TZ=$TZ date -d @1700000000 +%Y-%m-%dT%H:%M:%S")
-    assert slurm.end_time() == 1700000000
-
-    programs("squeue", "echo N/A")
-    assert slurm.end_time() is None
-    programs("squeue", "echo Ystday 10:00")
-    with pytest.raises(SlurmError, match="when this job ends is not known"):
-        slurm.end_time()
-
-
 def test_what_cannot_be_cancelled_is_named(programs):
     """scancel that fails is asked again; jobs that are left are told with the mend."""
     programs("scancel", "exit 1")
