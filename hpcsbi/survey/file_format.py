@@ -1,5 +1,6 @@
 """What a format of survey files is: a class with one interface, for each survey one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -26,7 +27,7 @@ class Options(Protocol):
     ebv_factor: float
 
 
-class Layout:
+class Layout(ABC):
     """How a kind of file is known and looked at.
 
     Attributes:
@@ -39,17 +40,17 @@ class Layout:
     contents: ClassVar[str]
     column_files: ClassVar[Mapping[str, ColumnFileMaker]] = {}
 
+    @abstractmethod
     def has(self, hdus: fits.HDUList) -> bool:
         """True for files of this kind, from their headers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self, hdus: fits.HDUList, air: bool) -> tuple[int, list[str]]:
         """Number of rows, and what of the file is not read, from its headers.
 
         Raises:
             ValueError: shapes, columns or units that do not fit.
         """
-        raise NotImplementedError
 
 
 class FileFormat(Layout):
@@ -75,22 +76,23 @@ class FileFormat(Layout):
         self.unit(hdus)
         return self.count(hdus)
 
+    @abstractmethod
     def wave_hdus(self, hdus: fits.HDUList) -> Iterable[Any]:
         """HDUs whose headers speak of the wavelengths, beside the first one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unit(self, hdus: fits.HDUList) -> float:
         """Unit of flux, erg/s/cm2/A.
 
         Raises:
             ValueError: not a flux density per wavelength.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def count(self, hdus: fits.HDUList) -> tuple[int, list[str]]:
         """Number of spectra, and what of the file is not read; see `look`, which comes first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(
         self,
         options: Options,
@@ -108,4 +110,3 @@ class FileFormat(Layout):
             beside: of the one beside it.
             rows: with a start and a stop.
         """
-        raise NotImplementedError

@@ -17,6 +17,9 @@ class Small(FileFormat):
 
     name, contents = "small", "FLUX"
 
+    def has(self, hdus):
+        return "FLUX" in hdus
+
     def wave_hdus(self, hdus):
         return [hdus["FLUX"]]
 
@@ -26,6 +29,9 @@ class Small(FileFormat):
     def count(self, hdus):
         return len(hdus["FLUX"].data), ["nothing is left out"]
 
+    def read(self, options, stem, hdus, beside, rows):
+        raise AssertionError("read")
+
 
 def small(**cards):
     """HDUs of such a file."""
@@ -34,16 +40,23 @@ def small(**cards):
     return fits.HDUList([fits.PrimaryHDU(), image])
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_each_survey_has_the_whole_interface(name):
+@pytest.mark.parametrize("method", ["has", "wave_hdus", "unit", "count", "read"])
+def test_a_survey_without_a_part_of_the_interface_is_not_made(method):
     """What has no meaning of its own for all surveys, each of them says itself."""
+    part = type("Part", (Small,), {method: getattr(FileFormat, method)})
+
+    with pytest.raises(TypeError, match=method):
+        part()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_survey_is_called_as_it_is_asked_for(name):
+    """And says in words what its files hold, and those beside them."""
     made = FORMATS[name]
 
-    assert made.name == name and made.contents
-    for method in ("has", "wave_hdus", "unit", "count", "read"):
-        assert getattr(type(made), method) is not getattr(FileFormat, method), method
-    if made.beside is not None:
-        assert type(made.beside).has is not Layout.has and made.beside.contents
+    assert made.name == name
+    assert made.contents
+    assert made.beside is None or (isinstance(made.beside, Layout) and made.beside.contents)
 
 
 def test_a_look_counts_what_can_be_read():
@@ -82,5 +95,3 @@ def test_files_stand_alone_unless_a_survey_says_otherwise():
     paths = [Path("b.fits"), Path("a.fits")]
 
     assert Small().sources(paths) == [Source("b.fits"), Source("a.fits")]
-    with pytest.raises(NotImplementedError):
-        Small().has(small())
