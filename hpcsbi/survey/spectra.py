@@ -1,6 +1,7 @@
 """The record that every survey's files become, and the unit of its flux."""
 
 import re
+import string
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def text(value: Any) -> str:
     """A name as text; bytes that are no text stay visible as \\xNN."""
     if isinstance(value, bytes):
         value = value.decode(errors="backslashreplace")
-    return str(value).strip().strip("\0")
+    return str(value).strip(string.whitespace + "\0")
 
 
 @lru_cache

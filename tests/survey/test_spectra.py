@@ -40,7 +40,13 @@ def test_a_factor_is_of_units_of_one_kind():
 
 @pytest.mark.parametrize(
     ("value", "name"),
-    [(b" NGC 3073\0\0", "NGC 3073"), (b"gal\xe4xy", "gal\\xe4xy"), (" a\0", "a"), (7, "7")],
+    [
+        (b" NGC 3073\0\0", "NGC 3073"),
+        (b"gal\xe4xy", "gal\\xe4xy"),
+        (" a\0", "a"),
+        ("a  \0 ", "a"),
+        (7, "7"),
+    ],
 )
 def test_names_are_text(value, name):
     """Without what pads them; a byte that is no text stays visible."""
