@@ -2,10 +2,15 @@
 
     PYTHONPATH=benchmarks python -m pytest -p reseeded --reseed=1 tests/stages/test_fit.py ...
 
-Every seed that a test or the package gives is joined by the number, in the processes of pytest
-itself; programs that a test starts keep theirs, so tests that compare bytes with them are no use
-here.
+Every seed that a test or the package gives is joined by the number, in the processes of pytest and
+in the Python programs that it starts: a folder on their path makes each of them begin with this.
 """
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +26,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Replace numpy's and torch's ways of seeding before any test is imported."""
-    if more := config.getoption("reseed"):
-        _replace(more)
+    more = config.getoption("reseed")
+    if not more:
+        return
+    if not hasattr(np.random, "reseeded"):  # as a worker of pytest-xdist is when it begins
+        replace(more)
+        folder = tempfile.mkdtemp(prefix="reseeded-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        here = str(Path(__file__).parent)
+        (Path(folder) / "sitecustomize.py").write_text(
+            f"import sys\nsys.path.append({here!r})\nimport reseeded\nreseeded.replace({more})\n"
+        )
+        os.environ["PYTHONPATH"] = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
+    # Some tests hand their own path on.
+    sys.path.insert(0, os.environ["PYTHONPATH"].split(os.pathsep)[0])
 
 
-def _replace(more: int) -> None:
+def replace(more: int) -> None:
+    """Join a number to the seeds that are given from now on."""
+
     def joined(seed: object) -> object:
         return [*np.atleast_1d(seed).tolist(), more] if isinstance(seed, PLAIN) else seed
 
@@ -41,6 +60,7 @@ def _replace(more: int) -> None:
         def manual_seed(self, seed: int) -> torch.Generator:
             return super().manual_seed(seed + (more << 20))
 
+    np.random.reseeded = more
     numpys, torchs = np.random.default_rng, torch.manual_seed
     np.random.SeedSequence, np.random.RandomState = SeedSequence, RandomState
     np.random.default_rng = lambda seed=None: numpys(joined(seed))

@@ -93,7 +93,7 @@ def test_killed_in_the_middle_of_a_shard(base, shard):
     here = Path(__file__).parent
     done = subprocess.run(
         [sys.executable, "-c", KILLED.format(shard=shard, path=str(base))],
-        env=os.environ | {"PYTHONPATH": f"{here}:{here.parent}"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *sys.path])},
         check=False,
     )
     killed = base / f"killed{shard}.zarr"
