@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from hpcsbi.report import diagnostic_plots, object_plots
-from hpcsbi.simulator.histories import mean_ages
+from hpcsbi.simulator.histories import family_of
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.calibration import rank_fractions
@@ -50,7 +50,7 @@ def example_picture(wave: np.ndarray, flux: np.ndarray, theta: np.ndarray, prior
         theta: own units, shape (n, n_theta).
         prior: theta's columns.
     """
-    ages = mean_ages(theta, prior)
+    ages = family_of(prior.names).mean_age(dict(zip(prior.names, theta.T, strict=True)))
     order = np.argsort(ages)
     chosen = order[np.linspace(0.02 * (len(order) - 1), len(order) - 1, 5).astype(int)]
     columns = (dict(zip(prior.names, row, strict=True)) for row in theta[chosen])

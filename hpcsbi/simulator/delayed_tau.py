@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import expi, gammainc
+from scipy.special import expi, gammainc, gammaincc, gammaincinv
 from torch import Tensor
 
 from hpcsbi.simulator.interpolation import Plane, axis_over
@@ -16,6 +16,7 @@ __all__ = ["DelayedTau", "delayed_tau_weights"]
 TAGE_MIN = 1e-6  # Gyr; FSPS reads 0 as "all ages", and makes nothing below a year
 SOFTENING = 3e-4  # Gyr; spectra do not change below it
 STEP_AGE, STEP_TAU = 0.027, 0.155  # of ln(tage + softening) and of ln tau
+MEDIAN = 1.7  # of the gamma distribution of shape 2
 FARTHEST = 20.0  # of a logarithm: outside of every prior
 
 
@@ -51,6 +52,26 @@ class DelayedTau:
         """See `History`."""
         softened = column["tage"].clamp_min(TAGE_MIN) + SOFTENING
         return self.grid.around(softened, column["tau"])
+
+    @staticmethod
+    def younger(age: float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`: P(2, x) is what has formed by t = x tau, but for a factor."""
+        tage, tau = np.maximum(column["tage"], TAGE_MIN), np.asarray(column["tau"])
+        now, then = tage / tau, np.maximum(tage - age, 0) / tau
+        rise, fall = gammainc(2, now) - gammainc(2, then), gammaincc(2, then) - gammaincc(2, now)
+        return np.where(now < MEDIAN, rise, fall) / gammainc(2, now)  # neither loses its digits
+
+    @staticmethod
+    def lookback(share: float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`."""
+        tage, tau = np.maximum(column["tage"], TAGE_MIN), np.asarray(column["tau"])
+        return tage - tau * gammaincinv(2, share * gammainc(2, tage / tau))
+
+    @staticmethod
+    def mean_age(column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`."""
+        tage = np.maximum(column["tage"], TAGE_MIN)
+        return tage * _mean_share(tage / np.asarray(column["tau"]))
 
     @staticmethod
     def prospector(row: Mapping[str, float]) -> dict[str, float]:

@@ -88,7 +88,7 @@ def direct_spectra(
 
 def direct_ssps(
     logzsol: Sequence[float], grid: Grid, physics: Physics, processes: int = 1
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> dict[str, np.ndarray]:
     """Simple stellar populations of all of FSPS's ages, in child processes.
 
     Arguments:
@@ -96,8 +96,13 @@ def direct_ssps(
         grid, physics, processes: see `direct_spectra`.
 
     Returns:
-        continuum, lines: L_sun / Angstrom / M_sun formed, shape (n, ages, 3, pixels); entry m is
-            the pixel's mean of F (k_pixel - k)^m / m!, k the dust curve.
+        By name, of one solar mass formed:
+
+        continuum, lines: L_sun / Angstrom, shape (n, ages, 3, pixels); entry m is the pixel's mean
+            of F (k_pixel - k)^m / m!, k the dust curve.
+        surviving_mass: solar masses in stars and remnants, shape (n, ages).
+        line_luminosity: L_sun in each of `indices.LINES`, shape (n, ages, lines).
+        bands: see `indices.band_means`, of stars and gas, shape (n, ages, 3, bands).
         log_age: log10 of age in years, shape (ages,).
 
     Raises:
@@ -107,8 +112,9 @@ def direct_ssps(
     for z, (answer, value) in zip(logzsol, answers, strict=True):
         if answer != OK:
             raise FspsError(f"logzsol {z}: {STATUSES[answer]} ({value}).")
-    continuum, lines, log_age = zip(*(value for _, value in answers), strict=True)
-    return np.stack(continuum), np.stack(lines), log_age[0]
+    tables = [table for _, table in answers]
+    by_metallicity = {name: np.stack([table[name] for table in tables]) for name in tables[0]}
+    return by_metallicity | {"log_age": tables[0]["log_age"]}
 
 
 def versions() -> dict[str, str]:

@@ -8,11 +8,9 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.delayed_tau import DelayedTau
-from hpcsbi.simulator.prior import Column, Prior
+from hpcsbi.simulator.prior import Column
 
-__all__ = ["HISTORIES", "History", "family_of", "mean_ages"]
-
-LOG_AGE = np.linspace(5.5, 10.2, 471)  # of a mean: years, log10
+__all__ = ["HISTORIES", "History", "family_of"]
 
 
 class History(Protocol):
@@ -56,6 +54,28 @@ class History(Protocol):
         """
 
     @staticmethod
+    def younger(age: float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Share of the mass that formed in the last `age` Gyr, shape (n,).
+
+        Arguments:
+            age: Gyr, positive.
+            column: values of each name, shape (n,).
+        """
+
+    @staticmethod
+    def lookback(share: float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Gyr before the observation by which this share of the mass had formed, shape (n,).
+
+        Arguments:
+            share: between 0 and 1.
+            column: see `younger`.
+        """
+
+    @staticmethod
+    def mean_age(column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Mean age of the mass formed, Gyr, shape (n,); `column` as in `younger`."""
+
+    @staticmethod
     def prospector(row: Mapping[str, float]) -> dict[str, float]:
         """What Prospector calls its columns, with their values."""
 
@@ -90,15 +110,3 @@ def family_of(names: Sequence[str]) -> type[History]:
             f"{', '.join(HISTORIES)}): add them in conf/prior."
         )
     return max(fitting, key=lambda family: len(family.names))
-
-
-def mean_ages(theta: np.ndarray, prior: Prior) -> np.ndarray:
-    """Mean age of the mass formed, Gyr, shape (n,).
-
-    Arguments:
-        theta: parameters in their own units, shape (n, n_theta).
-        prior: gives their names and ranges.
-    """
-    history = family_of(prior.names)(prior.columns)
-    column = dict(zip(prior.names, np.asarray(theta, dtype=float).T, strict=True))
-    return history.weights(LOG_AGE, column) @ 10 ** (LOG_AGE - 9)

@@ -11,6 +11,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.histories import HISTORIES, History, family_of
+from hpcsbi.simulator.indices import band_means, line_sums
 from hpcsbi.simulator.physics import Physics
 
 __all__ = ["example_row", "spectrum", "ssps", "warm"]
@@ -42,7 +43,7 @@ def example_row(logzsol: float) -> dict[str, float]:
     return {"logmass": 0.0, "dust2": 0.5, "logzsol": logzsol, **family.example}
 
 
-def ssps(physics: Physics, grid: Grid, logzsol: float) -> tuple[np.ndarray, ...]:
+def ssps(physics: Physics, grid: Grid, logzsol: float) -> dict[str, np.ndarray]:
     """Populations of all ages of one metallicity, see `fsps_spectra.direct_ssps`."""
     # A prediction hands every setting of the model to FSPS.
     row = example_row(logzsol)
@@ -55,10 +56,18 @@ def ssps(physics: Physics, grid: Grid, logzsol: float) -> tuple[np.ndarray, ...]
         wave, spectra = fsps.get_spectrum(tage=0.0)
         smooth = np.stack([model.smoothspec(wave, flux) for flux in spectra])
         both.append(_per_angstrom(smooth, grid))
+    luminosity = line_sums(fsps.emline_wavelengths, fsps.emline_luminosity)
+    surviving = fsps.stellar_mass.copy()
     fsps.params["sfh"] = sfh
     full, continuum = both
-    lines = _moments(full - continuum, grid, physics)
-    return _moments(continuum, grid, physics), lines, fsps.ssp_ages.copy()
+    return {
+        "continuum": _moments(continuum, grid, physics),
+        "lines": _moments(full - continuum, grid, physics),
+        "surviving_mass": surviving,
+        "line_luminosity": luminosity,
+        "bands": band_means(wave, spectra, physics.dust_type, MOMENTS),
+        "log_age": fsps.ssp_ages.copy(),
+    }
 
 
 def _moments(fine: np.ndarray, grid: Grid, physics: Physics) -> np.ndarray:

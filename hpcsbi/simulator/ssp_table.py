@@ -67,7 +67,7 @@ class Ssp(torch.nn.Module):
             if array.shape != shape or not np.isfinite(array).all():
                 raise BadInput(f"table: {name} of shape {array.shape} is not {shape} and finite.")
         check_names(prior.names)
-        inside = _nodes_inside(logzsol, prior)
+        self.nodes = inside = _nodes_inside(logzsol, prior)
         self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
         self.wave, self.pixels = np.asarray(wave, float), len(wave)
         self.tables = {"continuum": continuum[inside], "lines": lines[inside]}
@@ -184,7 +184,7 @@ class Ssp(torch.nn.Module):
 
     def _summed(self, column: dict[str, Tensor], ranks: Mapping[str, tuple]) -> Tensor:
         """The same, differentiable and on any device."""
-        bags, weights = self._neighbours(column)
+        bags, weights = self.neighbours(column)
         coefficients = torch.nn.functional.embedding_bag(
             bags, self.coefficients, mode="sum", per_sample_weights=weights
         )
@@ -199,8 +199,15 @@ class Ssp(torch.nn.Module):
         ]
         return torch.cat(terms, 1)
 
-    def _neighbours(self, column: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Rows of the coefficients and their weights, shapes (n, 2 m)."""
+    def neighbours(self, column: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """How spectra are mixed: rows of a table by metallicity (of `nodes`) and component.
+
+        Arguments:
+            column: values of each of theta's columns, shape (n,).
+
+        Returns:
+            Row numbers, those of a metallicity following each other, and weights, shapes (n, 2 m).
+        """
         z = column["logzsol"].contiguous()
         cell = torch.bucketize(z.detach(), self.metallicity[1:-1])
         low, high = self.metallicity[cell], self.metallicity[cell + 1]

@@ -23,6 +23,7 @@ from hpcsbi.simulator.fsps_spectra import (
     preflight,
     versions,
 )
+from hpcsbi.simulator.indices import BANDS, LINES
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, NOTICE, Ssp, check_accuracy
@@ -41,6 +42,7 @@ SPAN = (-2.0, 0.4)  # of logzsol, and further where the prior goes
 STEP = 0.05
 # FSPS interpolates nebular lines between these, and stars between multiples of 0.25.
 NEBULAR = (-1.98, -1.5, -0.98, -0.58, -0.39, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2)
+WITH_MOMENTS = ("continuum", "lines", "bands")
 BITS = (14, 10, 10)  # of the mantissas of the dust moments: 3e-5 of the flux, half the bytes
 
 
@@ -143,7 +145,7 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
     log_age = np.zeros(1)  # not looked at when the store is there
     if not Path(out).exists() or open_store(out, check=False).damaged_coordinates():
         preflight(grid, physics)
-        log_age = direct_ssps([0.0], grid, physics)[2]
+        log_age = direct_ssps([0.0], grid, physics)["log_age"]
     values = {
         "logzsol": nodes,
         "log_age": log_age,
@@ -161,8 +163,12 @@ def _arrays(values: Mapping[str, np.ndarray]) -> dict[str, Array]:
         "moment": 3,
         "pixel": len(values["wave"]),
     }
+    by_age = {"logzsol": dims["logzsol"], "age": dims["age"]}
     unit = {"units": "solLum / (Angstrom solMass)"}
     text = "pixel mean of F (k_pixel - k)^m / m!, k the dust curve, m the moment"
+    lines, bands = (
+        np.array(list(names), dtype=np.dtypes.StringDType()) for names in (LINES, BANDS)
+    )
     axes = {
         "logzsol": ("logzsol", {"units": "dex"}),
         "log_age": ("age", {"units": "log10(yr)"}),
@@ -172,6 +178,22 @@ def _arrays(values: Mapping[str, np.ndarray]) -> dict[str, Array]:
     return {
         "continuum": Array(dims, "float32", {**unit, "description": f"stars and gas: {text}"}),
         "lines": Array(dims, "float32", {**unit, "description": f"emission lines: {text}"}),
+        "surviving_mass": Array(
+            by_age, "float32", {"description": "in stars and remnants, of one solar mass formed"}
+        ),
+        "line_luminosity": Array(
+            by_age | {"line": len(lines)}, "float32", {"units": "solLum / solMass"}
+        ),
+        "bands": Array(
+            by_age | {"moment": 3, "band": len(bands)},
+            "float32",
+            {
+                "units": "solLum / (Hz solMass) in the break, else solLum / (Angstrom solMass)",
+                "description": f"stars and gas: {text.replace('pixel', 'band')}",
+            },
+        ),
+        "line": Array({"line": len(lines)}, "string", values=lines),
+        "band": Array({"band": len(bands)}, "string", values=bands),
         **{
             name: Array({dim: dims[dim]}, "float64", attributes, values[name])
             for name, (dim, attributes) in axes.items()
@@ -182,8 +204,9 @@ def _arrays(values: Mapping[str, np.ndarray]) -> dict[str, Array]:
 def _tabulate_shard(path: str, grid: Grid, physics: Physics, shard: int) -> None:
     store = open_store(path)
     nodes = store.read("logzsol")[store.rows_of(shard)]
-    continuum, lines, _ = direct_ssps(nodes, grid, physics)
-    store.write(shard, continuum=_rounded(continuum), lines=_rounded(lines))
+    ssps = direct_ssps(nodes, grid, physics)
+    tables = {name: ssps[name].astype(np.float32) for name in store.sharded}
+    store.write(shard, **tables | {name: _rounded(ssps[name]) for name in WITH_MOMENTS})
 
 
 def _rounded(moments: np.ndarray) -> np.ndarray:
@@ -229,5 +252,4 @@ def _copy_shipped(out: str, grid: Grid, physics: Physics, cluster: Cluster) -> N
 def _copy_shard(path: str, shard: int) -> None:
     shipped = open_store(SHIPPED)
     rows = shipped.rows_of(shard)
-    arrays = {name: shipped.read(name, rows) for name in ARRAYS[:2]}
-    open_store(path).write(shard, **arrays)
+    open_store(path).write(shard, **{name: shipped.read(name, rows) for name in shipped.sharded})

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hpcsbi.errors import BadInput
-from hpcsbi.simulator.histories import HISTORIES, family_of, mean_ages
+from hpcsbi.simulator.histories import HISTORIES, family_of
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 
@@ -54,11 +54,24 @@ def test_columns_tell_the_family():
         family_of(("logmass", "tage"))
 
 
-def test_mean_ages_are_those_of_the_mass():
-    """Of a delayed tau in closed form, whatever else theta holds."""
-    bounds = {"tage": {"low": 0.1, "high": 13.0}, "tau": {"low": 0.1, "high": 10.0}}
-    prior = Prior({"dust2": {"low": 0, "high": 2}, **bounds})
-    theta = prior.sample(20, np.random.default_rng(0))
+@pytest.mark.parametrize("family", HISTORIES.values(), ids=HISTORIES)
+def test_times_are_those_of_the_mass(family):
+    """Shares, lookback times and mean ages against sums over finely spaced populations."""
+    prior = prior_of(family)
+    theta = prior.sample(30, np.random.default_rng(0))
+    column = dict(zip(family.names, theta.T, strict=True))
+    log_age = np.arange(3.0, 10.301, 0.002)
+    weights = family(prior.columns).weights(log_age, column)
+    ages = 10 ** (log_age - 9)
 
-    closed = np.exp(HISTORIES["delayed_tau"].straight(theta[:, 1:])[:, 0])
-    assert mean_ages(theta, prior) == pytest.approx(closed, rel=0.01)
+    assert family.mean_age(column) == pytest.approx(weights @ ages, rel=1e-3)
+    for age in (0.01, 0.1, 1.0):
+        summed = (weights * (ages <= age)).sum(1)
+        assert family.younger(age, column) == pytest.approx(summed, rel=0.01, abs=1e-6)
+    for share in (0.1, 0.5, 0.9):
+        times = family.lookback(share, column)
+        still_to_form = [family.younger(t, {n: x[[i]] for n, x in column.items()})[0]
+                         for i, t in enumerate(times)]  # fmt: skip
+        assert still_to_form == pytest.approx(np.full(30, 1 - share), abs=1e-9)
+    everything = family.younger(20.0, column)
+    assert everything == pytest.approx(np.ones(30), rel=1e-12)

@@ -1,0 +1,193 @@
+"""Quantities that follow from theta: what astronomers ask of a galaxy, of any draws.
+
+Mass is formed mass where no name says "surviving"; times run backwards from the observation.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hpcsbi.simulator.dust import dust_curve
+from hpcsbi.simulator.indices import BANDS, LINES, band_centres, line_centres
+from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.ssp_table import CHUNK, Ssp
+
+__all__ = ["DERIVED", "QUANTITIES", "DerivedQuantities", "Quantity"]
+
+DERIVED = ("surviving_mass", "line_luminosity", "bands")  # arrays of the table
+RECENT = {"10myr": 0.01, "100myr": 0.1}  # Gyr over which a star formation rate is a mean
+MAGNITUDE = 2.5 * math.log10(math.e)  # of one unit of optical depth
+V_BAND = 5500.0  # Angstrom
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity.
+
+    Arguments:
+        name: of its columns.
+        unit: in words.
+        meaning: its definition, for a reader of the catalogue.
+        header: head of its column in a table.
+        log: shown by its logarithm.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    header: str
+    log: bool = False
+
+
+QUANTITIES = (
+    Quantity(
+        "logmass_surviving",
+        "log10 of solar masses",
+        "in stars and their remnants, as FSPS counts them",
+        "log M/Msun surviving",
+    ),
+    *(
+        Quantity(
+            f"sfr_{name}",
+            "solar masses / yr",
+            f"mass formed in the last {age * 1000:.0f} Myr over that time",
+            f"SFR {age * 1000:.0f} Myr [Msun/yr]",
+            log=True,
+        )
+        for name, age in RECENT.items()
+    ),
+    Quantity(
+        "ssfr_100myr",
+        "1 / yr",
+        "sfr_100myr over the surviving mass",
+        "sSFR 100 Myr [1/yr]",
+        log=True,
+    ),
+    Quantity("mass_weighted_age", "Gyr", "mean age of the mass formed", "mass-weighted age [Gyr]"),
+    Quantity("t50", "Gyr", "lookback time by which half of the mass had formed", "t50 [Gyr]"),
+    Quantity("t90", "Gyr", "lookback time by which 90 % of the mass had formed", "t90 [Gyr]"),
+    Quantity("av", "mag", "attenuation at 5500 Angstrom", "A_V [mag]"),
+    Quantity(
+        "dn4000",
+        "1",
+        "4000 Angstrom break of the reddened model without lines (Balogh et al. 1999)",
+        "Dn4000",
+    ),
+    *(
+        Quantity(
+            f"{line}_luminosity",
+            "solar luminosities",
+            "of the reddened model",
+            f"L {line} [Lsun]",
+            log=True,
+        )
+        for line in LINES
+    ),
+    *(
+        Quantity(
+            f"{line}_ew",
+            "Angstrom, rest frame",
+            "equivalent width of the emission of the model, over its continuum beside the line",
+            f"EW {line} [A]",
+            log=True,
+        )
+        for line in LINES
+    ),
+)
+
+
+class DerivedQuantities:
+    """QUANTITIES of draws, over the ranges of an engine's prior.
+
+    Masses in time follow from the history in closed form; what FSPS knows of each population is
+    mixed as the engine mixes spectra, so that it agrees with them.
+
+    Arguments:
+        ssp: the engine, on a CPU.
+        surviving_mass, line_luminosity, bands: arrays of its table, see `direct_ssps`.
+        physics: of the table.
+    """
+
+    def __init__(
+        self,
+        ssp: Ssp,
+        surviving_mass: np.ndarray,
+        line_luminosity: np.ndarray,
+        bands: np.ndarray,
+        physics: Physics,
+    ) -> None:
+        self.ssp, dust_type = ssp, physics.dust_type
+        self.k_line = dust_curve(line_centres(), dust_type)
+        self.k_band = dust_curve(band_centres(), dust_type)
+        self.k_v = float(dust_curve(np.array([V_BAND]), dust_type)[0])
+        of_ages = np.concatenate(
+            [surviving_mass[..., None], line_luminosity, bands.reshape(*bands.shape[:2], -1)], -1
+        )[ssp.nodes].astype(float)
+        components = ssp.history.components(ssp.log_age)
+        by_metallicity = [torch.tensor(components @ table).float() for table in of_ages]
+        self.table = torch.cat(by_metallicity)  # rows as `Ssp.neighbours` counts them
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the quantities, in order."""
+        return tuple(quantity.name for quantity in QUANTITIES)
+
+    def __call__(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """All quantities of draws, float64, shape (n, quantities); NaN of a theta with a NaN.
+
+        Arguments:
+            theta: in own units, inside the prior, shape (n, n_theta).
+            names: its columns.
+        """
+        theta = np.asarray(theta, dtype=float)
+        column = dict(zip(names, theta.T, strict=True))
+        history = self.ssp.history
+        formed = 10.0 ** column["logmass"]
+        surviving, luminosity, bands = self._mixed(theta, names)
+        luminosity = luminosity * np.exp(-column["dust2"][:, None] * self.k_line)
+        if "line_strength" in column:
+            luminosity *= column["line_strength"][:, None]
+        bands = self._reddened(bands, column["dust2"])
+        band = dict(zip(BANDS, bands.T, strict=True))
+        beside = np.stack([band[f"beside_{line}"] for line in LINES], axis=1)
+        rates = [formed * history.younger(age, column) / (age * 1e9) for age in RECENT.values()]
+        return np.column_stack(
+            [
+                column["logmass"] + np.log10(surviving),
+                *rates,
+                rates[-1] / (formed * surviving),
+                history.mean_age(column),
+                history.lookback(0.5, column),
+                history.lookback(0.9, column),
+                MAGNITUDE * self.k_v * column["dust2"],
+                band["break_red"] / band["break_blue"],
+                formed[:, None] * luminosity,
+                luminosity / beside,
+            ]
+        )
+
+    def _mixed(
+        self, theta: np.ndarray, names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Surviving mass, lines and bands of one solar mass formed, without dust."""
+        mixed = np.concatenate(
+            [self._summed(theta[i : i + CHUNK], names) for i in range(0, len(theta), CHUNK)]
+        )
+        surviving, luminosity, bands = np.split(mixed.astype(float), [1, 1 + len(LINES)], axis=1)
+        # Between nodes where next to nothing is young a cubic may fall below zero.
+        return surviving[:, 0], np.maximum(luminosity, 0), bands.reshape(len(theta), -1, len(BANDS))
+
+    def _summed(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        column = dict(zip(names, torch.from_numpy(theta).float().unbind(1), strict=True))
+        bags, weights = self.ssp.neighbours(column)
+        return torch.nn.functional.embedding_bag(
+            bags, self.table, mode="sum", per_sample_weights=weights
+        ).numpy()
+
+    def _reddened(self, bands: np.ndarray, dust2: np.ndarray) -> np.ndarray:
+        """Mean flux of each band behind the screen, shape (n, bands)."""
+        powers = dust2[:, None] ** np.arange(bands.shape[1])
+        return (bands * powers[..., None]).sum(1) * np.exp(-dust2[:, None] * self.k_band)
