@@ -13,6 +13,7 @@ from hpcsbi.inference.maf_inverse import Map
 from hpcsbi.inference.representation import make_representation
 from hpcsbi.seeds import base_draws
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.derived import DerivedQuantities
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
@@ -67,6 +68,7 @@ class Posterior:
         tensors: weights ("network.*") and fitted numbers ("representation.*").
         notice: the sentence that products of a demonstration table carry, or "".
         ssp: the table engine that the representation was fitted with, if it was.
+        derived: makes the derived quantities of draws; with the table.
     """
 
     def __init__(
@@ -75,8 +77,9 @@ class Posterior:
         tensors: Mapping[str, torch.Tensor],
         notice: str = "",
         ssp: Ssp | None = None,
+        derived: DerivedQuantities | None = None,
     ) -> None:
-        self.settings, self.notice, self.ssp = settings, notice, ssp
+        self.settings, self.notice, self.ssp, self.derived = settings, notice, ssp, derived
         self.model = Model.of(settings)
         self.prior, self.grid = self.model.prior, self.model.grid
         self.representation = make_representation(

@@ -1,11 +1,11 @@
 """What fits.zarr holds of each object, and what of it goes into the catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.catalogue_columns import by_level
+from hpcsbi.inference.catalogue_columns import by_level, shares
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.row_checks import OF_DRAWS
 from hpcsbi.mcmc.chain import Chain, diagnose
@@ -36,6 +36,9 @@ ARRAYS: Schema = {
         "ln of likelihood times prior, where the prior is flat",
     ),
     "quantiles": (("row", "level", "parameter"), "float32", ""),
+    "derived_quantiles": (("row", "level", "quantity"), "float32", "of what follows from theta"),
+    "prior_share": (("row", "parameter"), "float32", "as in the catalogue"),
+    "derived_prior_share": (("row", "quantity"), "float32", "as in the catalogue"),
     "tau": (("row", "parameter"), "float32", "integrated autocorrelation time in steps"),
     "rhat": (("row", "parameter"), "float32", "split R-hat over the walkers"),
     "ess": (("row", "parameter"), "float32", "independent draws in the whole chain"),
@@ -103,7 +106,10 @@ def kept_draws(chain: Chain, draws: int) -> np.ndarray:
 
 
 def columns_with_chains(
-    columns: Mapping[str, np.ndarray], fits: Mapping[str, np.ndarray], names: tuple[str, ...]
+    columns: Mapping[str, np.ndarray],
+    fits: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    quantities: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """Columns of a catalogue, with what converged chains say.
 
@@ -114,13 +120,17 @@ def columns_with_chains(
         columns: those of the catalogue, which stay as they are.
         fits: arrays of the converged rows of fits.zarr.
         names: of theta's columns.
+        quantities: of the derived ones, none where the catalogue has none.
     """
     rows, n = fits["spectrum"], len(columns["flags"])
     columns = {name: np.array(values) for name, values in columns.items()}
-    for name, values in by_level(fits["quantiles"], names).items():
+    published = {name: fits[name] for name in ("chi2", "predictive_p")}
+    published |= by_level(fits["quantiles"], names) | shares(fits["prior_share"], names)
+    if quantities:
+        published |= by_level(fits["derived_quantiles"], quantities)
+        published |= shares(fits["derived_prior_share"], quantities)
+    for name, values in published.items():
         columns[name][rows] = values
-    for name in ("chi2", "predictive_p"):
-        columns[name][rows] = fits[name]
     columns["origin"] = np.array(columns.get("origin", ["flow"] * n), dtype=object)
     columns["origin"][rows] = "mcmc"
     columns["flags"][rows] &= ~int(OF_DRAWS | Flag.WEAK_WEIGHTS | Flag.NO_POSTERIOR)

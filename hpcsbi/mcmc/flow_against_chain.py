@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
+from hpcsbi.inference.derived_columns import derived_quantiles, prior_shares
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.mcmc.chain import Chain
@@ -64,7 +65,20 @@ def object_columns(
         certified_draws = drawn, certificate
     columns = chain_columns(chain, posterior.prior, draws)
     columns |= check_columns(kept_draws(chain, draws), posterior, likelihood, batch)
+    columns |= _derived(chain, posterior, columns["quantiles"][None], batch)
     return columns | comparison_columns(chain, posterior.prior, certified_draws, draws)
+
+
+def _derived(
+    chain: Chain, posterior: Posterior, quantiles: np.ndarray, batch: Batch
+) -> dict[str, np.ndarray]:
+    """Columns of what follows from theta, of one object."""
+    levels, (steps, walkers, _) = list(QUANTILES.values()), chain.past.shape
+    draws = kept_draws(chain, min(steps * walkers, RULERS))
+    derived = derived_quantiles(posterior, [(draws, None)], levels)
+    shares = prior_shares(posterior, quantiles, derived, levels, batch.zred)
+    columns = {"derived_quantiles": derived} | shares
+    return {name: values[0] for name, values in columns.items()}
 
 
 @contextmanager

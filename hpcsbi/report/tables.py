@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi import flags
+from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.calibration import score
@@ -156,6 +157,11 @@ def verdict_rows(verdict: Mapping) -> dict:
     rows = [
         _verdict_row(parameter(name).header, column, levels, threshold)
         for name, column in parameters.items()
+    ]
+    rows += [
+        _verdict_row(each.header, verdict["derived"][each.name], levels, threshold)
+        for each in QUANTITIES
+        if each.name in verdict.get("derived", {})
     ]
     if joint := verdict.get("joint", {}):
         worst = min(joint, key=lambda name: joint[name]["ks_p"])

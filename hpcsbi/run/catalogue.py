@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import legend
-from hpcsbi.inference.catalogue_columns import by_level
+from hpcsbi.inference.catalogue_columns import by_level, shares
 from hpcsbi.mcmc.fit_columns import columns_with_chains
 from hpcsbi.run.merges import MADE_OF, chains_of, source_marks, table_of
 from hpcsbi.store.files import read_parquet_header, write_parquet
@@ -21,7 +21,10 @@ from hpcsbi.store.store import Store
 
 __all__ = ["refuse_old", "write_catalogue"]
 
-FITTED = ("spectrum", "quantiles", "chi2", "predictive_p", "flags", "n_steps")
+FITTED = (
+    "spectrum", "quantiles", "derived_quantiles", "prior_share", "derived_prior_share", "chi2",
+    "predictive_p", "flags", "n_steps",
+)  # fmt: skip
 PATIENCE = 600.0  # seconds that another writer may take
 
 
@@ -52,7 +55,7 @@ def write_catalogue(path: str | Path) -> None:
         sources = source_marks(store, chains)
         if read_parquet_header(table).get(MADE_OF) == sources:
             return
-        chains = [fits for fits in chains if _of_same_flow(fits, store)]
+        chains = [fits for fits in chains if _is_new(fits) and _of_same_flow(fits, store)]
         blocks = _Blocks(store, _converged_rows(chains))
         columns = {name: _Column(blocks, name) for name in blocks.block(0, 0)}
         header = {"notice": store.attributes.get("notice", ""), "flags": legend()["comment"]}
@@ -60,21 +63,24 @@ def write_catalogue(path: str | Path) -> None:
 
 
 def refuse_old(store: Store) -> None:
-    """Raise unless a catalogue has its quantiles in one array.
+    """Raise unless a catalogue has the arrays of this version.
 
     Raises:
         BadInput: it has not.
     """
-    if "quantiles" not in store.arrays:
+    if missing := [name for name in ("quantiles", "prior_share") if name not in store.arrays]:
         raise BadInput(
-            f"{store.path} was made by an older version, with an array for each quantile: remove "
-            "it and run jobs/infer.py again, or go on with that version of hpcsbi."
+            f"{store.path} was made by an older version, without {', '.join(missing)}: remove it "
+            "and run jobs/infer.py again, or go on with that version of hpcsbi."
         )
 
 
-def _published(store: Store, names: Sequence[str], rows: slice) -> dict[str, np.ndarray]:
+def _published(
+    store: Store, names: Sequence[str], quantities: Sequence[str], rows: slice
+) -> dict[str, np.ndarray]:
     """Columns of some rows of catalogue.zarr, as its table has them but for chains."""
     columns = {}
+    along = {"prior_share": names, "derived_prior_share": quantities}
     for array in store.sharded:
         if array == "quantiles":
             kinds = {"": "quantiles", "flow_": "flow_quantiles"}
@@ -86,9 +92,24 @@ def _published(store: Store, names: Sequence[str], rows: slice) -> dict[str, np.
             for j, name in enumerate(names):
                 for kind, values in quantiles.items():
                     columns |= by_level(values[..., j : j + 1], [name], kind)
+        elif array == "derived_quantiles":
+            columns |= by_level(store.read(array, rows), quantities)
+        elif array in along:
+            columns |= shares(store.read(array, rows), along[array])
         elif store.arrays[array].ndim == 1:
             columns[array] = store.read(array, rows)
     return columns
+
+
+def _is_new(fits: Store) -> bool:
+    """True if chains have all that a catalogue takes of them."""
+    missing = [name for name in FITTED if name not in fits.arrays]
+    if missing:
+        print(
+            f"{fits.path} is not merged, an older version made it without {', '.join(missing)}: "
+            "remove it and run jobs/fit.py again."
+        )
+    return not missing
 
 
 def _of_same_flow(fits: Store, catalogue: Store) -> bool:
@@ -126,17 +147,20 @@ class _Blocks:
 
     def __init__(self, store: Store, chains: dict | None) -> None:
         self.store, self.chains = store, chains
-        self.names = tuple(str(name) for name in store.read("parameter"))
+        self.names, self.quantities = (
+            tuple(str(name) for name in store.read(along)) if along in store.arrays else ()
+            for along in ("parameter", "quantity")
+        )
         self.block = lru_cache(maxsize=1)(self._block)
 
     def _block(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        columns = _published(self.store, self.names, slice(start, stop))
+        columns = _published(self.store, self.names, self.quantities, slice(start, stop))
         if self.chains is None:
             return columns
         first, last = np.searchsorted(self.chains["spectrum"], (start, stop))
         some = {name: values[first:last] for name, values in self.chains.items()}
         chains = some | {"spectrum": some["spectrum"] - start}
-        return columns_with_chains(columns, chains, self.names)
+        return columns_with_chains(columns, chains, self.names, self.quantities)
 
 
 class _Column:

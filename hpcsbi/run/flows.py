@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.run.folder import FlowFolder
+from hpcsbi.simulator.derived import DERIVED, DerivedQuantities
 from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.store.files import load_weights, there
@@ -44,15 +46,37 @@ def _posterior(folder: FlowFolder, written: int) -> Posterior:
     """The flow of a folder as it was when its file was `written`."""
     tensors, header = load_weights(folder.weights)
     settings = Settings(folder.weights, Settings(folder.weights, header)["settings"])
-    prior = Model.of(settings).prior
-    ssp = load_engine(folder.table, prior) if folder.table.exists() else None
-    return Posterior(settings, tensors, header.get("notice", ""), ssp)
+    model, ssp, derived = Model.of(settings), None, None
+    if folder.table.exists():
+        ssp = load_engine(folder.table, model.prior)
+        derived = load_derived(folder.table, ssp, model.physics)
+    return Posterior(settings, tensors, header.get("notice", ""), ssp, derived)
 
 
 def load_engine(table: str | Path, prior: Prior) -> Ssp:
     """The table engine over the ranges of a prior."""
     store = open_complete(table, "tabulate")
     return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
+
+
+def load_derived(table: str | Path, ssp: Ssp, physics: Physics) -> DerivedQuantities:
+    """What makes the derived quantities of draws.
+
+    Arguments:
+        table: of the engine.
+        ssp: `load_engine(table, ...)`.
+        physics: of the table.
+
+    Raises:
+        BadInput: an older version made the table.
+    """
+    store = open_complete(table, "tabulate")
+    if missing := [name for name in DERIVED if name not in store.arrays]:
+        raise BadInput(
+            f"{table} was made by an older version, without {', '.join(missing)}: make it again "
+            "with jobs/tabulate.py and put it in its place; the spectra in it stay what they are."
+        )
+    return DerivedQuantities(ssp, **{name: store.read(name) for name in DERIVED}, physics=physics)
 
 
 def refuse_other_model(posterior: Posterior, pairs: Store) -> None:

@@ -5,6 +5,7 @@ the Universe at the spectrum's redshift. Beside it stands the flow alone.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy as np
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
+from hpcsbi.inference.calibration_columns import arrays_of, columns_without_ranks
 from hpcsbi.inference.certificate import certify
+from hpcsbi.inference.derived_columns import derived_values
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import predictive_columns
 from hpcsbi.run.flows import load_posterior, refuse_other_model
@@ -26,9 +29,9 @@ from hpcsbi.statistics.calibration import joint_names, joint_ranks, sbc_ranks, s
 from hpcsbi.statistics.verdict import IMPROBABLE, verdict, why_blunt
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import write_atomically
-from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
+from hpcsbi.store.schema import store_arrays
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
 from hpcsbi.terminal import tell_once
@@ -89,23 +92,24 @@ def calibrate(
         "seed": seed,
     }
     notice = posterior.notice or source.attributes["notice"]
-    names = posterior.names
-    arrays = _arrays(rows.stop - rows.start, names)
+    sizes = _sizes(rows.stop - rows.start, posterior)
+    arrays = store_arrays(arrays_of(sizes), sizes, _coordinates(posterior), {})
     store = create(out, arrays, settings, shard, {"notice": notice, "levels": list(LEVELS)})
     run_shards(partial(_calibrate_shard, out, flow, pairs), store, cluster, "calibrate")
-    judgement = _verdicts(store, names) | {"notice": notice}
+    judgement = _verdicts(store, posterior) | {"notice": notice}
     write_atomically(verdict_of(Path(out)), json.dumps(judgement, indent=1).encode())
     _tell(judgement)
     return judgement["passed"]
 
 
-def _verdicts(store: Store, names: tuple[str, ...]) -> dict:
+def _verdicts(store: Store, posterior: Posterior) -> dict:
     """The verdict on what is published, that on the flow under "flow", and its score."""
     possible = store.read("possible")
     published, flow = (
         verdict(
             *(store.read(f"{kind}{name}")[rows] for name in ("ranks", "n_draws", "tarp")),
-            names,
+            posterior.names,
+            derived=_by_quantity(store, f"{kind}derived_ranks", rows),
             joint=store.read(f"{kind}joint_ranks")[rows],
             predictive_p=store.read(f"{kind}predictive_p")[rows],
         )
@@ -124,33 +128,25 @@ def _verdicts(store: Store, names: tuple[str, ...]) -> dict:
     }
 
 
-def _arrays(rows: int, names: tuple[str, ...]) -> dict[str, Array]:
-    table = {"row": rows, "parameter": len(names)}
-    joint = joint_names(names)
-    of_each = {
-        "ranks": Array(table, "int32", {"long_name": "draws below the truth"}),
-        "joint_ranks": Array({"row": rows, "joint": len(joint)}, "int32"),
-        "tarp": Array(
-            {"row": rows}, "float32", {"long_name": "draws closer to a random point than the truth"}
-        ),
-        "predictive_p": Array({"row": rows}, "float32"),
-        "n_draws": Array({"row": rows}, "int32"),
-    }
-    return {
-        "theta": Array(table, "float64"),
-        "possible": Array({"row": rows}, "bool", {"long_name": "age below the Universe's"}),
-        "quantiles": Array(table | {"level": len(LEVELS)}, "float32"),
-        **of_each,
-        **{f"flow_{name}": array for name, array in of_each.items()},
-        "reweighted": Array({"row": rows}, "bool", {"long_name": "draws are re-weighted ones"}),
-        "log_prob": Array(
-            {"row": rows}, "float32", {"long_name": "log density of the truth, tau etc. in log10"}
-        ),
-        "acceptance": Array({"row": rows}, "float32"),
-        "parameter": Array({"parameter": len(names)}, "string", values=np.array(names)),
-        "joint": Array({"joint": len(joint)}, "string", values=np.array(joint)),
-        "level": Array({"level": len(LEVELS)}, "float64", values=np.array(LEVELS)),
-    }
+def _by_quantity(store: Store, array: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Ranks of each derived quantity; none without a table."""
+    if array not in store.arrays:
+        return {}
+    names = (str(name) for name in store.read("quantity"))
+    return dict(zip(names, store.read(array)[rows].T, strict=True))
+
+
+def _sizes(rows: int, posterior: Posterior) -> dict[str, int]:
+    """Length of every dimension."""
+    along = _coordinates(posterior)
+    return {"row": rows} | {dim: len(values) for dim, values in along.items()}
+
+
+def _coordinates(posterior: Posterior) -> dict[str, Sequence]:
+    """Names and numbers along every dimension but the rows."""
+    names, derived = posterior.names, posterior.derived
+    along = {"parameter": names, "joint": joint_names(names), "level": LEVELS}
+    return along if derived is None else along | {"quantity": derived.names}
 
 
 @dataclass(frozen=True)
@@ -185,7 +181,7 @@ def _calibrated(
     theta, flux, ivar, zred = (source.read(name, test) for name in names)
     whole = _Pairs(posterior.prior.coordinates(theta), Batch(flux, ivar, seeds, zred))
     possible, usable = posterior.prior.inside(whole.truth, zred), posterior.usable(flux, ivar)
-    arrays = _nothing(len(possible), len(posterior.names))
+    arrays = columns_without_ranks(_sizes(len(possible), posterior))
     arrays |= {"theta": theta, "possible": possible}
     sizes = settings["draws"], settings["cap"]
     rng = generator(settings["seed"], "calibrate", rows.start // store.batch)
@@ -229,31 +225,16 @@ def _ranks(
     """Where the truths stand among draws, and how well draws foretell their spectra."""
     prior, draws = posterior.prior, (pairs.truth, drawn.coordinates)
     predictive = predictive_columns(prior, posterior.likelihood, drawn, pairs.spectra)
-    return {
+    derived = {}
+    if posterior.derived is not None:
+        values = (derived_values(posterior, coordinates) for coordinates in draws)
+        derived["derived_ranks"] = sbc_ranks(*values, drawn.kept)
+    return derived | {
         "ranks": sbc_ranks(*draws, drawn.kept),
         "joint_ranks": joint_ranks(*draws, drawn.kept),
         "tarp": tarp_fractions(*draws, prior.low, prior.high, rng, drawn.kept),
         "predictive_p": predictive["predictive_p"],
         "n_draws": drawn.kept,
-    }
-
-
-def _nothing(rows: int, n_theta: int) -> dict[str, np.ndarray]:
-    nan = partial(np.full, fill_value=np.nan, dtype=np.float32)
-    of_each = {
-        "ranks": np.full((rows, n_theta), -1, dtype=np.int32),
-        "joint_ranks": np.full((rows, 3 * n_theta * (n_theta - 1) // 2), -1, dtype=np.int32),
-        "tarp": nan(rows),
-        "predictive_p": nan(rows),
-        "n_draws": np.zeros(rows, dtype=np.int32),
-    }
-    return {
-        **of_each,
-        **{f"flow_{name}": values.copy() for name, values in of_each.items()},
-        "quantiles": nan((rows, n_theta, len(LEVELS))),
-        "reweighted": np.zeros(rows, bool),
-        "log_prob": nan(rows),
-        "acceptance": nan(rows),
     }
 
 
@@ -266,15 +247,15 @@ def _tell(judgement: dict) -> None:
             f"{what} on {result['n']} spectra: {'passed' if result['passed'] else 'FAILED'}", end=""
         )
         print(left_out if result is judgement else "")
-        print(f"{'parameter':>14}  {'KS p':>6}  coverage of the central intervals")
-        for name, figures in result["parameters"].items():
+        print(f"{'parameter':>24}  {'KS p':>6}  coverage of the central intervals")
+        for name, figures in (result["parameters"] | result["derived"]).items():
             coverage = "  ".join(
                 f"{level}: {share:.3f}" for level, share in figures["coverage"].items()
             )
-            print(f"{name:>14}  {figures['ks_p']:6.3f}  {coverage}")
+            print(f"{name:>24}  {figures['ks_p']:6.3f}  {coverage}")
         joint = min((figures["ks_p"] for figures in result["joint"].values()), default=np.nan)
-        print(f"{'joint, least':>14}  {joint:6.3f}  of {len(result['joint'])}")
-        print(f"{'TARP':>14}  {result['tarp']['ks_p']:6.3f}")
+        print(f"{'joint, least':>24}  {joint:6.3f}  of {len(result['joint'])}")
+        print(f"{'TARP':>24}  {result['tarp']['ks_p']:6.3f}")
         if result["predictive"]["p"] is not None:
             print(
                 f"predictive p-value below {IMPROBABLE}: {result['predictive']['improbable']:.3f}"

@@ -18,6 +18,7 @@ from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, legend
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.derived_columns import ABOUT
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Settings
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM
@@ -33,6 +34,7 @@ from hpcsbi.run.merges import CATALOGUE
 from hpcsbi.run.selection import checksum_of, select_rows
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
@@ -204,6 +206,7 @@ def _sizes(rows: int, posterior: Posterior, draws: int) -> dict[str, int]:
         "parameter": len(posterior.names),
         "level": len(QUANTILES),
         "method": len(METHODS),
+        "quantity": len(QUANTITIES),
     }
 
 
@@ -211,8 +214,10 @@ def _arrays(rows: np.ndarray, sizes: dict[str, int], names: Sequence[str]) -> di
     about = {"long_name": "row of the spectra and the catalogue"}
     which = {SPECTRUM: Array({"row": len(rows)}, "int64", about, rows.astype(np.int64))}
     levels = [*QUANTILES.values()]
-    coordinates = {"parameter": names, "level": levels, "method": METHODS}
-    return which | store_arrays(ARRAYS, sizes, coordinates, {"flags": legend()})
+    quantities = [quantity.name for quantity in QUANTITIES]
+    coordinates = {"parameter": names, "level": levels, "method": METHODS, "quantity": quantities}
+    attributes = {"flags": legend(), "derived_quantiles": ABOUT}
+    return which | store_arrays(ARRAYS, sizes, coordinates, attributes)
 
 
 def _fit_shard(run: _Run, shard: int) -> Costs:

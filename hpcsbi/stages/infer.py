@@ -14,6 +14,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
 from hpcsbi.inference.catalogue_columns import arrays_of, columns_without_posterior
 from hpcsbi.inference.certificate import QUANTILES, certify, strong
+from hpcsbi.inference.derived_columns import ABOUT, derived_quantiles, prior_shares
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.run.catalogue import write_catalogue
@@ -21,6 +22,7 @@ from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
@@ -124,9 +126,12 @@ def _arrays(
         "nuisance": list(posterior.prior.nuisance),
     }
     attributes = {name: about for name in ("quantiles", "flow_quantiles", "samples")}
-    attributes["flags"] = legend()
+    attributes |= {"flags": legend(), "derived_quantiles": ABOUT}
     coordinates = {"parameter": posterior.names, "level": [*QUANTILES.values()]}
-    return store_arrays(arrays_of(certificate, keep_draws), sizes, coordinates, attributes)
+    if posterior.derived is not None:
+        coordinates["quantity"] = posterior.derived.names
+    schema = arrays_of(certificate, posterior.derived is not None, keep_draws)
+    return store_arrays(schema, sizes, coordinates, attributes)
 
 
 def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
@@ -135,6 +140,7 @@ def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
         "row": rows,
         "level": len(QUANTILES),
         "parameter": len(posterior.names),
+        "quantity": len(QUANTITIES),
         "draw": keep_draws,
     }
 
@@ -154,7 +160,8 @@ def _inferred(
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, rows) for name in names)
     sizes = _sizes(len(ids), posterior, settings["keep_draws"])
-    columns = columns_without_posterior(sizes, settings["certificate"])
+    derived = posterior.derived is not None
+    columns = columns_without_posterior(sizes, settings["certificate"], derived)
     columns |= {"id": ids, "zred": zred, "n_pixels": (ivar > 0).sum(1, dtype=np.int32)}
     good = posterior.usable(flux, ivar) & (flags & NOT_INFERRED == 0)
     if good.any():
@@ -173,13 +180,19 @@ def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np
     levels = list(QUANTILES.values())
     flow_quantiles = drawn.quantiles(posterior.prior, levels)
     best, quantiles = drawn, flow_quantiles
+    draws = [(coordinates, None) for coordinates in drawn.coordinates]
     if settings["certificate"]:
         certificate = certify(posterior, posterior.likelihood, drawn, batch, levels)
         best = certificate.draws
         quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, flow_quantiles)
         columns |= {"flow_quantiles": flow_quantiles.swapaxes(0, 1)} | certificate.numbers
         columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
-    columns["quantiles"] = quantiles.swapaxes(0, 1)
+        for i in np.flatnonzero(certificate.reweighted):
+            draws[i] = certificate.weighted[i]
+    columns["quantiles"], of_derived = quantiles.swapaxes(0, 1), None
+    if posterior.derived is not None:
+        columns["derived_quantiles"] = of_derived = derived_quantiles(posterior, draws, levels)
+    columns |= prior_shares(posterior, columns["quantiles"], of_derived, levels, batch.zred)
     columns |= predictive_columns(posterior.prior, posterior.likelihood, best, batch)
     if settings["keep_draws"]:
         kept = best.coordinates[:, : settings["keep_draws"]]

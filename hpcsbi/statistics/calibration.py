@@ -31,7 +31,10 @@ LEVELS = (0.5, 0.68, 0.9, 0.95)
 
 
 def sbc_ranks(
-    theta: np.ndarray, samples: np.ndarray, n_samples: np.ndarray | None = None
+    theta: np.ndarray,
+    samples: np.ndarray,
+    n_samples: np.ndarray | None = None,
+    seed: int = 0,
 ) -> np.ndarray:
     """Count the posterior draws that lie below the parameters that made each spectrum.
 
@@ -40,6 +43,7 @@ def sbc_ranks(
         samples: posterior draws of each spectrum, shape (n_spectra, n, n_theta).
         n_samples: draws that count, the first ones of each spectrum, shape (n_spectra,);
             all of them by default.
+        seed: breaks ties, as of a line that is absent from truth and draws.
 
     Returns:
         Ranks between 0 and n_samples, int32, shape (n_spectra, n_theta).
@@ -54,9 +58,10 @@ def sbc_ranks(
         >>> sbc_ranks(np.array([[0.5]]), np.array([[[0.1], [0.2], [0.9]]]))
         array([[2]], dtype=int32)
     """
-    counts = _counted(theta, samples, n_samples)
-    below = (samples < theta[:, None]) & counts[..., None]
-    return below.sum(axis=1, dtype=np.int32)
+    counts = _counted(theta, samples, n_samples)[..., None]
+    below = ((samples < theta[:, None]) & counts).sum(axis=1)
+    ties = ((samples == theta[:, None]) & counts).sum(axis=1)
+    return (below + np.random.default_rng(seed).integers(0, ties + 1)).astype(np.int32)
 
 
 def joint_names(names: Sequence[str]) -> list[str]:

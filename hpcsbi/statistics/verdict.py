@@ -1,6 +1,6 @@
 """The verdict on a calibration: what passes, what fails, and the figures that decide it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -24,12 +24,13 @@ def verdict(
     alpha: float = 0.01,
     joint: np.ndarray | None = None,
     predictive_p: np.ndarray | None = None,
+    derived: Mapping[str, np.ndarray] | None = None,
 ) -> dict:
     """Pass or fail of a calibration, with the figures that decided it.
 
     It fails when one of its p-values lies below alpha over their number: a right posterior fails
     with probability alpha at most. They are those of Kolmogorov and Smirnov, for each parameter,
-    each joint rank and TARP, and the probability of so many improbable spectra.
+    derived quantity and joint rank and TARP, and the probability of so many improbable spectra.
 
     Arguments:
         ranks: shape (n_spectra, n_theta).
@@ -39,11 +40,12 @@ def verdict(
         alpha: probability to fail a right posterior.
         joint: of `joint_ranks`, if they were made.
         predictive_p: posterior predictive p-values, shape (n_spectra,), NaN where there is none.
+        derived: ranks of what follows from theta, by name, each of shape (n_spectra,).
 
     Returns:
-        {"passed", "parameters": {name: {"ks_p", "coverage": {level: share}}}, "joint": {what:
-        {"ks_p"}}, "tarp": {"ks_p"}, "predictive": {"p", "improbable"}, "reasons", "n",
-        "without_draws", "alpha", "threshold"}, ready for JSON.
+        {"passed", "parameters": {name: {"ks_p", "coverage": {level: share}}}, "derived": the same
+        of the quantities, "joint": {what: {"ks_p"}}, "tarp": {"ks_p"}, "predictive": {"p",
+        "improbable"}, "reasons", "n", "without_draws", "alpha", "threshold"}, ready for JSON.
 
     Raises:
         ValueError: no spectrum has a draw.
@@ -58,8 +60,10 @@ def verdict(
     ranks, n, tarp = ranks[drawn], n[drawn], tarp[drawn]
     pairs = [] if joint is None else joint_names(names)
     joint = np.empty((len(ranks), 0), int) if joint is None else joint[drawn]
+    quantities = {name: column[drawn] for name, column in (derived or {}).items()}
+    ranks, singles = np.column_stack([ranks, *quantities.values()]), [*names, *quantities]
     columns = np.column_stack([ranks, joint, np.rint(np.asarray(tarp, dtype=float) * n)])
-    p = dict(zip([*names, *pairs, "tarp"], ks_p_values(columns, n).tolist(), strict=True))
+    p = dict(zip([*singles, *pairs, "tarp"], ks_p_values(columns, n).tolist(), strict=True))
     predictive = _predictive(predictive_p)
     if predictive["p"] is not None:
         p["predictive"] = predictive["p"]
@@ -71,18 +75,20 @@ def verdict(
         worst = min(wrong, key=low.get)
         more = f" (the worst of {len(wrong)} of {len(pairs)} joint ranks)"
         reasons.append(_reason(worst, low[worst], threshold) + more)
+    figures = {
+        name: {
+            "ks_p": p[name],
+            "coverage": dict(zip(map(str, LEVELS), coverage[:, i].tolist(), strict=True)),
+        }
+        for i, name in enumerate(singles)
+    }
     missing = int((~drawn).sum())
     if missing > WITHOUT_DRAWS * len(drawn):
         reasons.append(f"{missing} of {len(drawn)} spectra have no draw inside the prior")
     return {
         "passed": not reasons,
-        "parameters": {
-            name: {
-                "ks_p": p[name],
-                "coverage": dict(zip(map(str, LEVELS), coverage[:, i].tolist(), strict=True)),
-            }
-            for i, name in enumerate(names)
-        },
+        "parameters": {name: figures[name] for name in names},
+        "derived": {name: figures[name] for name in quantities},
         "joint": {name: {"ks_p": p[name]} for name in pairs},
         "tarp": {"ks_p": p["tarp"]},
         "predictive": predictive,

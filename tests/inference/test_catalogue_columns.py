@@ -7,39 +7,43 @@ from hpcsbi.flags import Flag
 from hpcsbi.inference.catalogue_columns import (
     ARRAYS,
     CERTIFIED,
+    DERIVED,
     arrays_of,
     by_level,
     columns_without_posterior,
+    shares,
 )
 from hpcsbi.inference.certificate import QUANTILES
 
-SIZES = {"row": 3, "level": len(QUANTILES), "parameter": 2}
+SIZES = {"row": 3, "level": len(QUANTILES), "parameter": 2, "quantity": 5}
 
 
 @pytest.mark.parametrize("certificate", [True, False])
+@pytest.mark.parametrize("derived", [True, False])
 @pytest.mark.parametrize("keep_draws", [0, 30])
-def test_options_decide_which_arrays_there_are(certificate, keep_draws):
+def test_options_decide_which_arrays_there_are(certificate, derived, keep_draws):
     """The certificate's with one, draws where they are kept; the rest always, in one order."""
-    arrays = arrays_of(certificate, keep_draws)
+    arrays = arrays_of(certificate, derived, keep_draws)
 
     assert ({*CERTIFIED} <= {*arrays}) == certificate
     assert ({*CERTIFIED} & {*arrays} != set()) == certificate
+    assert {*DERIVED} & {*arrays} == ({*DERIVED} if derived else set())
     assert ("samples" in arrays) == (keep_draws > 0)
-    assert {*ARRAYS} - {*arrays} <= {*CERTIFIED, "samples"}
+    assert {*ARRAYS} - {*arrays} <= {*CERTIFIED, *DERIVED, "samples"}
     assert list(arrays) == [name for name in ARRAYS if name in arrays]
 
 
 @pytest.mark.parametrize("certificate", [True, False])
 def test_rows_without_posterior_hold_no_numbers(certificate):
     """NaN in what is measured, no draws, and the flag that says so: never a zero to be believed."""
-    columns = columns_without_posterior({**SIZES, "draw": 4}, certificate)
+    columns = columns_without_posterior({**SIZES, "draw": 4}, certificate, True)
 
-    assert set(columns) == set(arrays_of(certificate, 4))
+    assert set(columns) == set(arrays_of(certificate, True, 4))
     assert (columns["flags"] == Flag.NO_POSTERIOR).all() and not columns["n_draws"].any()
     assert columns["samples"].shape == (3, 4, 2)
     measured = [values for values in columns.values() if values.dtype.kind == "f"]
     assert len(measured) > 5 and all(np.isnan(values).all() for values in measured)
-    assert "samples" not in columns_without_posterior({**SIZES, "draw": 0}, certificate)
+    assert "samples" not in columns_without_posterior({**SIZES, "draw": 0}, certificate, True)
 
 
 @pytest.mark.parametrize("kind", ["", "flow_"])
@@ -54,3 +58,12 @@ def test_quantiles_stand_under_their_names(kind):
     ]
     assert np.array_equal(columns[f"tau_{kind}p50"], np.median(theta[..., 1], axis=1))
     assert (columns[f"tage_{kind}p2_5"] < columns[f"tage_{kind}p97_5"]).all()
+
+
+def test_shares_of_the_prior_stand_behind_the_name():
+    """One column for each parameter or quantity."""
+    columns = shares(np.arange(6.0).reshape(3, 2), ("tage", "tau"))
+
+    assert {name: values.tolist() for name, values in columns.items()} == {
+        "tage_prior_share": [0, 2, 4], "tau_prior_share": [1, 3, 5],
+    }  # fmt: skip

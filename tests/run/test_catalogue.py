@@ -26,7 +26,17 @@ from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import Incomplete, create
 
 ROWS, NAMES = 23, ("tage", "tau")
+QUANTITY = "av"
 COLUMNS = [f"{name}_{level}" for name in NAMES for level in QUANTILES]
+SHARES = [f"{name}_prior_share" for name in NAMES]
+DERIVED = [*(f"{QUANTITY}_{level}" for level in QUANTILES), f"{QUANTITY}_prior_share"]
+BY_LEVEL = {"level": len(QUANTILES), "parameter": len(NAMES)}
+OF_BOTH = {
+    "quantiles": BY_LEVEL,
+    "prior_share": {"parameter": len(NAMES)},
+    "derived_quantiles": {"level": len(QUANTILES), "quantity": 1},
+    "derived_prior_share": {"quantity": 1},
+}
 PRIOR = Prior({name: {"low": 0.1, "high": 10} for name in NAMES})
 MODEL = {
     "flow": {"training": {"simulations": Model(PRIOR, Grid(), Physics()).settings()}},
@@ -41,9 +51,10 @@ def catalogue(folder, rows=ROWS, **settings):
         "id": Array(row, "string"),
         "flags": Array(row, "int32"),
         "origin": Array(row, "string"),
-        "quantiles": Array(row | {"level": len(QUANTILES), "parameter": len(NAMES)}, "float32"),
+        **{name: Array(row | dims, "float32") for name, dims in OF_BOTH.items()},
         "samples": Array(row | {"draw": 2}, "float32"),
         "parameter": Array({"parameter": len(NAMES)}, "string", values=np.array(NAMES)),
+        "quantity": Array({"quantity": 1}, "string", values=np.array([QUANTITY])),
     } | {name: Array(row, "float32") for name in ("chi2", "predictive_p")}
     store = create(folder / "catalogue.zarr", arrays, MODEL | settings, 5, {"notice": "n"})
     for shard in store.shards:
@@ -51,15 +62,18 @@ def catalogue(folder, rows=ROWS, **settings):
         text = {"id": np.array([f"g{shard}.{i}" for i in range(n)]), "origin": np.full(n, "flow")}
         flags = np.full(n, int(Flag.WEAK_WEIGHTS), np.int32)
         numbers = {name: np.zeros(n) for name in ("chi2", "predictive_p")}
-        numbers["quantiles"] = np.zeros((n, len(QUANTILES), len(NAMES)))
+        numbers |= {name: np.zeros((n, *dims.values())) for name, dims in OF_BOTH.items()}
         store.write(shard, flags=flags, samples=np.zeros((n, 2)), **text, **numbers)
     return store
 
 
-def fits(path, objects, value=1.0, steps=100, done=None, into="catalogue.zarr", **settings):
+def fits(
+    path, objects, value=1.0, steps=100, done=None, into="catalogue.zarr", without="", **settings
+):
     """Chains of some spectra; the last one has not converged."""
     n = len(objects)
     row = {"row": n}
+    of_both = {name: dims for name, dims in OF_BOTH.items() if name != without}
     arrays = {
         "spectrum": Array(row, "int64"),
         "converged": Array(row, "bool"),
@@ -67,14 +81,14 @@ def fits(path, objects, value=1.0, steps=100, done=None, into="catalogue.zarr", 
         "flags": Array(row, "int32"),
         "chi2": Array(row, "float32"),
         "predictive_p": Array(row, "float32"),
-        "quantiles": Array(row | {"level": len(QUANTILES), "parameter": 2}, "float32"),
+        **{name: Array(row | dims, "float32") for name, dims in of_both.items()},
     }
     store = create(path, arrays, MODEL | settings, 1, {CATALOGUE: into})
     for shard in store.shards if done is None else done:
         store.write(
             shard, spectrum=[objects[shard]], converged=[shard < n - 1], n_steps=[steps],
             flags=[int(Flag.EDGE)], chi2=[value], predictive_p=[value],
-            quantiles=np.full((1, len(QUANTILES), 2), value),
+            **{name: np.full((1, *dims.values()), value) for name, dims in of_both.items()},
         )  # fmt: skip
     return store
 
@@ -108,7 +122,21 @@ def test_chains_are_in_the_table_whoever_writes_it_last(tmp_path):
     ]
     assert np.flatnonzero(found["tau_p16"] == 1).tolist() == [4, 17]
     assert found["id"].tolist() == store.read("id").tolist()
-    assert found.columns.tolist() == ["id", "flags", "origin", *COLUMNS, "chi2", "predictive_p"]
+    for name in ("tau_prior_share", "av_p50", "av_prior_share"):
+        assert np.flatnonzero(found[name] == 1).tolist() == [4, 17], name
+    after = [*SHARES, *DERIVED, "chi2", "predictive_p"]
+    assert found.columns.tolist() == ["id", "flags", "origin", *COLUMNS, *after]
+
+
+def test_chains_without_derived_quantities_are_told(tmp_path, capsys):
+    """An older version made them: nothing of a row may come from two posteriors."""
+    store = catalogue(tmp_path)
+    fits(tmp_path / "fits.zarr", [4, 17, 20], without="derived_quantiles")
+
+    write_catalogue(store.path)
+
+    assert (table(tmp_path)["origin"] == "flow").all()
+    assert "fits.zarr is not merged, an older version made it" in capsys.readouterr().out
 
 
 def test_chains_of_before_the_catalogue_count(tmp_path):

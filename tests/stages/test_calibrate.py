@@ -161,6 +161,10 @@ def test_rows_hold_what_was_judged(run, tmp_path):
     assert ((store.read("ranks") >= 0) & (store.read("ranks") <= 100)).all()
     assert (np.diff(store.read("quantiles"), axis=2) >= 0).all()
     assert store.attributes["notice"]
+    derived, names = store.read("derived_ranks"), store.read("quantity").tolist()
+    assert ((derived >= 0) & (derived <= 100)).all()
+    dust2 = store.read("parameter").tolist().index("dust2")
+    assert np.array_equal(derived[:, names.index("av")], store.read("ranks")[:, dust2])
     below = (store.read("quantiles")[..., 2] < theta).mean()
     assert abs((store.read("ranks") > 50).mean() - below) < 0.05
 

@@ -15,6 +15,7 @@ from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.stages import infer as module
@@ -235,18 +236,43 @@ def test_columns_of_the_table_stay_what_they_are(run, certified):
     ]
     after = ["flags", "n_draws", "acceptance", "n_pixels", "chi2", "predictive_p", "ess"]
     after += ["pareto_k", "n_weights", "log_evidence", "log_evidence_error", "origin"]
+    after += [f"{name}_prior_share" for name in tiny.DIGS | tiny.NUISANCE]
+    derived = [quantity.name for quantity in QUANTITIES]
+    after += [f"{name}_{p}" for name in derived for p in ("p2_5", "p16", "p50", "p84", "p97_5")]
+    after += [f"{name}_prior_share" for name in derived]
     assert schema.names == ["id", "zred", *names, *after]
     assert {str(schema.field(name).type) for name in names} == {"float"}
     kinds = {name: str(schema.field(name).type) for name in ("id", "zred", "flags", "log_evidence")}
     assert kinds == dict(id="string", zred="double", flags="int32", log_evidence="double")
 
 
+def test_derived_quantities_are_of_the_published_draws(certified):
+    """Attenuation goes with dust2 and mass with mass, level by level; ages below the Universe's."""
+    names = certified.read("quantity").tolist()
+    derived, good = certified.read("derived_quantiles"), certified.read("n_draws") > 0
+    value = {name: derived[good, :, i] for i, name in enumerate(names)}
+    parameters = certified.read("parameter").tolist()
+    theta = certified.read("quantiles")[good]
+    dust2, logmass = (theta[..., parameters.index(name)] for name in ("dust2", "logmass"))
+
+    assert good.sum() >= 4 and np.isnan(derived[~good]).all()
+    assert value["av"] == pytest.approx(1.0857 * dust2, rel=3e-3)
+    assert (value["logmass_surviving"] < logmass).all()
+    assert (value["logmass_surviving"] > logmass - 0.4).all()
+    assert (value["mass_weighted_age"] < age_of_universe(0.1)).all()
+    for quantiles in value.values():
+        assert (np.diff(quantiles, axis=1) >= 0).all()
+    shares = certified.read("prior_share")[good]
+    assert (shares[:, parameters.index("logmass")] < 0.2).all()
+    assert (certified.read("derived_prior_share")[good] >= 0).all()
+
+
 def test_files_of_a_shard_are_few(certified):
-    """Arrays by meaning: seventeen files and a mark, however many parameters there are."""
+    """Arrays by meaning: twenty files and a mark, however many parameters there are."""
     files = [path.parent.name for path in certified.path.glob("*/c.0*")]
 
-    assert len(certified.sharded) == 17
-    assert len(set(files)) == len(files) <= 17 + 2  # coordinates; empty rows take no file
+    assert len(certified.sharded) == 20
+    assert len(set(files)) == len(files) <= 20 + 3  # coordinates; empty rows take no file
 
 
 def test_damage_is_told_by_who_reads_it(run, tmp_path):

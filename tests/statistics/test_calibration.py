@@ -22,6 +22,17 @@ def test_few_draws_do_not_fail_by_their_ties():
     assert naive < 1e-6
 
 
+def test_draws_that_equal_the_truth_are_no_fault():
+    """A line that is absent in half of truths and draws: ranks stay uniform, to the ends."""
+    theta, samples = (np.maximum(values, 0) for values in gaussian(draws=200, n=4000))
+
+    p = diagnostics.ks_p_values(diagnostics.sbc_ranks(theta, samples), 200)
+    strictly_below = (samples < theta[:, None]).sum(1)
+
+    assert p.min() > 1e-4 / len(p)
+    assert diagnostics.ks_p_values(strictly_below, 200).max() < 1e-6
+
+
 @pytest.mark.parametrize(("width", "sign"), [(1.0, 0), (0.7, -1), (1.4, 1)])
 def test_coverage_says_in_which_direction(width, sign):
     """Coverage is nominal for the right width, below it for too narrow, above it for too wide."""

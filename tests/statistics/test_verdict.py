@@ -90,6 +90,25 @@ def test_objects_without_draws_are_counted_and_fail_when_many():
     assert "50 of 1000" in judge(theta, samples, many)["reasons"][0]
 
 
+@pytest.mark.parametrize("width", [1.0, 1.4])
+def test_verdict_sees_what_follows_from_theta(width):
+    """A quantity with wrong ranks fails by its name, one with right ranks does not."""
+    theta, samples = gaussian(n=2000)
+    ranks = diagnostics.sbc_ranks(theta, samples)
+    tarp = np.random.default_rng(9).random(len(theta))
+    truths, draws = theta.sum(1), samples.sum(2)
+    centre = draws.mean(1, keepdims=True)
+    wide = centre + width * (draws - centre)
+    derived = {"sum": diagnostics.sbc_ranks(truths[:, None], wide[..., None])[:, 0]}
+    judged = verdict(ranks, samples.shape[1], tarp, NAMES, RARE, derived=derived)
+
+    assert judged["passed"] == (width == 1)
+    assert list(judged["derived"]) == ["sum"] and list(judged["parameters"]) == list(NAMES)
+    if width > 1:
+        assert "ranks of sum" in judged["reasons"][0]
+        assert judged["derived"]["sum"]["coverage"]["0.68"] > 0.75
+
+
 def jointly(theta, samples, n_samples=None):
     """The verdict with joint ranks; no TARP worth the name, to leave the others to it."""
     ranks = diagnostics.sbc_ranks(theta, samples, n_samples)
