@@ -14,9 +14,11 @@ from hpcsbi.terminal import duration
 
 __all__ = [
     "calibration_numbers",
+    "certificate_words",
     "cost_rows",
     "flag_rows",
     "number",
+    "object_title",
     "pair_rows",
     "prior_difference",
     "quantity",
@@ -65,6 +67,26 @@ def pair_rows(split: np.ndarray, base: np.ndarray) -> tuple[list[tuple[str, int,
         if len(distinct[i])
     ]
     return rows, sum(map(len, distinct)) - len(np.unique(base))
+
+
+def object_title(name: str, zred: float, chi2: float) -> str:
+    """Heading of one object."""
+    return f"{name}, z = {number(zred, 4)}, χ²/pixel = {number(chi2)}"
+
+
+def certificate_words(
+    origin: str | None, ess: float | None, drawn: int | None, pareto_k: float | None
+) -> str:
+    """What the weights of one object say; None of all where there are none."""
+    if ess is None:
+        return "No certificate was made (infer.certificate=false)."
+    whose = (
+        "the flow's draws, for the weights are weak" if origin == "flow" else "re-weighted draws"
+    )
+    return (
+        f"Certificate: {whose}; effective sample {number(ess)} of {drawn}, Pareto k "
+        f"{number(pareto_k)} (below 0.7 weights can be trusted)."
+    )
 
 
 def flag_rows(values: np.ndarray) -> list[tuple[str, int, str]]:

@@ -23,6 +23,7 @@ __all__ = [
     "read_json",
     "read_some",
     "store_at",
+    "values_of",
     "weights_of",
 ]
 
@@ -71,6 +72,12 @@ def finished_rows(store: Store, most: int = ROWS) -> np.ndarray:
 def read_some(store: Store, names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
     """Arrays of a store that it has."""
     return {name: store.read(name, rows) for name in names if name in store.group}
+
+
+def values_of(store: Store, row: int, *names: str) -> list[Any]:
+    """Values of one row of some arrays; None of an array that a store has not."""
+    columns = read_some(store, names, np.array([row]))
+    return [columns[name][0] if name in columns else None for name in names]
 
 
 def read_json(path: Path, kind: type) -> tuple[Any, list[str]]:

@@ -21,6 +21,14 @@ DERIVED = ("surviving_mass", "line_luminosity", "bands")  # arrays of the table
 RECENT = {"10myr": 0.01, "100myr": 0.1}  # Gyr over which a star formation rate is a mean
 MAGNITUDE = 2.5 * math.log10(math.e)  # of one unit of optical depth
 V_BAND = 5500.0  # Angstrom
+SHOWN = {
+    "oii_3726_3729": "[O II] 3726,3729",
+    "hbeta": "Hβ",
+    "oiii_5007": "[O III] 5007",
+    "halpha": "H\N{GREEK SMALL LETTER ALPHA}",
+    "nii_6584": "[N II] 6584",
+    "sii_6717_6731": "[S II] 6717,6731",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ QUANTITIES = (
             f"{line}_luminosity",
             "solar luminosities",
             "of the reddened model",
-            f"L {line} [Lsun]",
+            f"L {SHOWN[line]} [Lsun]",
             log=True,
         )
         for line in LINES
@@ -91,7 +99,7 @@ QUANTITIES = (
             f"{line}_ew",
             "Angstrom, rest frame",
             "equivalent width of the emission of the model, over its continuum beside the line",
-            f"EW {line} [A]",
+            f"EW {SHOWN[line]} [Å]",
             log=True,
         )
         for line in LINES

@@ -7,9 +7,10 @@ import numpy as np
 
 from hpcsbi import __version__
 from hpcsbi.arguments import checked
-from hpcsbi.inference.catalogue_columns import by_level
-from hpcsbi.report import diagnostic_plots, fits_section, page, tables
-from hpcsbi.run.flows import load_engine
+from hpcsbi.errors import BadInput
+from hpcsbi.inference.catalogue_columns import DERIVED, by_level
+from hpcsbi.report import derived_section, diagnostic_plots, fits_section, page, tables
+from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.run.folder import FlowFolder, RunFolder, verdict_of
 from hpcsbi.run.readers import (
     draws_of,
@@ -19,19 +20,20 @@ from hpcsbi.run.readers import (
     read_json,
     read_some,
     store_at,
+    values_of,
     weights_of,
 )
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.store.files import Damaged, read_notes, write_atomically
-from hpcsbi.store.opening import Incomplete
+from hpcsbi.store.files import read_notes, write_atomically
 from hpcsbi.store.store import Store
 
 __all__ = ["report"]
 
 TABLE, OBJECTS, DRAWS = 20, 6, 200  # rows of the table, objects drawn, draws of each
+CERTIFICATE = ("origin", "ess", "n_weights", "pareto_k")
 CALIBRATED = ", each times the smooth calibration error that suits it best"
 RATE, COST = ("stage", "rows", "worker_seconds"), ("stage", "cpu_seconds", "wall_seconds")
 
@@ -71,7 +73,7 @@ def report(
         "limit": 100,
         "notices": _notices(stores, weights),
         "settings": _settings(stores, weights),
-        "seds": _seds(*stores["simulate"]),
+        "seds": _seds(*stores["simulate"], folder.table),
         "training": _training(*stores["augment"], folder.history, untrained),
         "calibration": _calibration(*stores["calibrate"], verdict_of(Path(calibration))),
         "catalogue": _catalogue(stores, folder.table),
@@ -95,8 +97,8 @@ def _settings(stores: dict, weights: dict) -> dict:
     return {"products": products, "notes": [] if products else ["This run has nothing yet."]}
 
 
-def _seds(store: Store | None, notes: list[str]) -> dict:
-    section = {"notes": notes, "image": None}
+def _seds(store: Store | None, notes: list[str], table: Path) -> dict:
+    section = {"notes": notes, "image": None, "induced": None}
     if store is None:
         return section
     rows = finished_rows(store)
@@ -107,8 +109,23 @@ def _seds(store: Store | None, notes: list[str]) -> dict:
     image = page.example_picture(
         store.read("wave"), store.read("flux", some), store.read("theta", some), prior
     )
+    induced, why_not = _induced(store, some, prior, table)
+    section |= {"image": image, "induced": induced, "notes": [*notes, *why_not]}
     failed = f"{len(rows) - len(good)} of {len(rows)} rows failed." if len(good) < len(rows) else ""
-    return section | {"image": image, "rows": len(good), "failed": failed}
+    return section | {"rows": len(good), "failed": failed}
+
+
+def _induced(
+    store: Store, rows: np.ndarray, prior: Prior, table: Path
+) -> tuple[str | None, list[str]]:
+    """What the prior's draws, which the simulations are, say of derived quantities; or why not."""
+    try:
+        derived = load_derived(table, load_engine(table, prior), Model.of(store.settings).physics)
+    except FileNotFoundError:
+        return None, []
+    except BadInput as error:
+        return None, [str(error)]
+    return derived_section.prior_picture(derived(store.read("theta", rows), prior.names)), []
 
 
 def _training(store: Store | None, notes: list[str], history: Path, untrained: list[str]) -> dict:
@@ -219,7 +236,11 @@ def _objects(
         draws = draws_of(store, row)
         second = draws_of(other, row) if other is not None and "samples" in other.group else None
         entry = dict.fromkeys(("spectrum", "calibration", "floor", "legend"), "")
-        entry |= {"title": _title(store, row), "certificate": _certificate(store, row)}
+        entry |= {
+            "title": tables.object_title(*values_of(store, row, "id", "zred", "chi2")),
+            "certificate": tables.certificate_words(*values_of(store, row, *CERTIFICATE)),
+            "derived": derived_section.rows(*values_of(store, row, *DERIVED)),
+        }
         if second is not None and len(second):
             theirs = prior_of(other)
             difference = tables.prior_difference(prior, theirs)
@@ -237,31 +258,11 @@ def _objects(
     return objects
 
 
-def _title(store: Store, row: int) -> str:
-    name, zred, chi2 = (store.read(key, np.array([row]))[0] for key in ("id", "zred", "chi2"))
-    return f"{name}, z = {tables.number(zred, 4)}, χ²/pixel = {tables.number(chi2)}"
-
-
-def _certificate(store: Store, row: int) -> str:
-    """What the weights of one object say."""
-    if "ess" not in store.group:
-        return "No certificate was made (infer.certificate=false)."
-    names = ("origin", "ess", "n_weights", "pareto_k")
-    origin, ess, drawn, k = (store.read(key, np.array([row]))[0] for key in names)
-    whose = (
-        "the flow's draws, for the weights are weak" if origin == "flow" else "re-weighted draws"
-    )
-    return (
-        f"Certificate: {whose}; effective sample {tables.number(ess)} of {drawn}, Pareto k "
-        f"{tables.number(k)} (below 0.7 weights can be trusted)."
-    )
-
-
 def _likelihood(store: Store, table: Path, prior: Prior) -> Likelihood | None:
     """That of a catalogue's flow; None without its table."""
     try:
         engine = load_engine(table, prior)
-    except (FileNotFoundError, Damaged, Incomplete):
+    except (FileNotFoundError, BadInput):
         return None
     return of_simulator(engine, prior.names, Model.of(store.settings).noise)
 

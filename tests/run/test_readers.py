@@ -42,6 +42,7 @@ def test_only_rows_that_are_there_are_read(store):
     assert readers.finished_rows(store, 3).tolist() == [0, 1, 4]
     read = readers.read_some(store, ("x", "absent"), rows[[0, 2]])
     assert list(read) == ["x"] and read["x"].tolist() == [0, 2]
+    assert readers.values_of(store, 4, "x", "absent") == [2.0, None]
 
 
 def test_marks_are_listed_once(store, monkeypatch):

@@ -11,6 +11,8 @@ import tiny
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.indices import BANDS, LINES
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.parameters import parameter
@@ -79,6 +81,9 @@ def table(folder):
     continuum = 1e-4 * np.exp(slope * (GRID.wave / 6000 - 1)) * (ages[-1] + 1 - ages)[:, None]
     continuum = np.stack([continuum, 0.01 * continuum, 0 * continuum], 2).astype("float32")
     arrays = {"continuum": continuum, "lines": 0.01 * continuum}
+    arrays["surviving_mass"] = np.linspace(1, 0.6, 25, dtype="float32") * np.ones((3, 1), "float32")
+    arrays["line_luminosity"] = np.full((3, 25, len(LINES)), 1e-3, "float32")
+    arrays["bands"] = np.ones((3, 25, 3, len(BANDS)), "float32")
     coordinates = {"log_age": ages, "wave": GRID.wave, "dust_curve": (GRID.wave / 5500) ** -0.7}
     coordinates["logzsol"] = z
     filled(folder / "flows/a/ssp.zarr", arrays, {}, coordinates)
@@ -122,6 +127,9 @@ def catalogue(path, prior, rng, ids=IDS):
     arrays["quantiles"] = np.full((N, len(QUANTILES), len(prior.names)), np.nan, "float32")
     quantiles = np.nanquantile(draws[:-1], list(QUANTILES.values()), axis=1)
     arrays["quantiles"][:-1] = quantiles.swapaxes(0, 1)
+    arrays["prior_share"] = np.full((N, len(prior.names)), 0.1, "float32")
+    arrays["derived_quantiles"] = rng.lognormal(size=(N, len(QUANTILES), len(QUANTITIES)))
+    arrays["derived_prior_share"] = np.full((N, len(QUANTITIES)), 0.25)
     model = Model(prior, GRID, Physics(), SurveyNoise(calibration=0.04)).settings()
     settings = {"flow": {"training": {"simulations": model, "noise": model["noise"]}}}
     filled(path, arrays, settings, notice="")
@@ -204,8 +212,9 @@ def test_everything_is_on_the_page(run):
     """All figures, both tables, the verdict, the notice and the cost of a whole run are there."""
     page = run[1]
 
-    # spectra, history, three of calibration, and two for each object that has draws
-    assert page.count("<img ") == 5 + 2 * 3
+    # spectra, history, three of calibration, and two for each object that has draws; the prior's
+    assert page.count("<img ") == 6 + 2 * 3
+    assert page.count("<summary>Derived quantities</summary>") == 3
     for text in ("NOT FOR SCIENCE", "PASSED", "ZWARN", "NO_POSTERIOR", "1.5 min", "spec-2"):
         assert text in page, text
     assert "1 of 60 rows failed" in page
