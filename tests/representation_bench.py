@@ -22,12 +22,12 @@ SURVEY = {
 
 
 class Bench:
-    """A representation, fitted, and pairs to try it on."""
+    """A representation, fitted, and pairs to try it on; its prior is flat or informative."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, informative: bool = False) -> None:
         survey = kind in ("pixels", "projection")
-        columns = SURVEY if survey else {name: SURVEY[name] for name in list(SURVEY)[:5]}
-        self.prior = Prior(columns)
+        columns = tiny.columns("informative") if informative else SURVEY
+        self.prior = Prior({name: columns[name] for name in list(SURVEY)[: None if survey else 5]})
         self.ssp = load_engine(tiny.TABLE, self.prior)
         self.wave = torch.tensor(self.ssp.wave).float()
         self.noise = SurveyNoise() if survey else FractionalNoise()

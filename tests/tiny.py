@@ -41,12 +41,17 @@ def prior(survey: bool = False) -> Prior:
     return Prior(DIGS | NUISANCE, bound_age=True) if survey else Prior(DIGS)
 
 
-def pairs(run: Path, survey: bool = False, n: int = 300, **options: int) -> Path:
-    """simulations.zarr and training.zarr of a run; the path of the latter."""
+def pairs(
+    run: Path, survey: bool = False, n: int = 300, under: Prior | None = None, **options: int
+) -> Path:
+    """simulations.zarr and training.zarr of a run; the path of the latter.
+
+    Under another prior than that of the paper or of surveys, where one is given.
+    """
     counts = {"copies": 0, "validation": 100, "test": 100} | options
     simulate(
-        str(run / "simulations.zarr"), "table", n, None, 64, prior(survey), Grid(), Physics(),
-        str(TABLE), 0, Serial(),
+        str(run / "simulations.zarr"), "table", n, None, 64, under or prior(survey), Grid(),
+        Physics(), str(TABLE), 0, Serial(),
     )  # fmt: skip
     noise = SurveyNoise(snr=(20, 300), cut=0.0) if survey else FractionalNoise()
     augment(

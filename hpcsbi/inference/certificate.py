@@ -206,11 +206,9 @@ def _log_weights(
         # Copies in torch's own memory: products of unaligned ones differ in the last bit.
         arrays = (batch.flux, batch.ivar, prior.theta(coordinates, np.float32))
         log_likelihood = likelihood(*(torch.tensor(np.asarray(a, np.float32)) for a in arrays))
-    # 0 where no age fits the redshift.
-    width = np.maximum(prior.upper(batch.zred_column) - prior.low, 1e-300)
-    log_prior = -np.log(width).sum(-1)
+    log_prior = prior.log_density(coordinates, batch.zred_column)
     log_weights = log_likelihood.numpy() + log_prior - log_q
-    inside = prior.inside(coordinates, batch.zred_column) & np.isfinite(log_weights)
+    inside = np.isfinite(log_weights)
     log_likelihood_inside = np.where(inside, log_likelihood.numpy(), np.nan)
     flat = np.fmax.reduce(log_likelihood_inside, 1) == np.fmin.reduce(log_likelihood_inside, 1)
     flat &= inside.sum(1) > 1

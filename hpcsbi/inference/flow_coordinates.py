@@ -1,9 +1,9 @@
 """Coordinates in which the network infers theta, common to all representations.
 
 Columns of a symmetry (mass, a screen of dust) are inferred relative to a measured shift, against
-what their galaxy's other columns would shift a spectrum by; the others pass through a probit of the
-prior's box, so that the flow cannot leave it. Coordinates are those of `Prior.coordinates` (log10
-for log columns).
+what their galaxy's other columns would shift a spectrum by; the others are normal scores of the
+prior (of a flat one a probit of its box), so that the flow cannot leave it. Coordinates are those
+of `Prior.coordinates` (log10 for log columns).
 """
 
 import math
@@ -13,7 +13,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from hpcsbi.inference.normal_scores import NormalScores
 from hpcsbi.kernels.logarithm import project_log
+from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
 __all__ = ["LN10", "Representation", "measurable"]
@@ -25,6 +27,7 @@ PART = 1024  # spectra whose anchor is worked on at once: they stay in the cache
 BRIGHTEST = 1e16
 LARGEST_SN = 1e7  # of a pixel
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
+PAD = 0.5  # dex of mass where its prior is not flat
 
 
 def measurable(flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
@@ -45,29 +48,37 @@ class Representation(torch.nn.Module, ABC):
 
     A module: `to` moves its numbers and the table's, and `state_dict` holds what a flow saves.
 
+    A prior that is not flat in mass breaks its symmetry: then how bright a spectrum is, is news to
+    the network, and the shift stands in the context as well.
+
     Arguments:
+        prior: gives the names of theta's columns, and the distributions of those that are not flat.
         tensors: fitted numbers; `low`, `high` (bounds of the box), `log` (1 for log columns), each
             (n_theta,), `dust_curve` (pixels,), and those of the kind.
         ssp: the table engine, for the anchor of shifted columns.
 
     Attributes:
         shifted: columns of theta that are inferred relative to a measured shift.
-        pad: by how much training widens the box of shifted columns; mass needs none, because the
-            context does not depend on it.
+        pad: by how much training widens the prior of shifted columns; a flat one of mass needs no
+            such thing, because the context does not depend on it.
     """
 
     kind: ClassVar[str]
     shifted: ClassVar[dict[str, float]] = {}
 
     def __init__(
-        self, names: tuple[str, ...], tensors: dict[str, torch.Tensor], ssp: Ssp | None = None
+        self, prior: Prior, tensors: dict[str, torch.Tensor], ssp: Ssp | None = None
     ) -> None:
         super().__init__()
-        self.names = tuple(names)
+        self.names = names = prior.names
         self.ssp = ssp
         self.column = {name: names.index(name) for name in self.shifted if name in names}
         free = torch.tensor([name in self.shifted for name in names])
         self.register_buffer("free", free, persistent=False)
+        bells, shifted = prior.distributions, self.column
+        self.bells = NormalScores({i: bells[i] for i in bells if i not in shifted.values()})
+        # Columns whose shift the context must tell: it does not depend on them otherwise.
+        self.told = [i for name, i in shifted.items() if i in bells and not self.shifted[name]]
         self._keep(**tensors)
 
     @property
@@ -82,8 +93,10 @@ class Representation(torch.nn.Module, ABC):
 
     @property
     def pad(self) -> torch.Tensor:
-        """Widening of the box in training, in coordinates, shape (n_theta,)."""
-        return torch.tensor([self.shifted.get(name, 0.0) for name in self.names])
+        """Widening of the prior in training, in coordinates, shape (n_theta,)."""
+        pad = torch.tensor([self.shifted.get(name, 0.0) for name in self.names])
+        pad[self.told] = PAD
+        return pad
 
     def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
         """True for spectra that this representation can read, shape (n,)."""
@@ -110,7 +123,7 @@ class Representation(torch.nn.Module, ABC):
             ivar: its inverse variance, 0 (or NaN) where masked, shape (n, pixels).
         """
         valid = ivar > 0  # a NaN under a mask would reach every pixel
-        raw, shift = self.measure(torch.where(valid, flux, 0.0), torch.where(valid, ivar, 0.0))
+        raw, shift = self._measured(torch.where(valid, flux, 0.0), torch.where(valid, ivar, 0.0))
         context = (raw - self.context_mean) / self.context_sd
         return context.clamp(-10, 10), shift
 
@@ -118,24 +131,49 @@ class Representation(torch.nn.Module, ABC):
         self, coordinates: torch.Tensor, shift: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Flow coordinates and log |d flow / d coordinates|, shapes (n, n_theta) and (n,)."""
-        low, high = self.low, self.high
-        unit = ((coordinates - low) / (high - low)).clamp(1e-7, 1 - 1e-7)
-        probit = torch.special.ndtri(unit.double()).float()
+        scores, log_slope = self._to_scores(coordinates)
         free = coordinates + self._anchor(coordinates) - shift
-        u = torch.where(self.free, free, probit)
-        log_det = torch.where(self.free, 0.0, probit**2 / 2 + SQRT_2PI - (high - low).log())
+        u = torch.where(self.free, free, scores)
+        log_det = torch.where(self.free, 0.0, log_slope)
         scale = self.target_sd
         return (u - self.target_mean) / scale, (log_det - scale.log()).sum(-1)
 
     def from_flow(self, u: torch.Tensor, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Coordinates of theta, the inverse of `to_flow`, and the same log-determinant."""
         u = u * self.target_sd + self.target_mean
-        low, high = self.low, self.high
-        inside = low + (high - low) * torch.special.ndtr(u)
+        inside, log_slope = self._from_scores(u)
         free = u + shift - self._anchor(inside)
-        log_det = torch.where(self.free, 0.0, u**2 / 2 + SQRT_2PI - (high - low).log())
+        log_det = torch.where(self.free, 0.0, log_slope)
         log_det = (log_det - self.target_sd.log()).sum(-1)
         return torch.where(self.free, free, inside), log_det
+
+    def _to_scores(self, coordinates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normal scores of the prior, and ln of their slopes, shapes (n, n_theta)."""
+        low, high = self.low, self.high
+        unit = ((coordinates - low) / (high - low)).clamp(1e-7, 1 - 1e-7)
+        scores = torch.special.ndtri(unit.double()).float()
+        log_slope = scores**2 / 2 + SQRT_2PI - (high - low).log()
+        if columns := self.bells.columns:
+            bells, log_width = self.bells.scores(coordinates[..., columns])
+            scores[..., columns], log_slope[..., columns] = bells.float(), -log_width.float()
+        return scores, log_slope
+
+    def _from_scores(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Coordinates that have these scores, and the slopes of `_to_scores`."""
+        low, high = self.low, self.high
+        inside = low + (high - low) * torch.special.ndtr(scores)
+        log_slope = scores**2 / 2 + SQRT_2PI - (high - low).log()
+        if columns := self.bells.columns:
+            values, log_width = self.bells.values(scores[..., columns])
+            inside[..., columns], log_slope[..., columns] = values.float(), -log_width.float()
+        return inside, log_slope
+
+    def _measured(
+        self, flux: torch.Tensor, ivar: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `measure`, with the shifts that the network is told."""
+        raw, shift = self.measure(flux, ivar)
+        return (torch.cat([raw, shift[:, self.told]], 1) if self.told else raw), shift
 
     def _anchor(self, coordinates: torch.Tensor) -> torch.Tensor:
         """Shift that the other columns alone would give a noise-free spectrum, (..., n_theta).
@@ -188,7 +226,7 @@ class Representation(torch.nn.Module, ABC):
         pairs = zip(flux.split(4096), ivar.split(4096), coordinates.split(4096), strict=True)
         raw, u = [], []
         for f, i, c in pairs:
-            context, shift = self.measure(f, i)
+            context, shift = self._measured(f, i)
             raw.append(context)
             u.append(self.to_flow(c, shift)[0])
         raw, u = torch.cat(raw), torch.cat(u)

@@ -83,7 +83,7 @@ class Posterior:
         self.model = Model.of(settings)
         self.prior, self.grid = self.model.prior, self.model.grid
         self.representation = make_representation(
-            settings["representation"], self.prior.names, _under("representation.", tensors), ssp
+            settings["representation"], self.prior, _under("representation.", tensors), ssp
         )
         self.network = build_network(
             Flow(**settings["flow"]), len(self.prior.names), self.representation.n_context, 0

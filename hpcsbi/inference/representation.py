@@ -187,21 +187,21 @@ REPRESENTATIONS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Proj
 
 def make_representation(
     kind: str,
-    names: tuple[str, ...],
+    prior: Prior,
     tensors: dict[str, torch.Tensor],
     ssp: Ssp | None = None,
 ) -> Representation:
     """Representation of a kind, with fitted tensors or those it needs to be fitted.
 
     Arguments:
-        kind, names, tensors, ssp: see `Representation`.
+        kind, prior, tensors, ssp: see `Representation`.
 
     Raises:
         ValueError: the kind is unknown.
     """
     if kind not in REPRESENTATIONS:
         raise BadInput(f"representation is {kind!r}: choose from {', '.join(REPRESENTATIONS)}.")
-    return REPRESENTATIONS[kind](names, tensors, ssp)
+    return REPRESENTATIONS[kind](prior, tensors, ssp)
 
 
 def fit_representation(
@@ -215,17 +215,15 @@ def fit_representation(
 
     Arguments:
         kind: see `make_representation`.
-        prior: the prior.
+        prior: that of the sample.
         dust_curve: optical depth of each pixel for dust2 = 1, shape (pixels,).
         ssp: see `Representation`.
-        draw: given the widening of the prior's box, gives coordinates of theta, noise-free flux
+        draw: given the widening of the prior, gives coordinates of theta, noise-free flux
             (or noisy where there is none), flux and ivar of the sample.
     """
     box = {"low": prior.low, "high": prior.high, "log": prior.log}
     tensors = {name: torch.tensor(values).float() for name, values in box.items()}
-    representation = make_representation(
-        kind, prior.names, tensors | {"dust_curve": dust_curve}, ssp
-    )
+    representation = make_representation(kind, prior, tensors | {"dust_curve": dust_curve}, ssp)
     coordinates, signal, flux, ivar = draw(representation.pad)
     representation.fit(signal, flux, ivar)
     representation.standardise(coordinates, flux, ivar)

@@ -50,7 +50,7 @@ class Supply(Protocol):
         """Batches in a block."""
 
     def make(self, block: int, pad: torch.Tensor) -> Pairs:
-        """Coordinates of theta, flux and ivar of a block; `pad` widens the prior's box."""
+        """Coordinates of theta, flux and ivar of a block; `pad` widens the prior."""
 
     def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Coordinates, noise-free flux (or noisy where there is none), flux and ivar."""

@@ -214,7 +214,8 @@ def _in_coordinates(
         return []
     z, log_prob = (np.stack(values) for values in zip(*states, strict=True))
     coordinates, log_density = space(z.reshape(-1, z.shape[-1]))
-    log_prob = log_prob - log_density.reshape(log_prob.shape) - space.log_volume
+    log_prob = log_prob - log_density.reshape(log_prob.shape)
+    log_prob = log_prob + space.prior.log_density(coordinates, space.zred).reshape(log_prob.shape)
     return list(zip(coordinates.reshape(z.shape), log_prob, strict=True))
 
 

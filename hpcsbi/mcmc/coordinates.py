@@ -35,11 +35,11 @@ class Space(Protocol):
 
     Arguments:
         prior: the prior.
-        log_volume: ln of its volume in `Prior.coordinates`.
+        zred: redshift, for priors that bound ages by that of the Universe.
     """
 
     prior: Prior
-    log_volume: float
+    zred: float | None
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`Prior.coordinates`, shape (n, n_theta), and ln of the prior's density in z, (n,).
@@ -58,26 +58,25 @@ class FlowBase:
 
     def __init__(self, posterior: Posterior, batch: Batch) -> None:
         self.prior, self.zred = posterior.prior, batch.only_zred
-        self.log_volume = _log_volume(self.prior, self.zred)
         self.mapping = posterior.mapping(batch)
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
         coordinates, log_jacobian = (values[0] for values in self.mapping(z[None]))
-        inside = self.prior.inside(coordinates, self.zred) & np.isfinite(log_jacobian)
-        log_density = log_jacobian.astype(float) - self.log_volume
-        return coordinates, np.where(inside, log_density, -np.inf)
+        log_density = log_jacobian.astype(float) + self.prior.log_density(coordinates, self.zred)
+        return coordinates, np.where(np.isfinite(log_density), log_density, -np.inf)
 
 
 class Anchored:
-    """Amplitude and dust of the *spectrum*, straight histories, and probits of everything else.
+    """Amplitude and dust of the *spectrum*, straight histories, and scores of everything else.
 
     The galaxy's mass and dust trade against its age and metallicity along a thin curved ridge; the
     level and the reddening of its spectrum do not, for the data fix them. So logmass and dust2 are
     measured from what least squares, with the spectrum's own weights, finds in it, against what it
     finds in a spectrum of one solar mass without dust and with the other columns. That depends on
     the other columns only, so the Jacobian does not depend on it; nothing trained takes part.
-    The columns of a history go by the straight coordinates of its family.
+    The columns of a history go by the straight coordinates of its family, all others by the normal
+    scores of their prior: probits of a flat one.
 
     Arguments:
         prior: the prior.
@@ -90,16 +89,16 @@ class Anchored:
 
     def __init__(self, prior: Prior, ssp: Ssp, batch: Batch) -> None:
         self.prior, self.ssp, self.low = prior, ssp, prior.low
-        self.high = prior.upper(batch.only_zred)
-        self.width = self.high - self.low
-        self.log_volume = _log_volume(prior, batch.only_zred)
+        self.zred = batch.only_zred
+        self.high = prior.upper(self.zred)
         columns = list(prior.names)
         named = [name for name in SYMMETRIES if name in columns]
         self.free = np.array([columns.index(name) for name in named], dtype=int)
         self.history = np.array([columns.index(name) for name in ssp.history.curved], dtype=int)
         self.hard = np.append(self.history, self.free)
         self.boxed = np.setdiff1d(np.arange(len(columns)), self.hard)
-        shapes = self.low + self.width * np.random.default_rng(0).random((SHAPES, len(columns)))
+        unit = np.random.default_rng(0).random((SHAPES, len(columns)))
+        shapes = prior.from_unit(unit, 1 - unit, self.high)
         self.centre, self.scale = np.zeros(len(columns)), np.ones(len(columns))
         if len(self.history):
             straight = ssp.history.straight(prior.theta(shapes)[:, self.history])
@@ -112,12 +111,13 @@ class Anchored:
             self.centre[self.free], self.scale[self.free] = self._measure(
                 batch.flux[0], batch.ivar[0], design, named, shapes
             )
-        self.log_scale = np.log(self.scale).sum() - np.log(self.width[self.hard]).sum()
+        volume = prior.volumes(self.high)[self.hard]
+        self.log_scale = np.log(self.scale).sum() - np.log(volume).sum()
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
         boxed, history, free = self.boxed, self.history, self.free
-        coordinates = (self.low + self.width * ndtr(z)).clip(self.low, self.high)
+        coordinates = self.prior.from_unit(ndtr(z), ndtr(-z), self.high).clip(self.low, self.high)
         log_density = self.log_scale - 0.5 * (z[:, boxed] ** 2).sum(1) - len(boxed) * SQRT_2PI
         y = self.centre + self.scale * z
         inside = np.ones(len(z), dtype=bool)
@@ -127,16 +127,17 @@ class Anchored:
             coordinates[:, history] = np.where(log, np.log10(theta), theta)
             log_density += log_slope - np.where(log, np.log(LN10 * theta), 0.0).sum(1)
             inside = self._within(coordinates, history)
-            coordinates[~inside] = self.low + self.width / 2  # anything that the table has
+            coordinates[~inside] = (self.low + self.high) / 2  # anything that the table has
         if len(free):
             coordinates[:, free] = y[:, free] - self._anchor(coordinates)
             inside &= self._within(coordinates, free)
+        log_density += self.prior.log_shapes(coordinates)[:, self.hard].sum(1)
         return coordinates, np.where(inside, log_density, -np.inf)
 
     def points(self, coordinates: np.ndarray) -> np.ndarray:
         """Inverse: z of coordinates inside the prior, shape (n, n_theta)."""
         theta = self.prior.theta(coordinates)
-        z = ndtri(((coordinates - self.low) / self.width).clip(1e-9, 1 - 1e-9))
+        z = ndtri(self.prior.to_unit(coordinates, self.high).clip(1e-9, 1 - 1e-9))
         y = coordinates.copy()
         if len(self.history):
             y[:, self.history] = self.ssp.history.straight(np.asarray(theta)[:, self.history])
@@ -209,13 +210,7 @@ class Box:
 
     def __init__(self, prior: Prior, zred: float | None = None) -> None:
         self.prior, self.zred = prior, zred
-        self.log_volume = _log_volume(prior, zred)
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
-        return z, np.where(self.prior.inside(z, self.zred), -self.log_volume, -np.inf)
-
-
-def _log_volume(prior: Prior, zred: float | None) -> float:
-    """ln of the volume of the prior in its coordinates."""
-    return float(np.log(prior.upper(zred) - prior.low).sum())
+        return z, self.prior.log_density(z, self.zred)

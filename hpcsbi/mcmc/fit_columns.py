@@ -33,7 +33,7 @@ ARRAYS: Schema = {
     "log_prob": (
         ("row", "draw"),
         "float64",
-        "ln of likelihood times prior, where the prior is flat",
+        "ln of likelihood times prior, in the prior's coordinates",
     ),
     "quantiles": (("row", "level", "parameter"), "float32", ""),
     "derived_quantiles": (("row", "level", "quantity"), "float32", "of what follows from theta"),
@@ -57,7 +57,7 @@ ARRAYS: Schema = {
     "wasserstein": (
         ("row", "method", "parameter"),
         "float32",
-        "distance to the chain in its sd, where the prior is flat; of the chain's two halves",
+        "distance to the chain in its sd, in the prior's coordinates; of the chain's two halves",
     ),
     "width_ratio": (
         ("row", "method", "parameter"),

@@ -1,6 +1,6 @@
 """Figures: arrays in, a matplotlib figure out; no files, no global state.
 
-Parameters arrive in the coordinates of the prior (log10 where it is flat in the logarithm) with
+Parameters arrive in the coordinates of the prior (log10 where it is defined in the logarithm) with
 the labels that `labels` gives them.
 """
 

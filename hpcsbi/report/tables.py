@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi import flags
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
@@ -153,12 +154,11 @@ def prior_difference(prior: Prior, other: Prior) -> str:
     """
     parts = []
     for name, column in other.columns.items():
-        spans = f"{name} from {column.low:g} to {column.high:g}"
         counterpart = prior.columns.get(name)
         if counterpart is None:
-            parts.append(spans)
-        elif (counterpart.low, counterpart.high) != (column.low, column.high):
-            parts.append(f"{spans} (here {counterpart.low:g} to {counterpart.high:g})")
+            parts.append(f"{name} from {_span(column)}")
+        elif _shape(counterpart) != _shape(column):
+            parts.append(f"{name} from {_span(column)} (here {_span(counterpart)})")
     parts = [f"with {', '.join(parts)}"] if parts else []
     without = [name for name in prior.names if name not in other.names]
     parts += [f"without {', '.join(without)}"] if without else []
@@ -225,6 +225,19 @@ def _cell(columns: Columns | None, name: str, row: int) -> tuple[str, str, str] 
     if columns is None or f"{name}_p50" not in columns:
         return None
     return quantity(*(float(columns[f"{name}_{p}"][row]) for p in ("p16", "p50", "p84")))
+
+
+def _shape(column: Column) -> tuple[float, float, Mapping | None]:
+    return column.low, column.high, column.distribution
+
+
+def _span(column: Column) -> str:
+    """Range of a column, and its distribution where it is not flat."""
+    span = f"{column.low:g} to {column.high:g}"
+    if column.distribution is None:
+        return span
+    numbers = (f"{k}={v:g}" for k, v in column.distribution.items() if k != "kind")
+    return f"{span} by {column.distribution['kind']}({', '.join(numbers)})"
 
 
 def _cost_row(stage: str, cost: np.ndarray) -> dict:

@@ -84,7 +84,7 @@ def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training
     numbers = _without_prefix("representation.", tensors)
     representation = make_representation(
         settings["representation"],
-        Model.of(settings).prior.names,
+        Model.of(settings).prior,
         {name: torch.from_numpy(values) for name, values in numbers.items()},
         ssp,
     )

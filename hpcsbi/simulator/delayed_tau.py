@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import expi, gammainc, gammaincc, gammaincinv
 from torch import Tensor
 
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.interpolation import Plane, axis_over
-from hpcsbi.simulator.prior import Column
 
 __all__ = ["DelayedTau", "delayed_tau_weights"]
 

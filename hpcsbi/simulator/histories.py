@@ -7,8 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.delayed_tau import DelayedTau
-from hpcsbi.simulator.prior import Column
 
 __all__ = ["HISTORIES", "History", "family_of"]
 

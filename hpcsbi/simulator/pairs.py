@@ -109,15 +109,14 @@ def fresh_pairs(
         ssp: the table engine.
         noise: the noise model.
         wave: pixel centres, shape (pixels,); it follows the table to its device.
-        pad: widening of the prior's box at either end, in coordinates, shape (n_theta,).
+        pad: widening of the prior at either end, in coordinates, shape (n_theta,).
         rng: generator of parameters; it also seeds that of the noise.
 
     Returns:
         Coordinates of theta (n, n_theta), noise-free flux, noisy flux and ivar (n, pixels).
     """
     wave = wave.to(ssp.k.device)
-    low, high = prior.low - pad, prior.high + pad
-    coordinates = low + (high - low) * rng.random((n, len(low)))
+    coordinates = prior.widened(rng.random((n, len(prior.names))), pad)
     theta = torch.as_tensor(prior.theta(coordinates), dtype=torch.float32, device=wave.device)
     signal = ssp.flux(theta, prior.names)
     names = prior.names

@@ -1,4 +1,4 @@
-"""The prior: named, ordered columns of theta, each flat in itself or in its logarithm."""
+"""The prior: named, ordered columns of theta, each with a distribution of its own, or flat."""
 
 import math
 from collections.abc import Mapping
@@ -8,38 +8,24 @@ from functools import cached_property
 import numpy as np
 from scipy.special import exp10
 
-from hpcsbi.errors import BadInput
+from hpcsbi.simulator.column import Column, check_column
+from hpcsbi.simulator.distributions import Distribution, make_distribution
 from hpcsbi.simulator.parameters import parameter
 
-__all__ = ["Column", "Prior", "age_of_universe"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One parameter: flat on [low, high], in log10 when `log` is true.
-
-    Arguments:
-        low, high: bounds in the parameter's own unit (also when `log` is true).
-        log: flat in the logarithm.
-        nuisance: inferred like the others, but not a property of the galaxy.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    nuisance: bool = False
+__all__ = ["Prior", "age_of_universe"]
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Independent flat columns in a fixed order.
+    """Independent columns in a fixed order.
 
     Arguments:
         columns: name -> Column (or its fields); the order is that of theta's columns.
         bound_age: ages end at that of the Universe at the object's redshift.
 
     Raises:
-        ValueError: an unknown name, an empty range, or a range that FSPS cannot make.
+        ValueError: an unknown name, an empty range, a range that FSPS cannot make, or a wrong
+            distribution.
 
     Example:
         >>> prior = Prior({"logmass": Column(8, 13), "tau": Column(0.1, 1.0, log=True)})
@@ -59,7 +45,8 @@ class Prior:
         }
         object.__setattr__(self, "columns", columns)
         for name, column in columns.items():
-            _check_column(name, column)
+            check_column(name, column)
+        _ = self.distributions  # wrong ones are told now
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +65,7 @@ class Prior:
 
     @cached_property
     def log(self) -> np.ndarray:
-        """True for columns that are flat in log10, shape (n_theta,)."""
+        """True for columns whose coordinate is log10, shape (n_theta,)."""
         return np.array([column.log for column in self.columns.values()])
 
     @cached_property
@@ -96,8 +83,22 @@ class Prior:
         """Upper bounds in coordinates (log10 for log columns), shape (n_theta,)."""
         return self._flat(self.bounds[1])
 
+    @cached_property
+    def distributions(self) -> dict[int, Distribution]:
+        """Those of the columns that are not flat, over their coordinates, by the columns' numbers.
+
+        Columns are flat, or distributed, in their coordinates, not in theta's own units.
+        """
+        return {
+            i: make_distribution(
+                column.distribution, self.low[i], self.high[i], f"prior.columns.{name}.distribution"
+            )
+            for i, (name, column) in enumerate(self.columns.items())
+            if column.distribution is not None
+        }
+
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
-        """Theta with its log columns in log10: the space in which the prior is flat; NaN stays NaN.
+        """Theta with its log columns in log10; NaN stays NaN.
 
         Arguments:
             theta: parameters in their own units, shape (..., n_theta); what lies in the box stays
@@ -142,7 +143,46 @@ class Prior:
         self, n: int, rng: np.random.Generator, zred: np.ndarray | float | None = None
     ) -> np.ndarray:
         """Draw the `coordinates` of n rows of theta; see `sample`."""
-        return self.low + (self.upper(zred) - self.low) * rng.random((n, len(self.names)))
+        unit = rng.random((n, len(self.names)))
+        return self.from_unit(unit, 1 - unit, self.upper(zred))
+
+    def from_unit(self, below: np.ndarray, above: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """Coordinates from a point of the unit cube: the prior is where such points are uniform.
+
+        Arguments:
+            below, above: share of each column's prior below and above it, shape (..., n_theta);
+                both, though they add up to one, because a number near one has lost its tail.
+            upper: where the columns end, see `upper`.
+        """
+        coordinates = self.low + (upper - self.low) * below
+        for i, distribution in self.distributions.items():
+            share = distribution.cdf(upper[..., i])
+            rest = share * above[..., i] + (1 - share)
+            coordinates[..., i] = distribution.quantile(share * below[..., i], rest)
+            coordinates[..., i] = np.minimum(coordinates[..., i], upper[..., i])
+        return coordinates
+
+    def to_unit(self, coordinates: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """Share of each column's prior below coordinates, the inverse of `from_unit`."""
+        unit = (coordinates - self.low) / (upper - self.low)
+        for i, distribution in self.distributions.items():
+            unit[..., i] = distribution.cdf(coordinates[..., i]) / distribution.cdf(upper[..., i])
+        return unit
+
+    def widened(self, unit: np.ndarray, pad: np.ndarray | float) -> np.ndarray:
+        """Coordinates from a point of the unit cube, under a prior that is wider by `pad` at either
+        end and inside of its bounds in proportion to this one.
+
+        Arguments:
+            unit: shape (..., n_theta).
+            pad: in coordinates, shape (n_theta,).
+        """
+        low, high = self.low - pad, self.high + pad
+        coordinates = low + (high - low) * unit
+        for i, distribution in self.distributions.items():
+            each = np.broadcast_to(pad, self.low.shape)[i]
+            coordinates[..., i] = distribution.widened(unit[..., i], each)
+        return coordinates
 
     def inside(self, coordinates: np.ndarray, zred: np.ndarray | float | None = None) -> np.ndarray:
         """True where coordinates lie inside the box, bounds included, bool, shape (...).
@@ -172,18 +212,51 @@ class Prior:
     def log_prob(self, theta: np.ndarray, zred: np.ndarray | float | None = None) -> np.ndarray:
         """Log density in theta's own units, -inf outside the support, shape (...)."""
         inside = self.support(theta, zred)
-        theta = np.asarray(theta, dtype=float)
-        width = np.log(self.upper(zred) - self.low).sum(-1)
-        logs = np.where(self.log, theta, 1.0)
-        slope = np.log(np.where(logs > 0, logs, 1.0) * np.where(self.log, math.log(10), 1.0))
-        return np.where(inside, -width - slope.sum(-1), -np.inf)
+        theta = np.where(inside[..., None], np.asarray(theta, dtype=float), self.bounds[0])
+        # Bounds of float32 numbers are a rounding further out.
+        coordinates = self.coordinates(theta).clip(self.low, self.upper(zred))
+        log_density = self.log_density(coordinates, zred)
+        slope = np.log(np.where(self.log, theta * math.log(10), 1.0))
+        return np.where(inside, log_density - slope.sum(-1), -np.inf)
+
+    def log_density(
+        self, coordinates: np.ndarray, zred: np.ndarray | float | None = None
+    ) -> np.ndarray:
+        """Log density in coordinates, -inf where they are not `inside`, shape (...)."""
+        coordinates, upper = np.asarray(coordinates), self.upper(zred)
+        inside = ((coordinates >= self.low) & (coordinates <= upper)).all(-1)
+        log_density = self.log_shapes(coordinates).sum(-1) - np.log(self.volumes(upper)).sum(-1)
+        return np.where(inside, log_density, -np.inf)
+
+    def log_shapes(self, coordinates: np.ndarray) -> np.ndarray:
+        """Log density of each column where no Universe ends it, 0 where it is flat, (..., n_theta).
+
+        Divided by its `volumes` it is the density.
+        """
+        log_shapes = np.zeros(np.shape(coordinates))
+        for i, distribution in self.distributions.items():
+            log_shapes[..., i] = distribution.log_density(coordinates[..., i])
+        return log_shapes
+
+    def volumes(self, upper: np.ndarray) -> np.ndarray:
+        """Integral of each column's shape to its end, 1e-300 where nothing is left, (..., n_theta).
+
+        Arguments:
+            upper: where the columns end, see `upper`.
+        """
+        volumes = upper - self.low
+        for i, distribution in self.distributions.items():
+            volumes[..., i] = distribution.cdf(upper[..., i])
+        return np.maximum(volumes, 1e-300)
 
     def settings(self) -> dict:
         """Plain numbers and names from which `Prior(**settings)` makes an equal prior."""
-        return {
-            "columns": {name: asdict(column) for name, column in self.columns.items()},
-            "bound_age": self.bound_age,
-        }
+        columns = {name: asdict(column) for name, column in self.columns.items()}
+        for column in columns.values():
+            distribution = column.pop("distribution")
+            if distribution is not None:  # a flat column has none; its numbers come in any order
+                column["distribution"] = dict(sorted(distribution.items()))
+        return {"columns": columns, "bound_age": self.bound_age}
 
     def upper(self, zred: np.ndarray | float | None) -> np.ndarray:
         """Upper bounds in coordinates, shape (..., n_theta), with ages bounded at `zred`."""
@@ -220,22 +293,3 @@ def age_of_universe(zred: np.ndarray | float) -> np.ndarray:
     if not zred.size:  # astropy raises
         return zred
     return np.asarray(WMAP9.age(zred).to_value("Gyr"))
-
-
-def _check_column(name: str, column: Column) -> None:
-    known = parameter(name)
-    if not all(isinstance(bound, int | float) for bound in (column.low, column.high)):
-        raise BadInput(
-            f"prior of {name}: low {column.low!r} and high {column.high!r} must be numbers."
-        )
-    if not column.low < column.high:
-        raise BadInput(f"prior of {name}: low {column.low} is not below high {column.high}.")
-    if column.low < known.low or column.high > known.high:
-        raise BadInput(
-            f"prior of {name} spans {column.low} to {column.high} ({known.unit}); "
-            f"FSPS makes spectra for {known.low} to {known.high}: narrow it in conf/prior."
-        )
-    if column.log and not known.log_label:
-        raise BadInput(f"prior of {name} is flat in log, but it is a logarithm: leave log out.")
-    if column.log and column.low <= 0:
-        raise BadInput(f"prior of {name} is flat in log, but low is {column.low}: it must be > 0.")

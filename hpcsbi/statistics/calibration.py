@@ -84,7 +84,7 @@ def joint_ranks(
     direction, and (z_i^2 - 1) z_j a wrong curvature. benchmarks/verdict_power.py has the power.
 
     Arguments:
-        theta: truths in the coordinates in which the prior is flat, shape (n_spectra, n_theta).
+        theta: truths in the prior's coordinates, shape (n_spectra, n_theta).
         samples: draws in the same coordinates, shape (n_spectra, n, n_theta).
         n_samples: draws that count, shape (n_spectra,); all of them by default.
         seed: breaks ties, of which there are many where two or three draws are all.
@@ -196,7 +196,7 @@ def tarp_fractions(
     """Share of draws closer to a random point than the truth is: a test of the joint posterior.
 
     Arguments:
-        theta: truths in the coordinates in which the prior is flat, shape (n_spectra, n_theta).
+        theta: truths in the prior's coordinates, shape (n_spectra, n_theta).
         samples: draws in the same coordinates, shape (n_spectra, n, n_theta).
         low, high: the prior's box in these coordinates, shape (n_theta,); the random points are
             uniform in it and distances are in units of its widths.

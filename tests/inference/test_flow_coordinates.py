@@ -2,11 +2,13 @@
 
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from representation_bench import Bench
+from scipy.stats import kstest
 
-from hpcsbi.inference.flow_coordinates import BRIGHTEST, LARGEST_SN, measurable
+from hpcsbi.inference.flow_coordinates import BRIGHTEST, LARGEST_SN, PAD, measurable
 from hpcsbi.inference.representation import REPRESENTATIONS, make_representation
 
 
@@ -15,10 +17,11 @@ def benches():
     return cache(Bench)
 
 
+@pytest.mark.parametrize("informative", [False, True])
 @pytest.mark.parametrize("kind", sorted(REPRESENTATIONS))
-def test_flow_coordinates_come_back(benches, kind):
+def test_flow_coordinates_come_back(benches, kind, informative):
     """The way to the flow and back returns the parameters, with the same log-determinant."""
-    bench = benches(kind)
+    bench = benches(kind, informative)
     coordinates, _, flux, ivar = bench.draw(300, 3)
     _, shift = bench.representation.context(flux, ivar)
 
@@ -29,10 +32,11 @@ def test_flow_coordinates_come_back(benches, kind):
     assert torch.allclose(log_det, log_det_back, atol=2e-2)
 
 
+@pytest.mark.parametrize("informative", [False, True])
 @pytest.mark.parametrize("kind", ["plain", "projection"])
-def test_log_determinant_is_that_of_the_map(benches, kind):
+def test_log_determinant_is_that_of_the_map(benches, kind, informative):
     """Equal to the determinant of the Jacobian by automatic differentiation, anchor included."""
-    bench = benches(kind)
+    bench = benches(kind, informative)
     coordinates, _, flux, ivar = bench.draw(5, 4)
     _, shift = bench.representation.context(flux, ivar)
     u, log_det = bench.representation.to_flow(coordinates, shift)
@@ -51,11 +55,55 @@ def test_anchor_takes_the_width_out_of_mass(benches, kind):
     fixed = bench.representation
     coordinates, _, flux, ivar = bench.draw(1000, 9)
     _, shift = fixed.context(flux, ivar)
-    bare = make_representation(kind, bench.prior.names, fixed.state_dict())
+    bare = make_representation(kind, bench.prior, fixed.state_dict())
 
     spreads = [(r.to_flow(coordinates, shift)[0][:, 0]).std() for r in (fixed, bare)]
 
     assert spreads[0] < 0.5 * spreads[1]
+
+
+def test_scores_are_those_of_the_prior(benches):
+    """Draws of an informative prior are standard normal in columns that are not shifted, and no
+    number brings the flow out of it; control: by the flat prior's probits they are not.
+    """
+    bench, flat = benches("projection", True), benches("projection").representation
+    coordinates = torch.from_numpy(
+        bench.prior.sample_coordinates(20_000, np.random.default_rng(1))
+    ).float()
+    shift = torch.zeros_like(coordinates)
+    scores = bench.representation.to_flow(coordinates, shift)[0]
+    scores = scores * bench.representation.target_sd + bench.representation.target_mean
+    probits = flat.to_flow(coordinates, shift)[0] * flat.target_sd + flat.target_mean
+    boxed = [i for i in range(7) if bench.prior.names[i] not in ("logmass", "dust2")]
+
+    for i in boxed:
+        assert kstest(scores[:, i].numpy(), "norm").pvalue > 1e-4, bench.prior.names[i]
+    assert kstest(probits[:, boxed[0]].numpy(), "norm").pvalue < 1e-4
+    wide = 20 * torch.randn(1000, 7, generator=torch.Generator().manual_seed(0))
+    values, log_det = bench.representation.from_flow(wide, shift[:1000])
+    rounding = 1e-6 * np.abs(bench.prior.bounds).max(0)
+    outside = (values.numpy() < bench.prior.low - rounding) | (
+        values.numpy() > bench.prior.high + rounding
+    )
+    assert torch.isfinite(values).all() and torch.isfinite(log_det).all()
+    assert not outside[:, boxed].any()
+
+
+@pytest.mark.parametrize("kind", ["equivariant", "pixels", "projection"])
+def test_a_prior_of_mass_is_told_how_bright_a_spectrum_is(benches, kind):
+    """Ten times the flux changes one number of the context; under a flat one of mass none."""
+    flat, bell = benches(kind).representation, benches(kind, True).representation
+    _, _, flux, ivar = benches(kind).draw(50, 11)
+    moved = [
+        abs(each.context(10 * flux, ivar / 100)[0] - each.context(flux, ivar)[0]).amax(0)
+        for each in (flat, bell)
+    ]
+
+    assert (len(flat.told), len(bell.told)) == (0, 1)
+    assert moved[0].max() < 0.01 and moved[1][:-1].max() < 0.01
+    assert moved[1][-1] > 0.3
+    assert flat.pad[0] == 0 and bell.pad[0] == PAD
+    assert set(bell.state_dict()) == set(flat.state_dict())
 
 
 @pytest.mark.parametrize("kind", ["equivariant", "projection"])

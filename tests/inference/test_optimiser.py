@@ -15,14 +15,15 @@ from hpcsbi.inference.training_pairs import FreshPairs
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator import pairs as simulator_pairs
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.prior import Prior
 
-NAMES = ("logmass", "dust2")
+PRIOR = Prior({"logmass": {"low": 8, "high": 13}, "dust2": {"low": 0, "high": 4}})
 
 
 def new_fit(steps: int = 400) -> Optimiser:
     tensors = {"context_mean": torch.zeros(3)}
     return Optimiser(
-        Flow("zuko_maf", 16, 2), make_representation("plain", NAMES, tensors), steps, 5e-3, seed=0
+        Flow("zuko_maf", 16, 2), make_representation("plain", PRIOR, tensors), steps, 5e-3, seed=0
     )
 
 

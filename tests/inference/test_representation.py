@@ -3,6 +3,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from representation_bench import Bench
 
@@ -124,7 +125,7 @@ def test_which_spectra_can_be_read(benches):
 def test_unknown_kind_is_named():
     """The kinds are listed."""
     with pytest.raises(ValueError, match=r"'pca'.*projection"):
-        make_representation("pca", ("logmass",), {})
+        make_representation("pca", tiny.prior(), {})
 
 
 @pytest.mark.parametrize("kind", MEASURED)

@@ -63,7 +63,7 @@ def identity():
         "context_mean": torch.zeros(138), "context_sd": torch.full((138,), 1000.0),
         "target_mean": torch.zeros(5), "target_sd": torch.ones(5),
     }  # fmt: skip
-    representation = make_representation("plain", PRIOR.names, tensors)
+    representation = make_representation("plain", PRIOR, tensors)
     assert isinstance(representation, Plain)
     representation.measure = lambda flux, ivar: (flux, torch.zeros(len(flux), 5))
     return representation

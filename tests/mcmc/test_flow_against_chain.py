@@ -1,16 +1,24 @@
 """What a chain says of a flow: small numbers for a good one, the right ones for a wrong one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tiny
 from scipy.stats import norm
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.certificate import QUANTILES, Certificate
+from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.posterior import Draws
-from hpcsbi.mcmc.chain import Chain
+from hpcsbi.mcmc.chain import Chain, Settings, advance, is_finished
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, columns_with_chains
 from hpcsbi.mcmc.flow_against_chain import comparison_columns
+from hpcsbi.mcmc.likelihoods import log_likelihoods
+from hpcsbi.mcmc.starts import target_and_first_chain
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.store.opening import open_complete
 from hpcsbi.store.schema import empty_columns
 
 PRIOR = tiny.prior()
@@ -69,6 +77,54 @@ def test_wrong_width_is_told_and_weights_mend_it(width):
         assert of(columns, "width_ratio", "reweighted") == pytest.approx(1, abs=0.08)
         assert of(columns, "wasserstein", "reweighted").max() < 0.05
         assert of(columns, "c2st", "reweighted") < 0.55
+
+
+@pytest.mark.slow
+def test_weights_under_an_informative_prior_agree_with_a_chain(tmp_path):
+    """A flow trained under a normal mass and a Student's t metallicity, weighted, and a chain that
+    has not seen it: the same means and widths. Control: under the flat prior it is wider.
+    """
+    bells = {
+        "logmass": {"kind": "normal", "mean": 10.5, "sd": 0.03},
+        "logzsol": {"kind": "student_t", "mean": -0.5, "scale": 0.03, "degrees": 3},
+        "dust2": {"kind": "normal", "mean": 0.5, "sd": 1.0},
+    }
+    columns = {
+        name: column | ({"distribution": bells[name]} if name in bells else {})
+        for name, column in tiny.DIGS.items()
+    }
+    training = tiny.pairs(tmp_path, n=120, under=Prior(columns), validation=50, test=20)
+    posterior = load_posterior(tiny.trained(tmp_path, training, steps=800))
+    flux, ivar = (open_complete(training, "augment").read(name) for name in ("flux", "ivar"))
+    batch = Batch(flux, ivar, np.arange(len(flux)))
+    drawn = posterior.sample(batch, 3000)
+    certificate = certify(posterior, posterior.likelihood, drawn, batch, [0.5])
+    chosen = np.argsort(-certificate.numbers["ess"])[[5, 25, 45]]
+
+    for i in chosen:
+        assert certificate.reweighted[i]
+        proposals, weights = certificate.weighted[i]
+        mean, past = weights @ proposals, chain_of(posterior, batch[i : i + 1])
+        sd = np.sqrt(weights @ (proposals - mean) ** 2)
+        assert (past.mean(0) - mean) / sd == pytest.approx(0, abs=0.25), i
+        assert past.std(0) / sd == pytest.approx(1, abs=0.2), i
+    flat = SimpleNamespace(
+        prior=Prior(tiny.DIGS), ssp=posterior.ssp, likelihood=posterior.likelihood
+    )
+    control = chain_of(flat, batch[i : i + 1])
+    assert (control.std(0) / sd)[:2].min() > 1.5
+
+
+def chain_of(posterior, batch):
+    """`Prior.coordinates` of a chain that knows a flow's prior and table alone."""
+    table = log_likelihoods(posterior, "table", "simulator", batch)[0]
+    target, first = target_and_first_chain(
+        "prior", "mixed", posterior, batch, table, table, 64, np.random.default_rng(3)
+    )
+    settings, chain = Settings("mixed", [100], 2000, True, 100), first()
+    while not is_finished(chain, settings):
+        chain = advance(chain, target, settings)
+    return chain.past.reshape(-1, chain.past.shape[-1])
 
 
 def test_weak_weights_leave_no_number():

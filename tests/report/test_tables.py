@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hpcsbi.report import tables
+from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.verdict import verdict
 
 
@@ -42,6 +43,18 @@ def test_copies_in_two_parts_are_counted():
     rows, shared = tables.pair_rows(np.array([0, 1, 1, 1, 2]), base)
     assert shared == 1
     assert rows == [("training", 1, 1), ("validation", 3, 2), ("test", 1, 1)]
+
+
+def test_priors_differ_by_their_distributions():
+    """Ranges, columns and distributions that differ are told, and nothing else."""
+    bell = {"kind": "normal", "mean": 0.3, "sd": 1}
+    flat = Prior({"dust2": {"low": 0, "high": 4}, "tage": {"low": 0, "high": 4}})
+    other = Prior({"dust2": {"low": 0, "high": 4, "distribution": bell}})
+
+    assert tables.prior_difference(flat, flat) == tables.prior_difference(other, other)
+    assert tables.prior_difference(flat, other) == (
+        "the prior with dust2 from 0 to 4 by normal(mean=0.3, sd=1) (here 0 to 4), without tage"
+    )
 
 
 def test_verdict_rows_mark_what_failed():

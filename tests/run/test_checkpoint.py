@@ -16,11 +16,13 @@ from hpcsbi.run.checkpoint import Training, is_whole, resume
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.settings import Mismatch
 
 
 def identity() -> Representation:
-    return make_representation("plain", ("logmass", "dust2"), {"context_mean": torch.zeros(3)})
+    prior = Prior({name: tiny.DIGS[name] for name in ("logmass", "dust2")})
+    return make_representation("plain", prior, {"context_mean": torch.zeros(3)})
 
 
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
@@ -48,9 +50,7 @@ SETTINGS = {
 
 def training(folder, steps=3):
     """A training of a few steps, on numbers of no meaning."""
-    representation = make_representation(
-        "plain", tiny.prior().names, {"context_mean": torch.zeros(3)}
-    )
+    representation = make_representation("plain", tiny.prior(), {"context_mean": torch.zeros(3)})
     optimiser = Optimiser(Flow(**SETTINGS["flow"]), representation, 10, 1e-3, seed=0)
     made = Training(folder, SETTINGS, optimiser)
     for step in range(steps):

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.delayed_tau import DelayedTau, delayed_tau_weights
-from hpcsbi.simulator.prior import Column
 
 LOG_AGE = np.arange(5.5, 10.31, 0.05)
 HISTORY = DelayedTau({"tage": Column(0.0, 13.8), "tau": Column(0.1, 20.0, log=True)})

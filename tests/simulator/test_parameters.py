@@ -4,8 +4,9 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from hpcsbi.errors import BadInput
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.parameters import PARAMETERS, parameter
-from hpcsbi.simulator.prior import Column, Prior
+from hpcsbi.simulator.prior import Prior
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
