@@ -111,13 +111,18 @@ class Anchored:
             self.centre[self.free], self.scale[self.free] = self._measure(
                 batch.flux[0], batch.ivar[0], design, named, shapes
             )
+        self.prior_of_boxed = _part(prior, self.boxed)
+        self.prior_of_hard = _part(prior, self.hard)
         volume = prior.volumes(self.high)[self.hard]
         self.log_scale = np.log(self.scale).sum() - np.log(volume).sum()
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
         boxed, history, free = self.boxed, self.history, self.free
-        coordinates = self.prior.from_unit(ndtr(z), ndtr(-z), self.high).clip(self.low, self.high)
+        low, high, scores = self.low[boxed], self.high[boxed], z[:, boxed]
+        within = self.prior_of_boxed.from_unit(ndtr(scores), ndtr(-scores), high)
+        coordinates = np.empty_like(z)
+        coordinates[:, boxed] = within.clip(low, high)
         log_density = self.log_scale - 0.5 * (z[:, boxed] ** 2).sum(1) - len(boxed) * SQRT_2PI
         y = self.centre + self.scale * z
         inside = np.ones(len(z), dtype=bool)
@@ -131,7 +136,7 @@ class Anchored:
         if len(free):
             coordinates[:, free] = y[:, free] - self._anchor(coordinates)
             inside &= self._within(coordinates, free)
-        log_density += self.prior.log_shapes(coordinates)[:, self.hard].sum(1)
+        log_density += self.prior_of_hard.log_shapes(coordinates[:, self.hard]).sum(1)
         return coordinates, np.where(inside, log_density, -np.inf)
 
     def points(self, coordinates: np.ndarray) -> np.ndarray:
@@ -214,3 +219,9 @@ class Box:
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
         return z, self.prior.log_density(z, self.zred)
+
+
+def _part(prior: Prior, columns: np.ndarray) -> Prior:
+    """The prior of some columns."""
+    names = [prior.names[i] for i in columns]
+    return Prior({name: prior.columns[name] for name in names}, prior.bound_age)

@@ -31,8 +31,12 @@ def beta(a: Positive, b: Positive) -> Any:
 
 
 # Functions that make a frozen distribution of scipy, by their names; one on the unit interval is
-# stretched over the range.
-KINDS: dict[str, Callable[..., Any]] = {each.__name__: each for each in (normal, student_t, beta)}
+# stretched over the range. A Rule in their annotations tells which numbers they take.
+KINDS: dict[str, Callable[..., Any]] = {
+    "normal": normal,
+    "student_t": student_t,
+    "beta": beta,
+}
 
 
 class Distribution:
