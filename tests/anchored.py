@@ -28,16 +28,16 @@ def informative_prior() -> Prior:
     return Prior(columns, bound_age=True)
 
 
-def table_engine() -> Ssp:
-    """The shipped table for the paper's columns."""
+def table_engine(prior: Prior | None = None) -> Ssp:
+    """The shipped table for a prior, by default the paper's columns."""
     table = open_complete(tiny.TABLE, "tabulate")
-    return Ssp(**{name: table.read(name) for name in ARRAYS}, prior=tiny.prior())
+    return Ssp(**{name: table.read(name) for name in ARRAYS}, prior=prior or tiny.prior())
 
 
-def noisy_spectrum(ssp: Ssp) -> Batch:
-    """A noisy spectrum of MEAN, with some pixels missing."""
-    prior = tiny.prior()
-    theta = torch.tensor(prior.theta(MEAN))[None].float()
+def noisy_spectrum(ssp: Ssp, prior: Prior | None = None, mean: np.ndarray = MEAN) -> Batch:
+    """A noisy spectrum of these coordinates, with some pixels missing."""
+    prior = prior or tiny.prior()
+    theta = torch.tensor(prior.theta(mean))[None].float()
     flux = ssp.flux(theta, prior.names)[0].numpy()
     flux *= 1 + 0.05 * np.random.default_rng(0).normal(size=len(flux)).astype(np.float32)
     ivar = np.where(np.arange(len(flux)) % 9 == 0, 0, (0.05 * flux) ** -2).astype(np.float32)

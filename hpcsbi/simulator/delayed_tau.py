@@ -31,7 +31,7 @@ class DelayedTau:
 
     names: ClassVar[tuple[str, ...]] = ("tage", "tau")
     example: ClassVar[Mapping[str, float]] = {"tage": 1.0, "tau": 1.0}
-    template: ClassVar[str] = "parametric_sfh"
+    templates: ClassVar[tuple[str, ...]] = ("parametric_sfh",)
     curved: ClassVar[tuple[str, ...]] = names
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
@@ -48,7 +48,7 @@ class DelayedTau:
         softened, tau = self.grid.nodes
         return delayed_tau_weights(log_age, np.maximum(softened - SOFTENING, TAGE_MIN), tau)
 
-    def mixture(self, column: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def mixture(self, log_age: np.ndarray, column: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """See `History`."""
         softened = column["tage"].clamp_min(TAGE_MIN) + SOFTENING
         return self.grid.around(softened, column["tau"])

@@ -9,6 +9,7 @@ from torch import Tensor
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.delayed_tau import DelayedTau
+from hpcsbi.simulator.delayed_tau_burst import DelayedTauBurst
 
 __all__ = ["HISTORIES", "History", "family_of"]
 
@@ -21,13 +22,13 @@ class History(Protocol):
     Arguments:
         names: its columns of theta.
         example: values of them that make a spectrum, to try FSPS with.
-        template: of Prospector's TemplateLibrary.
+        templates: of Prospector's TemplateLibrary.
         curved: those of its columns that a chain does not walk in as they are.
     """
 
     names: ClassVar[tuple[str, ...]]
     example: ClassVar[Mapping[str, float]]
-    template: ClassVar[str]
+    templates: ClassVar[tuple[str, ...]]
     curved: ClassVar[tuple[str, ...]]
 
     def __init__(self, columns: Mapping[str, Column]) -> None: ...
@@ -43,10 +44,11 @@ class History(Protocol):
     def components(self, log_age: np.ndarray) -> np.ndarray:
         """Histories of which all others are mixed, as `weights`, shape (components, ages)."""
 
-    def mixture(self, column: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def mixture(self, log_age: np.ndarray, column: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """How each history is mixed; differentiable, NaN for what is not a history.
 
         Arguments:
+            log_age: that of `components`.
             column: values of each name, shape (n,).
 
         Returns:
@@ -88,7 +90,10 @@ class History(Protocol):
         """Inverse of `straight`, and ln |d theta / d straight|, shapes (n, curved) and (n,)."""
 
 
-HISTORIES: dict[str, type[History]] = {"delayed_tau": DelayedTau}
+HISTORIES: dict[str, type[History]] = {
+    "delayed_tau": DelayedTau,
+    "delayed_tau_burst": DelayedTauBurst,
+}
 
 
 def family_of(names: Sequence[str]) -> type[History]:

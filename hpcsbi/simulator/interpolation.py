@@ -1,4 +1,4 @@
-"""Nodes, and what lies between them: a cubic in the logarithms of two numbers."""
+"""Nodes, and what lies between them: a cubic in the logarithms of two numbers, and a line."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpcsbi.kernels.table import neighbours
 
-__all__ = ["Axis", "Plane", "axis_over"]
+__all__ = ["Axis", "Plane", "axis_over", "interval"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Plane:
     second: Axis
 
     @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return (self.first.cells + 3) * (self.second.cells + 3)
+
+    @property
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:
         """u and v of all nodes, shapes (nodes,)."""
         u, v = np.meshgrid(np.exp(self.first.nodes), np.exp(self.second.nodes), indexing="ij")
@@ -85,6 +90,23 @@ class Plane:
 def axis_over(low: float, high: float, step: float) -> Axis:
     """Nodes in the logarithm from one positive number to another."""
     return Axis(math.log(low), math.log(high), step)
+
+
+def interval(nodes: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Interval of nodes that each x lies in, and how far to the right in it.
+
+    Differentiable; beyond the nodes their ends are taken.
+
+    Arguments:
+        nodes: ascending, at least two, shape (nodes,).
+        x: of the same kind, shape (n,); of NaN the second is.
+
+    Returns:
+        number of the node to the left, int64, and a share from 0 to 1, shapes (n,).
+    """
+    left = torch.bucketize(x.detach(), nodes[1:-1])
+    low, high = nodes[left], nodes[left + 1]
+    return left, ((x - low) / (high - low)).clamp(0, 1)
 
 
 def _cubic(f: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.dust import CURVES
-from hpcsbi.simulator.histories import family_of
+from hpcsbi.simulator.histories import HISTORIES, family_of
 
 __all__ = ["NEEDED", "Physics", "check_names"]
 
@@ -60,7 +60,13 @@ def check_names(names: Sequence[str]) -> None:
     known = (*NEEDED, *family_of(names).names, *BESIDE)
     idle = [name for name in names if name not in known]
     if idle:
+        others = [
+            f", or add {', '.join(sorted({*family.names} - {*names}))} for the star-formation "
+            f"history {kind}"
+            for kind, family in HISTORIES.items()
+            if {*family.names} & {*idle}
+        ]
         raise BadInput(
             f"theta has the columns {', '.join(idle)}, on which no spectrum here depends: take "
-            "them out of conf/prior."
+            f"them out of conf/prior{''.join(others)}."
         )

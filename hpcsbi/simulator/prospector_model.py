@@ -112,11 +112,17 @@ def _model(physics: Physics, family: type[History]) -> Any:
     from prospect.models.templates import TemplateLibrary
 
     config = {}
-    for name in (family.template, "nebular", "spectral_smoothing"):
+    for name in (*family.templates, "nebular", "spectral_smoothing"):
         config.update(TemplateLibrary[name])
-    fixed = {"zred": 0.0, "add_dust_emission": False, **physics.settings()}
+    # FSPS keeps what it was told last, if only by another family: 0 is none of it.
+    known = {name for each in HISTORIES.values() for name in each.prospector(each.example)}
+    history = family.prospector(family.example)
+    fixed = dict.fromkeys(sorted(known - {*history}), 0.0)
+    fixed |= {"zred": 0.0, "add_dust_emission": False, **physics.settings()}
     for name, value in fixed.items():
         config.setdefault(name, {"N": 1}).update(isfree=False, init=value)
+    for name in history:
+        config.setdefault(name, {"N": 1, "init": 0.0}).update(isfree=True)
     model = SpecModel(config)
     # FSPS draws the lines: Prospector renormalises its own over whatever pixels it is given.
     model.params["elines_to_ignore"] = model.emline_info["name"]

@@ -14,6 +14,7 @@ from torch import Tensor
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.table import mix
 from hpcsbi.simulator.histories import History, family_of
+from hpcsbi.simulator.interpolation import interval
 from hpcsbi.simulator.physics import check_names
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_basis import RANKS, composites
@@ -170,7 +171,7 @@ class Ssp(torch.nn.Module):
 
     def _compiled(self, column: dict[str, Tensor], ranks: Mapping[str, tuple]) -> Tensor:
         """Coefficients of the basis in one pass, shape (n, sum of ranks)."""
-        index, share = self.history.mixture(column)
+        index, share = self.history.mixture(self.log_age, column)
         strength = column.get("line_strength")
         strength = torch.ones_like(column["dust2"]) if strength is None else strength
         inputs = index, share, column["logzsol"], column["dust2"], strength
@@ -208,11 +209,9 @@ class Ssp(torch.nn.Module):
         Returns:
             Row numbers, those of a metallicity following each other, and weights, shapes (n, 2 m).
         """
-        z = column["logzsol"].contiguous()
-        cell = torch.bucketize(z.detach(), self.metallicity[1:-1])
-        low, high = self.metallicity[cell], self.metallicity[cell + 1]
-        right = ((z - low) / (high - low)).clamp(0, 1)[:, None]
-        index, share = self.history.mixture(column)
+        cell, right = interval(self.metallicity, column["logzsol"].contiguous())
+        right = right[:, None]
+        index, share = self.history.mixture(self.log_age, column)
         components = len(self.coefficients) // len(self.metallicity)
         bags = (cell * components)[:, None] + index
         return torch.cat([bags, bags + components], 1), torch.cat(

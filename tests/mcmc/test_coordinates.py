@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny
-from anchored import anchored_space, informative_prior, noisy_spectrum
+from anchored import MEAN, anchored_space, informative_prior, noisy_spectrum, table_engine
 
 from hpcsbi.mcmc.coordinates import Anchored, Box, FlowBase
 from hpcsbi.simulator.batch import Batch
@@ -20,12 +20,24 @@ def anchored():
     return anchored_space()
 
 
-@pytest.mark.parametrize("case", ["flat", "informative", "bounded"])
-def test_coordinates_without_a_flow(anchored, case):
+@pytest.fixture(scope="module")
+def bursting():
+    """With the columns of a burst: age and tau far from their ends, the burst's share small."""
+    columns = tiny.columns("burst")
+    prior = Prior({name: columns[name] for name in [*columns][:-2]})
+    ssp = table_engine(prior)
+    return Anchored(prior, ssp, noisy_spectrum(ssp, prior, np.append(MEAN, [-1.0, -1.5])))
+
+
+@pytest.mark.parametrize("case", ["flat", "informative", "bounded", "bursting"])
+def test_coordinates_without_a_flow(anchored, case, request):
     """There and back, and a Jacobian that differences confirm, with the density of the prior."""
-    if case != "flat":
+    if case == "bursting":
+        anchored = request.getfixturevalue(case)
+    elif case != "flat":
         anchored = anchored_space(informative_prior(), 0.6 if case == "bounded" else None)
-    z = np.random.default_rng(1).normal(size=(50, 5)) * [2, 1, 2, 1, 1]
+    size = len(anchored.prior.names)
+    z = np.random.default_rng(1).normal(size=(50, size)) * [2, 1, 2, *[1] * (size - 3)]
     coordinates, log_density = anchored(z)
     inside = np.isfinite(log_density)
     assert inside.sum() > 10 and anchored.prior.inside(coordinates[inside]).all()
@@ -36,7 +48,7 @@ def test_coordinates_without_a_flow(anchored, case):
         return (next(ends) - next(ends)) / (2 * np.abs(h).max())
 
     for point in z[inside][:5]:
-        jacobian = np.concatenate([slopes(point[None], 0.01 * one) for one in np.eye(5)])
+        jacobian = np.concatenate([slopes(point[None], 0.01 * one) for one in np.eye(size)])
         coordinates, log_density = anchored(point[None])
         expected = log_density - anchored.prior.log_density(coordinates, anchored.zred)
         assert np.linalg.slogdet(jacobian)[1] == pytest.approx(expected[0], abs=0.01)

@@ -43,7 +43,7 @@ def test_the_engine_mixes_the_history(pairs):
     """Shares of components add up to one and give the weights, to a hundredth of the mass."""
     tage, tau = np.array(pairs).T
     column = {"tage": torch.tensor(tage), "tau": torch.tensor(tau)}
-    index, share = HISTORY.mixture(column)
+    index, share = HISTORY.mixture(LOG_AGE, column)
     mixed = (share[:, :, None] * COMPONENTS[index.long()]).sum(1).numpy()
     exact = HISTORY.weights(LOG_AGE, {"tage": tage, "tau": tau})
 

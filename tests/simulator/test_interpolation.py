@@ -1,10 +1,10 @@
-"""A cubic between nodes in one logarithm, and in two."""
+"""A cubic between nodes in one logarithm, and in two; a line between any."""
 
 import numpy as np
 import pytest
 import torch
 
-from hpcsbi.simulator.interpolation import Axis, Plane, axis_over
+from hpcsbi.simulator.interpolation import Axis, Plane, axis_over, interval
 
 PLANE = Plane(axis_over(0.5, 5.0, 0.1), axis_over(0.1, 10.0, 0.3))
 
@@ -33,7 +33,7 @@ def test_an_axis_covers_its_range():
 
 def mixed(values, u, v):
     index, weight = PLANE.around(u, v)
-    assert index.shape == weight.shape == (len(u), 16)
+    assert index.shape == weight.shape == (len(u), 16) and index.max() < PLANE.size
     return (torch.as_tensor(values, dtype=weight.dtype)[index.long()] * weight).sum(1)
 
 
@@ -74,3 +74,16 @@ def test_a_plane_has_a_derivative():
     mixed(nodes_u * nodes_v, u, v).sum().backward()
 
     assert torch.allclose(u.grad, v.log() / u.detach(), rtol=1e-9)
+
+
+def test_an_interval_is_exact_for_lines():
+    """Between uneven nodes; beyond them their ends are taken, and NaN is no index."""
+    nodes = torch.tensor([0.0, 0.5, 2.0, 3.0])
+    x = torch.tensor([-1.0, 0.0, 0.2, 0.5, 1.9, 3.0, 9.0, torch.nan], requires_grad=True)
+    left, right = interval(nodes, x)
+    value = nodes[left] * (1 - right) + nodes[left + 1] * right
+
+    assert torch.allclose(value[:-1], x[:-1].clamp(0, 3)) and right[-1].isnan()
+    assert ((left >= 0) & (left <= 2)).all()
+    (slope,) = torch.autograd.grad(value[:-1].sum(), x)
+    assert torch.allclose(slope[[0, 2, 4, 6]], torch.tensor([0.0, 1.0, 1.0, 0.0]))

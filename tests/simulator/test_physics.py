@@ -2,6 +2,7 @@
 
 import pytest
 
+from hpcsbi.simulator.histories import HISTORIES
 from hpcsbi.simulator.parameters import PARAMETERS
 from hpcsbi.simulator.physics import Physics, check_names
 
@@ -26,7 +27,13 @@ def test_a_missing_column_is_named():
 
 def test_a_column_that_would_change_nothing_is_refused():
     """All parameters that a prior may have count; another name is not passed over in silence."""
-    check_names(tuple(PARAMETERS))
+    histories = {name for family in HISTORIES.values() for name in family.names}
+    for family in HISTORIES.values():
+        check_names([name for name in PARAMETERS if name not in histories - {*family.names}])
 
     with pytest.raises(ValueError, match="sigma_smooth, on which no spectrum here depends"):
         check_names((*NAMES, "sigma_smooth"))
+    with pytest.raises(
+        ValueError, match=r"fburst, on .*, or add burst_age_fraction for the star-f"
+    ):
+        check_names((*NAMES, "fburst"))
