@@ -11,12 +11,13 @@ from torch import Tensor
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.interpolation import Plane, axis_over
 
-__all__ = ["DelayedTau", "delayed_tau_weights"]
+__all__ = ["DelayedTau", "delayed_tau_weights", "mean_share"]
 
 TAGE_MIN = 1e-6  # Gyr; FSPS reads 0 as "all ages", and makes nothing below a year
 SOFTENING = 3e-4  # Gyr; spectra do not change below it
 STEP_AGE, STEP_TAU = 0.027, 0.155  # of ln(tage + softening) and of ln tau
 MEDIAN = 1.7  # of the gamma distribution of shape 2
+STEEPEST = 1e4  # tau over the time that stars form in; what is above it makes the same history
 FARTHEST = 20.0  # of a logarithm: outside of every prior
 
 
@@ -85,27 +86,31 @@ class DelayedTau:
         The mean age is tage - tau gamma(3, x) / gamma(2, x), x = tage / tau.
         """
         tage, tau = np.asarray(theta, dtype=float).T
-        return np.stack([np.log(tage * _mean_share(tage / tau)), np.log(tage / tau)], axis=1)
+        return np.stack([np.log(tage * mean_share(tage / tau)), np.log(tage / tau)], axis=1)
 
     @staticmethod
     def theta(straight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `History`; between the logarithms of both pairs the determinant is one."""
         straight = straight.clip(-FARTHEST, FARTHEST)
         x = np.exp(straight[:, 1])
-        tage = np.exp(straight[:, 0]) / _mean_share(x)
+        tage = np.exp(straight[:, 0]) / mean_share(x)
         theta = np.stack([tage, tage / x], axis=1)
         return theta, np.log(theta).sum(1)
 
 
-def delayed_tau_weights(log_age: np.ndarray, tage: np.ndarray, tau: np.ndarray) -> np.ndarray:
+def delayed_tau_weights(
+    log_age: np.ndarray, tage: np.ndarray, tau: np.ndarray, quiet: np.ndarray | float = 0.0
+) -> np.ndarray:
     """Mass that a delayed-tau history puts into each SSP, as FSPS does it.
 
-    The history is t exp(-t / tau) from 0 to tage, normalised to one solar mass formed. SSPs are
-    linear in log age between their ages; what is younger than the first belongs to it.
+    The history is t exp(-t / tau) from 0 to tage, or until it stops, normalised to one solar mass
+    formed. SSPs are linear in log age between their ages; what is younger than the first belongs
+    to it.
 
     Arguments:
         log_age: log10 of the SSPs' ages in years, ascending, shape (ages,).
         tage, tau: Gyr, shape (n,).
+        quiet: time since star formation stopped, less than tage, Gyr, shape (n,).
 
     Returns:
         Weights that sum to one, float64, shape (n, ages).
@@ -116,10 +121,11 @@ def delayed_tau_weights(log_age: np.ndarray, tage: np.ndarray, tau: np.ndarray) 
     """
     tage = np.maximum(np.asarray(tage, dtype=float), TAGE_MIN)[:, None] * 1e9
     tau = np.asarray(tau, dtype=float)[:, None] * 1e9
+    quiet = np.atleast_1d(quiet).astype(float)[:, None] * 1e9
     # Beyond this the history is t to 1e-4, and the closed form loses all its digits.
-    tau = np.minimum(tau, 1e4 * tage)
+    tau = np.minimum(tau, STEEPEST * (tage - quiet))
     nodes = np.concatenate([[0.0], log_age])  # 1 yr stands for no age at all
-    log_t = np.minimum(nodes, np.log10(tage))
+    log_t = np.clip(nodes, np.log10(np.maximum(quiet, 1.0)), np.log10(tage))
     t = 10**log_t
     # Everything is scaled by exp(-tage / tau), or tau of 0.1 Gyr overflows at 70 Gyr.
     grow = np.exp((t - tage) / tau)
@@ -142,8 +148,12 @@ def delayed_tau_weights(log_age: np.ndarray, tage: np.ndarray, tau: np.ndarray) 
     return weights / weights.sum(1, keepdims=True)
 
 
-def _mean_share(x: np.ndarray) -> np.ndarray:
-    """Mean age of the mass over tage, from 1/3 for constantly rising to 1 for a burst."""
+def mean_share(x: np.ndarray) -> np.ndarray:
+    """Mean age of the mass over tage, from 1/3 for constantly rising to 1 for a burst.
+
+    Arguments:
+        x: tage / tau, shape (n,).
+    """
     few = x < 0.01  # 0 / 0, by its series
     y = np.where(few, 1.0, x)
     return np.where(few, 1 / 3 + x / 18, 1 - 2 * gammainc(3, y) / gammainc(2, y) / y)

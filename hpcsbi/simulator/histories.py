@@ -10,6 +10,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.delayed_tau import DelayedTau
 from hpcsbi.simulator.delayed_tau_burst import DelayedTauBurst
+from hpcsbi.simulator.delayed_tau_truncated import DelayedTauTruncated
 
 __all__ = ["HISTORIES", "History", "family_of"]
 
@@ -93,6 +94,7 @@ class History(Protocol):
 HISTORIES: dict[str, type[History]] = {
     "delayed_tau": DelayedTau,
     "delayed_tau_burst": DelayedTauBurst,
+    "delayed_tau_truncated": DelayedTauTruncated,
 }
 
 

@@ -99,6 +99,15 @@ PARAMETERS = {
             log_label=r"$\log\,t_\mathrm{burst}/t_\mathrm{age}$",
         ),
         Parameter(
+            name="truncation_age_fraction",
+            unit="time since star formation was cut off over tage",
+            low=0.0,
+            high=0.99,
+            header="truncation age / age",
+            label=r"$t_\mathrm{trunc}/t_\mathrm{age}$",
+            log_label=r"$\log\,t_\mathrm{trunc}/t_\mathrm{age}$",
+        ),
+        Parameter(
             name="line_strength",
             unit="emission lines over those of FSPS",
             low=0.0,

@@ -109,6 +109,7 @@ def _source() -> Any:
 def _model(physics: Physics, family: type[History]) -> Any:
     """Prospector's model of a family of histories at rest, for one solar mass."""
     from prospect.models import SpecModel
+    from prospect.models.priors import TopHat
     from prospect.models.templates import TemplateLibrary
 
     config = {}
@@ -122,7 +123,8 @@ def _model(physics: Physics, family: type[History]) -> Any:
     for name, value in fixed.items():
         config.setdefault(name, {"N": 1}).update(isfree=False, init=value)
     for name in history:
-        config.setdefault(name, {"N": 1, "init": 0.0}).update(isfree=True)
+        # Of FSPS's own numbers without a template Prospector wants a prior, which is not used.
+        config.setdefault(name, {"N": 1, "init": 0.0, "prior": TopHat()}).update(isfree=True)
     model = SpecModel(config)
     # FSPS draws the lines: Prospector renormalises its own over whatever pixels it is given.
     model.params["elines_to_ignore"] = model.emline_info["name"]

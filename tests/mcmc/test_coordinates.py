@@ -20,22 +20,27 @@ def anchored():
     return anchored_space()
 
 
-@pytest.fixture(scope="module")
-def bursting():
-    """With the columns of a burst: age and tau far from their ends, the burst's share small."""
-    columns = tiny.columns("burst")
-    prior = Prior({name: columns[name] for name in [*columns][:-2]})
+def history_space(name, *more):
+    """Of a prior that ships, without its nuisances: MEAN, and what more columns its history has."""
+    columns = tiny.columns(name)
+    prior = Prior({name: columns[name] for name in [*columns][: 5 + len(more)]})
     ssp = table_engine(prior)
-    return Anchored(prior, ssp, noisy_spectrum(ssp, prior, np.append(MEAN, [-1.0, -1.5])))
+    return Anchored(prior, ssp, noisy_spectrum(ssp, prior, np.append(MEAN, more)))
 
 
-@pytest.mark.parametrize("case", ["flat", "informative", "bounded", "bursting"])
-def test_coordinates_without_a_flow(anchored, case, request):
+CASES = {
+    "flat": lambda: anchored_space(),
+    "informative": lambda: anchored_space(informative_prior()),
+    "bounded": lambda: anchored_space(informative_prior(), 0.6),
+    "burst": lambda: history_space("burst", -1.0, -1.5),
+    "truncated": lambda: history_space("truncated", -1.0),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_coordinates_without_a_flow(case):
     """There and back, and a Jacobian that differences confirm, with the density of the prior."""
-    if case == "bursting":
-        anchored = request.getfixturevalue(case)
-    elif case != "flat":
-        anchored = anchored_space(informative_prior(), 0.6 if case == "bounded" else None)
+    anchored = CASES[case]()
     size = len(anchored.prior.names)
     z = np.random.default_rng(1).normal(size=(50, size)) * [2, 1, 2, *[1] * (size - 3)]
     coordinates, log_density = anchored(z)

@@ -39,7 +39,7 @@ def test_survey_marks_its_nuisance_columns():
     assert prior.names[:5] == load("digs").names
 
 
-@pytest.mark.parametrize("name", ["digs", "survey", "digs_survey", "burst"])
+@pytest.mark.parametrize("name", ["digs", "survey", "digs_survey", "burst", "truncated"])
 def test_samples_have_the_stated_distribution(name):
     """Each column is uniform, or uniform in its logarithm, and independent of the others."""
     prior = load(name)
