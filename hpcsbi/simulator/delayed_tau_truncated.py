@@ -17,12 +17,14 @@ from hpcsbi.simulator.delayed_tau import (
     delayed_tau_weights,
     mean_share,
 )
-from hpcsbi.simulator.interpolation import interval
+from hpcsbi.simulator.interpolation import Plane, axis_over, interval
 from hpcsbi.simulator.prior import Column
 
 __all__ = ["DelayedTauTruncated"]
 
 LATEST = 1e-9  # Gyr; a year stands for no time at all, as in FSPS
+YOUNGEST = 1e-3  # Gyr; all histories below it are alike
+STEP_AGE, STEP_TAU = 0.3, 1.0  # of ln tage and of ln tau, of the histories that do not stop
 LN10 = math.log(10)
 # Places between 0 and 1, and what they count, in the mean over a cell of the SSPs' ages: five are
 # good to 1e-4 of the flux where tau is a tenth of the cell, and to 1e-12 in the median.
@@ -36,7 +38,8 @@ class DelayedTauTruncated:
     so that the prior stays a box; FSPS's sf_trunc is the rest of tage.
 
     Its components are the SSPs themselves, of which a history takes those that its stars have the
-    ages of: a grid in three numbers would be a hundred times larger than the table.
+    ages of: a grid in three numbers would be thousands of times larger. Some histories that do not
+    stop stand behind them, for the table's basis to be one of histories too: no mixture has them.
 
     References:
         `parametric_sfh` of Prospector, sfh = 4 of FSPS with sf_trunc.
@@ -51,6 +54,9 @@ class DelayedTauTruncated:
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self.fraction = columns["truncation_age_fraction"]
+        age, tau = columns["tage"], columns["tau"]
+        ages = axis_over(max(age.low, YOUNGEST), age.high, STEP_AGE)
+        self.whole = Plane(ages, axis_over(tau.low, tau.high, STEP_TAU))
 
     def weights(self, log_age: np.ndarray, column: Mapping[str, np.ndarray]) -> np.ndarray:
         """See `History`."""
@@ -61,7 +67,9 @@ class DelayedTauTruncated:
 
     def components(self, log_age: np.ndarray) -> np.ndarray:
         """See `History`."""
-        return np.eye(len(log_age))
+        return np.concatenate(
+            [np.eye(len(log_age)), delayed_tau_weights(log_age, *self.whole.nodes)]
+        )
 
     def mixture(self, log_age: np.ndarray, column: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """See `History`.
@@ -82,17 +90,17 @@ class DelayedTauTruncated:
         inside = torch.minimum(torch.maximum(edges, first), last)
         younger, width = inside[:, :-1], inside.diff(dim=1)
         duration = (tage - quiet)[:, None]
-        tau = torch.minimum(tau[:, None], STEEPEST * duration)
-
-        def mass(time: Tensor) -> Tensor:
-            return 1 - torch.exp(-time / tau) * (1 + time / tau)
-
-        older = torch.minimum(edges, first).diff(dim=1)  # all is, before formation stopped
+        rate = 1 / torch.minimum(tau[:, None], STEEPEST * duration)
+        log_younger, log_width = LN10 * (younger - 9), LN10 * width
+        rest = torch.zeros_like(width)  # formed after each age, of all that would be without an end
         for place, part in GAUSS:
-            age = torch.exp(LN10 * (younger + place * width - 9))
-            time = torch.minimum(tage[:, None] - age, duration).clamp_min(0)
-            older = older + part * width * mass(time) / mass(duration)
-        older = older / edges.diff(dim=1)
+            age = torch.exp(torch.add(log_younger, log_width, alpha=place))
+            x = (tage[:, None] - age) * rate
+            rest = torch.add(rest, torch.exp(-x) * (1 + x), alpha=part)
+        x = duration * rate
+        older = width * (1 - rest) / (1 - torch.exp(-x) * (1 + x))
+        # All mass is older than what is younger than the end of formation.
+        older = (older + torch.minimum(edges, first).diff(dim=1)) / edges.diff(dim=1)
         share = torch.cat([torch.ones_like(older[:, :1]), older[:, :-1]], 1) - older
         return index.clamp_max(end).int(), share.to(column["tage"].dtype)
 
