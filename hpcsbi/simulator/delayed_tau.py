@@ -55,7 +55,7 @@ class DelayedTau:
         return self.grid.around(softened, column["tau"])
 
     @staticmethod
-    def younger(age: float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+    def younger(age: np.ndarray | float, column: Mapping[str, np.ndarray]) -> np.ndarray:
         """See `History`: P(2, x) is what has formed by t = x tau, but for a factor."""
         tage, tau = np.maximum(column["tage"], TAGE_MIN), np.asarray(column["tau"])
         now, then = tage / tau, np.maximum(tage - age, 0) / tau
@@ -63,7 +63,7 @@ class DelayedTau:
         return np.where(now < MEDIAN, rise, fall) / gammainc(2, now)  # neither loses its digits
 
     @staticmethod
-    def lookback(share: float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+    def lookback(share: np.ndarray | float, column: Mapping[str, np.ndarray]) -> np.ndarray:
         """See `History`."""
         tage, tau = np.maximum(column["tage"], TAGE_MIN), np.asarray(column["tau"])
         return tage - tau * gammaincinv(2, share * gammainc(2, tage / tau))
@@ -72,7 +72,7 @@ class DelayedTau:
     def mean_age(column: Mapping[str, np.ndarray]) -> np.ndarray:
         """See `History`."""
         tage = np.maximum(column["tage"], TAGE_MIN)
-        return tage * _mean_share(tage / np.asarray(column["tau"]))
+        return tage * mean_share(tage / np.asarray(column["tau"]))
 
     @staticmethod
     def prospector(row: Mapping[str, float]) -> dict[str, float]:

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.delayed_tau import FARTHEST, TAGE_MIN, DelayedTau, delayed_tau_weights
 from hpcsbi.simulator.interpolation import interval
-from hpcsbi.simulator.prior import Column
 
 __all__ = ["DelayedTauBurst", "burst_weights"]
 
+TINY = 1e-12  # where all forms in the burst
 YOUNGEST = 1e-9  # Gyr; a year stands for no age at all, as in FSPS
 
 
@@ -67,6 +68,28 @@ class DelayedTauBurst:
         )
 
     @staticmethod
+    def younger(age: np.ndarray | float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`."""
+        rest = (1 - column["fburst"]) * DelayedTau.younger(age, column)
+        return rest + column["fburst"] * (_burst_age(column) <= age)
+
+    @staticmethod
+    def lookback(share: np.ndarray | float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`; while the burst forms it is its age."""
+        burst, age = np.asarray(column["fburst"]), _burst_age(column)
+        rest = np.maximum(1 - burst, TINY)
+        before = rest * (1 - DelayedTau.younger(age, column))
+        smooth = np.where(share < before, share, share - burst) / rest
+        time = DelayedTau.lookback(smooth.clip(0, 1), column)
+        return np.where((share >= before) & (share <= before + burst), age, time)
+
+    @staticmethod
+    def mean_age(column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`."""
+        rest = (1 - column["fburst"]) * DelayedTau.mean_age(column)
+        return rest + column["fburst"] * _burst_age(column)
+
+    @staticmethod
     def prospector(row: Mapping[str, float]) -> dict[str, float]:
         """See `History`."""
         burst = {"fburst": row["fburst"], "fage_burst": 1 - row["burst_age_fraction"]}
@@ -104,6 +127,11 @@ def burst_weights(log_age: np.ndarray, age: np.ndarray) -> np.ndarray:
     younger, shares = _around(log_age, torch.as_tensor(age, dtype=torch.float64))
     pair = torch.stack([younger, younger + 1], 1)
     return torch.zeros(len(pair), len(log_age)).double().scatter_(1, pair, shares).numpy()
+
+
+def _burst_age(column: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Gyr, shape (n,)."""
+    return np.maximum(column["tage"], TAGE_MIN) * column["burst_age_fraction"]
 
 
 def _around(log_age: np.ndarray, age: Tensor) -> tuple[Tensor, Tensor]:

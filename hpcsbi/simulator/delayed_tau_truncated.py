@@ -9,6 +9,7 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.delayed_tau import (
     FARTHEST,
     STEEPEST,
@@ -18,7 +19,6 @@ from hpcsbi.simulator.delayed_tau import (
     mean_share,
 )
 from hpcsbi.simulator.interpolation import Plane, axis_over, interval
-from hpcsbi.simulator.prior import Column
 
 __all__ = ["DelayedTauTruncated"]
 
@@ -114,6 +114,24 @@ class DelayedTauTruncated:
         return np.concatenate([log_age, log_age[-1] + behind]), size
 
     @staticmethod
+    def younger(age: np.ndarray | float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`: nothing since formation stopped."""
+        quiet, before = _until_then(column)
+        return DelayedTau.younger(np.maximum(age - quiet, 0), before)
+
+    @staticmethod
+    def lookback(share: np.ndarray | float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`."""
+        quiet, before = _until_then(column)
+        return quiet + DelayedTau.lookback(share, before)
+
+    @staticmethod
+    def mean_age(column: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `History`."""
+        quiet, before = _until_then(column)
+        return quiet + DelayedTau.mean_age(before)
+
+    @staticmethod
     def prospector(row: Mapping[str, float]) -> dict[str, float]:
         """See `History`."""
         plain = DelayedTau.prospector(row)
@@ -139,3 +157,10 @@ class DelayedTauTruncated:
         fraction = ratio / (1 + ratio)
         theta = np.stack([duration * (1 + ratio), duration / x, fraction], axis=1)
         return theta, np.log(theta).sum(1) - np.log1p(ratio)
+
+
+def _until_then(column: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Gyr since formation stopped, and the delayed tau that had formed until then."""
+    tage = np.maximum(column["tage"], TAGE_MIN)
+    quiet = tage * column["truncation_age_fraction"]
+    return quiet, {"tage": tage - quiet, "tau": column["tau"]}

@@ -57,20 +57,20 @@ class History(Protocol):
         """
 
     @staticmethod
-    def younger(age: float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+    def younger(age: np.ndarray | float, column: Mapping[str, np.ndarray]) -> np.ndarray:
         """Share of the mass that formed in the last `age` Gyr, shape (n,).
 
         Arguments:
-            age: Gyr, positive.
+            age: Gyr, positive, one or of each history.
             column: values of each name, shape (n,).
         """
 
     @staticmethod
-    def lookback(share: float, column: Mapping[str, np.ndarray]) -> np.ndarray:
+    def lookback(share: np.ndarray | float, column: Mapping[str, np.ndarray]) -> np.ndarray:
         """Gyr before the observation by which this share of the mass had formed, shape (n,).
 
         Arguments:
-            share: between 0 and 1.
+            share: between 0 and 1, one or of each history.
             column: see `younger`.
         """
 

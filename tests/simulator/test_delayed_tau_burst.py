@@ -205,8 +205,8 @@ def test_fsps_makes_the_same_weights():
     column["logzsol"][:], column["dust2"][:] = -0.3, 0.0
     column["fburst"][:4], column["burst_age_fraction"][:4] = [1, 0, 0.5, 0.5], [0.2, 0.2, 0, 1]
     flux, status = direct_spectra(theta, tuple(column), GRID, PHYSICS)
-    continuum, lines, log_age = direct_ssps([-0.3], GRID, PHYSICS)
-    ssps = (continuum + lines)[0, :, 0]
+    tables = direct_ssps([-0.3], GRID, PHYSICS)
+    ssps, log_age = (tables["continuum"] + tables["lines"])[0, :, 0], tables["log_age"]
     sums = HISTORY.weights(log_age, column) @ ssps * 10 ** column["logmass"][:, None]
 
     assert (status == OK).all()
