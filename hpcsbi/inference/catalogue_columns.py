@@ -6,9 +6,10 @@ import numpy as np
 
 from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import COLUMNS, ORIGINS, QUANTILES
+from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.store.schema import Schema, empty_columns
 
-__all__ = ["ARRAYS", "CERTIFIED", "arrays_of", "by_level", "columns_without_posterior", "shares"]
+__all__ = ["ARRAYS", "CERTIFIED", "arrays_of", "by_level", "columns_without_posterior", "published"]
 
 LEVELS = ("row", "level", "parameter")
 
@@ -37,6 +38,7 @@ ARRAYS: Schema = {
         "of what follows from theta, of the draws behind quantiles",
     ),
     "derived_prior_share": (("row", "quantity"), "float32", "see prior_share"),
+    **OBSERVED,
     "samples": (
         ("row", "draw", "parameter"),
         "float32",
@@ -44,7 +46,8 @@ ARRAYS: Schema = {
     ),
 }
 CERTIFIED = ("flow_quantiles", *COLUMNS, "origin")  # arrays that take a certificate
-DERIVED = ("derived_quantiles", "derived_prior_share")  # and those that take a table
+# And those that take a table.
+DERIVED = ("derived_quantiles", "derived_prior_share", *OBSERVED)
 
 
 def arrays_of(certificate: bool, derived: bool, keep_draws: int) -> Schema:
@@ -71,6 +74,35 @@ def columns_without_posterior(
     return columns
 
 
+def published(
+    array: str, values: np.ndarray, along: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """Columns under which an array is published, one for each of its numbers.
+
+    Arguments:
+        array: its name.
+        values: some rows of it.
+        along: names of the parameters, quantities and blends.
+
+    Example:
+        >>> along = {"parameter": ("tage", "tau"), "blend": ("hbeta",)}
+        >>> [*published("prior_share", np.zeros((3, 2)), along)]
+        ['tage_prior_share', 'tau_prior_share']
+        >>> [*published("observed_ew", np.zeros((3, 1)), along)]
+        ['observed_hbeta_ew']
+    """
+    dims = ARRAYS[array][0]
+    names = along.get(dims[-1], ())
+    if dims[1:2] == ("level",):
+        return by_level(values, names, "flow_" if array == "flow_quantiles" else "")
+    if array in OBSERVED:
+        what = array.removeprefix("observed_")
+        return {f"observed_{name}_{what}": values[:, j] for j, name in enumerate(names)}
+    if len(dims) == 2:
+        return {f"{name}_prior_share": values[:, j] for j, name in enumerate(names)}
+    return {array: values}
+
+
 def by_level(quantiles: np.ndarray, names: Sequence[str], kind: str = "") -> dict[str, np.ndarray]:
     """Published columns of quantiles, e.g. tage_p16, or tage_flow_p16 with `kind` "flow_".
 
@@ -84,13 +116,3 @@ def by_level(quantiles: np.ndarray, names: Sequence[str], kind: str = "") -> dic
         for j, name in enumerate(names)
         for i, level in enumerate(QUANTILES)
     }
-
-
-def shares(values: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Published columns of `prior_share`, e.g. tage_prior_share.
-
-    Arguments:
-        values: shape (rows, columns).
-        names: of the columns.
-    """
-    return {f"{name}_prior_share": values[:, j] for j, name in enumerate(names)}

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.catalogue_columns import by_level, shares
+from hpcsbi.inference.catalogue_columns import published
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.inference.row_checks import OF_DRAWS
 from hpcsbi.mcmc.chain import Chain, diagnose
 from hpcsbi.simulator.prior import Prior
@@ -15,6 +16,7 @@ from hpcsbi.store.schema import Schema
 __all__ = [
     "ARRAYS",
     "METHODS",
+    "OF_A_POSTERIOR",
     "SPECTRUM",
     "chain_columns",
     "chain_indices",
@@ -24,6 +26,10 @@ __all__ = [
 ]
 
 SPECTRUM = "spectrum"  # coordinate of fits.zarr: row of the spectra and the catalogue
+OF_A_POSTERIOR = (
+    "quantiles", "prior_share", "derived_quantiles", "derived_prior_share", *OBSERVED, "chi2",
+    "predictive_p",
+)  # fmt: skip
 METHODS = ("flow", "reweighted", "halves")  # what is compared with the chain; its own two halves
 
 ARRAYS: Schema = {
@@ -39,6 +45,7 @@ ARRAYS: Schema = {
     "derived_quantiles": (("row", "level", "quantity"), "float32", "of what follows from theta"),
     "prior_share": (("row", "parameter"), "float32", "as in the catalogue"),
     "derived_prior_share": (("row", "quantity"), "float32", "as in the catalogue"),
+    **OBSERVED,
     "tau": (("row", "parameter"), "float32", "integrated autocorrelation time in steps"),
     "rhat": (("row", "parameter"), "float32", "split R-hat over the walkers"),
     "ess": (("row", "parameter"), "float32", "independent draws in the whole chain"),
@@ -108,8 +115,7 @@ def kept_draws(chain: Chain, draws: int) -> np.ndarray:
 def columns_with_chains(
     columns: Mapping[str, np.ndarray],
     fits: Mapping[str, np.ndarray],
-    names: Sequence[str],
-    quantities: Sequence[str],
+    along: Mapping[str, Sequence[str]],
 ) -> dict[str, np.ndarray]:
     """Columns of a catalogue, with what converged chains say.
 
@@ -119,17 +125,14 @@ def columns_with_chains(
     Arguments:
         columns: those of the catalogue, which stay as they are.
         fits: arrays of the converged rows of fits.zarr.
-        names: of theta's columns.
-        quantities: of the derived ones, none where the catalogue has none.
+        along: names of the parameters, and of the quantities and blends if the catalogue has any.
     """
     rows, n = fits["spectrum"], len(columns["flags"])
     columns = {name: np.array(values) for name, values in columns.items()}
-    published = {name: fits[name] for name in ("chi2", "predictive_p")}
-    published |= by_level(fits["quantiles"], names) | shares(fits["prior_share"], names)
-    if quantities:
-        published |= by_level(fits["derived_quantiles"], quantities)
-        published |= shares(fits["derived_prior_share"], quantities)
-    for name, values in published.items():
+    new = {}
+    for name in OF_A_POSTERIOR:
+        new |= published(name, fits[name], along)
+    for name, values in new.items():
         columns[name][rows] = values
     columns["origin"] = np.array(columns.get("origin", ["flow"] * n), dtype=object)
     columns["origin"][rows] = "mcmc"

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.derived_columns import derived_quantiles, prior_shares
+from hpcsbi.inference.observed_lines import observed_line_columns
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.mcmc.chain import Chain
@@ -92,7 +93,7 @@ def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
 def check_columns(
     coordinates: np.ndarray, posterior: Posterior, likelihood: Likelihood, batch: Batch
 ) -> dict[str, np.ndarray]:
-    """Columns chi2, predictive_p and flags of one object, made as `infer` makes them.
+    """Columns chi2, predictive_p, flags and observed lines of one object, as `infer` makes them.
 
     Arguments:
         coordinates: draws of the chain in `Prior.coordinates`, shape (draws, n_theta).
@@ -106,6 +107,7 @@ def check_columns(
     order = np.append(order, np.setdiff1d(np.arange(n), order))
     drawn = Draws(coordinates[None, order], np.zeros((1, n)), np.array([n]), np.ones(1))
     columns = predictive_columns(posterior.prior, likelihood, drawn, batch)
+    columns |= observed_line_columns(posterior, likelihood, drawn, batch)
     floor = None
     if "noise_floor" in posterior.names:
         medians = drawn.quantiles(posterior.prior, [0.5])[0]

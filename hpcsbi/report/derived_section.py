@@ -5,12 +5,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.observed_lines import BLENDS, OBSERVED
 from hpcsbi.report import page
 from hpcsbi.report.diagnostic_plots import BLUE, styled
 from hpcsbi.report.tables import number
 from hpcsbi.simulator.derived import QUANTITIES
 
-__all__ = ["induced_prior", "prior_picture", "rows"]
+__all__ = ["ARRAYS", "induced_prior", "prior_picture", "rows"]
+
+ARRAYS = ("derived_quantiles", "derived_prior_share", *OBSERVED)  # of a catalogue, for `rows`
+HEADERS = {
+    "oii_3726_3729": "[O II]",
+    "hbeta": "Hβ",
+    "oiii_4959_5007": "[O III] 4959,5007",
+    "halpha_nii": "H\N{GREEK SMALL LETTER ALPHA}+[N II]",
+    "sii_6717_6731": "[S II] 6717,6731",
+}
 
 # Those that no mass scales; where the logarithm is drawn, from which value on.
 DRAWN = {
@@ -20,22 +30,44 @@ DRAWN = {
 COLUMNS = 4
 
 
-def rows(quantiles: np.ndarray | None, shares: np.ndarray | None) -> list[dict]:
+def rows(
+    quantiles: np.ndarray | None,
+    shares: np.ndarray | None,
+    luminosity: np.ndarray | None,
+    error: np.ndarray | None,
+    width: np.ndarray | None,
+) -> list[dict]:
     """Rows of an object's table; none where the catalogue has no derived quantities.
 
     Arguments:
         quantiles: at the levels of QUANTILES, shape (levels, quantities).
         shares: of the prior, shape (quantities,), see `prior_shares`.
+        luminosity, error, width: of the observed lines, shape (blends,), see OBSERVED.
     """
     if quantiles is None or not np.isfinite(quantiles).any():
         return []
     percentiles = dict(zip(QUANTILES, quantiles, strict=True))
-    return [
+    of_model = [
         {"name": quantity.header, "meaning": quantity.meaning}
         | {level: number(float(percentiles[level][i])) for level in ("p16", "p50", "p84")}
         | {"share": f"{100 * min(float(shares[i]), 1.0):.0f} %"}
         for i, quantity in enumerate(QUANTITIES)
     ]
+    return of_model + [
+        _observed_row(blend, *values)
+        for blend, *values in zip(BLENDS, luminosity, error, width, strict=True)
+        if np.isfinite(values).all()
+    ]
+
+
+def _observed_row(blend: str, luminosity: float, error: float, width: float) -> dict:
+    """A blend's luminosity less and more its error, and its equivalent width in words."""
+    ends = {"p16": luminosity - error, "p50": luminosity, "p84": luminosity + error}
+    return {
+        "name": f"observed L {HEADERS[blend]} [Lsun]",
+        "meaning": f"above the spectrum without lines; equivalent width {number(width)} Å",
+        "share": "",
+    } | {level: number(float(value)) for level, value in ends.items()}
 
 
 def prior_picture(values: np.ndarray) -> str:

@@ -3,7 +3,7 @@
 The store has arrays by meaning; the table has a column for each number, `tage_p16` for one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import legend
-from hpcsbi.inference.catalogue_columns import by_level, shares
-from hpcsbi.mcmc.fit_columns import columns_with_chains
+from hpcsbi.inference.catalogue_columns import by_level, published
+from hpcsbi.mcmc.fit_columns import OF_A_POSTERIOR, columns_with_chains
 from hpcsbi.run.merges import MADE_OF, chains_of, source_marks, table_of
 from hpcsbi.store.files import read_parquet_header, write_parquet
 from hpcsbi.store.opening import Incomplete, open_store
@@ -21,10 +21,7 @@ from hpcsbi.store.store import Store
 
 __all__ = ["refuse_old", "write_catalogue"]
 
-FITTED = (
-    "spectrum", "quantiles", "derived_quantiles", "prior_share", "derived_prior_share", "chi2",
-    "predictive_p", "flags", "n_steps",
-)  # fmt: skip
+FITTED = ("spectrum", "flags", "n_steps", *OF_A_POSTERIOR)
 PATIENCE = 600.0  # seconds that another writer may take
 
 
@@ -76,28 +73,22 @@ def refuse_old(store: Store) -> None:
 
 
 def _published(
-    store: Store, names: Sequence[str], quantities: Sequence[str], rows: slice
+    store: Store, along: Mapping[str, Sequence[str]], rows: slice
 ) -> dict[str, np.ndarray]:
     """Columns of some rows of catalogue.zarr, as its table has them but for chains."""
-    columns = {}
-    along = {"prior_share": names, "derived_prior_share": quantities}
+    columns, beside = {}, {"": "quantiles", "flow_": "flow_quantiles"}
     for array in store.sharded:
-        if array == "quantiles":
-            kinds = {"": "quantiles", "flow_": "flow_quantiles"}
-            quantiles = {
-                kind: store.read(of_whom, rows)
-                for kind, of_whom in kinds.items()
-                if of_whom in store.arrays
+        if array == "quantiles":  # the flow's beside the published ones, parameter by parameter
+            both = {
+                kind: store.read(name, rows)
+                for kind, name in beside.items()
+                if name in store.arrays
             }
-            for j, name in enumerate(names):
-                for kind, values in quantiles.items():
+            for j, name in enumerate(along["parameter"]):
+                for kind, values in both.items():
                     columns |= by_level(values[..., j : j + 1], [name], kind)
-        elif array == "derived_quantiles":
-            columns |= by_level(store.read(array, rows), quantities)
-        elif array in along:
-            columns |= shares(store.read(array, rows), along[array])
-        elif store.arrays[array].ndim == 1:
-            columns[array] = store.read(array, rows)
+        elif array not in ("flow_quantiles", "samples"):
+            columns |= published(array, store.read(array, rows), along)
     return columns
 
 
@@ -147,20 +138,21 @@ class _Blocks:
 
     def __init__(self, store: Store, chains: dict | None) -> None:
         self.store, self.chains = store, chains
-        self.names, self.quantities = (
-            tuple(str(name) for name in store.read(along)) if along in store.arrays else ()
-            for along in ("parameter", "quantity")
-        )
+        self.along = {
+            dim: tuple(str(name) for name in store.read(dim))
+            for dim in ("parameter", "quantity", "blend")
+            if dim in store.arrays
+        }
         self.block = lru_cache(maxsize=1)(self._block)
 
     def _block(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        columns = _published(self.store, self.names, self.quantities, slice(start, stop))
+        columns = _published(self.store, self.along, slice(start, stop))
         if self.chains is None:
             return columns
         first, last = np.searchsorted(self.chains["spectrum"], (start, stop))
         some = {name: values[first:last] for name, values in self.chains.items()}
         chains = some | {"spectrum": some["spectrum"] - start}
-        return columns_with_chains(columns, chains, self.names, self.quantities)
+        return columns_with_chains(columns, chains, self.along)
 
 
 class _Column:

@@ -19,6 +19,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, legend
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.derived_columns import ABOUT
+from hpcsbi.inference.observed_lines import BLENDS
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Settings
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM
@@ -34,7 +35,6 @@ from hpcsbi.run.merges import CATALOGUE
 from hpcsbi.run.selection import checksum_of, select_rows
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
@@ -156,7 +156,7 @@ def fit(
         "seed": seed,
     }
     notice = posterior.notice or source.attributes.get("notice", "")
-    arrays = _arrays(rows, _sizes(len(rows), posterior, draws), posterior.names)
+    arrays = _arrays(rows, posterior, draws)
     into = None if catalogue is None else os.path.relpath(catalogue, Path(out).parent)
     store = create(out, arrays, settings, shard, {"notice": notice, CATALOGUE: into})
     if into is not None and store.attributes.get(CATALOGUE) != into:
@@ -198,26 +198,24 @@ def _catalogue(
     return store
 
 
+def _coordinates(posterior: Posterior) -> dict[str, Sequence]:
+    """Names and numbers along every dimension but rows and draws."""
+    names = {"parameter": posterior.names, "quantity": posterior.derived.names}
+    return names | {"level": [*QUANTILES.values()], "method": METHODS, "blend": [*BLENDS]}
+
+
 def _sizes(rows: int, posterior: Posterior, draws: int) -> dict[str, int]:
     """Length of every dimension."""
-    return {
-        "row": rows,
-        "draw": draws,
-        "parameter": len(posterior.names),
-        "level": len(QUANTILES),
-        "method": len(METHODS),
-        "quantity": len(QUANTITIES),
-    }
+    along = {dim: len(values) for dim, values in _coordinates(posterior).items()}
+    return along | {"row": rows, "draw": draws}
 
 
-def _arrays(rows: np.ndarray, sizes: dict[str, int], names: Sequence[str]) -> dict[str, Array]:
+def _arrays(rows: np.ndarray, posterior: Posterior, draws: int) -> dict[str, Array]:
     about = {"long_name": "row of the spectra and the catalogue"}
     which = {SPECTRUM: Array({"row": len(rows)}, "int64", about, rows.astype(np.int64))}
-    levels = [*QUANTILES.values()]
-    quantities = [quantity.name for quantity in QUANTITIES]
-    coordinates = {"parameter": names, "level": levels, "method": METHODS, "quantity": quantities}
-    attributes = {"flags": legend(), "derived_quantiles": ABOUT}
-    return which | store_arrays(ARRAYS, sizes, coordinates, attributes)
+    sizes, attributes = _sizes(len(rows), posterior, draws), {"derived_quantiles": ABOUT}
+    attributes["flags"] = legend()
+    return which | store_arrays(ARRAYS, sizes, _coordinates(posterior), attributes)
 
 
 def _fit_shard(run: _Run, shard: int) -> Costs:

@@ -15,6 +15,7 @@ from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
 from hpcsbi.inference.catalogue_columns import arrays_of, columns_without_posterior
 from hpcsbi.inference.certificate import QUANTILES, certify, strong
 from hpcsbi.inference.derived_columns import ABOUT, derived_quantiles, prior_shares
+from hpcsbi.inference.observed_lines import BLENDS, observed_line_columns
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
 from hpcsbi.run.catalogue import write_catalogue
@@ -129,7 +130,7 @@ def _arrays(
     attributes |= {"flags": legend(), "derived_quantiles": ABOUT}
     coordinates = {"parameter": posterior.names, "level": [*QUANTILES.values()]}
     if posterior.derived is not None:
-        coordinates["quantity"] = posterior.derived.names
+        coordinates |= {"quantity": posterior.derived.names, "blend": [*BLENDS]}
     schema = arrays_of(certificate, posterior.derived is not None, keep_draws)
     return store_arrays(schema, sizes, coordinates, attributes)
 
@@ -141,6 +142,7 @@ def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
         "level": len(QUANTILES),
         "parameter": len(posterior.names),
         "quantity": len(QUANTITIES),
+        "blend": len(BLENDS),
         "draw": keep_draws,
     }
 
@@ -192,6 +194,7 @@ def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np
     columns["quantiles"], of_derived = quantiles.swapaxes(0, 1), None
     if posterior.derived is not None:
         columns["derived_quantiles"] = of_derived = derived_quantiles(posterior, draws, levels)
+        columns |= observed_line_columns(posterior, posterior.likelihood, best, batch)
     columns |= prior_shares(posterior, columns["quantiles"], of_derived, levels, batch.zred)
     columns |= predictive_columns(posterior.prior, posterior.likelihood, best, batch)
     if settings["keep_draws"]:

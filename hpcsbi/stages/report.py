@@ -8,7 +8,7 @@ import numpy as np
 from hpcsbi import __version__
 from hpcsbi.arguments import checked
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.catalogue_columns import DERIVED, by_level
+from hpcsbi.inference.catalogue_columns import by_level
 from hpcsbi.report import derived_section, diagnostic_plots, fits_section, page, tables
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.run.folder import FlowFolder, RunFolder, verdict_of
@@ -239,7 +239,7 @@ def _objects(
         entry |= {
             "title": tables.object_title(*values_of(store, row, "id", "zred", "chi2")),
             "certificate": tables.certificate_words(*values_of(store, row, *CERTIFICATE)),
-            "derived": derived_section.rows(*values_of(store, row, *DERIVED)),
+            "derived": derived_section.rows(*values_of(store, row, *derived_section.ARRAYS)),
         }
         if second is not None and len(second):
             theirs = prior_of(other)

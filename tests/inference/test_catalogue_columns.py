@@ -11,11 +11,12 @@ from hpcsbi.inference.catalogue_columns import (
     arrays_of,
     by_level,
     columns_without_posterior,
-    shares,
+    published,
 )
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.observed_lines import OBSERVED
 
-SIZES = {"row": 3, "level": len(QUANTILES), "parameter": 2, "quantity": 5}
+SIZES = {"row": 3, "level": len(QUANTILES), "parameter": 2, "quantity": 5, "blend": 3}
 
 
 @pytest.mark.parametrize("certificate", [True, False])
@@ -60,10 +61,21 @@ def test_quantiles_stand_under_their_names(kind):
     assert (columns[f"tage_{kind}p2_5"] < columns[f"tage_{kind}p97_5"]).all()
 
 
-def test_shares_of_the_prior_stand_behind_the_name():
-    """One column for each parameter or quantity."""
-    columns = shares(np.arange(6.0).reshape(3, 2), ("tage", "tau"))
+def test_every_array_has_its_published_columns():
+    """One for each number: shares behind the name, lines between; a plain array is itself."""
+    along = {"parameter": ("tage", "tau"), "quantity": ("av",), "blend": ("hbeta",)}
+    values = np.arange(6.0).reshape(3, 2)
+    shown = published("prior_share", values, along)
 
-    assert {name: values.tolist() for name, values in columns.items()} == {
+    assert {name: column.tolist() for name, column in shown.items()} == {
         "tage_prior_share": [0, 2, 4], "tau_prior_share": [1, 3, 5],
     }  # fmt: skip
+    assert [*published("derived_prior_share", values[:, :1], along)] == ["av_prior_share"]
+    lines = [name for array in OBSERVED for name in published(array, values[:, :1], along)]
+    assert lines == [
+        "observed_hbeta_luminosity", "observed_hbeta_luminosity_error", "observed_hbeta_ew",
+    ]  # fmt: skip
+    quantiles = np.zeros((3, len(QUANTILES), 1))
+    assert [*published("derived_quantiles", quantiles, along)] == [f"av_{p}" for p in QUANTILES]
+    assert [*published("chi2", values[:, 0], along)] == ["chi2"]
+    assert published("derived_prior_share", values, {"parameter": ("tage", "tau")}) == {}

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
+from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.inference.posterior import Draws
 from hpcsbi.mcmc.chain import Chain, Settings, advance, is_finished
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, columns_with_chains
@@ -150,7 +151,8 @@ def test_without_a_flow_the_halves_remain():
 
 def test_empty_rows_hold_no_numbers():
     """Of every column, in its shape and type."""
-    sizes = {"row": 2, "draw": 3, "parameter": 5, "level": 5, "method": 3, "quantity": 4}
+    sizes = {"row": 2, "draw": 3, "parameter": 5, "level": 5, "method": 3}
+    sizes |= {"quantity": 4, "blend": 2}
     columns = empty_columns(ARRAYS, sizes)
 
     assert set(columns) == set(ARRAYS)
@@ -169,21 +171,26 @@ def test_merge_touches_what_depends_on_the_posterior():
         "origin": np.full(3, "flow", object),
     } | {f"{name}_{level}": np.zeros(3) for name in ("a", "b", "q") for level in QUANTILES}
     columns |= {f"{name}_prior_share": np.zeros(3) for name in ("a", "b", "q")}
+    lines = ("luminosity", "luminosity_error", "ew")
+    columns |= {f"observed_l_{name}": np.zeros(3) for name in lines}
     found = {
         "spectrum": np.array([1]),
         "quantiles": np.arange(10.0).reshape(1, 5, 2),
         "prior_share": np.array([[0.1, 0.2]]),
         "derived_quantiles": np.arange(5.0).reshape(1, 5, 1),
         "derived_prior_share": np.array([[0.3]]),
+        **{name: np.array([[0.4]]) for name in OBSERVED},
         "chi2": np.array([2.0]),
         "predictive_p": np.array([0.5]),
         "flags": np.array([int(Flag.EDGE)]),
     }
-    new = columns_with_chains(columns, found, ("a", "b"), ("q",))
+    along = {"parameter": ("a", "b"), "quantity": ("q",), "blend": ("l",)}
+    new = columns_with_chains(columns, found, along)
 
     assert new["flags"].tolist() == [before, spectrum_flags | int(Flag.EDGE), before]
     assert new["chi2"].tolist() == [1, 2, 1] and new["predictive_p"].tolist() == [1, 0.5, 1]
     assert new["origin"].tolist() == ["flow", "mcmc", "flow"]
     assert new["b_prior_share"].tolist() == [0, 0.2, 0] and new["q_p97_5"].tolist() == [0, 4, 0]
     assert new["q_prior_share"].tolist() == [0, 0.3, 0]
+    assert new["observed_l_luminosity_error"].tolist() == [0, 0.4, 0]
     assert new["b_p2_5"].tolist() == [0, 1, 0] and columns["flags"].tolist() == [before] * 3

@@ -3,6 +3,7 @@
 import numpy as np
 
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.observed_lines import BLENDS
 from hpcsbi.report import derived_section
 from hpcsbi.simulator.derived import QUANTITIES
 
@@ -15,9 +16,13 @@ def test_a_row_tells_median_interval_and_share():
     quantiles = np.arange(1.0, 6.0)[:, None] * 10.0 ** np.arange(len(NAMES))
     shares = np.full(len(NAMES), 0.031)
     shares[2] = 1.04
-    rows = derived_section.rows(quantiles, shares)
+    lines = np.full((3, len(BLENDS)), np.nan)
+    lines[:, 1] = 1000.0, 50.0, 3.25
+    rows = derived_section.rows(quantiles, shares, *lines)
 
-    assert [row["name"] for row in rows] == [quantity.header for quantity in QUANTITIES]
+    assert [row["name"] for row in rows[:-1]] == [quantity.header for quantity in QUANTITIES]
+    assert (rows[-1]["p16"], rows[-1]["p50"], rows[-1]["p84"]) == ("950", "1e+03", "1.05e+03")
+    assert rows[-1]["name"] == "observed L Hβ [Lsun]" and "3.25 Å" in rows[-1]["meaning"]
     assert (rows[1]["p16"], rows[1]["p50"], rows[1]["p84"]) == ("20", "30", "40")
     assert rows[1]["share"] == "3 %" and rows[2]["share"] == "100 %"
     assert all(row["meaning"] for row in rows)
@@ -27,8 +32,8 @@ def test_without_numbers_there_is_no_table():
     """A catalogue without a table, and a row without a posterior."""
     nothing = np.full((len(QUANTILES), len(NAMES)), np.nan)
 
-    assert derived_section.rows(None, None) == []
-    assert derived_section.rows(nothing, nothing[0]) == []
+    assert derived_section.rows(*[None] * 5) == []
+    assert derived_section.rows(nothing, nothing[0], *[np.full(len(BLENDS), np.nan)] * 3) == []
 
 
 def test_the_prior_is_drawn_without_what_is_too_small_to_draw():

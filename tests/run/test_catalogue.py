@@ -13,6 +13,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.run import catalogue as module
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.merges import CATALOGUE, is_behind
@@ -36,6 +37,7 @@ OF_BOTH = {
     "prior_share": {"parameter": len(NAMES)},
     "derived_quantiles": {"level": len(QUANTILES), "quantity": 1},
     "derived_prior_share": {"quantity": 1},
+    **{name: {"blend": 1} for name in OBSERVED},
 }
 PRIOR = Prior({name: {"low": 0.1, "high": 10} for name in NAMES})
 MODEL = {
@@ -55,6 +57,7 @@ def catalogue(folder, rows=ROWS, **settings):
         "samples": Array(row | {"draw": 2}, "float32"),
         "parameter": Array({"parameter": len(NAMES)}, "string", values=np.array(NAMES)),
         "quantity": Array({"quantity": 1}, "string", values=np.array([QUANTITY])),
+        "blend": Array({"blend": 1}, "string", values=np.array(["hbeta"])),
     } | {name: Array(row, "float32") for name in ("chi2", "predictive_p")}
     store = create(folder / "catalogue.zarr", arrays, MODEL | settings, 5, {"notice": "n"})
     for shard in store.shards:
@@ -124,7 +127,9 @@ def test_chains_are_in_the_table_whoever_writes_it_last(tmp_path):
     assert found["id"].tolist() == store.read("id").tolist()
     for name in ("tau_prior_share", "av_p50", "av_prior_share"):
         assert np.flatnonzero(found[name] == 1).tolist() == [4, 17], name
-    after = [*SHARES, *DERIVED, "chi2", "predictive_p"]
+    lines = [f"observed_hbeta_{what}" for what in ("luminosity", "luminosity_error", "ew")]
+    assert np.flatnonzero(found["observed_hbeta_ew"] == 1).tolist() == [4, 17]
+    after = [*SHARES, *DERIVED, *lines, "chi2", "predictive_p"]
     assert found.columns.tolist() == ["id", "flags", "origin", *COLUMNS, *after]
 
 

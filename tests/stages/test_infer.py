@@ -15,6 +15,7 @@ from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.observed_lines import BLENDS
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.prior import age_of_universe
@@ -240,6 +241,8 @@ def test_columns_of_the_table_stay_what_they_are(run, certified):
     derived = [quantity.name for quantity in QUANTITIES]
     after += [f"{name}_{p}" for name in derived for p in ("p2_5", "p16", "p50", "p84", "p97_5")]
     after += [f"{name}_prior_share" for name in derived]
+    whats = ("luminosity", "luminosity_error", "ew")
+    after += [f"observed_{blend}_{what}" for what in whats for blend in BLENDS]
     assert schema.names == ["id", "zred", *names, *after]
     assert {str(schema.field(name).type) for name in names} == {"float"}
     kinds = {name: str(schema.field(name).type) for name in ("id", "zred", "flags", "log_evidence")}
@@ -268,11 +271,11 @@ def test_derived_quantities_are_of_the_published_draws(certified):
 
 
 def test_files_of_a_shard_are_few(certified):
-    """Arrays by meaning: twenty files and a mark, however many parameters there are."""
+    """Arrays by meaning: twenty-three files and a mark, however many parameters there are."""
     files = [path.parent.name for path in certified.path.glob("*/c.0*")]
 
-    assert len(certified.sharded) == 20
-    assert len(set(files)) == len(files) <= 20 + 3  # coordinates; empty rows take no file
+    assert len(certified.sharded) == 23
+    assert len(set(files)) == len(files) <= 23 + 4  # coordinates; empty rows take no file
 
 
 def test_damage_is_told_by_who_reads_it(run, tmp_path):

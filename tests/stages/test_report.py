@@ -11,6 +11,7 @@ import tiny
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.observed_lines import BLENDS, OBSERVED
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.indices import BANDS, LINES
 from hpcsbi.simulator.model import Model
@@ -130,6 +131,7 @@ def catalogue(path, prior, rng, ids=IDS):
     arrays["prior_share"] = np.full((N, len(prior.names)), 0.1, "float32")
     arrays["derived_quantiles"] = rng.lognormal(size=(N, len(QUANTILES), len(QUANTITIES)))
     arrays["derived_prior_share"] = np.full((N, len(QUANTITIES)), 0.25)
+    arrays |= {name: rng.lognormal(size=(N, len(BLENDS))) for name in OBSERVED}
     model = Model(prior, GRID, Physics(), SurveyNoise(calibration=0.04)).settings()
     settings = {"flow": {"training": {"simulations": model, "noise": model["noise"]}}}
     filled(path, arrays, settings, notice="")

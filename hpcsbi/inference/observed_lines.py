@@ -1,0 +1,126 @@
+"""Emission lines in the observed spectrum: what stands above the model without lines.
+
+On wide pixels lines blend, so each blend is one measurement: the sum of what the line-free spectra
+of the posterior's draws leave over in the pixels that it reaches. It does not take the model's word
+for the lines themselves, whose ratios FSPS fixes.
+"""
+
+import numpy as np
+import torch
+
+from hpcsbi.grid import Grid
+from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.predictive import N_DRAWS
+from hpcsbi.store.schema import Schema
+
+__all__ = ["BLENDS", "OBSERVED", "observed_line_columns"]
+
+# Angstrom, vacuum.
+BLENDS = {
+    "oii_3726_3729": (3727.10, 3729.86),
+    "hbeta": (4862.71,),
+    "oiii_4959_5007": (4960.30, 5008.24),
+    "halpha_nii": (6549.86, 6564.60, 6585.27),
+    "sii_6717_6731": (6718.29, 6732.67),
+}
+WIDTHS = 2.5  # standard deviations of a line that its pixels have to hold on both sides
+LIGHT = 299_792.458  # km / s
+
+OBSERVED: Schema = {
+    "observed_luminosity": (
+        ("row", "blend"),
+        "float32",
+        "solar luminosities above the spectrum without lines; NaN where a pixel is masked",
+    ),
+    "observed_luminosity_error": (
+        ("row", "blend"),
+        "float32",
+        "standard deviation: noise, floor and what the draws differ by",
+    ),
+    "observed_ew": (
+        ("row", "blend"),
+        "float32",
+        "equivalent width of that emission, Angstrom, rest frame",
+    ),
+}
+
+
+def observed_line_columns(
+    posterior: Posterior, likelihood: Likelihood, drawn: Draws, batch: Batch
+) -> dict[str, np.ndarray]:
+    """Columns OBSERVED, NaN without draws or where pixels are masked, shape (objects, blends).
+
+    Arguments:
+        posterior: gives prior, pixels and dispersion.
+        likelihood: its table makes the spectra without lines, each times the calibration error
+            that suits the spectrum best.
+        drawn: equally weighted draws, of which the first N_DRAWS count.
+        batch: the spectra.
+    """
+    grid, dispersion = posterior.grid, posterior.model.physics.sigma_smooth
+    columns = {name: np.full((len(batch), len(BLENDS)), np.nan) for name in OBSERVED}
+    reaches = np.stack([_pixels(grid, blend, dispersion) for blend in BLENDS.values()])
+    counts = np.minimum(drawn.kept, N_DRAWS)
+    for kept in np.unique(counts[counts > 0]):
+        rows = counts == kept
+        theta = posterior.prior.theta(drawn.coordinates[rows, :kept], np.float32)
+        some = batch[rows]
+        measured = _measured(likelihood, theta, some.flux, some.ivar, reaches, grid.width)
+        for name, values in zip(OBSERVED, measured, strict=True):
+            columns[name][rows] = values
+    return columns
+
+
+def _pixels(grid: Grid, blend: tuple[float, ...], dispersion: float) -> np.ndarray:
+    """True for the pixels that a blend reaches, shape (pixels,); none if it leaves the grid."""
+    margin = WIDTHS * dispersion / LIGHT
+    first, last = blend[0] * (1 - margin), blend[-1] * (1 + margin)
+    low, high = grid.edges[:-1], grid.edges[1:]
+    if first < low[0] or last > high[-1]:
+        return np.zeros(grid.pixels, bool)
+    return (high > first) & (low < last)
+
+
+@torch.no_grad()
+def _measured(
+    likelihood: Likelihood,
+    theta: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    reaches: np.ndarray,
+    width: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Luminosity, its error and the equivalent width of each blend, shapes (objects, blends)."""
+    valid, draws = ivar > 0, torch.tensor(theta)
+    flux, variance = np.where(valid, flux, 0.0), 1 / np.where(valid, ivar, 1.0)
+    # Lines, of the spectrum or of the model, take no part in the calibration: it gives way to them.
+    quiet = np.where(valid & ~reaches.any(0), ivar, 0.0)
+    spectra = (torch.tensor(np.asarray(a, np.float32)) for a in (flux, quiet))
+    continuum = _without_lines(likelihood, *spectra, draws).double().numpy()
+    floor = likelihood.floor(draws)[..., None].double().numpy()
+    noise = variance[:, None] + (floor * continuum) ** 2
+    sums = width * reaches.T.astype(float)  # over the pixels of each blend, (pixels, blends)
+    luminosity = (flux[:, None] - continuum) @ sums
+    error = np.sqrt((noise @ (width * sums)).mean(1) + luminosity.var(1))
+    level = (continuum @ sums).mean(1) / np.maximum(sums.sum(0), width)
+    whole = reaches.any(1) & ~(~valid[:, None] & reaches).any(-1)
+    luminosity = np.where(whole, luminosity.mean(1), np.nan)
+    return luminosity, np.where(whole, error, np.nan), luminosity / level
+
+
+def _without_lines(
+    likelihood: Likelihood, flux: torch.Tensor, ivar: torch.Tensor, draws: torch.Tensor
+) -> torch.Tensor:
+    """Line-free spectra, each times its calibration error, shape (objects, draws, pixels)."""
+    names = likelihood.names
+    if "line_strength" in names:
+        draws = draws.clone()
+        draws[..., names.index("line_strength")] = 0.0
+        return likelihood.expected_spectra(flux, ivar, draws)
+    expected = likelihood.expected_spectra(flux, ivar, draws)
+    theta = draws.flatten(0, 1)
+    without = torch.cat([theta, torch.zeros(len(theta), 1)], 1)
+    bare = likelihood.ssp.flux(without, (*names, "line_strength"))
+    return expected * (bare / likelihood.ssp.flux(theta, names)).unflatten(0, draws.shape[:2])
