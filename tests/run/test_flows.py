@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+import tiny
 
 from hpcsbi.errors import BadInput
-from hpcsbi.run.flows import load_posterior
+from hpcsbi.run.flows import load_derived, load_engine, load_posterior
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.store.files import save_weights
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_store
 
 
 @pytest.mark.parametrize(
@@ -28,3 +32,23 @@ def test_a_flow_that_is_not_there_says_what_makes_it(tmp_path):
     """The message names the file and the job."""
     with pytest.raises(FileNotFoundError, match=r"flow\.safetensors does not exist: run jobs"):
         load_posterior(tmp_path)
+
+
+def test_a_table_of_before_the_derived_quantities_is_named(tmp_path):
+    """Its spectra serve as ever; who wants more of it is told what to make."""
+    new, path = open_store(tiny.TABLE), tmp_path / "ssp.zarr"
+    dims = {"logzsol": new.rows, "age": len(new.read("log_age")), "moment": 3, "pixel": 138}
+    arrays = {name: Array(dims, "float32") for name in ("continuum", "lines")}
+    for name in ("logzsol", "log_age", "wave", "dust_curve"):
+        values = new.read(name)
+        arrays[name] = Array({f"along_{name}": len(values)}, "float64", values=values)
+    arrays["logzsol"] = Array({"logzsol": new.rows}, "float64", values=new.read("logzsol"))
+    old = create(path, arrays, dict(new.settings), new.rows)
+    old.write(0, **{name: new.read(name) for name in ("continuum", "lines")})
+    prior = tiny.prior()
+    ssp = load_engine(path, prior)
+
+    with pytest.raises(
+        BadInput, match=r"ssp\.zarr was made by an older version, without surviving"
+    ):
+        load_derived(path, ssp, Physics())
