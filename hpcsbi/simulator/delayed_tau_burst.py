@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hpcsbi.simulator.column import Column
-from hpcsbi.simulator.delayed_tau import FARTHEST, TAGE_MIN, DelayedTau, delayed_tau_weights
+from hpcsbi.simulator.delayed_tau import TAGE_MIN, DelayedTau, delayed_tau_weights
 from hpcsbi.simulator.interpolation import interval
 
 __all__ = ["DelayedTauBurst", "burst_weights"]
@@ -37,7 +37,9 @@ class DelayedTauBurst:
         "tage": 1.0, "tau": 1.0, "fburst": 0.1, "burst_age_fraction": 0.1,
     }  # fmt: skip
     templates: ClassVar[tuple[str, ...]] = ("parametric_sfh", "burst_sfh")
-    curved: ClassVar[tuple[str, ...]] = ("tage", "tau", "burst_age_fraction")
+    # Not the burst's age: where the burst is weak it is free to the ends of its range, at which the
+    # probit of it has no edges (half the autocorrelation time of that of ln age, NGC 3522).
+    curved: ClassVar[tuple[str, ...]] = DelayedTau.curved
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self.smooth = DelayedTau(columns)
@@ -95,18 +97,8 @@ class DelayedTauBurst:
         burst = {"fburst": row["fburst"], "fage_burst": 1 - row["burst_age_fraction"]}
         return DelayedTau.prospector(row) | burst
 
-    @staticmethod
-    def straight(theta: np.ndarray) -> np.ndarray:
-        """See `History`: those of the rest, see `DelayedTau`, and ln of the burst's age, Gyr."""
-        age = theta[:, 0] * theta[:, 2]
-        return np.column_stack([DelayedTau.straight(theta[:, :2]), np.log(age)])
-
-    @staticmethod
-    def theta(straight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `History`; between all logarithms the determinant is one."""
-        rest, log_slope = DelayedTau.theta(straight[:, :2])
-        log_fraction = straight[:, 2].clip(-FARTHEST, FARTHEST) - np.log(rest[:, 0])
-        return np.column_stack([rest, np.exp(log_fraction)]), log_slope + log_fraction
+    straight = staticmethod(DelayedTau.straight)
+    theta = staticmethod(DelayedTau.theta)
 
 
 def burst_weights(log_age: np.ndarray, age: np.ndarray) -> np.ndarray:
