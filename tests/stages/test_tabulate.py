@@ -124,9 +124,10 @@ def test_fsps_makes_the_shipped_table_again(tmp_path):
 
     shipped, rows = open_store(SHIPPED), store.rows_of(3)
     assert {**store.settings, "code": ""} == {**shipped.settings, "code": ""}
-    for name in ("continuum", "lines"):
+    for name in shipped.sharded:
         # libm and FFT of another machine may move single bits
-        assert np.allclose(store.read(name, rows), shipped.read(name, rows), rtol=2e-3, atol=1e-12)
+        least = 1e-9 * np.abs(shipped.read(name, rows)).max()
+        assert np.allclose(store.read(name, rows), shipped.read(name, rows), rtol=2e-3, atol=least)
 
 
 @pytest.mark.fsps
@@ -141,8 +142,8 @@ def test_the_measurement_sees_a_wrong_table(tmp_path):
     wrong = open_store(path)
     for shard in wrong.shards:
         rows = wrong.rows_of(shard)
-        arrays = {name: wrong.read(name, rows) for name in ("continuum", "lines")}
-        wrong.write(shard, continuum=arrays["continuum"], lines=0.95 * arrays["lines"])
+        arrays = {name: wrong.read(name, rows) for name in wrong.sharded}
+        wrong.write(shard, **arrays | {"lines": 0.95 * arrays["lines"]})
     bad = _measure(wrong, GRID, PHYSICS, PRIOR, 30, 1, 2)
 
     assert good["median"] <= 1e-4 and good["p99"] <= 5e-3
