@@ -9,6 +9,7 @@ from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.pairs import fresh_pairs
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import Ssp
 
 SURVEY = {
     "logmass": {"low": 5, "high": 13},
@@ -21,6 +22,18 @@ SURVEY = {
 }
 
 
+engines: list[tuple[Prior, Ssp]] = []
+
+
+def engine(prior: Prior) -> Ssp:
+    """That of the shipped table, made once for a prior."""
+    for known, ssp in engines:
+        if known == prior:
+            return ssp
+    engines.append((prior, load_engine(tiny.TABLE, prior)))
+    return engines[-1][1]
+
+
 class Bench:
     """A representation, fitted, and pairs to try it on; its prior is flat or informative."""
 
@@ -28,7 +41,7 @@ class Bench:
         survey = kind in ("pixels", "projection")
         columns = tiny.columns("informative") if informative else SURVEY
         self.prior = Prior({name: columns[name] for name in list(SURVEY)[: None if survey else 5]})
-        self.ssp = load_engine(tiny.TABLE, self.prior)
+        self.ssp = engine(self.prior)
         self.wave = torch.tensor(self.ssp.wave).float()
         self.noise = SurveyNoise() if survey else FractionalNoise()
         self.representation = fit_representation(

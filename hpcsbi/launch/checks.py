@@ -145,8 +145,9 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
         table = import_module("hpcsbi.stages.tabulate")
         shipped = table.takes_shipped(tabulate["demo"])
         if shipped:
-            table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
-            import_module("hpcsbi.run.flows").load_engine(table.SHIPPED, tabulate["prior"])
+            store = table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
+            ssp_table = import_module("hpcsbi.simulator.ssp_table")
+            ssp_table.nodes_inside(store.read("logzsol"), tabulate["prior"])
     if simulate:
         import_module("hpcsbi.simulator.physics").check_names(simulate["prior"].names)
     calls = [

@@ -19,7 +19,7 @@ from hpcsbi.simulator.physics import check_names
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_basis import RANKS, composites
 
-__all__ = ["ACCURACY", "ARRAYS", "NOTICE", "Ssp", "check_accuracy"]
+__all__ = ["ACCURACY", "ARRAYS", "NOTICE", "Ssp", "check_accuracy", "nodes_inside"]
 
 NOTICE = (
     "Made with a demonstration table of stellar populations that is not the FSPS data release: "
@@ -68,7 +68,7 @@ class Ssp(torch.nn.Module):
             if array.shape != shape or not np.isfinite(array).all():
                 raise BadInput(f"table: {name} of shape {array.shape} is not {shape} and finite.")
         check_names(prior.names)
-        self.nodes = inside = _nodes_inside(logzsol, prior)
+        self.nodes = inside = nodes_inside(logzsol, prior)
         self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
         self.wave, self.pixels = np.asarray(wave, float), len(wave)
         self.tables = {"continuum": continuum[inside], "lines": lines[inside]}
@@ -241,8 +241,16 @@ def check_accuracy(path: str, accuracy: Mapping[str, float]) -> None:
             )
 
 
-def _nodes_inside(logzsol: np.ndarray, prior: Prior) -> np.ndarray:
-    """Numbers of the table's nodes that bracket the prior's metallicities."""
+def nodes_inside(logzsol: np.ndarray, prior: Prior) -> np.ndarray:
+    """Numbers of a table's nodes that bracket the prior's metallicities.
+
+    Arguments:
+        logzsol: of the table, ascending, shape (logzsol,).
+        prior: gives the range.
+
+    Raises:
+        BadInput: the prior reaches beyond the table.
+    """
     low, high = prior.columns["logzsol"].low, prior.columns["logzsol"].high
     if low < logzsol[0] - 1e-9 or high > logzsol[-1] + 1e-9:
         raise BadInput(

@@ -24,7 +24,7 @@ from hpcsbi.simulator.fsps_spectra import (
 )
 from hpcsbi.simulator.physics import Physics, check_names
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy
+from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy, nodes_inside
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store
@@ -169,7 +169,7 @@ def _check_table(path: str, prior: Prior, grid: Grid, physics: Physics) -> tuple
         "Make another table with jobs/tabulate.py, or ask for the old settings.",
     )
     check_accuracy(path, store.attributes["accuracy"])
-    _engine(path, prior)  # refuses a prior that is wider than the table
+    nodes_inside(store.read("logzsol"), prior)
     return store.settings, store.attributes["notice"]
 
 

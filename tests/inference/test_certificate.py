@@ -65,6 +65,7 @@ def rescued(flow):
     return certified(posterior, flux, ivar)
 
 
+@pytest.mark.slow
 def test_rescue_saves_a_short_flow(plain, rescued):
     """Half of the spectra are weak after ten seconds of training; next to none after the rescue."""
     assert 0.2 < plain.reweighted.mean() < 0.9
@@ -76,6 +77,7 @@ def test_rescue_saves_a_short_flow(plain, rescued):
     )
 
 
+@pytest.mark.slow
 def test_reweighted_posteriors_are_calibrated(flow, rescued):
     """Ranks of the truths among the re-weighted draws are uniform, for every parameter."""
     posterior, theta, _, _ = flow
@@ -88,6 +90,7 @@ def test_reweighted_posteriors_are_calibrated(flow, rescued):
     assert np.abs(inside.mean(0) - 0.68).max() < 0.15  # 4.5 standard deviations
 
 
+@pytest.mark.slow
 def test_exact_score_is_above_the_flows(flow, rescued):
     """Mean ln p of the truths under the exact posterior lies above the flow's, as it must."""
     posterior, theta, flux, ivar = flow

@@ -227,6 +227,7 @@ def test_informative_draws_are_distributed_as_scipy_says(seed):
     assert abs(np.corrcoef(coordinates.T) - np.eye(len(prior.names))).max() < 0.03
 
 
+@pytest.mark.slow
 def test_informative_density_integrates_to_one():
     """In own units, over a box wider than the prior: a normal age that the Universe cuts, and a
     log-normal tau; beside it the integral of another prior's density does not.
