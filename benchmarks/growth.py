@@ -31,6 +31,7 @@ import numpy as np
 from hpcsbi.cluster.executors import Array, Serial
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
+from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.shards import Elsewhere, run_shards
@@ -59,6 +60,7 @@ class Flow:
         simulations = {"prior": self.prior.settings(), "grid": self.grid.settings()}
         self.settings = {"training": {"simulations": simulations, "noise": {}}}
         self.names, self.notice, self.ssp, self.likelihood = self.prior.names, "", object(), None
+        self.derived = SimpleNamespace(names=[quantity.name for quantity in QUANTITIES])
 
     def usable(self, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
         """False for all."""

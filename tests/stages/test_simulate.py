@@ -99,7 +99,7 @@ def test_a_killed_process_is_resumed_to_the_same_bytes(tmp_path):
     """SIGKILL in the middle, then the same command: as if nothing had happened."""
     columns = {name: dict(column) for name, column in COLUMNS.items()}
     code = RUN.format(out=str(tmp_path / "k.zarr"), n=40_000, columns=columns, table=str(SHIPPED))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL
     )
