@@ -7,26 +7,19 @@ for the lines themselves, whose ratios FSPS fixes.
 
 import numpy as np
 import torch
+from scipy.constants import speed_of_light
 
 from hpcsbi.grid import Grid
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS
 from hpcsbi.store.schema import Schema
 
-__all__ = ["BLENDS", "OBSERVED", "observed_line_columns"]
+__all__ = ["OBSERVED", "observed_line_columns"]
 
-# Angstrom, vacuum.
-BLENDS = {
-    "oii_3726_3729": (3727.10, 3729.86),
-    "hbeta": (4862.71,),
-    "oiii_4959_5007": (4960.30, 5008.24),
-    "halpha_nii": (6549.86, 6564.60, 6585.27),
-    "sii_6717_6731": (6718.29, 6732.67),
-}
 WIDTHS = 2.5  # standard deviations of a line that its pixels have to hold on both sides
-LIGHT = 299_792.458  # km / s
 
 OBSERVED: Schema = {
     "observed_luminosity": (
@@ -75,7 +68,7 @@ def observed_line_columns(
 
 def _pixels(grid: Grid, blend: tuple[float, ...], dispersion: float) -> np.ndarray:
     """True for the pixels that a blend reaches, shape (pixels,); none if it leaves the grid."""
-    margin = WIDTHS * dispersion / LIGHT
+    margin = WIDTHS * 1e3 * dispersion / speed_of_light
     first, last = blend[0] * (1 - margin), blend[-1] * (1 + margin)
     low, high = grid.edges[:-1], grid.edges[1:]
     if first < low[0] or last > high[-1]:

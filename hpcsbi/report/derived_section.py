@@ -5,22 +5,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.observed_lines import BLENDS, OBSERVED
+from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.report import page
 from hpcsbi.report.diagnostic_plots import BLUE, styled
 from hpcsbi.report.tables import number
 from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.indices import BLENDS, LABELS
 
 __all__ = ["ARRAYS", "induced_prior", "prior_picture", "rows"]
 
 ARRAYS = ("derived_quantiles", "derived_prior_share", *OBSERVED)  # of a catalogue, for `rows`
-HEADERS = {
-    "oii_3726_3729": "[O II]",
-    "hbeta": "Hβ",
-    "oiii_4959_5007": "[O III] 4959,5007",
-    "halpha_nii": "H\N{GREEK SMALL LETTER ALPHA}+[N II]",
-    "sii_6717_6731": "[S II] 6717,6731",
-}
 
 # Those that no mass scales; where the logarithm is drawn, from which value on.
 DRAWN = {
@@ -64,7 +58,7 @@ def _observed_row(blend: str, luminosity: float, error: float, width: float) -> 
     """A blend's luminosity less and more its error, and its equivalent width in words."""
     ends = {"p16": luminosity - error, "p50": luminosity, "p84": luminosity + error}
     return {
-        "name": f"observed L {HEADERS[blend]} [Lsun]",
+        "name": f"observed L {LABELS[blend]} [Lsun]",
         "meaning": f"above the spectrum without lines; equivalent width {number(width)} Å",
         "share": "",
     } | {level: number(float(value)) for level, value in ends.items()}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.indices import BANDS, LINES, band_centres, line_centres
+from hpcsbi.simulator.indices import BANDS, LABELS, LINES, band_centres, line_centres
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
 
@@ -21,14 +21,6 @@ DERIVED = ("surviving_mass", "line_luminosity", "bands")  # arrays of the table
 RECENT = {"10myr": 0.01, "100myr": 0.1}  # Gyr over which a star formation rate is a mean
 MAGNITUDE = 2.5 * math.log10(math.e)  # of one unit of optical depth
 V_BAND = 5500.0  # Angstrom
-SHOWN = {
-    "oii_3726_3729": "[O II] 3726,3729",
-    "hbeta": "Hβ",
-    "oiii_5007": "[O III] 5007",
-    "halpha": "H\N{GREEK SMALL LETTER ALPHA}",
-    "nii_6584": "[N II] 6584",
-    "sii_6717_6731": "[S II] 6717,6731",
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ QUANTITIES = (
             f"{line}_luminosity",
             "solar luminosities",
             "of the reddened model",
-            f"L {SHOWN[line]} [Lsun]",
+            f"L {LABELS[line]} [Lsun]",
             log=True,
         )
         for line in LINES
@@ -99,7 +91,7 @@ QUANTITIES = (
             f"{line}_ew",
             "Angstrom, rest frame",
             "equivalent width of the emission of the model, over its continuum beside the line",
-            f"EW {SHOWN[line]} [Å]",
+            f"EW {LABELS[line]} [Å]",
             log=True,
         )
         for line in LINES

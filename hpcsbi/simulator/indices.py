@@ -1,14 +1,25 @@
-"""Lines and bands of which derived quantities are made: where they lie, vacuum, rest frame."""
+"""Lines, their blends, and bands: where they lie, vacuum, rest frame, and what they are called."""
 
 import math
 
 import numpy as np
+from scipy.constants import speed_of_light
 
 from hpcsbi.simulator.dust import dust_curve
 
-__all__ = ["BANDS", "LIGHT", "LINES", "band_centres", "band_means", "line_centres", "line_sums"]
+__all__ = [
+    "BANDS",
+    "BLENDS",
+    "LABELS",
+    "LIGHT",
+    "LINES",
+    "band_centres",
+    "band_means",
+    "line_centres",
+    "line_sums",
+]
 
-LIGHT = 2.99792458e18  # Angstrom / s
+LIGHT = 1e10 * speed_of_light  # Angstrom / s
 # Angstrom. Doublets that surveys do not resolve are one line.
 LINES = {
     "oii_3726_3729": (3727.10, 3729.86),
@@ -17,6 +28,25 @@ LINES = {
     "halpha": (6564.60,),
     "nii_6584": (6585.27,),
     "sii_6717_6731": (6718.29, 6732.67),
+}
+# What lines become on pixels that are wider than they are apart.
+BLENDS = {
+    "oii_3726_3729": LINES["oii_3726_3729"],
+    "hbeta": LINES["hbeta"],
+    "oiii_4959_5007": (4960.30, *LINES["oiii_5007"]),
+    "halpha_nii": (6549.86, *LINES["halpha"], *LINES["nii_6584"]),
+    "sii_6717_6731": LINES["sii_6717_6731"],
+}
+ALPHA = "H\N{GREEK SMALL LETTER ALPHA}"
+LABELS = {
+    "oii_3726_3729": "[O II] 3726,3729",
+    "hbeta": "Hβ",
+    "oiii_5007": "[O III] 5007",
+    "oiii_4959_5007": "[O III] 4959,5007",
+    "halpha": ALPHA,
+    "halpha_nii": f"{ALPHA}+[N II]",
+    "nii_6584": "[N II] 6584",
+    "sii_6717_6731": "[S II] 6717,6731",
 }
 SIDE = (20.0, 50.0)  # Angstrom from a line: absorption and wings within, other features beyond
 # The narrow bands of the 4000 Angstrom break (Balogh et al. 1999, ApJ 527, 54), in vacuum.

@@ -19,7 +19,6 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, legend
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.derived_columns import ABOUT
-from hpcsbi.inference.observed_lines import BLENDS
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Settings
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM
@@ -35,6 +34,7 @@ from hpcsbi.run.merges import CATALOGUE
 from hpcsbi.run.selection import checksum_of, select_rows
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage

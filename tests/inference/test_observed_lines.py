@@ -8,10 +8,11 @@ import tiny
 import torch
 
 from hpcsbi.grid import Grid
-from hpcsbi.inference.observed_lines import BLENDS, OBSERVED, observed_line_columns
+from hpcsbi.inference.observed_lines import OBSERVED, observed_line_columns
 from hpcsbi.inference.posterior import Draws
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.physics import Physics
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.observed_lines import BLENDS
 from hpcsbi.report import derived_section
 from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.indices import BLENDS
 
 NAMES = [quantity.name for quantity in QUANTITIES]
 RNG = np.random.default_rng(0)

@@ -15,8 +15,8 @@ from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.observed_lines import BLENDS
 from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.stages import infer as module

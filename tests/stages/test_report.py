@@ -11,9 +11,9 @@ import tiny
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.observed_lines import BLENDS, OBSERVED
+from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.indices import BANDS, LINES
+from hpcsbi.simulator.indices import BANDS, BLENDS, LINES
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.parameters import parameter
