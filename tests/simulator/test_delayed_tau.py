@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from history_checks import LARGEST, check_coordinates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -40,7 +41,7 @@ def test_mass_and_mean_log_age_are_kept(pair):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(ages, min_size=1, max_size=5))
 def test_the_engine_mixes_the_history(pairs):
-    """Shares of components add up to one and give the weights, to a hundredth of the mass."""
+    """Shares of components add up to one and give the weights, to two hundredths of the mass."""
     tage, tau = np.array(pairs).T
     column = {"tage": torch.tensor(tage), "tau": torch.tensor(tau)}
     index, share = HISTORY.mixture(LOG_AGE, column)
@@ -48,25 +49,28 @@ def test_the_engine_mixes_the_history(pairs):
     exact = HISTORY.weights(LOG_AGE, {"tage": tage, "tau": tau})
 
     assert share.sum(1) == pytest.approx(np.ones(len(tage)))
-    assert np.abs(mixed.cumsum(1) - exact.cumsum(1)).max() < 1e-2
+    assert np.abs(mixed.cumsum(1) - exact.cumsum(1)).max() < LARGEST
+
+
+def test_most_histories_are_mixed_well():
+    """Of the prior's, to a tenth of what the worst may miss; the median to a thousandth."""
+    rng = np.random.default_rng(0)
+    tage, tau = rng.uniform(0.01, 13.8, 2000), 10 ** rng.uniform(-1, 1.3, 2000)
+    column = {"tage": torch.tensor(tage), "tau": torch.tensor(tau)}
+    index, share = HISTORY.mixture(LOG_AGE, column)
+    mixed = (share[:, :, None] * COMPONENTS[index.long()]).sum(1).numpy()
+    exact = HISTORY.weights(LOG_AGE, {"tage": tage, "tau": tau})
+    error = np.abs(mixed.cumsum(1) - exact.cumsum(1)).max(1)
+
+    assert np.median(error) < 1e-4
+    assert np.percentile(error, 90) < 2e-3
 
 
 @settings(max_examples=100, deadline=None)
 @given(ages)
 def test_coordinates_of_chains_are_undone(pair):
     """And their slope is that of finite differences."""
-    theta = np.array([pair])
-    straight = HISTORY.straight(theta)
-    back, log_slope = HISTORY.theta(straight)
-    step = 1e-5
-    columns = [
-        (HISTORY.theta(straight + step * e)[0] - HISTORY.theta(straight - step * e)[0])[0]
-        for e in np.eye(2)
-    ]
-    slope = np.linalg.slogdet(np.array(columns) / (2 * step))[1]
-
-    assert back == pytest.approx(theta, rel=1e-6)
-    assert log_slope[0] == pytest.approx(slope, abs=1e-3)
+    check_coordinates(HISTORY, pair)
 
 
 def test_the_first_coordinate_is_the_mean_age():

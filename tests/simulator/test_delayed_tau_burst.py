@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from history_checks import LARGEST, check_slopes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,13 +118,13 @@ def test_a_burst_of_a_node_is_its_ssp():
 
 @given(st.lists(histories, min_size=1, max_size=5))
 def test_the_engine_mixes_the_history(rows):
-    """Shares add up to one and give the weights, to a hundredth of the mass; of a burst exactly."""
+    """Shares add up to one and give the weights, to LARGEST of the mass; of a burst exactly."""
     column = columns(*rows)
     exact = HISTORY.weights(LOG_AGE, column)
     for kind in (torch.float32, torch.float64):
         weights = mixed(tensors(column, kind)).double().numpy()
         assert weights.sum(1) == pytest.approx(np.ones(len(rows)), abs=1e-5)
-        assert np.abs(weights.cumsum(1) - exact.cumsum(1)).max() < 1e-2
+        assert np.abs(weights.cumsum(1) - exact.cumsum(1)).max() < LARGEST
     alone = {**column, "fburst": np.ones(len(rows))}
     weights = mixed(tensors(alone, torch.float64)).numpy()
     assert np.abs(weights - HISTORY.weights(LOG_AGE, alone)).max() < 1e-9
@@ -132,19 +133,8 @@ def test_the_engine_mixes_the_history(rows):
 def test_slopes_are_those_of_finite_differences():
     """Of a spectrum by each number; where the burst is or the history ends at a node is a kink."""
     theta = torch.tensor(PRIOR.sample(60, np.random.default_rng(1)))[:, 3:7]
-    light = torch.from_numpy(np.exp(-0.5 * (LOG_AGE - 8)))
 
-    def brightness(theta):
-        return mixed(dict(zip(NAMES, theta.unbind(1), strict=True))) @ light
-
-    theta.requires_grad_()
-    (slope,) = torch.autograd.grad(brightness(theta).sum(), theta)
-    assert slope.isfinite().all()
-    for i in range(4):
-        step = 1e-6 * theta.detach() * torch.eye(4)[i]
-        with torch.no_grad():
-            numerical = (brightness(theta + step) - brightness(theta - step)) / (2 * step[:, i])
-        assert torch.isclose(slope[:, i], numerical, rtol=1e-4, atol=1e-6).sum() >= 57, NAMES[i]
+    check_slopes(mixed, LOG_AGE, theta, NAMES)
 
 
 def test_what_is_no_number_gives_none():

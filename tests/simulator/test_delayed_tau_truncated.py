@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from history_checks import check_coordinates, check_slopes
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -113,19 +114,8 @@ def test_most_histories_are_mixed_exactly():
 def test_slopes_are_those_of_finite_differences():
     """Of a spectrum by each number; where a history begins or ends at a node is a kink."""
     theta = torch.tensor(PRIOR.sample(60, np.random.default_rng(1)))[:, 3:6]
-    light = torch.from_numpy(np.exp(-0.5 * (LOG_AGE - 8)))
 
-    def brightness(theta):
-        return mixed(dict(zip(NAMES, theta.unbind(1), strict=True))) @ light
-
-    theta.requires_grad_()
-    (slope,) = torch.autograd.grad(brightness(theta).sum(), theta)
-    assert slope.isfinite().all()
-    for i in range(3):
-        step = 1e-6 * theta.detach() * torch.eye(3)[i]
-        with torch.no_grad():
-            numerical = (brightness(theta + step) - brightness(theta - step)) / (2 * step[:, i])
-        assert torch.isclose(slope[:, i], numerical, rtol=1e-4, atol=1e-6).sum() >= 57, NAMES[i]
+    check_slopes(mixed, LOG_AGE, theta, NAMES)
 
 
 def test_what_is_no_number_gives_none():
@@ -143,19 +133,8 @@ def test_what_is_no_number_gives_none():
 
 @given(st.tuples(st.floats(0.01, 13.8), st.floats(0.1, 20.0), st.floats(1e-4, 0.98)))
 def test_coordinates_of_chains_are_undone(row):
-    """And their slope is that of finite differences."""
-    theta = np.array([row])
-    straight = HISTORY.straight(theta)
-    back, log_slope = HISTORY.theta(straight)
-    step = 1e-5
-    slopes = [
-        (HISTORY.theta(straight + step * e)[0] - HISTORY.theta(straight - step * e)[0])[0]
-        for e in np.eye(3)
-    ]
-
-    assert back == pytest.approx(theta, rel=1e-6)
-    slope = np.linalg.slogdet(np.array(slopes) / (2 * step))[1]
-    assert log_slope[0] == pytest.approx(slope, abs=1e-3)
+    """And their slope is that of finite differences; far points stay numbers."""
+    check_coordinates(HISTORY, row)
     far = HISTORY.theta(np.array([[800.0, -800.0, 800.0], [-800.0, 800.0, -800.0]]))
     assert all(np.isfinite(values).all() for values in far)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from history_checks import LARGEST
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.histories import HISTORIES, family_of
@@ -32,7 +33,7 @@ def test_every_family_keeps_its_word(family):
 
     assert weights.sum(1) == pytest.approx(np.ones(30))
     assert index.dtype == torch.int32 and share.shape == index.shape and share.shape[1] % 4 == 0
-    assert np.abs(mixed.cumsum(1) - weights.cumsum(1)).max() < 1e-2
+    assert np.abs(mixed.cumsum(1) - weights.cumsum(1)).max() < LARGEST
     nothing = {name: torch.full((1,), torch.nan) for name in family.names}
     assert history.mixture(LOG_AGE, nothing)[1].isnan().all()
     curved = theta[:, [family.names.index(name) for name in family.curved]]
