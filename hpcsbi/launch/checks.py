@@ -149,7 +149,7 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
             ssp_table = import_module("hpcsbi.simulator.ssp_table")
             ssp_table.nodes_inside(store.read("logzsol"), tabulate["prior"])
     if simulate:
-        import_module("hpcsbi.simulator.physics").check_names(simulate["prior"].names)
+        import_module("hpcsbi.simulator.physics").check_prior(simulate["prior"].columns)
     calls = [
         (bool(tabulate) and not shipped, tabulate),
         (simulate.get("source") == "fsps", simulate),

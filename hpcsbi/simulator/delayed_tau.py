@@ -31,8 +31,10 @@ class DelayedTau:
     """
 
     names: ClassVar[tuple[str, ...]] = ("tage", "tau")
+    further: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[Mapping[str, float]] = {"tage": 1.0, "tau": 1.0}
     templates: ClassVar[tuple[str, ...]] = ("parametric_sfh",)
+    source: ClassVar[str] = "CSPSpecBasis"
     curved: ClassVar[tuple[str, ...]] = names
 
     def __init__(self, columns: Mapping[str, Column]) -> None:

@@ -33,10 +33,12 @@ class DelayedTauBurst:
     """
 
     names: ClassVar[tuple[str, ...]] = ("tage", "tau", "fburst", "burst_age_fraction")
+    further: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[Mapping[str, float]] = {
         "tage": 1.0, "tau": 1.0, "fburst": 0.1, "burst_age_fraction": 0.1,
     }  # fmt: skip
     templates: ClassVar[tuple[str, ...]] = ("parametric_sfh", "burst_sfh")
+    source: ClassVar[str] = "CSPSpecBasis"
     # Not the burst's age: where the burst is weak it is free to the ends of its range, at which the
     # probit of it has no edges (half the autocorrelation time of that of ln age, NGC 3522).
     curved: ClassVar[tuple[str, ...]] = DelayedTau.curved

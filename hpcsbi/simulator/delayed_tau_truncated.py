@@ -46,10 +46,12 @@ class DelayedTauTruncated:
     """
 
     names: ClassVar[tuple[str, ...]] = ("tage", "tau", "truncation_age_fraction")
+    further: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[Mapping[str, float]] = {
         "tage": 1.0, "tau": 1.0, "truncation_age_fraction": 0.1,
     }  # fmt: skip
     templates: ClassVar[tuple[str, ...]] = ("parametric_sfh",)
+    source: ClassVar[str] = "CSPSpecBasis"
     curved: ClassVar[tuple[str, ...]] = names
 
     def __init__(self, columns: Mapping[str, Column]) -> None:

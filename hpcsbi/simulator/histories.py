@@ -8,9 +8,11 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.column import Column
+from hpcsbi.simulator.continuity import Continuity
 from hpcsbi.simulator.delayed_tau import DelayedTau
 from hpcsbi.simulator.delayed_tau_burst import DelayedTauBurst
 from hpcsbi.simulator.delayed_tau_truncated import DelayedTauTruncated
+from hpcsbi.simulator.post_starburst import PostStarburst
 
 __all__ = ["HISTORIES", "History", "family_of"]
 
@@ -22,14 +24,18 @@ class History(Protocol):
 
     Arguments:
         names: its columns of theta.
+        further: columns that it may have beside them; each takes the one before it.
         example: values of them that make a spectrum, to try FSPS with.
         templates: of Prospector's TemplateLibrary.
+        source: of `prospect.sources`, which makes the spectra.
         curved: those of its columns that a chain does not walk in as they are.
     """
 
     names: ClassVar[tuple[str, ...]]
+    further: ClassVar[tuple[str, ...]]
     example: ClassVar[Mapping[str, float]]
     templates: ClassVar[tuple[str, ...]]
+    source: ClassVar[str]
     curved: ClassVar[tuple[str, ...]]
 
     def __init__(self, columns: Mapping[str, Column]) -> None: ...
@@ -79,8 +85,8 @@ class History(Protocol):
         """Mean age of the mass formed, Gyr, shape (n,); `column` as in `younger`."""
 
     @staticmethod
-    def prospector(row: Mapping[str, float]) -> dict[str, float]:
-        """What Prospector calls its columns, with their values."""
+    def prospector(row: Mapping[str, float]) -> dict[str, float | np.ndarray]:
+        """What Prospector calls its columns, with their values for one solar mass."""
 
     @staticmethod
     def straight(theta: np.ndarray) -> np.ndarray:
@@ -95,6 +101,8 @@ HISTORIES: dict[str, type[History]] = {
     "delayed_tau": DelayedTau,
     "delayed_tau_burst": DelayedTauBurst,
     "delayed_tau_truncated": DelayedTauTruncated,
+    "continuity": Continuity,
+    "post_starburst": PostStarburst,
 }
 
 
@@ -116,4 +124,4 @@ def family_of(names: Sequence[str]) -> type[History]:
             f"{', '.join(missing)} for its star-formation history {likely} (there are "
             f"{', '.join(HISTORIES)}): add them in conf/prior."
         )
-    return max(fitting, key=lambda family: len(family.names))
+    return max(fitting, key=lambda family: len({*family.names, *family.further} & {*names}))

@@ -7,6 +7,8 @@ from hpcsbi.errors import BadInput
 
 __all__ = ["PARAMETERS", "Parameter", "parameter"]
 
+STEEPEST = 7.0  # dex between bins of age; what Prospector cuts such a ratio to
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -31,6 +33,19 @@ class Parameter:
     label: str
     log_label: str = ""
     age: bool = False
+
+
+def logsfr_ratio(name: str, younger: str, older: str) -> Parameter:
+    """The ratio of the star formation rates in two neighbouring bins of age."""
+    number = name.removeprefix("logsfr_ratio_").replace("_", " ")
+    return Parameter(
+        name=name,
+        unit=f"log10 of the star formation rate in {younger} over that in {older}",
+        low=-STEEPEST,
+        high=STEEPEST,
+        header=f"log SFR ratio {number}",
+        label=rf"$\log\,\mathrm{{SFR\ ratio\ {number}}}$",
+    )
 
 
 PARAMETERS = {
@@ -106,6 +121,28 @@ PARAMETERS = {
             header="truncation age / age",
             label=r"$t_\mathrm{trunc}/t_\mathrm{age}$",
             log_label=r"$\log\,t_\mathrm{trunc}/t_\mathrm{age}$",
+        ),
+        Parameter(
+            name="tlast",
+            unit="Gyr",
+            low=0.001,
+            high=1.9,
+            header="t last [Gyr]",
+            label=r"$t_\mathrm{last}$ [Gyr]",
+            log_label=r"$\log\,t_\mathrm{last}/\mathrm{Gyr}$",
+        ),
+        logsfr_ratio("logsfr_ratio_young", "the youngest bin of age", "the first flexible one"),
+        *(
+            logsfr_ratio(f"logsfr_ratio_{i}", f"bin {i} of age", f"bin {i + 1}, which is older")
+            for i in range(1, 14)
+        ),
+        *(
+            logsfr_ratio(
+                f"logsfr_ratio_old_{i}",
+                f"fixed bin {i - 1} of age" if i > 1 else "the last flexible bin of age",
+                f"fixed bin {i}, which is older",
+            )
+            for i in range(1, 4)
         ),
         Parameter(
             name="line_strength",

@@ -1,13 +1,14 @@
 """What is not inferred of a spectrum, and which columns of theta one depends on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from hpcsbi.errors import BadInput
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.dust import CURVES
 from hpcsbi.simulator.histories import HISTORIES, family_of
 
-__all__ = ["NEEDED", "Physics", "check_names"]
+__all__ = ["NEEDED", "Physics", "check_names", "check_prior"]
 
 NEEDED = ("logmass", "logzsol", "dust2")  # and the columns of a history
 BESIDE = ("line_strength", "noise_floor")  # what else theta may hold; the second is the noise's
@@ -49,6 +50,17 @@ class Physics:
         return asdict(self)
 
 
+def check_prior(columns: Mapping[str, Column]) -> None:
+    """Refuse columns of which no spectra can be made: see `check_names`, or a range of a history.
+
+    Raises:
+        BadInput: names the column and the mend.
+    """
+    names = tuple(columns)
+    check_names(names)
+    family_of(names)(columns)
+
+
 def check_names(names: Sequence[str]) -> None:
     """Refuse a theta without a column that spectra need, or with one that changes nothing."""
     missing = [name for name in NEEDED if name not in names]
@@ -57,14 +69,22 @@ def check_names(names: Sequence[str]) -> None:
             f"theta has the columns {', '.join(names)}; a spectrum also needs "
             f"{', '.join(missing)}: add them in conf/prior."
         )
-    known = (*NEEDED, *family_of(names).names, *BESIDE)
+    family = family_of(names)
+    first = next((name for name in family.further if name not in names), None)
+    after = family.further[family.further.index(first) :] if first else ()
+    if beyond := [name for name in after if name in names]:
+        raise BadInput(
+            f"theta has the column {beyond[0]} without {first}: they are numbered without a gap; "
+            "mend conf/prior."
+        )
+    known = (*NEEDED, *family.names, *family.further, *BESIDE)
     idle = [name for name in names if name not in known]
     if idle:
         others = [
-            f", or add {', '.join(sorted({*family.names} - {*names}))} for the star-formation "
+            f", or add {', '.join(sorted({*other.names} - {*names}))} for the star-formation "
             f"history {kind}"
-            for kind, family in HISTORIES.items()
-            if {*family.names} & {*idle}
+            for kind, other in HISTORIES.items()
+            if {*other.names} & {*idle}
         ]
         raise BadInput(
             f"theta has the columns {', '.join(idle)}, on which no spectrum here depends: take "

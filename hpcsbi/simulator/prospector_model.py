@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from hpcsbi.simulator.physics import Physics
 __all__ = ["example_row", "spectrum", "ssps", "warm"]
 
 MOMENTS = 3
+FREE = ("logzsol", "dust2")  # of the model; numbers of a history it is told beside them
 
 
 def spectrum(physics: Physics, grid: Grid, row: Mapping[str, float]) -> np.ndarray:
@@ -48,7 +50,7 @@ def ssps(physics: Physics, grid: Grid, logzsol: float) -> dict[str, np.ndarray]:
     # A prediction hands every setting of the model to FSPS.
     row = example_row(logzsol)
     _predict(physics, grid, row, lines=True)
-    fsps = _source().ssp
+    fsps = _fsps().ssp
     sfh, fsps.params["sfh"], fsps.params["dust2"] = fsps.params["sfh"], 0, 0.0
     both, model = [], _model(physics, family_of(tuple(row)))
     for lines in (True, False):
@@ -83,9 +85,10 @@ def _predict(physics: Physics, grid: Grid, row: Mapping[str, float], lines: bool
     family = family_of(tuple(row))
     model = _model(physics, family)
     model.params["nebemlineinspec"] = np.array([lines])
-    values = {**row, **family.prospector(row), "mass": 1.0}
-    theta = [values[name] for name in model.free_params]
-    maggies = model.predict(theta, obs=_observation(grid), sps=_source())[0]
+    for name, value in family.prospector(row).items():
+        model.params[name] = np.atleast_1d(value)
+    theta = [row[name] for name in model.free_params]
+    maggies = model.predict(theta, obs=_observation(grid), sps=_source(family.source))[0]
     return _per_angstrom(maggies / model.flux_norm(), grid)
 
 
@@ -98,7 +101,7 @@ def _per_angstrom(per_hertz: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 @cache
-def _source() -> Any:
+def _fsps() -> Any:
     """The only FSPS of this process: two would share their memory and mix up their spectra."""
     from prospect.sources import CSPSpecBasis
 
@@ -106,25 +109,35 @@ def _source() -> Any:
 
 
 @cache
+def _source(kind: str) -> Any:
+    """That FSPS as it is used by a class of `prospect.sources`."""
+    from prospect import sources
+
+    source = copy(_fsps())
+    source.__class__, source.params = getattr(sources, kind), {}
+    return source
+
+
+@cache
 def _model(physics: Physics, family: type[History]) -> Any:
     """Prospector's model of a family of histories at rest, for one solar mass."""
     from prospect.models import SpecModel
-    from prospect.models.priors import TopHat
     from prospect.models.templates import TemplateLibrary
 
     config = {}
     for name in (*family.templates, "nebular", "spectral_smoothing"):
         config.update(TemplateLibrary[name])
     # FSPS keeps what it was told last, if only by another family: 0 is none of it.
-    known = {name for each in HISTORIES.values() for name in each.prospector(each.example)}
-    history = family.prospector(family.example)
-    fixed = dict.fromkeys(sorted(known - {*history}), 0.0)
+    alike = [each for each in HISTORIES.values() if each.source == family.source]
+    known = {name for each in alike for name in each.prospector(each.example)}
+    fixed = dict.fromkeys(sorted(known), 0.0) | family.prospector(family.example)
     fixed |= {"zred": 0.0, "add_dust_emission": False, **physics.settings()}
+    if "depends_on" not in config["mass"]:
+        fixed["mass"] = 1.0
     for name, value in fixed.items():
-        config.setdefault(name, {"N": 1}).update(isfree=False, init=value)
-    for name in history:
-        # Of FSPS's own numbers without a template Prospector wants a prior, which is not used.
-        config.setdefault(name, {"N": 1, "init": 0.0, "prior": TopHat()}).update(isfree=True)
+        config.setdefault(name, {"N": 1})["init"] = value
+    for name, settings in config.items():
+        settings["isfree"] = name in FREE
     model = SpecModel(config)
     # FSPS draws the lines: Prospector renormalises its own over whatever pixels it is given.
     model.params["elines_to_ignore"] = model.emline_info["name"]

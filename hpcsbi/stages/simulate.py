@@ -22,7 +22,7 @@ from hpcsbi.simulator.fsps_spectra import (
     direct_spectra,
     preflight,
 )
-from hpcsbi.simulator.physics import Physics, check_names
+from hpcsbi.simulator.physics import Physics, check_prior
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy, nodes_inside
 from hpcsbi.store.batches import write_batches
@@ -69,7 +69,7 @@ def simulate(
         Mismatch: the table or `out` was made with other settings.
         FspsError: FSPS cannot run.
     """
-    check_names(prior.names)
+    check_prior(prior.columns)
     rows = None if theta is None else read_theta(theta, prior)
     n = n if rows is None else len(rows)
     settings = {

@@ -36,7 +36,7 @@ PRIOR = Prior(
     }
 )
 STOP = (
-    "from hpcsbi.simulator import prospector_model; f = prospector_model._source().ssp; "
+    "from hpcsbi.simulator import prospector_model; f = prospector_model._fsps().ssp; "
     "f.params['frac_nodust'] = 1.5; f.get_spectrum(tage=1.0)"
 )
 

@@ -1,0 +1,68 @@
+"""Bins of age whose edges move: where they are, Prospector, the engine."""
+
+import os
+
+import numpy as np
+import pytest
+import tiny
+from bins_checks import check_engine, check_history_slopes, check_prospector
+
+from hpcsbi.simulator.post_starburst import PostStarburst
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import ARRAYS
+from hpcsbi.store.opening import open_complete
+
+HOME = os.environ.get("SPS_HOME")
+PRIOR = Prior(tiny.columns("post_starburst"))
+
+
+def test_the_table_holds_it():
+    """The engine against sums of SSPs, on the prior and on its corners."""
+    table = open_complete(tiny.TABLE, "tabulate")
+    check_engine({name: table.read(name) for name in ARRAYS}, PRIOR)
+
+
+def test_slopes_are_those_of_finite_differences():
+    """Of a spectrum by each column."""
+    check_history_slopes(PRIOR)
+
+
+@pytest.mark.fsps
+@pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")
+def test_prospector_makes_the_same_spectra():
+    """By its own template."""
+    check_prospector(PRIOR, "logsfr_ratio_1")
+
+
+def test_bins_and_masses_are_prospectors():
+    """By its own transforms, of any row whose bins last a million years."""
+    transforms = pytest.importorskip("prospect.models.transforms")
+    for theta in PRIOR.sample(20, np.random.default_rng(0)):
+        row = dict(zip(PRIOR.names, theta, strict=True))
+        told = {name: np.atleast_1d(x) for name, x in PostStarburst.prospector(row).items()}
+        agebins = transforms.psb_logsfr_ratios_to_agebins(**told)
+        masses = transforms.logsfr_ratios_to_masses_psb(**told)
+        if np.diff(10**agebins, axis=1).min() < 1e6:
+            continue
+        column = {name: [value] for name, value in row.items()}
+
+        assert told["agebins"][:, 1] == pytest.approx(agebins[:, 1], abs=1e-7)
+        edges = 10 ** (agebins[:, 1] - 9)
+        younger = [PostStarburst.younger(edge, column)[0] for edge in edges]
+        assert younger == pytest.approx(masses.cumsum(), abs=1e-5)
+
+
+def test_flexible_bins_form_equal_masses():
+    """A burst makes the bins around it narrow; without ratios the rate is constant."""
+    flat = {name: [0.0] for name in PostStarburst.names} | {"tage": [10.0], "tlast": [0.5]}
+    assert PostStarburst.mean_age(flat) == pytest.approx(5.0)
+    burst = flat | {"logsfr_ratio_1": [-2.0], "logsfr_ratio_3": [2.0]}
+    edges = 10 ** (PostStarburst.prospector({n: x[0] for n, x in burst.items()})["agebins"] - 9)
+    masses = [
+        float(np.diff([PostStarburst.younger(e, burst)[0] for e in ends])[0]) for ends in edges
+    ]
+
+    assert masses[1:6] == pytest.approx([masses[1]] * 5, rel=1e-5)
+    widths = np.diff(edges, axis=1)[1:6, 0]
+    assert widths[1] == pytest.approx(widths[2]) and widths[0] == pytest.approx(100 * widths[1])
+    assert edges[5, 1] == pytest.approx(2.0) and edges[-1, 1] == pytest.approx(10.0)
