@@ -1,4 +1,4 @@
-"""Nodes, and what lies between them: a cubic in the logarithms of two numbers, and a line."""
+"""Nodes, and what lies between them: cubics, in the logarithms of two numbers too, and a line."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpcsbi.kernels.table import neighbours
 
-__all__ = ["Axis", "Plane", "axis_over", "interval"]
+__all__ = ["Axis", "Pieces", "Plane", "axis_over", "interval"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,32 @@ class Plane:
         return torch.from_numpy(index), torch.from_numpy(weight)
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """Nodes for what is smooth between breaks, and has kinks at them: a cubic in each piece.
+
+    Arguments:
+        breaks: ascending; all are nodes, and two more lie in each piece.
+    """
+
+    breaks: tuple[float, ...]
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """All nodes, ascending, shape (3 pieces + 1,)."""
+        places = np.arange(3 * len(self.breaks) - 2) / 3
+        return np.interp(places, np.arange(len(self.breaks)), self.breaks)
+
+    def locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """First of four nodes and their weights, shapes (n,) and (n, 4); of NaN the weights are.
+
+        Differentiable; beyond the nodes their ends are taken.
+        """
+        breaks = torch.tensor(self.breaks, dtype=x.dtype, device=x.device)
+        piece, part = interval(breaks, x.contiguous())
+        return 3 * piece, _through_four(part + 0 * x)
+
+
 def axis_over(low: float, high: float, step: float) -> Axis:
     """Nodes in the logarithm from one positive number to another."""
     return Axis(math.log(low), math.log(high), step)
@@ -115,3 +141,9 @@ def _cubic(f: Tensor) -> Tensor:
     return 0.5 * torch.stack(
         [2 * f2 - f - f3, 2 - 5 * f2 + 3 * f3, f + 4 * f2 - 3 * f3, f3 - f2], -1
     )
+
+
+def _through_four(f: Tensor) -> Tensor:
+    """Weights of nodes at 0, 1/3, 2/3 and 1 in the cubic through them, at f (Lagrange)."""
+    a, b, c, d = f, 3 * f - 1, 3 * f - 2, f - 1
+    return torch.stack([-b * c * d / 2, a * c * d * 4.5, -a * b * d * 4.5, a * b * c / 2], -1)

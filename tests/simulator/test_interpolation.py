@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpcsbi.simulator.interpolation import Axis, Plane, axis_over, interval
+from hpcsbi.simulator.interpolation import Axis, Pieces, Plane, axis_over, interval
 
 PLANE = Plane(axis_over(0.5, 5.0, 0.1), axis_over(0.1, 10.0, 0.3))
 
@@ -87,3 +87,29 @@ def test_an_interval_is_exact_for_lines():
     assert ((left >= 0) & (left <= 2)).all()
     (slope,) = torch.autograd.grad(value[:-1].sum(), x)
     assert torch.allclose(slope[[0, 2, 4, 6]], torch.tensor([0.0, 1.0, 1.0, 0.0]))
+
+
+def test_pieces_are_exact_for_cubics_with_kinks():
+    """Another cubic in each piece, their common ends, and beyond them the ends; slopes as well."""
+    pieces = Pieces((-2.0, -1.5, 0.0, 0.3))
+    x = torch.tensor([-2.0, -1.7, -1.5, -0.2, 0.0, 0.11, 0.3, 4.0], dtype=torch.float64)
+
+    def kinked(x):
+        return x**3 - 2 * x + 3 * np.maximum(x + 1.5, 0) ** 2 - np.maximum(x, 0)
+
+    def between(x):
+        first, weights = pieces.locate(x)
+        return (weights * torch.tensor(kinked(pieces.nodes))[first[:, None] + torch.arange(4)]).sum(
+            1
+        )
+
+    assert pieces.nodes[::3] == pytest.approx(pieces.breaks)
+    assert between(x) == pytest.approx(kinked(x.numpy().clip(-2, 0.3)), abs=1e-12)
+    inner = torch.tensor([-1.7, -0.2, 0.11], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(between(inner).sum(), inner)
+    step = 1e-6
+    numerical = (
+        kinked(inner.detach().numpy() + step) - kinked(inner.detach().numpy() - step)
+    ) / 2e-6
+    assert slope.numpy() == pytest.approx(numerical, rel=1e-6)
+    assert pieces.locate(torch.tensor([torch.nan]))[1].isnan().all()
