@@ -15,7 +15,8 @@ import numpy as np
 from numba import njit
 
 __all__ = [
-    "BLOCK", "DRAWS", "LANES", "LN2", "LOG2E", "STEPS", "compiled", "padded_length", "small_exp",
+    "BLOCK", "DRAWS", "LANES", "LN2", "LOG2E", "STEPS", "compiled", "exponentials",
+    "padded_length", "small_exp",
 ]  # fmt: skip
 
 LANES = 16  # sums that stand side by side, whatever the width of the processor's vectors
@@ -34,6 +35,26 @@ def small_exp(u: np.float32) -> np.float32:
     e = e * u + np.float32(1 / 6)
     e = e * u + np.float32(0.5)
     return (e * u + np.float32(1)) * u + np.float32(1)
+
+
+@compiled
+def exponentials(x: np.ndarray, power: np.ndarray, out: np.ndarray) -> None:
+    """exp(x), kept between 2^-126 and 2^126. Domain: any numbers; what is not finite gives NaN.
+
+    Arguments:
+        x: float32, shape (n,).
+        power: room to work in, int32, shape (n,).
+        out: filled, float32, shape (n,); may be `x` itself.
+    """
+    two = power.view(np.float32)
+    for p in range(len(x)):  # exp(x) = 2^power 2^part
+        odd = x[p] - x[p]
+        y = min(max(x[p] * np.float32(LOG2E), np.float32(-126)), np.float32(126))
+        whole = np.floor(y + np.float32(0.5))
+        power[p] = (np.int32(whole) + 127) << 23
+        out[p] = (y - whole) * np.float32(LN2) + odd
+    for p in range(len(x)):
+        out[p] = small_exp(out[p]) * two[p]
 
 
 @compiled
