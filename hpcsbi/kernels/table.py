@@ -61,10 +61,10 @@ def mix(
     index: np.ndarray,
     share: np.ndarray,
     logzsol: np.ndarray,
-    dust2: np.ndarray,
-    strength: np.ndarray,
+    factors: np.ndarray,
     table: np.ndarray,
     metallicity: np.ndarray,
+    starts: np.ndarray,
     ranks: np.ndarray,
     out: np.ndarray,
 ) -> None:
@@ -75,12 +75,12 @@ def mix(
     Arguments:
         index, share: which components and how much of each, int32 and float32, shape (n, m) with
             m a multiple of four.
-        logzsol, dust2: float32, shape (n,).
-        strength: of the lines, float32, shape (n,).
-        table: coefficients of continuum and lines of each metallicity and, faster, component,
-            float32, shape (n_metallicity * components, ranks).
+        logzsol: float32, shape (n,).
+        factors: of each term, float32, shape (terms, n).
+        table: coefficients of each metallicity and, faster, component, float32, shape
+            (n_metallicity * components, columns).
         metallicity: float32, shape (n_metallicity,).
-        ranks: of the continuum's dust moments 0, 1, 2, then of the lines', int64, shape (6,).
+        starts, ranks: first column of each term and how many it takes, int64, shape (terms,).
         out: filled, float32, shape (n, sum of ranks).
     """
     components = len(table) // len(metallicity)
@@ -106,11 +106,9 @@ def mix(
                 for j in range(len(coefficients)):
                     left = w0 * table[n0, j] + w1 * table[n1, j]
                     coefficients[j] += left + w2 * table[n2, j] + w3 * table[n3, j]
-        coefficients[ranks[0] :] *= strength[i]
         at = 0
-        for moment in range(6):
-            factor = dust2[i] ** (moment % 3)
-            start = ranks[0] if moment > 2 else 0
-            for j in range(ranks[moment]):
+        for term in range(len(ranks)):
+            factor, start = factors[term, i], starts[term]
+            for j in range(ranks[term]):
                 out[i, at + j] = factor * coefficients[start + j]
-            at += ranks[moment]
+            at += ranks[term]

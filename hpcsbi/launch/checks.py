@@ -148,8 +148,9 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
             store = table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
             ssp_table = import_module("hpcsbi.simulator.ssp_table")
             ssp_table.nodes_inside(store.read("logzsol"), tabulate["prior"])
-    if simulate:
-        import_module("hpcsbi.simulator.physics").check_prior(simulate["prior"].columns)
+    for node in filter(None, (tabulate, simulate)):
+        check = import_module("hpcsbi.simulator.physics").check_prior
+        check(node["prior"].columns, node["physics"])
     calls = [
         (bool(tabulate) and not shipped, tabulate),
         (simulate.get("source") == "fsps", simulate),

@@ -49,23 +49,23 @@ def _posterior(folder: FlowFolder, written: int) -> Posterior:
     model, ssp, derived = Model.of(settings), None, None
     if folder.table.exists():
         ssp = load_engine(folder.table, model.prior)
-        derived = load_derived(folder.table, ssp, model.physics)
+        derived = load_derived(folder.table, ssp)
     return Posterior(settings, tensors, header.get("notice", ""), ssp, derived)
 
 
 def load_engine(table: str | Path, prior: Prior) -> Ssp:
     """The table engine over the ranges of a prior."""
     store = open_complete(table, "tabulate")
-    return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
+    physics = Physics(**store.settings["physics"])
+    return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior, physics=physics)
 
 
-def load_derived(table: str | Path, ssp: Ssp, physics: Physics) -> DerivedQuantities:
+def load_derived(table: str | Path, ssp: Ssp) -> DerivedQuantities:
     """What makes the derived quantities of draws.
 
     Arguments:
         table: of the engine.
         ssp: `load_engine(table, ...)`.
-        physics: of the table.
 
     Raises:
         BadInput: an older version made the table.
@@ -76,7 +76,7 @@ def load_derived(table: str | Path, ssp: Ssp, physics: Physics) -> DerivedQuanti
             f"{table} was made by an older version, without {', '.join(missing)}: make it again "
             "with jobs/tabulate.py and put it in its place; the spectra in it stay what they are."
         )
-    return DerivedQuantities(ssp, **{name: store.read(name) for name in DERIVED}, physics=physics)
+    return DerivedQuantities(ssp, **{name: store.read(name) for name in DERIVED})
 
 
 def refuse_other_model(posterior: Posterior, pairs: Store) -> None:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.indices import BANDS, LABELS, LINES, band_centres, line_centres
-from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
 
 __all__ = ["DERIVED", "QUANTITIES", "DerivedQuantities", "Quantity"]
@@ -69,7 +67,13 @@ QUANTITIES = (
     Quantity("mass_weighted_age", "Gyr", "mean age of the mass formed", "mass-weighted age [Gyr]"),
     Quantity("t50", "Gyr", "lookback time by which half of the mass had formed", "t50 [Gyr]"),
     Quantity("t90", "Gyr", "lookback time by which 90 % of the mass had formed", "t90 [Gyr]"),
-    Quantity("av", "mag", "attenuation at 5500 Angstrom", "A_V [mag]"),
+    Quantity("av", "mag", "attenuation at 5500 Angstrom of the dust before all stars", "A_V [mag]"),
+    Quantity(
+        "av_young",
+        "mag",
+        "the same with the birth clouds of young stars, where the model has any",
+        "A_V young [mag]",
+    ),
     Quantity(
         "dn4000",
         "1",
@@ -108,7 +112,6 @@ class DerivedQuantities:
     Arguments:
         ssp: the engine, on a CPU.
         surviving_mass, line_luminosity, bands: arrays of its table, see `direct_ssps`.
-        physics: of the table.
     """
 
     def __init__(
@@ -117,17 +120,19 @@ class DerivedQuantities:
         surviving_mass: np.ndarray,
         line_luminosity: np.ndarray,
         bands: np.ndarray,
-        physics: Physics,
     ) -> None:
-        self.ssp, dust_type = ssp, physics.dust_type
-        self.k_line = dust_curve(line_centres(), dust_type)
-        self.k_band = dust_curve(band_centres(), dust_type)
-        self.k_v = float(dust_curve(np.array([V_BAND]), dust_type)[0])
-        of_ages = np.concatenate(
-            [surviving_mass[..., None], line_luminosity, bands.reshape(*bands.shape[:2], -1)], -1
-        )[ssp.nodes].astype(float)
+        self.ssp = ssp
+        self.at_lines, self.at_bands, self.at_v = (
+            type(ssp.dust)(ssp.physics.dust_type, ssp.columns, wave)
+            for wave in (line_centres(), band_centres(), np.array([V_BAND]))
+        )
+        light = np.concatenate([line_luminosity, bands.reshape(*bands.shape[:2], -1)], -1)
+        of_groups = [light * group[:, None] for group in ssp.groups]
+        of_ages = np.concatenate([surviving_mass[..., None], *of_groups], -1)
         components = ssp.history.components(ssp.log_age)
-        by_metallicity = [torch.tensor(components @ table).float() for table in of_ages]
+        by_metallicity = [
+            torch.tensor(components @ table).float() for table in of_ages[ssp.nodes].astype(float)
+        ]
         self.table = torch.cat(by_metallicity)  # rows as `Ssp.neighbours` counts them
 
     @property
@@ -146,12 +151,15 @@ class DerivedQuantities:
         column = dict(zip(names, theta.T, strict=True))
         history = self.ssp.history
         formed = 10.0 ** column["logmass"]
+        tensors = {name: torch.tensor(values) for name, values in column.items()}
         surviving, luminosity, bands = self._mixed(theta, names)
-        luminosity = luminosity * np.exp(-column["dust2"][:, None] * self.k_line)
+        luminosity = (luminosity * np.exp(-self.at_lines.depth(tensors).numpy())).sum(0)
         if "line_strength" in column:
             luminosity *= column["line_strength"][:, None]
-        bands = self._reddened(bands, column["dust2"])
+        depth, slope = self.at_bands.depth(tensors).numpy(), self.at_bands.slope(tensors).numpy()
+        bands = (_series(bands, slope) * np.exp(-depth)).sum(0)
         band = dict(zip(BANDS, bands.T, strict=True))
+        depth_v = self.at_v.depth(tensors)[:, :, 0].numpy()
         beside = np.stack([band[f"beside_{line}"] for line in LINES], axis=1)
         rates = [formed * history.younger(age, column) / (age * 1e9) for age in RECENT.values()]
         return np.column_stack(
@@ -162,7 +170,8 @@ class DerivedQuantities:
                 history.mean_age(column),
                 history.lookback(0.5, column),
                 history.lookback(0.9, column),
-                MAGNITUDE * self.k_v * column["dust2"],
+                MAGNITUDE * depth_v[0],
+                MAGNITUDE * depth_v[-1],
                 band["break_red"] / band["break_blue"],
                 formed[:, None] * luminosity,
                 luminosity / beside,
@@ -172,13 +181,19 @@ class DerivedQuantities:
     def _mixed(
         self, theta: np.ndarray, names: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Surviving mass, lines and bands of one solar mass formed, without dust."""
+        """Surviving mass, lines and bands of one solar mass formed, without dust.
+
+        Shapes (n,), (groups, n, lines) and (groups, n, moments, bands).
+        """
         mixed = np.concatenate(
             [self._summed(theta[i : i + CHUNK], names) for i in range(0, len(theta), CHUNK)]
         )
-        surviving, luminosity, bands = np.split(mixed.astype(float), [1, 1 + len(LINES)], axis=1)
+        mixed = mixed.astype(float)
+        light = mixed[:, 1:].reshape(len(theta), len(self.ssp.groups), -1).swapaxes(0, 1)
+        luminosity, bands = np.split(light, [len(LINES)], axis=-1)
         # Between nodes where next to nothing is young a cubic may fall below zero.
-        return surviving[:, 0], np.maximum(luminosity, 0), bands.reshape(len(theta), -1, len(BANDS))
+        luminosity = np.maximum(luminosity, 0)
+        return mixed[:, 0], luminosity, bands.reshape(*bands.shape[:2], -1, len(BANDS))
 
     def _summed(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
         column = dict(zip(names, torch.from_numpy(theta).float().unbind(1), strict=True))
@@ -187,7 +202,8 @@ class DerivedQuantities:
             bags, self.table, mode="sum", per_sample_weights=weights
         ).numpy()
 
-    def _reddened(self, bands: np.ndarray, dust2: np.ndarray) -> np.ndarray:
-        """Mean flux of each band behind the screen, shape (n, bands)."""
-        powers = dust2[:, None] ** np.arange(bands.shape[1])
-        return (bands * powers[..., None]).sum(1) * np.exp(-dust2[:, None] * self.k_band)
+
+def _series(moments: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Sum over moments, shape (..., moments, bands), times powers of a slope, (..., bands)."""
+    powers = slope[..., None, :] ** np.arange(moments.shape[-2])[:, None]
+    return (moments * powers).sum(-2)

@@ -46,7 +46,7 @@ def preflight(grid: Grid, physics: Physics) -> None:
         FspsError: it does not; says why and how to mend it.
     """
     check_tree(os.environ.get("SPS_HOME"))
-    row = example_row(-0.3)
+    row = example_row(-0.3, physics)
     [(status, value)] = _ask(spectrum, [(physics, grid, row)], 1)
     if status != OK or not (np.isfinite(value).all() and (value > 0).all()):
         raise FspsError(f"its first spectrum failed ({STATUSES[status]}: {value}).")
@@ -73,7 +73,7 @@ def direct_spectra(
         ValueError: a column that FSPS needs is missing, or one would change nothing.
         FspsError: FSPS does not start at all.
     """
-    check_names(names)
+    check_names(names, physics)
     rows = [dict(zip(names, row, strict=True)) for row in np.asarray(theta, dtype=float).tolist()]
     answers = _ask(spectrum, [(physics, grid, row) for row in rows], processes)
     flux = np.full((len(rows), grid.pixels), np.nan, dtype=np.float32)
@@ -99,7 +99,7 @@ def direct_ssps(
         By name, of one solar mass formed:
 
         continuum, lines: L_sun / Angstrom, shape (n, ages, 3, pixels); entry m is the pixel's mean
-            of F (k_pixel - k)^m / m!, k the dust curve.
+            of F (k_pixel - k)^m / m!, k `dust.dust_curve`.
         surviving_mass: solar masses in stars and remnants, shape (n, ages).
         line_luminosity: L_sun in each of `indices.LINES`, shape (n, ages, lines).
         bands: see `indices.band_means`, of stars and gas, shape (n, ages, 3, bands).

@@ -142,7 +142,9 @@ class Likelihood(torch.nn.Module):
         """`of_model` without model spectra in memory."""
         objects, draws, n_theta = theta.shape
         theta = theta.to(torch.float32)
-        bare = self.ssp.bare(theta.reshape(-1, n_theta), self.names).view(objects, draws, -1)
+        bare, depth = self.ssp.bare(theta.reshape(-1, n_theta), self.names)
+        depth = torch.zeros(objects * draws) if depth is None else depth.contiguous()
+        bare, depth = bare.view(objects, draws, -1), depth.view(objects, draws)
         column = {name: theta[..., i].contiguous() for i, name in enumerate(self.names)}
         mass = 10.0 ** column["logmass"].double()
         floor = self.floor(theta) if self.kind == "survey" else torch.zeros(objects, draws)
@@ -151,12 +153,12 @@ class Likelihood(torch.nn.Module):
         curves = torch.empty(0, bare.shape[-1]) if self.curves is None else self.curves.float()
         chi2, log_ratio = torch.empty(2, objects, draws, dtype=torch.float64)
         for i in range(objects):
-            rows = (bare, mass, column["dust2"], observed, weight, floor, chi2, log_ratio)
-            bare_i, mass_i, dust2_i, observed_i, weight_i, floor_i, *out = (
+            rows = (bare, mass, depth, observed, weight, floor, chi2, log_ratio)
+            bare_i, mass_i, depth_i, observed_i, weight_i, floor_i, *out = (
                 a[i].numpy() for a in rows
             )
             pulls(
-                bare_i, mass_i, dust2_i, self.ssp.k.numpy(), observed_i, weight_i,
+                bare_i, mass_i, depth_i, self.ssp.k.numpy(), observed_i, weight_i,
                 self.fraction or 0.0, floor_i, curves.numpy(), *out,
             )  # fmt: skip
         return _log_likelihood(ivar, log_ratio, chi2), chi2

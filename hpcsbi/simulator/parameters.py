@@ -77,6 +77,23 @@ PARAMETERS = {
             log_label=r"$\log\,\tau_{5500}$",
         ),
         Parameter(
+            name="dust_index",
+            unit="power of wavelength by which the dust curve differs from Calzetti's",
+            low=-2.2,
+            high=0.7,
+            header="dust index",
+            label="dust index $n$",
+        ),
+        Parameter(
+            name="dust1_fraction",
+            unit="optical depth of birth clouds at 5500 Angstrom over dust2",
+            low=0.0,
+            high=4.0,
+            header="dust1 / dust2",
+            label=r"$\tau_\mathrm{birth}/\tau_{5500}$",
+            log_label=r"$\log\,\tau_\mathrm{birth}/\tau_{5500}$",
+        ),
+        Parameter(
             name="tage",
             unit="Gyr",
             low=0.0,

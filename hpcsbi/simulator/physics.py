@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from hpcsbi.errors import BadInput
+from hpcsbi.simulator.attenuations import attenuation_of
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.dust import CURVES
 from hpcsbi.simulator.histories import HISTORIES, family_of
 
 __all__ = ["NEEDED", "Physics", "check_names", "check_prior"]
 
-NEEDED = ("logmass", "logzsol", "dust2")  # and the columns of a history
+NEEDED = ("logmass", "logzsol", "dust2")  # and the columns of a history and of other dust
 BESIDE = ("line_strength", "noise_floor")  # what else theta may hold; the second is the noise's
 
 
@@ -20,7 +21,7 @@ class Physics:
 
     Arguments:
         imf_type: initial mass function of FSPS (0 Salpeter, 1 Chabrier, 2 Kroupa).
-        dust_type: attenuation of FSPS (0 power law of index -0.7, 2 Calzetti).
+        dust_type: attenuation of FSPS (0 power law of index -0.7, 2 Calzetti, 4 Kriek & Conroy).
         gas_logu: log10 of the ionisation parameter.
         sigma_smooth: velocity dispersion of stars, gas and instrument together, km/s.
 
@@ -50,34 +51,42 @@ class Physics:
         return asdict(self)
 
 
-def check_prior(columns: Mapping[str, Column]) -> None:
+def check_prior(columns: Mapping[str, Column], physics: Physics) -> None:
     """Refuse columns of which no spectra can be made: see `check_names`, or a range of a history.
 
     Raises:
         BadInput: names the column and the mend.
     """
     names = tuple(columns)
-    check_names(names)
+    check_names(names, physics)
     family_of(names)(columns)
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Refuse a theta without a column that spectra need, or with one that changes nothing."""
+def check_names(names: Sequence[str], physics: Physics) -> None:
+    """Refuse a theta without a column that spectra need, or with one that changes nothing.
+
+    Arguments:
+        names: theta's columns.
+        physics: the rest of the model.
+
+    Raises:
+        BadInput: names the column, and what it goes with.
+    """
     missing = [name for name in NEEDED if name not in names]
     if missing:
         raise BadInput(
             f"theta has the columns {', '.join(names)}; a spectrum also needs "
             f"{', '.join(missing)}: add them in conf/prior."
         )
-    family = family_of(names)
-    first = next((name for name in family.further if name not in names), None)
-    after = family.further[family.further.index(first) :] if first else ()
+    history, dust = family_of(names), attenuation_of(physics.dust_type, names)
+    first = next((name for name in history.further if name not in names), None)
+    after = history.further[history.further.index(first) :] if first else ()
     if beyond := [name for name in after if name in names]:
         raise BadInput(
             f"theta has the column {beyond[0]} without {first}: they are numbered without a gap; "
             "mend conf/prior."
         )
-    known = (*NEEDED, *family.names, *family.further, *BESIDE)
+    known = (*NEEDED, *history.names, *history.further, *dust.names, *BESIDE)
     idle = [name for name in names if name not in known]
     if idle:
         others = [

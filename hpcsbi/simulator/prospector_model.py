@@ -10,6 +10,7 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
+from hpcsbi.simulator.attenuations import ATTENUATIONS, Attenuation, attenuation_of
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.histories import HISTORIES, History, family_of
 from hpcsbi.simulator.indices import band_means, line_sums
@@ -18,7 +19,7 @@ from hpcsbi.simulator.physics import Physics
 __all__ = ["example_row", "spectrum", "ssps", "warm"]
 
 MOMENTS = 3
-FREE = ("logzsol", "dust2")  # of the model; numbers of a history it is told beside them
+FREE = ("logzsol",)  # of the model; numbers of histories and dust it is told beside it
 
 
 def spectrum(physics: Physics, grid: Grid, row: Mapping[str, float]) -> np.ndarray:
@@ -36,23 +37,25 @@ def spectrum(physics: Physics, grid: Grid, row: Mapping[str, float]) -> np.ndarr
 def warm(physics: Physics, grid: Grid) -> None:
     """Make FSPS read its tree and the SSPs of all metallicities, so that children inherit them."""
     for logzsol in np.arange(-2.45, 0.5, 0.25):
-        _predict(physics, grid, example_row(logzsol), lines=True)
+        _predict(physics, grid, example_row(logzsol, physics), lines=True)
 
 
-def example_row(logzsol: float) -> dict[str, float]:
+def example_row(logzsol: float, physics: Physics) -> dict[str, float]:
     """A row of theta that makes a spectrum."""
-    family = next(iter(HISTORIES.values()))
-    return {"logmass": 0.0, "dust2": 0.5, "logzsol": logzsol, **family.example}
+    history = next(iter(HISTORIES.values()))
+    dust = next(each for each in ATTENUATIONS.values() if physics.dust_type in each.dust_types)
+    return {"logmass": 0.0, "logzsol": logzsol, **history.example, **dust.example}
 
 
 def ssps(physics: Physics, grid: Grid, logzsol: float) -> dict[str, np.ndarray]:
     """Populations of all ages of one metallicity, see `fsps_spectra.direct_ssps`."""
     # A prediction hands every setting of the model to FSPS.
-    row = example_row(logzsol)
+    row = example_row(logzsol, physics)
     _predict(physics, grid, row, lines=True)
     fsps = _fsps().ssp
-    sfh, fsps.params["sfh"], fsps.params["dust2"] = fsps.params["sfh"], 0, 0.0
-    both, model = [], _model(physics, family_of(tuple(row)))
+    sfh, fsps.params["sfh"] = fsps.params["sfh"], 0
+    fsps.params["dust1"] = fsps.params["dust2"] = 0.0
+    both, model = [], _model(physics, *_families(physics, row))
     for lines in (True, False):
         fsps.params["nebemlineinspec"] = lines
         wave, spectra = fsps.get_spectrum(tage=0.0)
@@ -82,13 +85,14 @@ def _moments(fine: np.ndarray, grid: Grid, physics: Physics) -> np.ndarray:
 
 def _predict(physics: Physics, grid: Grid, row: Mapping[str, float], lines: bool) -> np.ndarray:
     """L_sun / Angstrom / M_sun formed on the fine grid, shape (pixels, n_fine)."""
-    family = family_of(tuple(row))
-    model = _model(physics, family)
+    history, dust = _families(physics, row)
+    model = _model(physics, history, dust)
     model.params["nebemlineinspec"] = np.array([lines])
-    for name, value in family.prospector(row).items():
+    for name, value in (history.prospector(row) | dust.prospector(row)).items():
         model.params[name] = np.atleast_1d(value)
     theta = [row[name] for name in model.free_params]
-    maggies = model.predict(theta, obs=_observation(grid), sps=_source(family.source))[0]
+    source = _source(history.source)
+    maggies = model.predict(theta, obs=_observation(grid), sps=source)[0]
     return _per_angstrom(maggies / model.flux_norm(), grid)
 
 
@@ -108,6 +112,12 @@ def _fsps() -> Any:
     return CSPSpecBasis(zcontinuous=1)
 
 
+def _families(
+    physics: Physics, row: Mapping[str, float]
+) -> tuple[type[History], type[Attenuation]]:
+    return family_of(tuple(row)), attenuation_of(physics.dust_type, tuple(row))
+
+
 @cache
 def _source(kind: str) -> Any:
     """That FSPS as it is used by a class of `prospect.sources`."""
@@ -119,8 +129,8 @@ def _source(kind: str) -> Any:
 
 
 @cache
-def _model(physics: Physics, family: type[History]) -> Any:
-    """Prospector's model of a family of histories at rest, for one solar mass."""
+def _model(physics: Physics, family: type[History], dust: type[Attenuation]) -> Any:
+    """Prospector's model of a family of histories, and one of dust, at rest, for one solar mass."""
     from prospect.models import SpecModel
     from prospect.models.templates import TemplateLibrary
 
@@ -131,6 +141,7 @@ def _model(physics: Physics, family: type[History]) -> Any:
     alike = [each for each in HISTORIES.values() if each.source == family.source]
     known = {name for each in alike for name in each.prospector(each.example)}
     fixed = dict.fromkeys(sorted(known), 0.0) | family.prospector(family.example)
+    fixed |= dust.prospector(dust.example)
     fixed |= {"zred": 0.0, "add_dust_emission": False, **physics.settings()}
     if "depends_on" not in config["mass"]:
         fixed["mass"] = 1.0

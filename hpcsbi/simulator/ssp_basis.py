@@ -4,39 +4,54 @@ Composites are SSPs summed over a history; those of all histories of a family an
 lie close to a space of few dimensions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["RANKS", "composites"]
+from hpcsbi.simulator.terms import PARTS, Ranks, Term
+
+__all__ = ["composites"]
 
 MANY, EVERY = 700, 7  # of so many components neighbours are alike: every seventh makes the basis
-RANKS = {"continuum": (32, 12, 6), "lines": (12, 6, 4)}  # of dust moments 0, 1, 2
+FAINT = 0.01  # of the light of all other groups, against which an error of a group counts as well
 
 
-def composites(components: np.ndarray, tables: Mapping[str, np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Basis and coefficients of continuum and lines, side by side.
+def composites(
+    components: np.ndarray,
+    tables: Mapping[str, np.ndarray],
+    groups: np.ndarray,
+    terms: Sequence[Term],
+    ranks: Sequence[Ranks],
+) -> tuple[Tensor, Tensor]:
+    """Basis and coefficients of all groups, and in each of continuum and lines, side by side.
 
     Arguments:
         components: mass that each history puts into each SSP, shape (components, ages).
-        tables: "continuum" and "lines", shape (logzsol, ages, 3, pixels).
+        tables: "continuum" and "lines", shape (logzsol, ages, moments, pixels).
+        groups: the SSPs of each, bool, shape (groups, ages).
+        terms: of each part of each group.
+        ranks: of each group.
 
     Returns:
-        Basis, the dust moments of the continuum first, shape (sum of RANKS, pixels), and the
+        Basis, as `terms.layout_of` counts the terms, shape (sum of their ranks, pixels), and the
         coefficients of moment 0 for every metallicity and, faster, component, float64.
     """
-    weights = _aligned(components)
-    some = weights[:: EVERY if len(weights) > MANY else 1]
-    scale = _typical(some, tables)
+    aligned = {name: _aligned(tables[name]) for name in PARTS}
+    full = _aligned(tables["continuum"][::3, :, 0] + tables["lines"][::3, :, 0])
+    step = EVERY if len(components) > MANY else 1
+    masses = [_aligned(components * group) for group in groups]
+    light = [torch.stack([mass[::step] @ by_age for by_age in full]) for mass in masses]
+    total = sum(light[1:], light[0])
     bases, coefficients = [], []
-    for name, ranks in RANKS.items():
-        table = _aligned(tables[name])
-        basis, projection = _basis(some, table, scale, ranks)
-        bases.append(basis)
-        ssps = table[:, :, 0] @ projection
-        coefficients.append(torch.cat([weights @ by_age for by_age in ssps]))
+    for weights, of_this, of_group in zip(masses, light, ranks, strict=True):
+        scale = of_this + FAINT * (total - of_this)
+        for name in PARTS:
+            basis, projection = _basis(weights[::step], aligned[name], scale, terms, of_group[name])
+            bases.append(basis)
+            ssps = aligned[name][:, :, 0] @ projection
+            coefficients.append(torch.cat([weights @ by_age for by_age in ssps]))
     return torch.cat(bases), torch.cat(coefficients, 1)
 
 
@@ -45,33 +60,29 @@ def _aligned(array: np.ndarray) -> Tensor:
     return torch.tensor(array, dtype=torch.float64)
 
 
-def _typical(weights: Tensor, tables: dict[str, np.ndarray]) -> Tensor:
-    """Flux of each composite in each pixel (thinned), against which an error counts."""
-    full = _aligned(tables["continuum"][::3, :, 0] + tables["lines"][::3, :, 0])
-    return torch.stack([weights @ by_age for by_age in full])
-
-
 def _basis(
-    weights: Tensor, table: Tensor, full: Tensor, ranks: tuple[int, int, int]
+    weights: Tensor, table: Tensor, scale: Tensor, terms: Sequence[Term], ranks: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Leading directions of composites, each pixel counted against the whole composite's flux.
+    """Leading directions of composites, each pixel counted against a flux.
 
     Returns:
-        Basis of the three moments, shape (sum of ranks, pixels), and the projection that turns
-        moment 0 into coefficients, shape (pixels, ranks[0]).
+        Basis of the terms, shape (sum of their ranks, pixels), and the projection that turns moment
+        0 into coefficients, shape (pixels, ranks[0]).
     """
     moments = [
         torch.stack([weights @ by_age for by_age in table[::3, :, m]]).flatten(0, 1)
-        for m in range(3)
+        for m in range(len(ranks))
     ]
-    full = full.flatten(0, 1)
-    level = full.mean(1, keepdim=True)
-    pixel = (full / level).median(0).values
+    scale = scale.flatten(0, 1)
+    level = scale.mean(1, keepdim=True)
+    pixel = (scale / level).median(0).values
     scaled = moments[0] / level / pixel
     vectors = torch.linalg.eigh(scaled.T @ scaled).eigenvectors.flip(1)[:, : ranks[0]]
     projection = vectors / pixel[:, None]
     leading = moments[0] @ projection / level
-    rows = [vectors.T * pixel]
+    bases = [vectors.T * pixel]
     for moment, rank in zip(moments[1:], ranks[1:], strict=True):
-        rows.append(torch.linalg.lstsq(leading[:, :rank], moment / level, driver="gelsd").solution)
+        bases.append(torch.linalg.lstsq(leading[:, :rank], moment / level, driver="gelsd").solution)
+    shapes = [1.0 if term.shape is None else _aligned(term.shape) for term in terms]
+    rows = [shape * bases[term.order] for shape, term in zip(shapes, terms, strict=True)]
     return torch.cat(rows), projection

@@ -1,11 +1,13 @@
 """The table: theta -> flux for whole batches, from SSPs computed once.
 
-A spectrum is linear in the SSPs: 10^logmass exp(-dust2 k) sum_i w_i(history) SSP_i(logzsol). The
-engine keeps a small basis of composite spectra and the coefficients of the components that a family
-of histories is mixed of, so that a batch is one gather and one matrix product.
+A spectrum is linear in the SSPs: 10^logmass sum_g exp(-depth_g) sum_i w_i(history) SSP_i(logzsol),
+over the groups g that different dust is before. The engine keeps a small basis of composite spectra
+and the coefficients of the components that a family of histories is mixed of, so that a batch is
+one gather and, for each group, one matrix product: sums of terms, each a factor of theta times the
+first of its part's coefficients times its rows of the basis.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,11 +15,14 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.table import mix
+from hpcsbi.simulator.attenuations import Attenuation, attenuation_of
+from hpcsbi.simulator.dust import check_curve
 from hpcsbi.simulator.histories import History, family_of
 from hpcsbi.simulator.interpolation import interval
-from hpcsbi.simulator.physics import check_names
+from hpcsbi.simulator.physics import Physics, check_names
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_basis import RANKS, composites
+from hpcsbi.simulator.ssp_basis import composites
+from hpcsbi.simulator.terms import Layout, layout_of
 
 __all__ = ["ACCURACY", "ARRAYS", "NOTICE", "Ssp", "check_accuracy", "nodes_inside"]
 
@@ -27,7 +32,7 @@ NOTICE = (
 )
 ARRAYS = ("continuum", "lines", "logzsol", "log_age", "wave", "dust_curve")
 ACCURACY = {"median": 1e-4, "p99": 5e-3}  # largest |d ln flux| against direct predictions
-DUSTLESS = {name: (ranks[0], 0, 0) for name, ranks in RANKS.items()}
+PAPER = Physics()
 CHUNK = 4096  # larger batches fall out of the cache
 
 
@@ -40,15 +45,17 @@ class Ssp(torch.nn.Module):
         logzsol: metallicities, ascending, shape (logzsol,).
         log_age: log10 of age in years, ascending, shape (ages,).
         wave: pixel centres, Angstrom, shape (pixels,).
-        dust_curve: optical depth for dust2 = 1, shape (pixels,).
-        prior: gives the family of histories and the ranges of its columns and of logzsol; outside
-            them theta is clamped.
+        dust_curve: what the moments are about, shape (pixels,).
+        prior: gives the families of histories and dust and the ranges of their columns and of
+            logzsol; outside them theta is clamped.
+        physics: of the table.
 
     Raises:
-        ValueError: arrays that do not fit each other, or a prior that reaches beyond the table.
+        ValueError: arrays that do not fit each other or the physics, or a prior that reaches beyond
+            the table.
 
     Example:
-        engine = Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
+        engine = Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior, physics=physics)
         flux = engine.flux(theta, prior.names)
     """
 
@@ -61,27 +68,40 @@ class Ssp(torch.nn.Module):
         wave: np.ndarray,
         dust_curve: np.ndarray,
         prior: Prior,
+        physics: Physics = PAPER,
     ) -> None:
         super().__init__()
         shape = (len(logzsol), len(log_age), 3, len(wave))
         for name, array in (("continuum", continuum), ("lines", lines)):
             if array.shape != shape or not np.isfinite(array).all():
                 raise BadInput(f"table: {name} of shape {array.shape} is not {shape} and finite.")
-        check_names(prior.names)
+        check_names(prior.names, physics)
+        check_curve(dust_curve, wave, physics.dust_type)
         self.nodes = inside = nodes_inside(logzsol, prior)
         self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
         self.wave, self.pixels = np.asarray(wave, float), len(wave)
         self.tables = {"continuum": continuum[inside], "lines": lines[inside]}
+        self.physics, self.columns = physics, prior.columns
         self.history: History = family_of(prior.names)(prior.columns)
+        dust = attenuation_of(physics.dust_type, prior.names)
+        # Moments of points are zero.
+        self.dust: Attenuation = dust(
+            physics.dust_type, prior.columns, self.wave, pixels=bool(continuum[:, :, 1].any())
+        ).float()
+        self.groups = self.dust.groups(self.log_age)
+        self.layout = layout_of(self.dust.terms, dust.ranks)
         self._keep("k", dust_curve)
         self._keep("metallicity", self.logzsol)
-        components = self.history.components(self.log_age)
-        basis, coefficients = composites(components, self.tables)
+        basis, coefficients = composites(
+            self.history.components(self.log_age),
+            self.tables, self.groups, self.dust.terms, dust.ranks,
+        )  # fmt: skip
         self._keep("basis", basis)
-        parts = basis.split([sum(ranks) for ranks in RANKS.values()])
-        first = [part[: ranks[0]] for part, ranks in zip(parts, RANKS.values(), strict=True)]
-        self._keep("dustless_basis", torch.cat(first))
         self._keep("coefficients", coefficients)
+        self.rows = self.layout.ranks.reshape(len(dust.ranks), -1).sum(1).tolist()
+        rows = basis.split(self.layout.ranks.tolist())
+        lasting = [row for row, order in zip(rows, self.layout.orders, strict=True) if not order]
+        self._keep("dustless_basis", torch.cat(lasting))
 
     def flux(self, theta: Tensor, names: Sequence[str]) -> Tensor:
         """Spectra of a batch; differentiable.
@@ -94,27 +114,38 @@ class Ssp(torch.nn.Module):
             L_sun / Angstrom of 10^logmass solar masses formed, shape (n, pixels), float32 (float64
             for an engine that was turned into it).
         """
-        check_names(names)
-        column = dict(zip(names, theta.to(self.k.dtype).unbind(1), strict=True))
+        check_names(names, self.physics)
+        bare, depth = self.bare(theta, names)
         # The mass in float64: the rounding of a large exponent would move every pixel.
-        mass = (10.0 ** column["logmass"].double()).to(self.k.dtype)
-        scale = mass[:, None] * torch.exp(-column["dust2"][:, None] * self.k)
-        return self.bare(theta, names) * scale
+        logmass = theta[:, [*names].index("logmass")].to(self.k.dtype).double()
+        mass = (10.0**logmass).to(self.k.dtype)[:, None]
+        scale = mass if depth is None else mass * torch.exp(-depth[:, None] * self.k)
+        return bare * scale
 
-    def bare(self, theta: Tensor, names: Sequence[str]) -> Tensor:
-        """Spectra of one solar mass before the screen exp(-dust2 k), smoothed behind it.
+    def bare(self, theta: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        """Spectra of one solar mass before the screen that is common to all stars, if there is one.
 
         Arguments:
             theta, names: see `flux`; logmass does not matter.
 
         Returns:
-            shape (n, pixels), which only the screen makes a `flux`: smoothing and dust do not
-            commute, so this depends on dust2.
+            Spectra, smoothed behind the screen, which depend on the dust as smoothing and dust do
+            not commute, shape (n, pixels), and the optical depth at which exp(-depth k) makes a
+            `flux` of them, shape (n,); None where there is no such screen.
         """
-        return self._bare(theta, tuple(names), RANKS, self.basis)
+        spectra, depths = [], []
+        bases = self.basis.split(self.rows)
+        for column in self._chunks(theta, names):
+            factors = self._factors(column, self.dust.factors(column))
+            groups = self._weighted(column, factors, self.layout).split(self.rows, 1)
+            groups = [weighted @ basis for weighted, basis in zip(groups, bases, strict=True)]
+            flux, depth = self.dust.behind(groups, column)
+            spectra.append(flux)
+            depths.append(depth)
+        return _joined(spectra), None if depths[0] is None else _joined(depths)
 
     def dustless(self, theta: Tensor, names: Sequence[str]) -> Tensor:
-        """`bare` for dust2 = 0, whatever theta says of it, in less time.
+        """Spectra of one solar mass without dust, whatever theta says of it, in less time.
 
         Arguments:
             theta, names: see `bare`.
@@ -122,7 +153,12 @@ class Ssp(torch.nn.Module):
         Returns:
             shape (n, pixels).
         """
-        return self._bare(theta, tuple(names), DUSTLESS, self.dustless_basis)
+        spectra, layout = [], self.layout.dustless()
+        for column in self._chunks(theta, names):
+            without_dust = self.k.new_ones(len(self.groups), 1, len(column["logzsol"]))
+            factors = self._factors(column, without_dust)
+            spectra.append(self._weighted(column, factors, layout) @ self.dustless_basis)
+        return _joined(spectra)
 
     def is_compiled(self, theta: Tensor) -> bool:
         """True where the compiled loop may do it: float32 on a CPU, and no gradient is wanted."""
@@ -141,64 +177,60 @@ class Ssp(torch.nn.Module):
         Returns:
             shape (n, pixels).
         """
-        check_names(names)
-        column = dict(zip(names, np.asarray(theta, dtype=float).T, strict=True))
-        weights = self.history.weights(self.log_age, column)
-        strength = column.get("line_strength", np.ones(len(theta)))
-        cell, right = _cell(self.logzsol, column["logzsol"])
-        moments = np.empty((len(theta), 3, self.pixels))
-        for i in np.unique(cell):
-            rows = cell == i
-            for step, part in ((0, 1 - right[rows]), (1, right[rows])):
-                table = {name: array[i + step] for name, array in self.tables.items()}
-                w = weights[rows]
-                sums = np.tensordot(w, table["continuum"].astype(float), 1)
-                sums += strength[rows, None, None] * np.tensordot(
-                    w, table["lines"].astype(float), 1
-                )
-                moments[rows] = part[:, None, None] * sums + (moments[rows] if step else 0)
-        return _screen_exact(moments, column["dust2"], column["logmass"], self.k.double().numpy())
+        check_names(names, self.physics)
+        column = dict(zip(names, np.array(theta, dtype=float).T, strict=True))
+        tensors = {name: torch.from_numpy(values.copy()) for name, values in column.items()}
+        depths, slopes = (of(tensors).numpy() for of in (self.dust.depth, self.dust.slope))
+        strength = column.get("line_strength", np.ones(len(theta)))[:, None, None]
+        mass = self.history.weights(self.log_age, column) * 10 ** column["logmass"][:, None]
+        nodes = torch.from_numpy(self.logzsol)
+        cell, right = (each.numpy() for each in interval(nodes, tensors["logzsol"]))
+        flux = np.zeros((len(theta), self.pixels))
+        for group, depth, slope in zip(self.groups, depths, slopes, strict=True):
+            moments = np.zeros((len(theta), 3, self.pixels))
+            for i in np.unique(cell):
+                rows = cell == i
+                for node, part in ((i, 1 - right[rows]), (i + 1, right[rows])):
+                    weights = (mass[rows] * group) * part[:, None]
+                    for name, factor in (("continuum", 1.0), ("lines", strength[rows])):
+                        table = self.tables[name][node].astype(float)
+                        moments[rows] += factor * np.tensordot(weights, table, 1)
+            series = moments[:, 0] + slope * (moments[:, 1] + slope * moments[:, 2])
+            flux += series * np.exp(-depth)
+        return flux
 
-    def _bare(
-        self, theta: Tensor, names: tuple[str, ...], ranks: Mapping[str, tuple], basis: Tensor
-    ) -> Tensor:
-        spectra = []
+    def _chunks(self, theta: Tensor, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+        """Columns of the rows that are worked on at once."""
         for part in theta.to(self.k.dtype).split(CHUNK):
-            column = dict(zip(names, part.unbind(1), strict=True))
-            coefficients = self._compiled if self.is_compiled(part) else self._summed
-            spectra.append(coefficients(column, ranks) @ basis)
-        return torch.cat(spectra) if len(spectra) > 1 else spectra[0]
+            yield dict(zip(names, part.T.contiguous().unbind(), strict=True))
 
-    def _compiled(self, column: dict[str, Tensor], ranks: Mapping[str, tuple]) -> Tensor:
-        """Coefficients of the basis in one pass, shape (n, sum of ranks)."""
-        index, share = self.history.mixture(self.log_age, column)
+    def _factors(self, column: Mapping[str, Tensor], of_dust: Tensor) -> Tensor:
+        """Of all terms, from those that dust gives to both parts of a group, shape (terms, n)."""
         strength = column.get("line_strength")
-        strength = torch.ones_like(column["dust2"]) if strength is None else strength
-        inputs = index, share, column["logzsol"], column["dust2"], strength
-        ranks = np.array([*ranks["continuum"], *ranks["lines"]])
-        coefficients = np.empty((len(share), ranks.sum()), np.float32)
-        mix(
-            *(values.detach().contiguous().numpy() for values in inputs),
-            self.coefficients.numpy(), self.metallicity.numpy(), ranks, coefficients,
-        )  # fmt: skip
-        return torch.from_numpy(coefficients)
+        of_lines = of_dust if strength is None else of_dust * strength
+        return torch.stack([of_dust, of_lines], 1).flatten(0, 2)
 
-    def _summed(self, column: dict[str, Tensor], ranks: Mapping[str, tuple]) -> Tensor:
-        """The same, differentiable and on any device."""
+    def _weighted(self, column: Mapping[str, Tensor], factors: Tensor, layout: Layout) -> Tensor:
+        """Coefficients of the basis, shape (n, sum of ranks)."""
+        if self.is_compiled(column["logzsol"]):
+            return self._mixed(column, factors, layout)
         bags, weights = self.neighbours(column)
         coefficients = torch.nn.functional.embedding_bag(
             bags, self.coefficients, mode="sum", per_sample_weights=weights
         )
-        continuum, lines = coefficients.split([RANKS["continuum"][0], RANKS["lines"][0]], 1)
-        if "line_strength" in column:
-            lines = lines * column["line_strength"][:, None]
-        t = column["dust2"][:, None]
-        terms = [
-            t**m * part[:, : ranks[name][m]]
-            for name, part in (("continuum", continuum), ("lines", lines))
-            for m in range(3)
-        ]
-        return torch.cat(terms, 1)
+        return layout.weighted(coefficients, factors)
+
+    def _mixed(self, column: Mapping[str, Tensor], factors: Tensor, layout: Layout) -> Tensor:
+        """The same in one pass, without gradients."""
+        index, share = self.history.mixture(self.log_age, column)
+        inputs = index, share, column["logzsol"], factors
+        weighted = np.empty((len(share), layout.ranks.sum()), np.float32)
+        mix(
+            *(values.detach().contiguous().numpy() for values in inputs),
+            self.coefficients.numpy(), self.metallicity.numpy(), layout.starts, layout.ranks,
+            weighted,
+        )  # fmt: skip
+        return torch.from_numpy(weighted)
 
     def neighbours(self, column: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """How spectra are mixed: rows of a table by metallicity (of `nodes`) and component.
@@ -262,15 +294,5 @@ def nodes_inside(logzsol: np.ndarray, prior: Prior) -> np.ndarray:
     return np.arange(first, last + 1)
 
 
-def _cell(nodes: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of each x and how far to the right it lies in it, clamped to the nodes."""
-    cell = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, len(nodes) - 2)
-    return cell, np.clip((x - nodes[cell]) / (nodes[cell + 1] - nodes[cell]), 0, 1)
-
-
-def _screen_exact(
-    moments: np.ndarray, dust2: np.ndarray, logmass: np.ndarray, k: np.ndarray
-) -> np.ndarray:
-    t = dust2[:, None]
-    total = moments[:, 0] + t * (moments[:, 1] + t * moments[:, 2])
-    return total * np.exp(-t * k) * 10 ** logmass[:, None]
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -69,7 +69,7 @@ def simulate(
         Mismatch: the table or `out` was made with other settings.
         FspsError: FSPS cannot run.
     """
-    check_prior(prior.columns)
+    check_prior(prior.columns, physics)
     rows = None if theta is None else read_theta(theta, prior)
     n = n if rows is None else len(rows)
     settings = {
@@ -233,7 +233,8 @@ def _table(
 @lru_cache(maxsize=2)
 def _engine(path: str, prior: Prior) -> Ssp:
     table = open_store(path)
-    return Ssp(**{name: table.read(name) for name in ARRAYS}, prior=prior)
+    physics = Physics(**table.settings["physics"])
+    return Ssp(**{name: table.read(name) for name in ARRAYS}, prior=prior, physics=physics)
 
 
 @lru_cache(maxsize=1)

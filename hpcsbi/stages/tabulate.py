@@ -24,7 +24,7 @@ from hpcsbi.simulator.fsps_spectra import (
     versions,
 )
 from hpcsbi.simulator.indices import BANDS, LINES
-from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.physics import Physics, check_prior
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS, NOTICE, Ssp, check_accuracy
 from hpcsbi.store.layout import Array
@@ -75,8 +75,10 @@ def tabulate(
         Mismatch: `out` was made with other settings, or the shipped table is to be copied and is
             for another grid or model.
         FspsError: FSPS cannot run.
-        ValueError: the error is larger than ACCURACY of hpcsbi.simulator.ssp_table.
+        ValueError: the prior's columns do not go with the physics, or the error is larger than
+            ACCURACY of hpcsbi.simulator.ssp_table.
     """
+    check_prior(prior.columns, physics)
     if takes_shipped(demo):
         _copy_shipped(out, grid, physics, cluster)
         return
@@ -231,7 +233,8 @@ def _measure(
     good = status == OK
     if good.sum() < 0.9 * draws:
         raise BadInput(f"{store.path}: FSPS made only {good.sum()} of {draws} spectra to compare.")
-    engine = Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
+    arrays = {name: store.read(name) for name in ARRAYS}
+    engine = Ssp(**arrays, prior=prior, physics=physics)
     flux = engine.flux(torch.from_numpy(theta[good]), prior.names).numpy()
     error = np.abs(np.log(flux / direct[good]))
     values = {"median": np.median(error), "p99": np.percentile(error, 99), "max": error.max()}

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import dusty_table
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,13 @@ from representation_bench import Bench
 from scipy.stats import kstest
 
 from hpcsbi.inference.flow_coordinates import BRIGHTEST, LARGEST_SN, PAD, measurable
-from hpcsbi.inference.representation import REPRESENTATIONS, make_representation
+from hpcsbi.inference.representation import (
+    REPRESENTATIONS,
+    fit_representation,
+    make_representation,
+)
+from hpcsbi.simulator.noise import FractionalNoise
+from hpcsbi.simulator.pairs import fresh_pairs
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +153,31 @@ def test_one_pixel_spoils_a_spectrum_unless_it_is_masked(flux, ivar):
     assert measurable(fluxes, ivars).tolist() == [True, False, True]
     ivars[2, 7] = torch.nan
     assert measurable(fluxes, ivars).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("kind", ["equivariant", "projection"])
+def test_dust_with_a_free_slope_has_coordinates(kind):
+    """Measured by a curve that is not the dust's own: there and back all the same, with the Jacobian
+    of the map.
+    """
+    prior = dusty_table.prior("dust2", "dust_index", "dust1_fraction")
+    ssp = dusty_table.engine(4, prior)
+    wave = torch.tensor(ssp.wave).float()
+
+    def draw(n, seed, pad=0.0):
+        with torch.no_grad():
+            rng = np.random.default_rng(seed)
+            return fresh_pairs(n, prior, ssp, FractionalNoise(), wave, pad, rng)
+
+    fitted = fit_representation(kind, prior, ssp.k, ssp, lambda pad: draw(2000, 0, pad.numpy()))
+    coordinates, _, flux, ivar = draw(300, 3)
+    _, shift = fitted.context(flux, ivar)
+    u, log_det = fitted.to_flow(coordinates, shift)
+    back, log_det_back = fitted.from_flow(u, shift)
+    assert torch.allclose(back, coordinates, atol=2e-3)
+    assert torch.allclose(log_det, log_det_back, atol=2e-2)
+    for i in range(3):
+        inverse = torch.autograd.functional.jacobian(
+            lambda x, i=i: fitted.from_flow(x[None], shift[i : i + 1])[0][0], u[i]
+        )
+        assert torch.allclose(-torch.linalg.slogdet(inverse)[1], log_det[i], atol=0.02)

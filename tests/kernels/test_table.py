@@ -9,7 +9,7 @@ from hpcsbi.kernels.table import mix
 from hpcsbi.run.flows import load_engine
 
 METALLICITY = np.array([-2.0, -1.0, -0.5, 0.3], np.float32)
-RANKS = np.array([5, 4, 2, 4, 3, 1])  # of the continuum's moments, then of the lines
+STARTS, RANKS = np.array([0, 0, 0, 5, 5, 5]), np.array([5, 4, 2, 4, 3, 1])
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def engine():
 
 
 def test_coefficients_are_a_sum_over_components():
-    """Linear in metallicity, lines times their strength, a moment times its power of dust2.
+    """Linear in metallicity, and of each term the first of its columns times its factor.
 
     Beyond the metallicities there are those of the edge; a metallicity of NaN has none.
     """
@@ -26,19 +26,18 @@ def test_coefficients_are_a_sum_over_components():
     n, components, used = 9, 12, 8
     table = rng.normal(size=(len(METALLICITY) * components, 9)).astype(np.float32)
     index = rng.integers(0, components, (n, used)).astype(np.int32)
-    share, dust2 = rng.random((n, used), np.float32), rng.uniform(0, 2, n).astype(np.float32)
-    strength = rng.uniform(0, 3, n).astype(np.float32)
+    share = rng.random((n, used), np.float32)
+    factors = rng.uniform(-1, 3, (len(RANKS), n)).astype(np.float32)
     logzsol = np.array([-3, -2, -1.7, -1, -0.8, -0.1, 0.3, 1, np.nan], np.float32)
     out = np.empty((n, RANKS.sum()), np.float32)
-    mix(index, share, logzsol, dust2, strength, table, METALLICITY, RANKS, out)
+    mix(index, share, logzsol, factors, table, METALLICITY, STARTS, RANKS, out)
 
     by_metallicity = table.reshape(len(METALLICITY), components, -1).astype(float)
     for i in range(n - 1):
         mixed = np.einsum("a,mac->mc", share[i].astype(float), by_metallicity[:, index[i]])
-        at = [np.interp(logzsol[i], METALLICITY, column) for column in mixed.T]
-        continuum, lines = np.array(at[:5]), strength[i] * np.array(at[5:])
-        parts = [dust2[i] ** m * continuum[:rank] for m, rank in enumerate(RANKS[:3])]
-        parts += [dust2[i] ** m * lines[:rank] for m, rank in enumerate(RANKS[3:])]
+        at = np.array([np.interp(logzsol[i], METALLICITY, column) for column in mixed.T])
+        terms = zip(factors[:, i], STARTS, RANKS, strict=True)
+        parts = [factor * at[start : start + rank] for factor, start, rank in terms]
         assert out[i] == pytest.approx(np.concatenate(parts), rel=1e-4, abs=1e-5)
     assert np.isnan(out[-1]).all()
 

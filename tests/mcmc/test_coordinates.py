@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import dusty_table
 import numpy as np
 import pytest
 import tiny
@@ -28,12 +29,21 @@ def history_space(name, *more):
     return Anchored(prior, ssp, noisy_spectrum(ssp, prior, np.append(MEAN, more)))
 
 
+def dusty_space():
+    """Of dust with a free slope and birth clouds, by which shapes do not follow one curve."""
+    prior = dusty_table.prior("dust2", "dust_index", "dust1_fraction")
+    ssp = dusty_table.engine(4, prior)
+    mean = np.array([10.5, -0.3, 6.5, 0.0, 1.0, -0.3, 1.0, 0.0])
+    return Anchored(prior, ssp, noisy_spectrum(ssp, prior, mean))
+
+
 CASES = {
     "flat": lambda: anchored_space(),
     "informative": lambda: anchored_space(informative_prior()),
     "bounded": lambda: anchored_space(informative_prior(), 0.6),
     "burst": lambda: history_space("burst", -1.0, -1.5),
     "truncated": lambda: history_space("truncated", -1.0),
+    "dust": dusty_space,
 }
 
 

@@ -9,7 +9,7 @@ from bins_checks import check_engine, check_history_slopes, check_prospector
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.continuity import Continuity
-from hpcsbi.simulator.physics import check_names
+from hpcsbi.simulator.physics import Physics, check_names
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import ARRAYS
 from hpcsbi.store.opening import open_complete
@@ -79,6 +79,6 @@ def test_a_constant_rate_knows_no_bins():
 def test_numbers_have_no_gap():
     """A ratio that no bin takes is told."""
     names = ("logmass", "logzsol", "dust2", *columns(6))
-    check_names(names)
+    check_names(names, Physics())
     with pytest.raises(BadInput, match="logsfr_ratio_8 without logsfr_ratio_6"):
-        check_names((*names, "logsfr_ratio_8"))
+        check_names((*names, "logsfr_ratio_8"), Physics())

@@ -200,7 +200,7 @@ def test_fsps_makes_the_same_weights():
 @pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")
 def test_a_burst_does_not_stay_in_fsps():
     """The next history of the same process has none, whichever family asks."""
-    row = example_row(-0.3)
+    row = example_row(-0.3, PHYSICS)
     names = {"spectrum": spectrum, "physics": PHYSICS, "grid": GRID}
     names["rows"] = [row | HISTORY.example, row]
     calls = [("[spectrum(physics, grid, row) for row in rows]", names)]

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.simulator.delayed_tau import delayed_tau_weights
 from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.opening import open_store
 
@@ -27,7 +26,7 @@ HOME = os.environ.get("SPS_HOME")
 @pytest.fixture(scope="module")
 def quantities():
     """Of the shipped table."""
-    made = load_derived(tiny.TABLE, load_engine(tiny.TABLE, PRIOR), Physics())
+    made = load_derived(tiny.TABLE, load_engine(tiny.TABLE, PRIOR))
     return lambda theta: dict(zip(made.names, made(theta, PRIOR.names).T, strict=True))
 
 

@@ -1,11 +1,15 @@
 """What is not inferred, and what theta must hold."""
 
+from itertools import product
+
 import pytest
 
+from hpcsbi.simulator.attenuations import ATTENUATIONS
 from hpcsbi.simulator.histories import HISTORIES
 from hpcsbi.simulator.parameters import PARAMETERS
 from hpcsbi.simulator.physics import Physics, check_names
 
+PHYSICS = Physics()
 NAMES = ("logmass", "logzsol", "dust2", "tage", "tau", "line_strength")
 
 
@@ -20,9 +24,9 @@ def test_physics_that_has_no_closed_form_is_refused():
 def test_a_missing_column_is_named():
     """What every spectrum needs, and what a history does."""
     with pytest.raises(ValueError, match="needs tau for its star-formation history delayed_tau"):
-        check_names(NAMES[:4])
+        check_names(NAMES[:4], PHYSICS)
     with pytest.raises(ValueError, match="needs logmass"):
-        check_names(NAMES[1:])
+        check_names(NAMES[1:], PHYSICS)
 
 
 def columns(family):
@@ -32,12 +36,15 @@ def columns(family):
 def test_a_column_that_would_change_nothing_is_refused():
     """All parameters that a prior may have count; another name is not passed over in silence."""
     histories = {name for family in HISTORIES.values() for name in columns(family)}
-    for family in HISTORIES.values():
-        check_names([name for name in PARAMETERS if name not in histories - columns(family)])
+    dusts = {name for family in ATTENUATIONS.values() for name in family.names}
+    for history, dust in product(HISTORIES.values(), ATTENUATIONS.values()):
+        others = (histories - columns(history)) | (dusts - {*dust.names})
+        physics = Physics(dust_type=dust.dust_types[0])
+        check_names([name for name in PARAMETERS if name not in others], physics)
 
     with pytest.raises(ValueError, match="sigma_smooth, on which no spectrum here depends"):
-        check_names((*NAMES, "sigma_smooth"))
+        check_names((*NAMES, "sigma_smooth"), PHYSICS)
     with pytest.raises(
         ValueError, match=r"fburst, on .*, or add burst_age_fraction for the star-f"
     ):
-        check_names((*NAMES, "fburst"))
+        check_names((*NAMES, "fburst"), PHYSICS)

@@ -54,7 +54,7 @@ def predicted(monkeypatch):
 def test_pixels_are_means_of_continuum_and_lines(predicted, strength):
     """Lines times their strength, one where theta has none; mass multiplies."""
     continuum, emission = predicted
-    row = example_row(-0.3) | {"logmass": 2.0}
+    row = example_row(-0.3, PHYSICS) | {"logmass": 2.0}
     if strength is not None:
         row["line_strength"] = strength
     expected = 100 * (continuum + (1 if strength is None else strength) * emission).mean(1)
@@ -66,10 +66,10 @@ def test_pixels_are_means_of_continuum_and_lines(predicted, strength):
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 def test_rows_that_are_not_finite_are_refused(predicted, odd):
     """FSPS would make a spectrum of them; good rows have one."""
-    for name in example_row(-0.3):
+    for name in example_row(-0.3, PHYSICS):
         with pytest.raises(ValueError, match="not all finite"):
-            spectrum(PHYSICS, GRID, example_row(-0.3) | {name: odd})
-    assert np.isfinite(spectrum(PHYSICS, GRID, example_row(-0.3))).all()
+            spectrum(PHYSICS, GRID, example_row(-0.3, PHYSICS) | {name: odd})
+    assert np.isfinite(spectrum(PHYSICS, GRID, example_row(-0.3, PHYSICS))).all()
 
 
 @pytest.mark.slow  # Prospector takes two CPU seconds to import

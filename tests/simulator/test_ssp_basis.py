@@ -4,8 +4,10 @@ import numpy as np
 import tiny
 
 from hpcsbi.simulator.histories import family_of
-from hpcsbi.simulator.ssp_basis import RANKS, composites
+from hpcsbi.simulator.screen import Screen
+from hpcsbi.simulator.ssp_basis import composites
 from hpcsbi.simulator.ssp_table import ARRAYS
+from hpcsbi.simulator.terms import Term
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete
 
@@ -16,13 +18,15 @@ def test_basis_holds_every_composite():
     table = {name: store.read(name) for name in ARRAYS}
     components = family_of(prior.names)(prior.columns).components(table["log_age"])
     tables = {name: table[name] for name in ("continuum", "lines")}
-    basis, coefficients = composites(components, tables)
+    terms = [Term(order) for order in range(3)]
+    groups = np.ones((1, len(table["log_age"])), bool)
+    basis, coefficients = composites(components, tables, groups, terms, Screen.ranks)
 
     z, i = 2, 40 * 16 + 10
-    ranks = RANKS["continuum"]
+    ranks = Screen.ranks[0]["continuum"]
     rebuilt = coefficients[z * len(components) + i, : ranks[0]] @ basis[: ranks[0]]
     exact = components[i] @ table["continuum"][z, :, 0]
     error = np.abs(rebuilt.numpy() / exact - 1)
 
     assert np.median(error) < 1e-3 and error.max() < 1e-2
-    assert basis.shape == (sum(map(sum, RANKS.values())), len(table["wave"]))
+    assert basis.shape == (sum(map(sum, Screen.ranks[0].values())), len(table["wave"]))

@@ -1,0 +1,76 @@
+"""What a spectrum is a sum of: factors of theta times coefficients times basis spectra."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["PARTS", "Layout", "Ranks", "Term", "layout_of"]
+
+PARTS = ("continuum", "lines")  # of a table
+Ranks = Mapping[str, tuple[int, ...]]  # of each part, for each order of its moments
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One of the terms that continuum and lines are sums of.
+
+    Arguments:
+        order: of the table's moments: 0 is the spectrum itself, and the only one without dust.
+        shape: by which this moment's basis is multiplied, shape (pixels,); None for 1.
+    """
+
+    order: int
+    shape: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each term has its coefficients; terms of the continuum before those of the lines, and
+    those of one group of populations before the next one's.
+
+    Arguments:
+        starts: column of a term's first coefficient, int64, shape (terms,).
+        ranks: how many it has, int64, shape (terms,).
+        orders: of the table's moments, int64, shape (terms,).
+    """
+
+    starts: np.ndarray
+    ranks: np.ndarray
+    orders: np.ndarray
+
+    def weighted(self, coefficients: Tensor, factors: Tensor) -> Tensor:
+        """Each term's coefficients times its factor, side by side; differentiable.
+
+        Arguments:
+            coefficients: shape (n, columns).
+            factors: shape (terms, n).
+
+        Returns:
+            shape (n, sum of ranks).
+        """
+        bounds = zip(self.starts.tolist(), (self.starts + self.ranks).tolist(), strict=True)
+        parts = [coefficients[:, first:last] for first, last in bounds]
+        return torch.cat([f[:, None] * c for f, c in zip(factors, parts, strict=True)], 1)
+
+    def dustless(self) -> "Layout":
+        """That of the terms that are left without dust."""
+        some = self.orders == 0
+        return Layout(self.starts[some], self.ranks[some], self.orders[some])
+
+
+def layout_of(terms: Sequence[Term], ranks: Sequence[Ranks]) -> Layout:
+    """The layout of all groups' terms.
+
+    Arguments:
+        terms: of a part.
+        ranks: of each group of populations.
+    """
+    rows, first = [], 0
+    for of_group in ranks:
+        for part in PARTS:
+            rows += [(first, of_group[part][term.order], term.order) for term in terms]
+            first += of_group[part][0]
+    return Layout(*np.array(rows).T.copy())
