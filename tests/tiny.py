@@ -41,6 +41,13 @@ def prior(survey: bool = False) -> Prior:
     return Prior(DIGS | NUISANCE, bound_age=True) if survey else Prior(DIGS)
 
 
+def given_prior(survey: bool = False) -> Prior:
+    """`prior` of galaxies that began to form with the Universe: their age is given."""
+    columns = prior(survey).columns
+    tage = {"low": 6.5, "high": 13.75, "given": "age_of_universe"}
+    return Prior({**columns, "tage": tage}, bound_age=survey)
+
+
 def pairs(
     run: Path, survey: bool = False, n: int = 300, under: Prior | None = None, **options: int
 ) -> Path:

@@ -8,24 +8,28 @@ from functools import cached_property
 import numpy as np
 from scipy.special import exp10
 
-from hpcsbi.simulator.column import Column, check_column
+from hpcsbi.simulator.column import Column, check_column, inner_bounds
+from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.distributions import Distribution, make_distribution
+from hpcsbi.simulator.given import Given
 from hpcsbi.simulator.parameters import parameter
 
-__all__ = ["Prior", "age_of_universe"]
+__all__ = ["Prior"]
 
 
 @dataclass(frozen=True)
 class Prior:
     """Independent columns in a fixed order.
 
+    Its density is that of the inferred columns, whatever the given ones are in their ranges.
+
     Arguments:
         columns: name -> Column (or its fields); the order is that of theta's columns.
-        bound_age: ages end at that of the Universe at the object's redshift.
+        bound_age: inferred ages end at that of the Universe at the object's redshift.
 
     Raises:
-        ValueError: an unknown name, an empty range, a range that FSPS cannot make, or a wrong
-            distribution.
+        ValueError: an unknown name, an empty range, a range that FSPS cannot make, a wrong
+            distribution, or a column that cannot be given.
 
     Example:
         >>> prior = Prior({"logmass": Column(8, 13), "tau": Column(0.1, 1.0, log=True)})
@@ -46,7 +50,7 @@ class Prior:
         object.__setattr__(self, "columns", columns)
         for name, column in columns.items():
             check_column(name, column)
-        _ = self.distributions  # wrong ones are told now
+        _ = self.distributions, self.given  # wrong ones are told now
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,6 +61,21 @@ class Prior:
     def nuisance(self) -> tuple[str, ...]:
         """Names of the columns that are inferred but are not properties of the galaxy."""
         return tuple(name for name, column in self.columns.items() if column.nuisance)
+
+    @cached_property
+    def given(self) -> Given:
+        """The columns that are known of each object."""
+        return Given(self.columns)
+
+    @property
+    def inferred(self) -> np.ndarray:
+        """True for columns that are inferred, which are those not given, shape (n_theta,)."""
+        return self.given.inferred
+
+    @property
+    def inferred_names(self) -> tuple[str, ...]:
+        """Names of the columns that are inferred, in order."""
+        return tuple(name for name in self.names if name not in self.given.names)
 
     @property
     def units(self) -> dict[str, str]:
@@ -131,12 +150,12 @@ class Prior:
             np.copyto(theta, bound, where=coordinates == end)
         theta = theta.astype(kind, copy=False)
         inside = (coordinates >= self.low) & (coordinates <= self.high)
-        return theta.clip(*_inner(self.bounds, kind), out=theta, where=inside)
+        return theta.clip(*inner_bounds(self.bounds, kind), out=theta, where=inside)
 
     def sample(
         self, n: int, rng: np.random.Generator, zred: np.ndarray | float | None = None
     ) -> np.ndarray:
-        """Draw n rows of theta, float64, shape (n, n_theta); `zred` bounds ages where asked."""
+        """Draw n rows of theta, float64, (n, n_theta); `zred` bounds ages, and sets given ones."""
         return self.theta(self.sample_coordinates(n, rng, zred))
 
     def sample_coordinates(
@@ -144,7 +163,10 @@ class Prior:
     ) -> np.ndarray:
         """Draw the `coordinates` of n rows of theta; see `sample`."""
         unit = rng.random((n, len(self.names)))
-        return self.from_unit(unit, 1 - unit, self.upper(zred))
+        coordinates = self.from_unit(unit, 1 - unit, self.upper(zred))
+        if zred is not None:
+            coordinates[:, ~self.inferred] = self.given.at(zred)
+        return coordinates
 
     def from_unit(self, below: np.ndarray, above: np.ndarray, upper: np.ndarray) -> np.ndarray:
         """Coordinates from a point of the unit cube: the prior is where such points are uniform.
@@ -216,7 +238,7 @@ class Prior:
         # Bounds of float32 numbers are a rounding further out.
         coordinates = self.coordinates(theta).clip(self.low, self.upper(zred))
         log_density = self.log_density(coordinates, zred)
-        slope = np.log(np.where(self.log, theta * math.log(10), 1.0))
+        slope = np.log(np.where(self.log, theta * math.log(10), 1.0))  # no given one is in log
         return np.where(inside, log_density - slope.sum(-1), -np.inf)
 
     def log_density(
@@ -239,12 +261,13 @@ class Prior:
         return log_shapes
 
     def volumes(self, upper: np.ndarray) -> np.ndarray:
-        """Integral of each column's shape to its end, 1e-300 where nothing is left, (..., n_theta).
+        """Integral of each column's shape to its end, (..., n_theta): 1 of a given one, 1e-300
+        where nothing is left.
 
         Arguments:
             upper: where the columns end, see `upper`.
         """
-        volumes = upper - self.low
+        volumes = np.where(self.inferred, upper - self.low, 1.0)
         for i, distribution in self.distributions.items():
             volumes[..., i] = distribution.cdf(upper[..., i])
         return np.maximum(volumes, 1e-300)
@@ -253,43 +276,24 @@ class Prior:
         """Plain numbers and names from which `Prior(**settings)` makes an equal prior."""
         columns = {name: asdict(column) for name, column in self.columns.items()}
         for column in columns.values():
-            distribution = column.pop("distribution")
+            distribution, given = column.pop("distribution"), column.pop("given")
             if distribution is not None:  # a flat column has none; its numbers come in any order
                 column["distribution"] = dict(sorted(distribution.items()))
+            if given is not None:
+                column["given"] = given
         return {"columns": columns, "bound_age": self.bound_age}
 
     def upper(self, zred: np.ndarray | float | None) -> np.ndarray:
-        """Upper bounds in coordinates, shape (..., n_theta), with ages bounded at `zred`."""
+        """Upper bounds in coordinates, (..., n_theta), with inferred ages bounded at `zred`."""
         if zred is None or not self.bound_age:
             return self.high
         universe = age_of_universe(zred)[..., None]
         logs = np.log10(np.where(self.log, universe, 1.0))
         high = np.minimum(self.high, np.where(self.log, logs, universe))
-        return np.where(self.ages, high, self.high)
+        return np.where(self.ages & self.inferred, high, self.high)
 
     def _flat(self, theta: np.ndarray) -> np.ndarray:
         """`coordinates` to their last digit, which may lie outside the box."""
         flat = theta.copy()
         flat[..., self.log] = np.log10(theta[..., self.log])
         return flat
-
-
-def _inner(
-    bounds: tuple[np.ndarray, np.ndarray], kind: type[np.floating]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest numbers of a kind that lie inside bounds, shapes (n_theta,)."""
-    low, high = (bound.astype(kind) for bound in bounds)
-    below, above = low < bounds[0], high > bounds[1]
-    low[below] = np.nextafter(low[below], kind(np.inf))
-    high[above] = np.nextafter(high[above], kind(-np.inf))
-    return low, high
-
-
-def age_of_universe(zred: np.ndarray | float) -> np.ndarray:
-    """Age of the Universe at redshift zred, Gyr, in the paper's cosmology (WMAP9)."""
-    from astropy.cosmology import WMAP9  # 0.7 CPU s to import, and only surveys need it
-
-    zred = np.asarray(zred, dtype=float)
-    if not zred.size:  # astropy raises
-        return zred
-    return np.asarray(WMAP9.age(zred).to_value("Gyr"))

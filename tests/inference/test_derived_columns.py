@@ -9,9 +9,10 @@ import tiny
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.derived_columns import derived_quantiles, derived_values, prior_shares
 from hpcsbi.run.flows import load_derived, load_engine
+from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.derived import DerivedQuantities
 from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior, age_of_universe
+from hpcsbi.simulator.prior import Prior
 
 PRIOR = Prior(tiny.columns("survey"), bound_age=True)
 LEVELS = list(QUANTILES.values())

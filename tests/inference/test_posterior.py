@@ -10,8 +10,8 @@ import torch
 
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.store.opening import open_complete
 
 

@@ -12,9 +12,9 @@ from hpcsbi.inference.posterior import Draws
 from hpcsbi.inference.row_checks import OF_DRAWS, posterior_flags, predictive_columns
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import predict
-from hpcsbi.simulator.prior import age_of_universe
 
 PRIOR, SURVEY = tiny.prior(), tiny.prior(survey=True)
 N = 200

@@ -11,7 +11,8 @@ from anchored import MEAN, anchored_space, informative_prior, noisy_spectrum, ta
 
 from hpcsbi.mcmc.coordinates import Anchored, Box, FlowBase
 from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.prior import Prior, age_of_universe
+from hpcsbi.simulator.cosmology import age_of_universe
+from hpcsbi.simulator.prior import Prior
 
 ONE = np.ones((1, 138), np.float32)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hpcsbi.simulator.column import Column, check_column
+from hpcsbi.simulator.column import YOUNGEST, Column, check_column
+from hpcsbi.simulator.cosmology import age_of_universe
 
 
 @pytest.mark.parametrize(
@@ -16,12 +17,26 @@ from hpcsbi.simulator.column import Column, check_column
         ("tage", Column(0, "four"), "tage: low 0 and high 'four' must be numbers"),
         ("logzsol", Column(-3, 0), "logzsol spans -3 to 0"),
         ("dust2", Column(0, 4, log=True), "dust2 is in log, but low is 0"),
+        ("tage", Column(1, 9, given="redshift"), "given is 'redshift': choose from age_of_univ"),
+        ("tau", Column(1, 9, given="age_of_universe"), "tau .Gyr. is no age"),
+        ("tage", Column(1, 9, True, True, given="age_of_universe"), "leave out log, nuisance"),
+        ("tage", Column(0.1, 9, given="age_of_universe"), "low is 0.1, and the Universe is 0.181"),
     ],
 )
 def test_bad_columns_are_refused(name, column, message):
     """A wrong one is told by name, value and mend."""
     with pytest.raises(ValueError, match=message):
         check_column(name, column)
+
+
+def test_a_given_age_may_be_as_young_as_spectra_come():
+    """The bound is the age at redshift 20, where ingest ends; a distribution cannot be given."""
+    check_column("tage", Column(YOUNGEST, 13.8, given="age_of_universe"))
+
+    assert YOUNGEST - 1e-4 < age_of_universe(20.0) < YOUNGEST
+    bell = {"kind": "normal", "mean": 9, "sd": 1}
+    with pytest.raises(ValueError, match="leave out distribution"):
+        check_column("tage", Column(1, 9, distribution=bell, given="age_of_universe"))
 
 
 def test_a_column_is_flat_unless_it_says_more():

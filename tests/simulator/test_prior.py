@@ -3,13 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
 from hpcsbi.simulator.column import Column
-from hpcsbi.simulator.prior import Prior, age_of_universe
+from hpcsbi.simulator.cosmology import age_of_universe
+from hpcsbi.simulator.prior import Prior
 
 CONF = Path(__file__).parents[2] / "conf" / "prior"
 
@@ -364,3 +366,56 @@ def test_nothing_is_inside_without_a_number():
     assert 0 < prior.inside(wider).sum() < 1000
     coordinates[:, 2] = np.nan
     assert not prior.inside(coordinates).any()
+
+
+def test_density_is_that_of_what_is_inferred():
+    """The same at any given age in its range, one over the inferred columns alone, none beyond.
+
+    Control: the same columns with an inferred age have the density of its range on top.
+    """
+    prior = tiny.given_prior()
+    inferred = Prior({**prior.columns, "tage": Column(6.5, 13.75)})
+    tage, draws = (
+        prior.names.index("tage"),
+        prior.sample_coordinates(2000, np.random.default_rng(0)),
+    )
+    again = draws.copy()
+    again[:, tage] = 9.0
+
+    assert np.array_equal(prior.log_density(draws), prior.log_density(again))
+    assert np.allclose(prior.log_density(draws), inferred.log_density(draws) + np.log(7.25))
+    assert np.allclose(
+        prior.log_prob(prior.theta(draws)), inferred.log_prob(prior.theta(draws)) + np.log(7.25)
+    )
+    for age in (6.4, 13.8, np.nan):
+        again[:, tage] = age
+        assert not prior.inside(again).any() and not prior.support(prior.theta(again)).any()
+        assert (prior.log_density(again) == -np.inf).all()
+    narrow = {"tage": prior.columns["tage"], "tau": Column(0.1, 1.0, log=True)}
+    tau = np.linspace(0.1, 1.0, 20_001)
+    theta = np.column_stack([np.full(len(tau), 9.0), tau])
+    assert np.trapezoid(np.exp(Prior(narrow).log_prob(theta)), tau) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_given_age_is_flat_in_simulations_and_the_universes_at_a_redshift(bound):
+    """The inferred columns are drawn as if nothing was given, with and without a bound on ages."""
+    prior = Prior(tiny.given_prior().columns, bound)
+    tage, zred = prior.names.index("tage"), np.linspace(0.1, 0.7, 4000)
+    free, at = (prior.sample(4000, np.random.default_rng(1), z) for z in (None, zred))
+
+    assert stats.kstest(free[:, tage], stats.uniform(6.5, 7.25).cdf).pvalue > 1e-4
+    assert at[:, tage] == pytest.approx(age_of_universe(zred), abs=1e-12)
+    assert np.array_equal(free[:, prior.inferred], at[:, prior.inferred])
+    assert prior.support(at, zred).all() and prior.support(free).all()
+    assert (prior.upper(zred)[..., tage] == 13.75).all()
+
+
+def test_settings_of_a_given_column_make_an_equal_prior():
+    """Through JSON; a prior without one has no word of it."""
+    prior = tiny.given_prior()
+
+    assert Prior(**json.loads(json.dumps(prior.settings()))) == prior != tiny.prior()
+    assert prior.settings()["columns"]["tage"]["given"] == "age_of_universe"
+    assert prior.inferred_names == ("logmass", "logzsol", "dust2", "tau")
+    assert not any("given" in column for column in tiny.prior().settings()["columns"].values())

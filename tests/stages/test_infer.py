@@ -15,10 +15,10 @@ from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.prior import age_of_universe
 from hpcsbi.stages import infer as module
 from hpcsbi.stages.infer import infer
 from hpcsbi.store import layout
