@@ -45,8 +45,17 @@ class Noise(Protocol):
         wave: torch.Tensor,
         floor: torch.Tensor | None,
         generator: torch.Generator,
+        zred: torch.Tensor | None = None,
     ) -> Observation:
-        """Noisy flux and its ivar, both (n, pixels), and the redshift of the observation, (n,)."""
+        """Noisy flux and its ivar, both (n, pixels), and the redshift of the observation, (n,).
+
+        Arguments:
+            flux: noise-free, L_sun per Angstrom, shape (n, pixels).
+            wave: pixel centres, Angstrom, rest frame, shape (pixels,).
+            floor: noise floor as a fraction of the flux, shape (n,).
+            generator: of the random numbers.
+            zred: where theta tells the redshift, shape (n,); None: the model draws it.
+        """
 
     def settings(self) -> dict:
         """Plain numbers from which `make_noise` makes an equal model."""
@@ -79,11 +88,16 @@ class FractionalNoise:
         wave: torch.Tensor,
         floor: torch.Tensor | None,
         generator: torch.Generator,
+        zred: torch.Tensor | None = None,
     ) -> Observation:
-        """See `Noise`; no pixel is masked, and a noise floor is not part of this model."""
+        """See `Noise`; no pixel is masked, and a noise floor is not part of this model.
+
+        Nor is a redshift: it is zero unless it is told.
+        """
         noise = self.fraction * _Draw(generator).normal(*flux.shape)
         noisy = flux * (1 + noise.clamp_min(-0.95))  # -19 sigma: keeps the logarithm defined
-        return noisy, (self.fraction * noisy) ** -2, flux.new_zeros(len(flux))
+        zred = flux.new_zeros(len(flux)) if zred is None else zred
+        return noisy, (self.fraction * noisy) ** -2, zred
 
     def settings(self) -> dict:
         """See `Noise`."""
@@ -103,7 +117,8 @@ class SurveyNoise:
 
     Arguments:
         snr: lowest and highest mean flux / sigma of valid pixels, log-uniform.
-        max_zred: redshifts are uniform up to here, with a third of them below 0.03.
+        max_zred: redshifts are uniform up to here, with a third of them below 0.03; those that
+            theta tells are what they are.
         min_pixels: at least so many pixels stay valid.
         cut: share of the spectra that keep only a contiguous stretch.
         calibration: standard deviation of each amplitude of the flux calibration's error; 0.04 is
@@ -133,10 +148,12 @@ class SurveyNoise:
         wave: torch.Tensor,
         floor: torch.Tensor | None,
         generator: torch.Generator,
+        zred: torch.Tensor | None = None,
     ) -> Observation:
         """See `Noise`."""
         draw = _Draw(generator)
-        window, zred = self._window_and_zred(len(flux), draw)
+        window, drawn = self._window_and_zred(len(flux), draw)
+        zred = drawn if zred is None else zred
         observed = wave * (1 + zred[:, None])
         valid = self._valid(observed, window, draw)
         sigma = self._sigma(flux, observed, valid, draw)

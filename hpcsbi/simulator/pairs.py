@@ -117,10 +117,12 @@ def fresh_pairs(
     """
     wave = wave.to(ssp.k.device)
     coordinates = prior.widened(rng.random((n, len(prior.names))), pad)
-    theta = torch.as_tensor(prior.theta(coordinates), dtype=torch.float32, device=wave.device)
+    own, device = prior.theta(coordinates), wave.device
+    theta = torch.as_tensor(own, dtype=torch.float32, device=device)
     signal = ssp.flux(theta, prior.names)
     names = prior.names
     floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
-    seeded = torch_generator(int(rng.integers(2**62)), wave.device)
-    flux, ivar, _ = noise(signal, wave, floor, seeded)
-    return torch.as_tensor(coordinates, dtype=torch.float32).to(wave.device), signal, flux, ivar
+    seeded, zred = torch_generator(int(rng.integers(2**62)), device), prior.given.redshift(own)
+    zred = None if zred is None else torch.as_tensor(zred, dtype=torch.float32, device=device)
+    flux, ivar, _ = noise(signal, wave, floor, seeded, zred)
+    return torch.as_tensor(coordinates, dtype=torch.float32).to(device), signal, flux, ivar

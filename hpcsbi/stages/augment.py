@@ -129,11 +129,13 @@ def _augmented(store: Store, source: Store, plan: PairPlan, rows: slice) -> dict
     seed = int(rng.integers(2**62))
     names = model.prior.names
     floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
+    told = model.prior.given.redshift(theta)
     noisy, ivar, zred = model.noise(
         torch.from_numpy(flux),
         torch.from_numpy(source.read("wave")).float(),
         None if floor is None else torch.from_numpy(floor).float(),
         torch_generator(seed),
+        None if told is None else torch.from_numpy(told).float(),
     )
     return {
         "theta": theta,

@@ -140,3 +140,19 @@ def test_bad_settings_are_refused():
         SurveyNoise(calibration=4)
     with pytest.raises(ValueError, match=r"noise\.cut is 2: a number, 0 to 1"):
         SurveyNoise(cut=2)
+
+
+@given(st.lists(st.floats(0.0, 3.0), min_size=1, max_size=8), st.integers(0, 99))
+def test_a_redshift_that_is_told_is_that_of_the_observation(zred, seed):
+    """It is handed on, no pixel outside of all windows is seen, and all else is drawn as before."""
+    told, flux = torch.tensor(zred), spectra(len(zred))
+    for noise in (FractionalNoise(), SurveyNoise()):
+        _, ivar, of = noise(flux, WAVE, None, seeded(seed), told)
+        drawn = noise(flux, WAVE, None, seeded(seed))
+        assert torch.equal(of, told)
+        same = noise(flux, WAVE, None, seeded(seed), drawn[2])
+        assert all(torch.equal(a, b) for a, b in zip(drawn, same, strict=True))
+    observed = WAVE * (1 + told[:, None])
+    seen = (observed >= 3600) & (observed <= 10400)
+    enough = ((observed >= 3820) & (observed <= 9200)).sum(1) >= 20  # in the narrowest window
+    assert (ivar[enough] == 0)[~seen[enough]].all()

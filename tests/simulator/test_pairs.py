@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
+import tiny
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from representation_bench import engine
 
-from hpcsbi.simulator.pairs import SPLITS, PairPlan, split_of
+from hpcsbi.simulator.cosmology import age_of_universe
+from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.pairs import SPLITS, PairPlan, fresh_pairs, split_of
+from hpcsbi.simulator.prior import Prior
 
 
 @given(
@@ -58,3 +64,30 @@ def test_impossible_counts_are_refused():
         PairPlan(np.arange(10), 1, 8, 5, 0)
     with pytest.raises(ValueError, match="nothing to do"):
         PairPlan(np.arange(10), 0, 0, 0, 0)
+
+
+class Told(SurveyNoise):
+    """Survey noise that remembers the redshifts of its observations."""
+
+    def __call__(self, *arguments):
+        """See `Noise`."""
+        observation = super().__call__(*arguments)
+        object.__setattr__(self, "zred", observation[2].numpy())
+        return observation
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_fresh_pairs_are_observed_where_the_universe_is_as_old_as_they_are(seed):
+    """With a given age; control: redshifts drawn as for an inferred age belong to another one."""
+    prior, noise = tiny.given_prior(survey=True), Told()
+    ssp, free = engine(prior), Prior({**prior.columns, "tage": {"low": 6.5, "high": 13.75}})
+    wave, pad = torch.tensor(ssp.wave).float(), np.zeros(len(prior.names))
+    tage = prior.names.index("tage")
+
+    ages = []
+    for each in (prior, free):
+        coordinates = fresh_pairs(300, each, ssp, noise, wave, pad, np.random.default_rng(seed))[0]
+        ages.append((coordinates[:, tage].numpy(), age_of_universe(noise.zred.astype(float))))
+
+    assert ages[0][0] == pytest.approx(ages[0][1], abs=2e-6)
+    assert np.array_equal(ages[0][0], ages[1][0]) and np.abs(np.subtract(*ages[1])).mean() > 0.5

@@ -13,6 +13,7 @@ import tiny
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import Unfinished
+from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.stages.augment import augment
 from hpcsbi.store import layout
@@ -153,3 +154,18 @@ def test_rows_do_not_depend_on_how_many_a_file_holds(base, monkeypatch):
     assert wide.shard > whole.shard == wide.batch
     for name in whole.sharded:
         np.testing.assert_array_equal(wide.read(name), whole.read(name))
+
+
+@pytest.mark.parametrize("survey", [False, True], ids=["fractional", "survey"])
+def test_pairs_of_a_given_age_are_observed_at_its_redshift(tmp_path, survey):
+    """Every copy, whatever the noise; survey windows move with it: no pixel beyond the reddest."""
+    prior = tiny.given_prior(survey)
+    training = tiny.pairs(tmp_path, survey, n=60, under=prior, copies=2, validation=10, test=10)
+    store = open_complete(training, "augment")
+    theta, zred, ivar = (store.read(name) for name in ("theta", "zred", "ivar"))
+    tage = theta[:, prior.names.index("tage")]
+
+    assert age_of_universe(zred.astype(float)) == pytest.approx(tage, abs=2e-6)
+    assert np.unique(zred).size == 60 and prior.given.covers(zred).all()
+    beyond = store.read("wave") * (1 + zred[:, None]) > 10400
+    assert beyond.any() and (ivar[beyond] == 0).all() == survey
