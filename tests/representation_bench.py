@@ -35,11 +35,14 @@ def engine(prior: Prior) -> Ssp:
 
 
 class Bench:
-    """A representation, fitted, and pairs to try it on; its prior is flat or informative."""
+    """A representation, fitted, and pairs to try it on; its prior is flat or informative, and may
+    have an age that is given.
+    """
 
-    def __init__(self, kind: str, informative: bool = False) -> None:
+    def __init__(self, kind: str, informative: bool = False, given: bool = False) -> None:
         survey = kind in ("pixels", "projection")
         columns = tiny.columns("informative") if informative else SURVEY
+        columns = columns | ({"tage": tiny.GIVEN_AGE} if given else {})
         self.prior = Prior({name: columns[name] for name in list(SURVEY)[: None if survey else 5]})
         self.ssp = engine(self.prior)
         self.wave = torch.tensor(self.ssp.wave).float()

@@ -35,6 +35,8 @@ NUISANCE = {
     name: column for name, column in columns("digs_survey").items() if column.get("nuisance")
 }
 
+GIVEN_AGE = {"low": 6.5, "high": 13.75, "given": "age_of_universe"}
+
 
 def prior(survey: bool = False) -> Prior:
     """The paper's columns, or with the nuisance columns and the age bound of surveys."""
@@ -43,9 +45,7 @@ def prior(survey: bool = False) -> Prior:
 
 def given_prior(survey: bool = False) -> Prior:
     """`prior` of galaxies that began to form with the Universe: their age is given."""
-    columns = prior(survey).columns
-    tage = {"low": 6.5, "high": 13.75, "given": "age_of_universe"}
-    return Prior({**columns, "tage": tage}, bound_age=survey)
+    return Prior({**prior(survey).columns, "tage": GIVEN_AGE}, bound_age=survey)
 
 
 def pairs(

@@ -229,7 +229,7 @@ def _rescued(
         if step.components and z is not None:
             proposal = adapted_mixture(z, weighted.log_weights, step.components, rng)
         else:
-            proposal = Mixture.normal(len(posterior.names), step.width)
+            proposal = Mixture.normal(posterior.n_base, step.width)
         z = proposal.sample(step.draws, rng)
         coordinates, log_jacobian = to_coordinates(z[None])
         log_q = proposal.log_prob(z) - log_jacobian

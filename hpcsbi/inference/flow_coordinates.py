@@ -2,8 +2,8 @@
 
 Columns of a symmetry (mass, a screen of dust) are inferred relative to a measured shift, against
 what their galaxy's other columns would shift a spectrum by; the others are normal scores of the
-prior (of a flat one a probit of its box), so that the flow cannot leave it. Coordinates are those
-of `Prior.coordinates` (log10 for log columns).
+prior (of a flat one a probit of its box), so that the flow cannot leave it. Columns that are given
+are no target but context. Coordinates are those of `Prior.coordinates` (log10 for log columns).
 """
 
 import math
@@ -54,11 +54,13 @@ class Representation(torch.nn.Module, ABC):
     Arguments:
         prior: gives the names of theta's columns, and the distributions of those that are not flat.
         tensors: fitted numbers; `low`, `high` (bounds of the box), `log` (1 for log columns), each
-            (n_theta,), `dust_curve` (pixels,), and those of the kind.
+            (n_theta,), `dust_curve` (pixels,), and those of the kind; target_mean and target_sd are
+            of the inferred columns.
         ssp: the table engine, for the anchor of shifted columns.
 
     Attributes:
         shifted: columns of theta that are inferred relative to a measured shift.
+        given, inferred: numbers of the columns that are given, and of all others.
         pad: by how much training widens the prior of shifted columns; a flat one of mass needs no
             such thing, because the context does not depend on it.
     """
@@ -73,6 +75,8 @@ class Representation(torch.nn.Module, ABC):
         self.names = names = prior.names
         self.ssp = ssp
         self.column = {name: names.index(name) for name in self.shifted if name in names}
+        self.given = np.flatnonzero(~prior.inferred).tolist()
+        self.inferred = np.flatnonzero(prior.inferred).tolist()
         free = torch.tensor([name in self.shifted for name in names])
         self.register_buffer("free", free, persistent=False)
         bells, shifted = prior.distributions, self.column
@@ -115,37 +119,67 @@ class Representation(torch.nn.Module, ABC):
             flux, ivar: noisy flux and its inverse variance, shape (n, pixels).
         """
 
-    def context(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standardised context and shift.
+    def context(
+        self, flux: torch.Tensor, ivar: torch.Tensor, given: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standardised context, (n, n_context), and shift, which holds given columns, (n, n_theta).
 
         Arguments:
             flux: L_sun per Angstrom, shape (n, pixels); what stands under a mask does not count.
             ivar: its inverse variance, 0 (or NaN) where masked, shape (n, pixels).
+            given: coordinates of the given columns, shape (n, given); None where there are none.
         """
         valid = ivar > 0  # a NaN under a mask would reach every pixel
-        raw, shift = self._measured(torch.where(valid, flux, 0.0), torch.where(valid, ivar, 0.0))
+        flux, ivar = torch.where(valid, flux, 0.0), torch.where(valid, ivar, 0.0)
+        raw, shift = self._measured(flux, ivar, given)
         context = (raw - self.context_mean) / self.context_sd
         return context.clamp(-10, 10), shift
 
     def to_flow(
         self, coordinates: torch.Tensor, shift: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Flow coordinates and log |d flow / d coordinates|, shapes (n, n_theta) and (n,)."""
+        """Flow coordinates of the inferred columns, (n, inferred), and ln of the determinant of
+        their slopes, (n,).
+
+        Arguments:
+            coordinates: of all columns, shape (n, n_theta).
+            shift: of `context`.
+        """
         scores, log_slope = self._to_scores(coordinates)
         free = coordinates + self._anchor(coordinates) - shift
         u = torch.where(self.free, free, scores)
         log_det = torch.where(self.free, 0.0, log_slope)
         scale = self.target_sd
+        u, log_det = self._inferred(u), self._inferred(log_det)
         return (u - self.target_mean) / scale, (log_det - scale.log()).sum(-1)
 
     def from_flow(self, u: torch.Tensor, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Coordinates of theta, the inverse of `to_flow`, and the same log-determinant."""
-        u = u * self.target_sd + self.target_mean
+        """Coordinates of all columns, the inverse of `to_flow`, and the same log-determinant.
+
+        Arguments:
+            u: flow coordinates, shape (..., inferred).
+            shift: of `context`, broadcasts to (..., n_theta).
+        """
+        u = self._whole(u * self.target_sd + self.target_mean)
         inside, log_slope = self._from_scores(u)
+        if self.given:
+            inside[..., self.given] = shift[..., self.given]
         free = u + shift - self._anchor(inside)
-        log_det = torch.where(self.free, 0.0, log_slope)
+        log_det = self._inferred(torch.where(self.free, 0.0, log_slope))
         log_det = (log_det - self.target_sd.log()).sum(-1)
         return torch.where(self.free, free, inside), log_det
+
+    def _inferred(self, columns: torch.Tensor) -> torch.Tensor:
+        """Those of all columns that are inferred, shape (..., inferred)."""
+        return columns[..., self.inferred] if self.given else columns
+
+    def _whole(self, inferred: torch.Tensor) -> torch.Tensor:
+        """All columns, zero in those that are given, shape (..., n_theta)."""
+        if not self.given:
+            return inferred
+        whole = inferred.new_zeros(*inferred.shape[:-1], len(self.names))
+        whole[..., self.inferred] = inferred
+        return whole
 
     def _to_scores(self, coordinates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normal scores of the prior, and ln of their slopes, shapes (n, n_theta)."""
@@ -169,11 +203,14 @@ class Representation(torch.nn.Module, ABC):
         return inside, log_slope
 
     def _measured(
-        self, flux: torch.Tensor, ivar: torch.Tensor
+        self, flux: torch.Tensor, ivar: torch.Tensor, given: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `measure`, with the shifts that the network is told."""
+        """As `measure`, with what else the network is told: some shifts, and given columns."""
         raw, shift = self.measure(flux, ivar)
-        return (torch.cat([raw, shift[:, self.told]], 1) if self.told else raw), shift
+        if self.given:
+            shift[:, self.given] = given
+        told = [*self.told, *self.given]
+        return (torch.cat([raw, shift[:, told]], 1) if told else raw), shift
 
     def _anchor(self, coordinates: torch.Tensor) -> torch.Tensor:
         """Shift that the other columns alone would give a noise-free spectrum, (..., n_theta).
@@ -222,11 +259,12 @@ class Representation(torch.nn.Module, ABC):
         self, coordinates: torch.Tensor, flux: torch.Tensor, ivar: torch.Tensor
     ) -> None:
         """Set the means and widths of context and target from a training sample."""
-        self._keep(target_mean=torch.zeros_like(self.low), target_sd=torch.ones_like(self.low))
+        zeros = torch.zeros_like(self._inferred(self.low))
+        self._keep(target_mean=zeros, target_sd=torch.ones_like(zeros))
         pairs = zip(flux.split(4096), ivar.split(4096), coordinates.split(4096), strict=True)
         raw, u = [], []
         for f, i, c in pairs:
-            context, shift = self._measured(f, i)
+            context, shift = self._measured(f, i, c[:, self.given])
             raw.append(context)
             u.append(self.to_flow(c, shift)[0])
         raw, u = torch.cat(raw), torch.cat(u)

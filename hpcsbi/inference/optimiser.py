@@ -37,8 +37,8 @@ class Optimiser:
         self, flow: Flow, representation: Representation, steps: int, rate: float, seed: int
     ) -> None:
         self.representation, self.steps, self.rate = representation, steps, rate
-        n_theta = len(representation.names)
-        self.network = build_network(flow, n_theta, representation.n_context, seed)
+        n_target = len(representation.inferred)
+        self.network = build_network(flow, n_target, representation.n_context, seed)
         self.adam = torch.optim.Adam(self.network.parameters(), lr=rate)
         self.step = self.skipped = 0
 
@@ -112,7 +112,7 @@ def network_inputs(
     parts = []
     for c, f, i in parts_for(representation, pairs):
         good = representation.usable(f, i)
-        context, shift = representation.context(f[good], i[good])
+        context, shift = representation.context(f[good], i[good], c[good][:, representation.given])
         u, log_det = representation.to_flow(c[good], shift)
         parts.append((u, context, log_det))
     return tuple(torch.cat(values) for values in zip(*parts, strict=True))

@@ -86,7 +86,7 @@ class Posterior:
             settings["representation"], self.prior, _under("representation.", tensors), ssp
         )
         self.network = build_network(
-            Flow(**settings["flow"]), len(self.prior.names), self.representation.n_context, 0
+            Flow(**settings["flow"]), self.n_base, self.representation.n_context, 0
         )
         self.network.load_state_dict(_under("network.", tensors))
         self.network.eval()
@@ -96,6 +96,11 @@ class Posterior:
     def names(self) -> tuple[str, ...]:
         """Names of theta's columns."""
         return self.prior.names
+
+    @cached_property
+    def n_base(self) -> int:
+        """Dimension of the flow's base space: the columns that are inferred."""
+        return len(self.prior.inferred_names)
 
     @cached_property
     def likelihood(self) -> Likelihood | None:
@@ -113,42 +118,49 @@ class Posterior:
         """Log density in `Prior.coordinates`, not renormalised to the box, shape (n,).
 
         Arguments:
-            coordinates: of theta, one row per spectrum, shape (n, n_theta).
+            coordinates: of theta, one row per spectrum, shape (n, n_theta); the density is that of
+                the inferred columns, given the others.
             flux, ivar: spectra, shape (n, pixels).
         """
-        context, shift = self._context(flux, ivar)
+        context, shift = self._context(flux, ivar, np.asarray(coordinates)[:, ~self.prior.inferred])
         rows = torch.as_tensor(coordinates, dtype=torch.float32)
         u, log_det = self.representation.to_flow(rows, shift)
         return (self.network.log_prob(u, context) + log_det).numpy()
 
     @torch.no_grad()
-    def sample(self, batch: Batch, n: int, cap: int = 20) -> Draws:
+    def sample(self, batch: Batch, n: int, cap: int = 20, bounded: bool = True) -> Draws:
         """Draw n parameter vectors inside the prior for each spectrum.
 
         An object is drawn for until it has n, or cap * n draws were made; one hard object does
         not hold up the others. The numbers depend on the object's seed, not on its batch. A
-        spectrum of which the representation makes no finite context has no draws.
+        spectrum of which the representation makes no finite context has no draws, nor has one at
+        whose redshift a given column leaves its range.
 
         Arguments:
-            batch: `usable` spectra.
+            batch: `usable` spectra, with redshifts where a column is given by them.
             n: draws wanted per object.
             cap: draws made at most, in units of n.
+            bounded: inferred ages end where the prior bounds them by the batch's redshifts.
         """
-        context, shift = self._context(batch.flux, batch.ivar)
+        given = self._given(batch)
+        context, shift = self._context(batch.flux, batch.ivar, given)
         parts = []
         blocks = range(0, len(context), OBJECTS)
         for i in with_progress(blocks, "draws of the flow", OBJECTS, len(context)):
             rows = slice(i, i + OBJECTS)
-            parts.append(self._sample(context[rows], shift[rows], batch[rows], n, cap))
+            measured = context[rows], shift[rows], given[rows]
+            parts.append(self._sample(*measured, batch[rows], n, cap, bounded))
         return Draws(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
     def _sample(
         self,
         context: torch.Tensor,
         shift: torch.Tensor,
+        given: np.ndarray,
         batch: Batch,
         n: int,
         cap: int,
+        bounded: bool,
     ) -> tuple[np.ndarray, ...]:
         objects, n_theta = len(context), len(self.names)
         generators = [base_draws(seed) for seed in batch.seeds]
@@ -160,11 +172,13 @@ class Posterior:
             todo = np.flatnonzero((kept < n) & known)
             if not len(todo):
                 break
-            base = [generators[i].standard_normal((n, n_theta), np.float32) for i in todo]
+            base = [generators[i].standard_normal((n, self.n_base), np.float32) for i in todo]
             z = torch.from_numpy(np.stack(base, 1))
-            new, log_jacobian = self._transform(z, self.invert(context[todo]), shift[todo])
+            some = self.invert(context[todo]), shift[todo], given[todo]
+            new, log_jacobian = self._transform(z, *some)
             log_q = (_log_normal(z) - log_jacobian).T.numpy()
-            inside = self.prior.inside(new, batch[todo].zred_column) & np.isfinite(log_q)
+            zred = batch[todo].zred_column if bounded else None
+            inside = self.prior.inside(new, zred) & np.isfinite(log_q)
             for j, i in enumerate(todo):
                 good = np.flatnonzero(inside[j])
                 inside_all[i] += len(good)
@@ -185,26 +199,27 @@ class Posterior:
         """The map from the flow's base space, for proposals other than its standard normal.
 
         Arguments:
-            batch: usable spectra.
+            batch: usable spectra, with redshifts where a column is given by them.
 
         Returns:
-            function of base points z, shape (objects, n, n_theta), that gives
-            `Prior.coordinates`, which may lie outside the prior, of the shape of z, and
-            log |d coordinates / d z|, shape (objects, n).
+            function of base points z, shape (objects, n, n_base), that gives
+            `Prior.coordinates`, which may lie outside the prior, shape (objects, n, n_theta), and
+            log |d coordinates / d z| of the inferred ones, shape (objects, n).
         """
-        context, shift = self._context(batch.flux, batch.ivar)
+        given = self._given(batch)
+        context, shift = self._context(batch.flux, batch.ivar, given)
         to_flow = self.invert(context)
 
         @torch.no_grad()
         def to_coordinates(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
-            coordinates, log_jacobian = self._transform(base, to_flow, shift)
+            coordinates, log_jacobian = self._transform(base, to_flow, shift, given)
             return coordinates, log_jacobian.T.numpy()
 
         return to_coordinates
 
     def _transform(
-        self, z: torch.Tensor, to_flow: Map, shift: torch.Tensor
+        self, z: torch.Tensor, to_flow: Map, shift: torch.Tensor, given: np.ndarray
     ) -> tuple[np.ndarray, torch.Tensor]:
         """`Prior.coordinates`, object first, and log |d coordinates / d z|, shape of z less one."""
         u, log_det = to_flow(z)
@@ -213,12 +228,21 @@ class Posterior:
         # Columns that cannot leave the box may round out of it: 0.4 is above 0.4 in float32.
         boxed = coordinates.clip(self.prior.low, self.prior.high)
         free = self.representation.free.numpy()
-        return np.where(free, coordinates, boxed), log_det - log_det_box
+        whole = np.where(free, coordinates, boxed)
+        whole[..., ~self.prior.inferred] = given[:, None]
+        return whole, log_det - log_det_box
 
-    def _context(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        flux, ivar = np.asarray(flux, dtype=np.float32), np.asarray(ivar, dtype=np.float32)
+    def _given(self, batch: Batch) -> np.ndarray:
+        """Given columns of each object, shape (objects, given)."""
+        given = self.prior.given
+        return np.broadcast_to(given.at(batch.zred), (len(batch), len(given)))
+
+    def _context(
+        self, flux: np.ndarray, ivar: np.ndarray, given: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        arrays = (np.asarray(array, dtype=np.float32) for array in (flux, ivar, given))
         # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-        return self.representation.context(torch.tensor(flux), torch.tensor(ivar))
+        return self.representation.context(*map(torch.tensor, arrays))
 
 
 def _log_normal(z: torch.Tensor) -> torch.Tensor:

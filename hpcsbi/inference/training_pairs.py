@@ -182,7 +182,7 @@ def _prepare(
     u, context = [], []
     pairs = supply.make(block, representation.pad)
     for c, f, i in parts_for(representation, pairs):
-        context_part, shift = representation.context(f, i)
+        context_part, shift = representation.context(f, i, c[:, representation.given])
         context.append(context_part)
         u.append(representation.to_flow(c, shift)[0])
     return torch.cat(u), torch.cat(context)

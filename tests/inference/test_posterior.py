@@ -26,6 +26,82 @@ def survey(tmp_path_factory):
     return load_posterior(flow), Batch(*spectra, np.arange(100))
 
 
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """A flow under a given age, and spectra at their redshifts."""
+    run = tmp_path_factory.mktemp("given")
+    training = tiny.pairs(run, n=100, under=tiny.given_prior(), validation=30, test=60)
+    flow = tiny.trained(run, training, steps=150)
+    store = open_complete(training, "augment")
+    rows = split_of(store.settings, store.rows, "test")
+    theta, flux, ivar, zred = (store.read(name, rows) for name in ("theta", "flux", "ivar", "zred"))
+    return load_posterior(flow), Batch(flux, ivar, np.arange(60), zred), theta
+
+
+def test_a_given_column_is_that_of_the_redshift(given):
+    """In every draw, to the last digit; the base space has one dimension less, and the density of
+    draws is that of the inferred columns.
+    """
+    posterior, batch, _ = given
+    prior, tage = posterior.prior, posterior.names.index("tage")
+    draws = posterior.sample(batch[:20], 50)
+    age = age_of_universe(batch.zred.astype(float))
+    z = np.random.default_rng(0).normal(size=(20, 30, 4))
+    mapped, log_jacobian = posterior.mapping(batch[:20])(z)
+
+    assert posterior.n_base == 4 and draws.coordinates.shape == (20, 50, 5)
+    assert (draws.kept > 0).mean() > 0.8
+    for coordinates, some in (
+        (draws.coordinates, np.arange(50) < draws.kept[:, None]),
+        (mapped, ...),
+    ):
+        same = np.broadcast_to(age[:20, None], coordinates.shape[:2])
+        assert np.array_equal(coordinates[..., tage][some], same[some])
+    assert prior.support(prior.theta(draws.coordinates, np.float32))[draws.kept > 0, 0].all()
+    for i in range(5):
+        n = draws.kept[i]
+        rows = batch[np.full(n, i)]
+        again = posterior.log_prob(draws.coordinates[i, :n], rows.flux, rows.ivar)
+        assert np.median(abs(again - draws.log_prob[i, :n])) < 0.05
+    assert log_jacobian.shape == (20, 30) and np.isfinite(log_jacobian).all()
+
+
+def test_a_flow_that_is_told_another_age_says_so(given):
+    """Draws at another redshift have its age, and other inferred columns; the truth's density has
+    its maximum near the age that made the spectrum, over all spectra.
+    """
+    posterior, batch, theta = given
+    far = replace(batch, zred=np.full(60, 0.75))
+    here, there = (posterior.sample(each, 100) for each in (batch, far))
+    tau = posterior.names.index("tau")
+    both = (here.kept == 100) & (there.kept == 100)
+    assert both.mean() > 0.5
+    moved = np.abs(here.coordinates[both] - there.coordinates[both]).mean(1)
+    assert np.median(moved[:, tau]) > 1e-3 and (moved[:, 3] > 0.01).mean() > 0.8
+
+    truth = posterior.prior.coordinates(theta)
+    shuffled = truth.copy()
+    shuffled[:, 3] = np.roll(truth[:, 3], 7)
+    right, wrong = (posterior.log_prob(c, batch.flux, batch.ivar) for c in (truth, shuffled))
+    assert np.mean(right - wrong) > 0
+
+
+def test_nothing_is_drawn_where_nothing_is_known(given):
+    """A redshift beyond the range of the given column, or none: no draw, and an error without any;
+    the others of the batch are what they were.
+    """
+    posterior, batch, _ = given
+    zred = batch.zred[:6].astype(float)
+    zred[[1, 4]] = 2.0, np.nan
+    draws = posterior.sample(replace(batch[:6], zred=zred), 20)
+    alone = posterior.sample(batch[:6], 20)
+
+    assert (draws.kept == 0).tolist() == [False, True, False, False, True, False]
+    assert np.array_equal(draws.coordinates[[0, 2, 3, 5]], alone.coordinates[[0, 2, 3, 5]])
+    with pytest.raises(ValueError, match="tage is given by the redshift of each object"):
+        posterior.sample(replace(batch, zred=None), 20)
+
+
 def test_draws_lie_inside_the_prior(survey):
     """Every draw is inside the box and younger than the Universe, also as float32 in a file."""
     posterior, batch = survey
