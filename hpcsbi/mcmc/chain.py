@@ -80,13 +80,13 @@ class Chain:
     """State and past of a chain; numbers only, so that it can be kept in a file.
 
     Arguments:
-        z: walkers, shape (walkers, n_theta).
+        z: walkers, shape (walkers, n_dim), n_dim the number of inferred columns.
         log_prob: of the walkers, shape (walkers,).
         random: key of the Mersenne twister.
         twister: its position, and the normal deviate that it may hold (has_gauss, gauss).
         shares, means, covariances: of the independent proposal (`Mixture`).
-        past: kept positions of this round, z in burn-in and `Prior.coordinates` in the chain that
-            counts, shape (kept, walkers, n_theta).
+        past: kept positions of this round, z in burn-in and `Prior.coordinates` of the inferred
+            columns in the chain that counts, shape (kept, walkers, n_dim).
         past_log_prob: ln posterior density of `past`, not normalised, shape (kept, walkers).
         round: number of finished rounds of burn-in.
         steps: steps of this round.
@@ -130,7 +130,7 @@ def begin(
 
     Arguments:
         target: what is sampled.
-        z: first walkers, shape (walkers, n_theta).
+        z: first walkers, shape (walkers, n_dim).
         rng: seeds the chain.
         proposal: the independent proposal, by default the normal about zero.
 
@@ -177,9 +177,9 @@ def _block(chain: Chain, settings: Settings) -> int:
 
 def _run(chain: Chain, target: Target, settings: Settings, steps: int) -> Chain:
     """Some steps, kept with those before."""
-    walkers, n_theta = chain.z.shape
+    walkers, n_dim = chain.z.shape
     moves = moves_of(settings.moves, chain.proposal)
-    sampler = emcee.EnsembleSampler(walkers, n_theta, target, moves=moves, vectorize=True)
+    sampler = emcee.EnsembleSampler(walkers, n_dim, target, moves=moves, vectorize=True)
     now = emcee.State(chain.z, chain.log_prob, random_state=_twister(chain).get_state())
     run = sampler.sample(now, iterations=steps, store=False, skip_initial_state_check=True)
     states, accepted, before = [], 0, chain.z
@@ -209,14 +209,15 @@ def _run(chain: Chain, target: Target, settings: Settings, steps: int) -> Chain:
 def _in_coordinates(
     space: Space, states: list[tuple[np.ndarray, np.ndarray]]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Positions and log densities in `Prior.coordinates`."""
+    """Positions and log densities in `Prior.coordinates` of the inferred columns."""
     if not states:
         return []
     z, log_prob = (np.stack(values) for values in zip(*states, strict=True))
     coordinates, log_density = space(z.reshape(-1, z.shape[-1]))
     log_prob = log_prob - log_density.reshape(log_prob.shape)
     log_prob = log_prob + space.prior.log_density(coordinates, space.zred).reshape(log_prob.shape)
-    return list(zip(coordinates.reshape(z.shape), log_prob, strict=True))
+    inferred = coordinates[:, space.prior.inferred]
+    return list(zip(inferred.reshape(z.shape), log_prob, strict=True))
 
 
 def _thinned(chain: Chain) -> Chain:

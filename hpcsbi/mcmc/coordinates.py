@@ -35,7 +35,7 @@ class Space(Protocol):
 
     Arguments:
         prior: the prior.
-        zred: redshift, for priors that bound ages by that of the Universe.
+        zred: redshift, for priors that bound ages by that of the Universe, or give them.
     """
 
     prior: Prior
@@ -45,6 +45,9 @@ class Space(Protocol):
         """`Prior.coordinates`, shape (n, n_theta), and ln of the prior's density in z, (n,).
 
         The density is -inf outside the prior, where the coordinates mean nothing.
+
+        Arguments:
+            z: points, shape (n, inferred columns).
         """
 
 
@@ -75,8 +78,8 @@ class Anchored:
     measured from what least squares, with the spectrum's own weights, finds in it, against what it
     finds in a spectrum of one solar mass without dust and with the other columns. That depends on
     the other columns only, so the Jacobian does not depend on it; nothing trained takes part.
-    The columns of a history go by the straight coordinates of its family, all others by the normal
-    scores of their prior: probits of a flat one.
+    The columns of a history go by the straight coordinates of its family, unless one of them is
+    given; all others by the normal scores of their prior: probits of a flat one.
 
     Arguments:
         prior: the prior.
@@ -90,15 +93,17 @@ class Anchored:
     def __init__(self, prior: Prior, ssp: Ssp, batch: Batch) -> None:
         self.prior, self.ssp, self.low = prior, ssp, prior.low
         self.zred = batch.only_zred
-        self.high = prior.upper(self.zred)
+        self.high, self.given = prior.upper(self.zred), prior.given.at(self.zred)
         columns = list(prior.names)
         named = [name for name in SYMMETRIES if name in columns]
+        curved = [] if {*ssp.history.curved} & {*prior.given.names} else ssp.history.curved
         self.free = np.array([columns.index(name) for name in named], dtype=int)
-        self.history = np.array([columns.index(name) for name in ssp.history.curved], dtype=int)
+        self.history = np.array([columns.index(name) for name in curved], dtype=int)
         self.hard = np.append(self.history, self.free)
-        self.boxed = np.setdiff1d(np.arange(len(columns)), self.hard)
+        self.boxed = np.setdiff1d(np.flatnonzero(prior.inferred), self.hard)
         unit = np.random.default_rng(0).random((SHAPES, len(columns)))
         shapes = prior.from_unit(unit, 1 - unit, self.high)
+        shapes[:, ~prior.inferred] = self.given
         self.centre, self.scale = np.zeros(len(columns)), np.ones(len(columns))
         if len(self.history):
             straight = ssp.history.straight(prior.theta(shapes)[:, self.history])
@@ -118,10 +123,11 @@ class Anchored:
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
+        z = self.prior.given.join(z, self.given)
         boxed, history, free = self.boxed, self.history, self.free
         low, high, scores = self.low[boxed], self.high[boxed], z[:, boxed]
         within = self.prior_of_boxed.from_unit(ndtr(scores), ndtr(-scores), high)
-        coordinates = np.empty_like(z)
+        coordinates = z.copy()  # the given columns are what they are
         coordinates[:, boxed] = within.clip(low, high)
         log_density = self.log_scale - 0.5 * (z[:, boxed] ** 2).sum(1) - len(boxed) * SQRT_2PI
         y = self.centre + self.scale * z
@@ -140,7 +146,7 @@ class Anchored:
         return coordinates, np.where(inside, log_density, -np.inf)
 
     def points(self, coordinates: np.ndarray) -> np.ndarray:
-        """Inverse: z of coordinates inside the prior, shape (n, n_theta)."""
+        """Inverse: z of coordinates inside the prior, shape (n, inferred columns)."""
         theta = self.prior.theta(coordinates)
         z = ndtri(self.prior.to_unit(coordinates, self.high).clip(1e-9, 1 - 1e-9))
         y = coordinates.copy()
@@ -149,7 +155,7 @@ class Anchored:
         if len(self.free):
             y[:, self.free] += self._anchor(coordinates)
         z[:, self.hard] = ((y - self.centre) / self.scale)[:, self.hard]
-        return z
+        return z[:, self.prior.inferred]
 
     def _within(self, coordinates: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """True where these columns are inside the prior, shape (n,)."""
@@ -189,7 +195,7 @@ class Anchored:
         return centre, np.sqrt(np.diagonal(covariance) + np.array([LOOSE[n] for n in named]) ** 2)
 
     def _anchor(self, coordinates: np.ndarray) -> np.ndarray:
-        """Amplitude and dust of bare spectra of the boxed columns, shape (n, columns)."""
+        """Amplitude and dust of bare spectra of the other columns, shape (n, columns)."""
         coordinates = coordinates.copy()
         coordinates[:, self.free] = 0.0
         anchor = np.empty((len(coordinates), len(self.free)), np.float32)
@@ -206,19 +212,20 @@ class Anchored:
 
 
 class Box:
-    """`Prior.coordinates` themselves.
+    """`Prior.coordinates` themselves, of the inferred columns.
 
     Arguments:
         prior: the prior.
-        zred: redshift, for priors that bound ages by that of the Universe.
+        zred: redshift, for priors that bound ages by that of the Universe, or give them.
     """
 
     def __init__(self, prior: Prior, zred: float | None = None) -> None:
-        self.prior, self.zred = prior, zred
+        self.prior, self.zred, self.given = prior, zred, prior.given.at(zred)
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""
-        return z, self.prior.log_density(z, self.zred)
+        coordinates = self.prior.given.join(z, self.given)
+        return coordinates, self.prior.log_density(coordinates, self.zred)
 
 
 def _part(prior: Prior, columns: np.ndarray) -> Prior:

@@ -46,6 +46,7 @@ ARRAYS: Schema = {
     "prior_share": (("row", "parameter"), "float32", "as in the catalogue"),
     "derived_prior_share": (("row", "quantity"), "float32", "as in the catalogue"),
     **OBSERVED,
+    # NaN where a column is given, as all that compares columns with the chain
     "tau": (("row", "parameter"), "float32", "integrated autocorrelation time in steps"),
     "rhat": (("row", "parameter"), "float32", "split R-hat over the walkers"),
     "ess": (("row", "parameter"), "float32", "independent draws in the whole chain"),
@@ -82,24 +83,28 @@ ARRAYS: Schema = {
 }
 
 
-def chain_columns(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarray]:
+def chain_columns(
+    chain: Chain, prior: Prior, draws: int, zred: float | None = None
+) -> dict[str, np.ndarray]:
     """Columns of one object that need its chain alone.
 
     Arguments:
         chain: at its end.
         prior: gives theta in its own units.
         draws: number of draws kept.
+        zred: redshift, where a column is given by it.
     """
-    convergence = diagnose(chain)
-    theta = prior.theta(chain.past.reshape(-1, chain.past.shape[-1]), np.float32)
+    convergence, join = diagnose(chain), prior.given.join
+    flat = chain.past.reshape(-1, chain.past.shape[-1])
+    theta = prior.theta(join(flat, prior.given.at(zred)), np.float32)
     chosen = chain_indices(*chain.past.shape[:2], draws)
     return {
         "samples": theta[chosen],
         "log_prob": chain.past_log_prob.reshape(-1)[chosen],
         "quantiles": np.quantile(theta, list(QUANTILES.values()), axis=0),
-        "tau": convergence.tau,
-        "rhat": convergence.rhat,
-        "ess": convergence.ess,
+        "tau": join(convergence.tau, np.nan),
+        "rhat": join(convergence.rhat, np.nan),
+        "ess": join(convergence.ess, np.nan),
         "n_steps": chain.steps,
         "acceptance": convergence.acceptance,
         "converged": convergence.converged,
@@ -107,9 +112,9 @@ def chain_columns(chain: Chain, prior: Prior, draws: int) -> dict[str, np.ndarra
 
 
 def kept_draws(chain: Chain, draws: int) -> np.ndarray:
-    """`Prior.coordinates` of the draws that are kept of a chain, shape (draws, n_theta)."""
-    steps, walkers, n_theta = chain.past.shape
-    return chain.past.reshape(-1, n_theta)[chain_indices(steps, walkers, draws)]
+    """The draws that are kept of a chain, as in its past, shape (draws, n_dim)."""
+    steps, walkers, n_dim = chain.past.shape
+    return chain.past.reshape(-1, n_dim)[chain_indices(steps, walkers, draws)]
 
 
 def columns_with_chains(

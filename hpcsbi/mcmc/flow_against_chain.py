@@ -64,8 +64,8 @@ def object_columns(
             levels = list(QUANTILES.values())
             certificate = certify(posterior, likelihood, drawn, batch, levels)
         certified_draws = drawn, certificate
-    columns = chain_columns(chain, posterior.prior, draws)
-    columns |= check_columns(kept_draws(chain, draws), posterior, likelihood, batch)
+    columns = chain_columns(chain, posterior.prior, draws, batch.only_zred)
+    columns |= check_columns(_whole(chain, posterior, batch, draws), posterior, likelihood, batch)
     columns |= _derived(chain, posterior, columns["quantiles"][None], batch)
     return columns | comparison_columns(chain, posterior.prior, certified_draws, draws)
 
@@ -75,11 +75,17 @@ def _derived(
 ) -> dict[str, np.ndarray]:
     """Columns of what follows from theta, of one object."""
     levels, (steps, walkers, _) = list(QUANTILES.values()), chain.past.shape
-    draws = kept_draws(chain, min(steps * walkers, RULERS))
+    draws = _whole(chain, posterior, batch, min(steps * walkers, RULERS))
     derived = derived_quantiles(posterior, [(draws, None)], levels)
     shares = prior_shares(posterior, quantiles, derived, levels, batch.zred)
     columns = {"derived_quantiles": derived} | shares
     return {name: values[0] for name, values in columns.items()}
+
+
+def _whole(chain: Chain, posterior: Posterior, batch: Batch, draws: int) -> np.ndarray:
+    """`Prior.coordinates` of kept draws with the given columns among them, (draws, n_theta)."""
+    given = posterior.prior.given
+    return given.join(kept_draws(chain, draws), given.at(batch.only_zred))
 
 
 @contextmanager
@@ -130,7 +136,8 @@ def comparison_columns(
         by_flow: draws of the flow and their certificate; None where it cannot be used.
         draws: number of draws kept.
     """
-    steps, walkers, n_theta = chain.past.shape
+    steps, walkers, n_dim = chain.past.shape
+    inferred = prior.inferred
     ruler = kept_draws(chain, min(steps * walkers, RULERS))
     half = len(ruler) // 2
     sets = {"halves": (ruler[:half], ruler[half:], None, ruler[half:])}
@@ -139,18 +146,20 @@ def comparison_columns(
         drawn, certificate = by_flow
         flow = drawn.coordinates[0, : drawn.kept[0]]
         columns["flow_samples"] = _first(prior, flow, draws)
-        sets["flow"] = (ruler, flow, None, flow)
+        sets["flow"] = (ruler, flow[:, inferred], None, flow[:, inferred])
         if certificate.reweighted[0]:
             equal = certificate.draws.coordinates[0]
             columns["reweighted_samples"] = _first(prior, equal, draws)
-            sets["reweighted"] = (ruler, *certificate.weighted[0], equal)
+            proposals, weights = certificate.weighted[0]
+            sets["reweighted"] = (ruler, proposals[:, inferred], weights, equal[:, inferred])
         columns |= _numbers(certificate)
-    far = np.full((2, len(METHODS), n_theta), np.nan)
+    far = np.full((2, len(METHODS), n_dim), np.nan)
     accuracy = np.full(len(METHODS), np.nan)
     for name, (ours, others, weights, equal) in sets.items():
         i = METHODS.index(name)
         far[:, i] = wasserstein(ours, others, weights), width_ratio(ours, others, weights)
         accuracy[i] = _told_apart(ours, equal)
+    far = prior.given.join(far, np.nan)
     return columns | {"wasserstein": far[0], "width_ratio": far[1], "c2st": accuracy}
 
 

@@ -103,7 +103,7 @@ def explore(
         rng: makes the draws.
 
     Returns:
-        z, shape (walkers, n_theta), and the proposal.
+        z, shape (walkers, inferred columns), and the proposal.
 
     Raises:
         BadInput: no draw with a density above zero.
@@ -157,13 +157,13 @@ def best_fit(target: Target, rng: np.random.Generator) -> np.ndarray:
         rng: makes the draws.
 
     Returns:
-        shape (n_theta,).
+        shape (inferred columns,).
     """
 
     def badness(z: np.ndarray) -> float:
         return min(-float(target(z[None])[0]), 1e100)
 
-    tried = rng.normal(size=(TRIED, len(target.space.prior.names)))
+    tried = rng.normal(size=(TRIED, len(target.space.prior.inferred_names)))
     best = tried[target(tried).argmax()]
     options = {"maxfev": 1500, "xatol": 1e-2, "fatol": 1e-2, "adaptive": True}
     return minimize(badness, best, method="Nelder-Mead", options=options).x
@@ -171,11 +171,11 @@ def best_fit(target: Target, rng: np.random.Generator) -> np.ndarray:
 
 def _first(start: str, target: Target, rng: np.random.Generator) -> Mixture:
     """The first proposal of `explore`."""
-    n_theta = len(target.space.prior.names)
+    n_dim = len(target.space.prior.inferred_names)
     if start != "optimiser":
-        return Mixture.normal(n_theta)
-    means = np.stack([best_fit(target, rng), np.zeros(n_theta)])
-    covariances = np.stack([WIDE**2 * np.eye(n_theta), np.eye(n_theta)])
+        return Mixture.normal(n_dim)
+    means = np.stack([best_fit(target, rng), np.zeros(n_dim)])
+    covariances = np.stack([WIDE**2 * np.eye(n_dim), np.eye(n_dim)])
     return Mixture(np.array([0.5, 0.5]), means, covariances)
 
 
@@ -187,16 +187,17 @@ def _walkers(
     walkers: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """`Prior.coordinates` of walkers in the box, shape (walkers, n_theta)."""
+    """Walkers in the `Box`, shape (walkers, inferred columns)."""
+    inferred = posterior.prior.inferred
     if start == "prior":
-        return posterior.prior.sample_coordinates(walkers, rng, batch.only_zred)
+        return posterior.prior.sample_coordinates(walkers, rng, batch.only_zred)[:, inferred]
     if start == "flow":
         seeded = replace(batch, seeds=rng.integers(2**62, size=1))
         drawn = posterior.sample(seeded, walkers, cap=1000)
         if drawn.kept[0] < walkers:
             raise BadInput("the flow gives too few draws inside the prior: fit.start=prior.")
-        return drawn.coordinates[0]
+        return drawn.coordinates[0][:, inferred]
     space = Anchored(posterior.prior, posterior.ssp, batch)
     best = best_fit(Target(scout, space), rng)
     near = best + NEAR * rng.normal(size=(100 * walkers, len(best)))  # some are outside the box
-    return space(near[np.isfinite(space(near)[1])][:walkers])[0]
+    return space(near[np.isfinite(space(near)[1])][:walkers])[0][:, inferred]

@@ -38,6 +38,17 @@ def dusty_space():
     return Anchored(prior, ssp, noisy_spectrum(ssp, prior, mean))
 
 
+def given_space(name, *more):
+    """Of a history that began with the Universe, observed at a redshift of 0.3."""
+    columns = tiny.columns(name) | {"tage": tiny.GIVEN_AGE}
+    prior = Prior({name: columns[name] for name in [*columns][: 5 + len(more)]})
+    ssp = table_engine(prior)
+    mean = np.append(MEAN, more)
+    mean[3] = age_of_universe(0.3)
+    batch = replace(noisy_spectrum(ssp, prior, mean), zred=np.array([0.3]))
+    return Anchored(prior, ssp, batch)
+
+
 CASES = {
     "flat": lambda: anchored_space(),
     "informative": lambda: anchored_space(informative_prior()),
@@ -45,6 +56,8 @@ CASES = {
     "burst": lambda: history_space("burst", -1.0, -1.5),
     "truncated": lambda: history_space("truncated", -1.0),
     "dust": dusty_space,
+    "given": lambda: given_space("survey"),
+    "given burst": lambda: given_space("burst", -1.0, -1.5),
 }
 
 
@@ -52,7 +65,8 @@ CASES = {
 def test_coordinates_without_a_flow(case):
     """There and back, and a Jacobian that differences confirm, with the density of the prior."""
     anchored = CASES[case]()
-    size = len(anchored.prior.names)
+    inferred = anchored.prior.inferred
+    size = inferred.sum()
     z = np.random.default_rng(1).normal(size=(50, size)) * [2, 1, 2, *[1] * (size - 3)]
     coordinates, log_density = anchored(z)
     inside = np.isfinite(log_density)
@@ -60,7 +74,7 @@ def test_coordinates_without_a_flow(case):
     assert np.allclose(anchored.points(coordinates[inside]), z[inside], atol=1e-6)
 
     def slopes(z, h):
-        ends = (anchored(z + sign * h)[0] for sign in (1, -1))
+        ends = (anchored(z + sign * h)[0][:, inferred] for sign in (1, -1))
         return (next(ends) - next(ends)) / (2 * np.abs(h).max())
 
     def has_neighbours(point):
@@ -75,6 +89,30 @@ def test_coordinates_without_a_flow(case):
         coordinates, log_density = anchored(point[None])
         expected = log_density - anchored.prior.log_density(coordinates, anchored.zred)
         assert np.linalg.slogdet(jacobian)[1] == pytest.approx(expected[0], abs=0.01)
+
+
+def test_a_given_age_is_that_of_the_object():
+    """In every space, wherever a chain is; a redshift without such an age has no density.
+
+    Control: at another redshift the same points have another age, and other masses.
+    """
+    space = given_space("survey")
+    prior, tage = space.prior, space.prior.names.index("tage")
+    z = 0.3 * np.random.default_rng(0).normal(size=(200, 4))
+    box = Box(prior, 0.3)
+    within = prior.sample_coordinates(200, np.random.default_rng(1))[:, prior.inferred]
+
+    for each, points in ((space, z), (box, within)):
+        coordinates, log_density = each(points)
+        assert (coordinates[:, tage] == age_of_universe(0.3)).all()
+        assert np.isfinite(log_density).mean() > 0.3
+    assert np.array_equal(box(within)[0][:, prior.inferred], within)
+    assert (Box(prior, 3.0)(within)[1] == -np.inf).all()
+    spectrum = replace(noisy_spectrum(space.ssp, prior), zred=np.array([0.8]))
+    other = Anchored(prior, space.ssp, spectrum)(z)[0]
+    assert (other[:, tage] == age_of_universe(0.8)).all()
+    with pytest.raises(ValueError, match="tage is given by the redshift"):
+        Box(prior)
 
 
 @pytest.mark.parametrize(("name", "amount"), [("logmass", 1.5), ("dust2", 0.6)])
