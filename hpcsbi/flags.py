@@ -34,9 +34,10 @@ class Flag(IntFlag):
     OLDER_THAN_UNIVERSE = 1 << 21
     WEAK_WEIGHTS = 1 << 22
     DUST_RANGE = 1 << 23
+    GIVEN_RANGE = 1 << 24
 
 
-# Bits 0 to 15 and 23 are set by ingest, 16 to 22 by infer.
+# Bits 0 to 15 and 23 are set by ingest, 16 to 22 and 24 by infer.
 MEANINGS = {
     Flag.NO_DATA: "fewer than 20 valid pixels: nothing is inferred; see the column reason",
     Flag.FEW_PIXELS: "fewer than 40 valid pixels, or less than 25 % of the grid",
@@ -65,6 +66,8 @@ MEANINGS = {
     Flag.WEAK_WEIGHTS: "no proposal gave good importance weights: the flow's numbers, unchecked",
     Flag.DUST_RANGE: "Galactic dust is not known below 1000 Angstrom and beyond 3.3 micrometres: "
     "masked there",
+    Flag.GIVEN_RANGE: "at this redshift a column that is given leaves the range of the prior: "
+    "nothing is inferred",
 }
 
 # Nothing is inferred for these.

@@ -10,7 +10,7 @@ __all__ = ["RANKS", "arrays_of", "columns_without_ranks"]
 
 # Of what is published, and under flow_... of the flow alone.
 RANKS: Schema = {
-    "ranks": (("row", "parameter"), "int32", "draws below the truth"),
+    "ranks": (("row", "parameter"), "int32", "draws below the truth; -1 where a column is given"),
     "joint_ranks": (("row", "joint"), "int32", ""),
     "derived_ranks": (("row", "quantity"), "int32", "of what follows from theta"),
     "tarp": (("row",), "float32", "draws closer to a random point than the truth"),

@@ -30,7 +30,8 @@ ARRAYS: Schema = {
     "prior_share": (
         ("row", "parameter"),
         "float32",
-        "share of the prior between p16 and p84 over 0.68; near 1 the spectrum says nothing of it",
+        "share of the prior between p16 and p84 over 0.68; near 1 the spectrum says nothing of it; "
+        "NaN where a column is given",
     ),
     "derived_quantiles": (
         ("row", "level", "quantity"),

@@ -17,6 +17,7 @@ ABOUT = {
 }
 PRIOR_DRAWS = 10_000
 CENTRAL = (0.16, 0.84)
+ALIKE = 0.1  # share of the prior's draws whose given columns are nearest to an object's
 
 
 def derived_values(posterior: Posterior, coordinates: np.ndarray) -> np.ndarray:
@@ -69,7 +70,7 @@ def prior_shares(
     """How much of the prior lies in each object's central 68 % interval, over 0.68.
 
     Near 1 the spectrum says nothing of a column beyond what the prior does at that redshift, near
-    0 almost all. No scale or unit decides it.
+    0 almost all. No scale or unit decides it. A column that is given has none: NaN.
 
     Arguments:
         posterior: the flow, with its table for derived quantities.
@@ -87,15 +88,20 @@ def prior_shares(
     if of_derived is not None:
         compared["derived_prior_share"] = derived, of_derived
     shares = {name: np.full(x[:, 0].shape, np.nan) for name, (_, x) in compared.items()}
-    upper = np.broadcast_to(posterior.prior.upper(zred), (len(zred), coordinates.shape[1]))
+    prior, given = posterior.prior, posterior.prior.given.at(zred)
+    upper = np.broadcast_to(prior.upper(zred), (len(zred), coordinates.shape[1]))
     for i in range(len(zred)):
         possible = (coordinates <= upper[i]).all(1)
+        if prior.given:
+            far = np.abs(coordinates[:, ~prior.inferred] - given[i]).max(1)
+            possible &= far <= np.quantile(far, ALIKE)
         for name, (of_prior, of_posterior) in compared.items():
             first, last = of_posterior[i, low], of_posterior[i, high]
             known = np.isfinite(first) & possible.any()
             within = ((of_prior > first) & (of_prior <= last) & possible[:, None]).sum(0)
             share = within / max(possible.sum(), 1) / (CENTRAL[1] - CENTRAL[0])
             shares[name][i] = np.where(known, share, np.nan)
+    shares["prior_share"][:, ~prior.inferred] = np.nan
     return shares
 
 

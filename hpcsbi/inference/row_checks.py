@@ -71,7 +71,7 @@ def _at_edge(posterior: Posterior, drawn: Draws, zred: np.ndarray) -> np.ndarray
     """True where over a tenth of the draws lie in the outer 2 % of a parameter of the galaxy."""
     prior = posterior.prior
     width = EDGE_WIDTH * (prior.high - prior.low)
-    columns = [name not in prior.nuisance for name in prior.names]
+    columns = [name not in (*prior.nuisance, *prior.given.names) for name in prior.names]
     coordinates = drawn.coordinates  # NaN, which is no draw, is near no edge
     high = prior.upper(zred)[..., None, :] if prior.bound_age else prior.high
     shares = [

@@ -6,7 +6,7 @@ the Universe at the spectrum's redshift. Beside it stands the flow alone.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -54,10 +54,11 @@ def calibrate(
 ) -> bool:
     """Draw from the posteriors of the held-out test pairs and judge them together.
 
-    Redshifts are drawn without regard to ages, as for training. Of the pairs whose age the Universe
-    had reached, theta is flat below that age: what the published posterior takes for granted. The
-    others come from no such prior; the verdict on the flow alone, which knows no redshift, has them
-    all. (Redshifts drawn anew until they fit an age would make the old ones rare at each redshift.)
+    Redshifts are drawn without regard to inferred ages, as for training. Of the pairs whose age
+    the Universe had reached, theta is flat below that age: what the published posterior takes for
+    granted. The others come from no such prior; the verdict on the flow alone, which is not cut at
+    an age, has them all. (Redshifts drawn anew until they fit an age would make the old ones rare
+    at each redshift.) Columns that are given are known, and not judged.
 
     Arguments:
         out: the store to write, calibration.zarr; calibration.json beside it holds the verdict.
@@ -107,8 +108,9 @@ def _verdicts(store: Store, posterior: Posterior) -> dict:
     possible = store.read("possible")
     published, flow = (
         verdict(
-            *(store.read(f"{kind}{name}")[rows] for name in ("ranks", "n_draws", "tarp")),
-            posterior.names,
+            store.read(f"{kind}ranks")[rows][:, posterior.prior.inferred],
+            *(store.read(f"{kind}{name}")[rows] for name in ("n_draws", "tarp")),
+            posterior.prior.inferred_names,
             derived=_by_quantity(store, f"{kind}derived_ranks", rows),
             joint=store.read(f"{kind}joint_ranks")[rows],
             predictive_p=store.read(f"{kind}predictive_p")[rows],
@@ -145,7 +147,8 @@ def _sizes(rows: int, posterior: Posterior) -> dict[str, int]:
 def _coordinates(posterior: Posterior) -> dict[str, Sequence]:
     """Names and numbers along every dimension but the rows."""
     names, derived = posterior.names, posterior.derived
-    along = {"parameter": names, "joint": joint_names(names), "level": LEVELS}
+    joint = joint_names(posterior.prior.inferred_names)
+    along = {"parameter": names, "joint": joint, "level": LEVELS}
     return along if derived is None else along | {"quantity": derived.names}
 
 
@@ -196,7 +199,7 @@ def _of_flow(
     posterior: Posterior, pairs: _Pairs, draws: int, cap: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Arrays of the flow alone, of usable spectra."""
-    drawn = posterior.sample(replace(pairs.spectra, zred=None), draws, cap)
+    drawn = posterior.sample(pairs.spectra, draws, cap, bounded=False)
     ranks = _ranks(posterior, drawn, pairs, rng)
     return {f"flow_{name}": values for name, values in ranks.items()} | {
         "log_prob": posterior.log_prob(pairs.truth, pairs.spectra.flux, pairs.spectra.ivar),
@@ -224,15 +227,17 @@ def _ranks(
 ) -> dict[str, np.ndarray]:
     """Where the truths stand among draws, and how well draws foretell their spectra."""
     prior, draws = posterior.prior, (pairs.truth, drawn.coordinates)
+    inferred = tuple(coordinates[..., prior.inferred] for coordinates in draws)
+    box = prior.low[prior.inferred], prior.high[prior.inferred]
     predictive = predictive_columns(prior, posterior.likelihood, drawn, pairs.spectra)
     derived = {}
     if posterior.derived is not None:
         values = (derived_values(posterior, coordinates) for coordinates in draws)
         derived["derived_ranks"] = sbc_ranks(*values, drawn.kept)
     return derived | {
-        "ranks": sbc_ranks(*draws, drawn.kept),
-        "joint_ranks": joint_ranks(*draws, drawn.kept),
-        "tarp": tarp_fractions(*draws, prior.low, prior.high, rng, drawn.kept),
+        "ranks": prior.given.join(sbc_ranks(*inferred, drawn.kept), -1),
+        "joint_ranks": joint_ranks(*inferred, drawn.kept),
+        "tarp": tarp_fractions(*inferred, *box, rng, drawn.kept),
         "predictive_p": predictive["predictive_p"],
         "n_draws": drawn.kept,
     }

@@ -98,7 +98,7 @@ def _test_pairs(source: Store) -> dict[str, np.ndarray]:
         raise BadInput(
             f"{source.path} holds no test pairs: run jobs/augment.py with augment.test > 0."
         )
-    return {name: source.read(name, rows) for name in ("theta", "flux", "ivar")}
+    return {name: source.read(name, rows) for name in ("theta", "flux", "ivar", "zred")}
 
 
 def _row(training: TrainingStatus) -> dict:
@@ -174,10 +174,10 @@ def _speed(
     if not len(good):
         return None
     seeds = np.array([object_seed(seed, f"speed {i}") for i in good])
-    batch = Batch(test["flux"][good], test["ivar"][good], seeds)
-    posterior.sample(batch[:1], draws)  # what is made once is not counted
+    batch = Batch(test["flux"][good], test["ivar"][good], seeds, test["zred"][good])
+    posterior.sample(batch[:1], draws, bounded=False)  # what is made once is not counted
     start = time.process_time()
-    kept = posterior.sample(batch, draws).kept.sum()
+    kept = posterior.sample(batch, draws, bounded=False).kept.sum()
     return float(kept / (time.process_time() - start))
 
 

@@ -245,7 +245,8 @@ def _fitted(
     settings, spectra = store.settings, store.read(SPECTRUM, rows)
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, spectra) for name in names)
-    fitted, by_flow = flags & NOT_INFERRED == 0, posterior.usable(flux, ivar)
+    fitted = (flags & NOT_INFERRED == 0) & posterior.prior.given.covers(zred)
+    by_flow = posterior.usable(flux, ivar)
     if settings["start"] == "flow":
         fitted &= by_flow
     columns = empty_columns(ARRAYS, _sizes(len(ids), posterior, settings["draws"]))
@@ -289,8 +290,8 @@ def _tell(store: Store, notice: str) -> None:
     print(f"{store.path}: {converged.sum()} of {store.rows} chains converged.")
     if fitted < store.rows:
         print(
-            f"  {store.rows - fitted} spectra are not fitted: too few valid pixels, or none of the "
-            "pixels that the flow needs (fit.start=prior does without it)."
+            f"  {store.rows - fitted} spectra are not fitted: a redshift beyond the prior, too few "
+            "valid pixels, or none that the flow needs (fit.start=prior does without it)."
         )
     if short.any():
         name = store.read("id")[short][0]

@@ -1,7 +1,6 @@
 """Infer: posteriors of survey spectra, one row out for every row in, catalogue.zarr."""
 
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -166,13 +165,15 @@ def _inferred(
     derived = posterior.derived is not None
     columns = columns_without_posterior(sizes, settings["certificate"], derived)
     columns |= {"id": ids, "zred": zred, "n_pixels": (ivar > 0).sum(1, dtype=np.int32)}
-    good = posterior.usable(flux, ivar) & (flags & NOT_INFERRED == 0)
+    wanted, covered = flags & NOT_INFERRED == 0, posterior.prior.given.covers(zred)
+    good = posterior.usable(flux, ivar) & wanted & covered
     if good.any():
         seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
         measured = _measure(posterior, Batch(flux, ivar, seeds, zred)[good], settings)
         for name, values in measured.items():
             columns[name][good] = values
     columns["flags"] |= flags
+    columns["flags"][wanted & ~covered] |= Flag.GIVEN_RANGE
     return columns
 
 
@@ -233,7 +234,7 @@ def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
     """True where most draws are older than the Universe was, before that bound cuts them."""
     if not posterior.prior.bound_age:
         return np.zeros(len(batch), dtype=bool)
-    free = posterior.sample(replace(batch, zred=None), 50)
+    free = posterior.sample(batch, 50, bounded=False)
     older = free.coordinates > posterior.prior.upper(batch.zred_column)
     return older[..., posterior.prior.ages].any(-1).mean(1) > 0.5
 

@@ -206,8 +206,8 @@ def _catalogue(stores: dict, table: Path) -> dict:
         "rows": len(rows),
         "without": int((n_draws == 0).sum()),
         "flags": tables.flag_rows(values),
-        "labels": [parameter(name).header for name in prior.names],
-        "table": tables.table_rows(columns, prior.names, second),
+        "labels": [parameter(name).header for name in prior.inferred_names],
+        "table": tables.table_rows(columns, prior.inferred_names, second),
         "beside": tables.prior_difference(prior, theirs) if second else "",
         "objects": [],
     }

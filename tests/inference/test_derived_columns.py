@@ -125,3 +125,26 @@ def test_without_a_posterior_nothing_is_shared(posterior):
 
     shares = prior_shares(posterior, nothing, None, LEVELS, np.array([0.1]))
     assert np.isnan(shares["prior_share"]).all()
+
+
+@pytest.mark.parametrize("zred", [0.02, 0.3, 0.75])
+def test_shares_of_a_given_age_are_of_priors_alike(zred):
+    """A posterior that is the prior at its redshift has learned nothing; control: beside the prior
+    at another redshift its ages have another share.
+    """
+    prior = tiny.given_prior()
+    engine = load_engine(tiny.TABLE, prior)
+    flow = Draws(load_derived(tiny.TABLE, engine, Physics()), prior, prior.names)
+    draws = prior.sample_coordinates(20_000, np.random.default_rng(5), zred)
+    quantiles = np.quantile(prior.theta(draws), LEVELS, axis=0)[None]
+    derived = derived_quantiles(flow, [(draws, None)], LEVELS)
+    shares = prior_shares(flow, quantiles, derived, LEVELS, np.array([zred]))
+
+    assert np.isnan(shares["prior_share"][0, ~prior.inferred]).all()
+    assert shares["prior_share"][0, prior.inferred] == pytest.approx(np.ones(4), abs=0.1)
+    for name in ("mass_weighted_age", "t50", "ssfr_100myr", "av"):
+        share = of(shares["derived_prior_share"][0], name, flow)
+        assert share == pytest.approx(1, abs=0.1), name
+    far = np.array([0.75 if zred < 0.5 else 0.02])
+    wrong = prior_shares(flow, quantiles, derived, LEVELS, far)["derived_prior_share"][0]
+    assert abs(of(wrong, "mass_weighted_age", flow) - 1) > 0.1

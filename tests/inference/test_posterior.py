@@ -51,12 +51,9 @@ def test_a_given_column_is_that_of_the_redshift(given):
 
     assert posterior.n_base == 4 and draws.coordinates.shape == (20, 50, 5)
     assert (draws.kept > 0).mean() > 0.8
-    for coordinates, some in (
-        (draws.coordinates, np.arange(50) < draws.kept[:, None]),
-        (mapped, ...),
-    ):
-        same = np.broadcast_to(age[:20, None], coordinates.shape[:2])
-        assert np.array_equal(coordinates[..., tage][some], same[some])
+    drawn = draws.coordinates[np.arange(50) < draws.kept[:, None]]
+    assert np.array_equal(drawn[:, tage], np.repeat(age[:20], draws.kept))
+    assert (mapped[..., tage] == age[:20, None]).all()
     assert prior.support(prior.theta(draws.coordinates, np.float32))[draws.kept > 0, 0].all()
     for i in range(5):
         n = draws.kept[i]

@@ -92,6 +92,16 @@ def test_the_age_of_the_universe_is_an_edge():
     assert flags[SURVEY] == [int(Flag.EDGE), 0] and flags[PRIOR] == [0, 0]
 
 
+def test_a_given_column_has_no_edge():
+    """A near galaxy is as old as any in the prior, by its redshift; an inferred column piles up."""
+    prior = tiny.given_prior()
+    coordinates = middle(prior, 2)
+    coordinates[..., prior.names.index("tage")] = prior.high[prior.names.index("tage")] - 1e-3
+    coordinates[1, :, prior.names.index("tau")] = prior.low[prior.names.index("tau")]
+
+    assert flags_of(prior, draws_of(coordinates), zred=[0.001, 0.001]).tolist() == [0, Flag.EDGE]
+
+
 def test_bad_fits_and_high_floors_are_flagged():
     """p below 1e-3 and a floor above 5 %; a number that is not known is no alarm."""
     drawn = draws_of(middle(PRIOR, 4))
