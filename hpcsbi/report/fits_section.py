@@ -13,6 +13,7 @@ __all__ = ["COLUMNS", "DRAWS", "NOTHING", "section"]
 COLUMNS = (
     "id", "converged", "n_steps", "tau", "rhat", "wasserstein", "width_ratio", "c2st", "pareto_k",
 )  # fmt: skip
+OF_COLUMNS = ("tau", "rhat", "wasserstein", "width_ratio")  # in the order of theta
 DRAWS = ("samples", "reweighted_samples", "flow_samples")
 NOTHING = {"rows": 0, "notes": []}
 TITLES = {"flow": "flow", "reweighted": "re-weighted", "halves": "halves of the chain"}
@@ -40,6 +41,8 @@ def section(
         rates, costs: notes of rates.jsonl and costs.jsonl.
         flow: folder of the flow as costs.jsonl names it.
     """
+    columns = dict(columns)  # what is given tells nothing of chain or flow
+    columns |= {name: columns[name][..., prior.inferred] for name in OF_COLUMNS}
     good = columns["converged"]
     methods = [str(name) for name in columns["method"]]
     once, each = fits_accuracy.overhead(costs, flow), fits_accuracy.object_costs(rates)
@@ -62,7 +65,8 @@ def section(
     }
     if good.any():
         content["accuracy"] = fits_accuracy.accuracy_rows(
-            prior.names, *(columns[name][good] for name in ("wasserstein", "width_ratio", "c2st"))
+            prior.inferred_names,
+            *(columns[name][good] for name in ("wasserstein", "width_ratio", "c2st")),
         )
         content |= _distances_by_k({name: columns[name][good] for name in COLUMNS}, methods)
     return content

@@ -67,16 +67,16 @@ def calibration_pictures(columns: Columns, prior: Prior) -> dict[str, str]:
     Arguments:
         columns: arrays theta, ranks (n, n_theta), quantiles (n, n_theta, 5), tarp and n_draws
             (n,) of spectra that have draws.
-        prior: gives names and coordinates.
+        prior: gives names and coordinates; what it does not infer is not drawn.
     """
-    titles = diagnostic_plots.labels(prior.names, prior.log)
+    inferred = prior.inferred
+    titles = diagnostic_plots.labels(prior.inferred_names, prior.log[inferred])
     percentiles = np.moveaxis(columns["quantiles"][..., 1:4], -1, 1)
-    quantiles = np.moveaxis(prior.coordinates(percentiles), 1, -1)
-    fractions = rank_fractions(columns["ranks"], columns["n_draws"])
+    quantiles = np.moveaxis(prior.coordinates(percentiles), 1, -1)[:, inferred]
+    fractions = rank_fractions(columns["ranks"][:, inferred], columns["n_draws"])
+    theta = prior.coordinates(columns["theta"])[:, inferred]
     figures = {
-        "recovery": diagnostic_plots.recovery(
-            prior.coordinates(columns["theta"]), quantiles, titles
-        ),
+        "recovery": diagnostic_plots.recovery(theta, quantiles, titles),
         "ranks": diagnostic_plots.rank_histograms(fractions, titles),
         "curves": diagnostic_plots.calibration_curves(fractions, columns["tarp"], titles),
     }
@@ -89,21 +89,22 @@ def corner_picture(
     *others: tuple[Prior, np.ndarray],
     keys: Sequence[str] = (),
 ) -> str:
-    """Posterior of each pair of parameters, with other posteriors over it.
+    """Posterior of each pair of inferred parameters, with other posteriors over it.
 
     Arguments:
         prior, draws: first posterior, own units, shape (n, n_theta).
-        others: a prior and draws each; parameters that it lacks are left out.
+        others: a prior and draws each; parameters that it does not infer are left out.
         keys: legend of all.
     """
     sets = [prior.coordinates(draws)]
     for theirs, other in others:
         columns = np.full((len(other), len(prior.names)), np.nan)
         for i, name in enumerate(prior.names):
-            if name in theirs.names:
+            if name in theirs.inferred_names:
                 columns[:, i] = other[:, theirs.names.index(name)]
         sets.append(prior.coordinates(columns))
-    titles = diagnostic_plots.labels(prior.names, prior.log)
+    titles = diagnostic_plots.labels(prior.inferred_names, prior.log[prior.inferred])
+    sets = [coordinates[:, prior.inferred] for coordinates in sets]
     return picture(object_plots.corner(sets, titles, keys=keys), "png")
 
 

@@ -227,13 +227,15 @@ def _cell(columns: Columns | None, name: str, row: int) -> tuple[str, str, str] 
     return quantity(*(float(columns[f"{name}_{p}"][row]) for p in ("p16", "p50", "p84")))
 
 
-def _shape(column: Column) -> tuple[float, float, Mapping | None]:
-    return column.low, column.high, column.distribution
+def _shape(column: Column) -> tuple[float, float, Mapping | None, str | None]:
+    return column.low, column.high, column.distribution, column.given
 
 
 def _span(column: Column) -> str:
-    """Range of a column, and its distribution where it is not flat."""
+    """Range of a column, and its distribution where it is not flat, or what gives it."""
     span = f"{column.low:g} to {column.high:g}"
+    if column.given is not None:
+        return f"{span}, given by the {column.given.replace('_', ' ')}"
     if column.distribution is None:
         return span
     numbers = (f"{k}={v:g}" for k, v in column.distribution.items() if k != "kind")

@@ -23,3 +23,22 @@ def test_a_second_posterior_goes_by_names_not_by_columns():
 
     assert page.corner_picture(one, draws, (other, draws[:, ::-1])) == same
     assert page.corner_picture(one, draws, (other, draws)) != same
+
+
+def test_what_is_given_is_not_drawn():
+    """The corner of a posterior with a given age is that of its other columns, and the age of a
+    second posterior that is given it is left out of a first one's that infers it.
+    """
+    free = {"tau": {"low": 0.1, "high": 1, "log": True}, "dust2": {"low": 0, "high": 4}}
+    age = {"low": 6.5, "high": 13.5}
+    given = Prior({"tage": age | {"given": "age_of_universe"}, **free})
+    inferred, without = Prior({"tage": age, **free}), Prior(free)
+    draws = inferred.sample(200, np.random.default_rng(0))
+    known = draws.copy()
+    known[:, 0] = 9.0
+
+    one = page.corner_picture(given, known, (given, known))
+    assert one == page.corner_picture(without, draws[:, 1:], (without, draws[:, 1:]))
+    both = page.corner_picture(inferred, draws, (given, known))
+    assert both == page.corner_picture(inferred, draws, (without, draws[:, 1:]))
+    assert both != page.corner_picture(inferred, draws, (inferred, known))

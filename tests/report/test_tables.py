@@ -57,6 +57,19 @@ def test_priors_differ_by_their_distributions():
     )
 
 
+def test_priors_differ_by_what_is_given():
+    """In words, on either side."""
+    age = {"low": 6.5, "high": 13.5}
+    given, inferred = Prior({"tage": age | {"given": "age_of_universe"}}), Prior({"tage": age})
+    words = "6.5 to 13.5, given by the age of universe"
+
+    assert tables.prior_difference(inferred, given) == (
+        f"the prior with tage from {words} (here 6.5 to 13.5)"
+    )
+    assert tables.prior_difference(given, inferred).endswith(f"(here {words})")
+    assert tables.prior_difference(given, given) == "the same prior"
+
+
 def test_verdict_rows_mark_what_failed():
     """Rows below the threshold are marked, and the chance scatter of coverage is given."""
     rng = np.random.default_rng(0)
