@@ -23,7 +23,6 @@ from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.simulator.histories import family_of
 from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.predictive import predict
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
@@ -61,10 +60,10 @@ def main():
         draws = theta[np.random.default_rng(0).permutation(len(theta))[:2000]]
         misfit, p = predict(likelihood, draws[None], flux, ivar)
         print(
-            f"{name}: {len(prior.names)} parameters, ln evidence {evidence:.2f}, {calls} likelihoods, "
-            f"{seconds:.0f} CPU s; chi2 {misfit[0]:.2f} a pixel, predictive p {p[0]:.2f}"
+            f"{name}: {len(prior.inferred_names)} parameters, ln evidence {evidence:.2f}, {calls} "
+            f"likelihoods, {seconds:.0f} CPU s; chi2 {misfit[0]:.2f} a pixel, predictive p {p[0]:.2f}"
         )
-        derived = load_derived(options.table, engine, Physics())
+        derived = load_derived(options.table, engine)
         values = dict(zip(derived.names, derived(draws, prior.names).T, strict=True))
         for quantity in SHOWN:
             low, middle, high = np.quantile(values[quantity], [0.16, 0.5, 0.84])
