@@ -5,7 +5,7 @@
 
 SPECTRA is a store of ingest, ID one of its ids. Nested sampling (nautilus) of each prior of
 conf/prior under the likelihood of surveys, with the prior's ages bounded by the redshift. Printed
-for each: ln evidence, likelihoods and CPU seconds, misfit and predictive p, and derived quantities
+for each: ln evidence, likelihoods and CPU seconds, misfit, posterior predictive p, and derived quantities
 (16 %, 50 %, 84 %); the figure has the star formation rate against lookback time.
 """
 
@@ -61,7 +61,7 @@ def main():
         misfit, p = predict(likelihood, draws[None], flux, ivar)
         print(
             f"{name}: {len(prior.inferred_names)} parameters, ln evidence {evidence:.2f}, {calls} "
-            f"likelihoods, {seconds:.0f} CPU s; chi2 {misfit[0]:.2f} a pixel, predictive p {p[0]:.2f}"
+            f"likelihoods, {seconds:.0f} CPU s; chi2 {misfit[0]:.2f} a pixel, p {p[0]:.2f}"
         )
         derived = load_derived(options.table, engine)
         values = dict(zip(derived.names, derived(draws, prior.names).T, strict=True))
@@ -98,14 +98,17 @@ def nested(prior, likelihood, flux, ivar, zred):
     upper = prior.upper(zred)
 
     def theta_of(u):
-        return prior.theta(prior.from_unit(u, 1 - u, np.broadcast_to(upper, u.shape)), np.float32)
+        unit = prior.given.join(u, 0.5)
+        coordinates = prior.from_unit(unit, 1 - unit, np.broadcast_to(upper, unit.shape))
+        coordinates[:, ~prior.inferred] = prior.given.at(zred)
+        return prior.theta(coordinates, np.float32)
 
     @torch.no_grad()
     def log_likelihood(u):
         return likelihood(*seen, torch.from_numpy(theta_of(u))[None])[0].numpy()
 
     sampler = nautilus.Sampler(
-        lambda u: u, log_likelihood, n_dim=len(prior.names), n_live=LIVE, vectorized=True,
+        lambda u: u, log_likelihood, n_dim=len(prior.inferred_names), n_live=LIVE, vectorized=True,
         pass_dict=False, seed=1, pool=None,
     )  # fmt: skip
     sampler.run(n_eff=EFFECTIVE)

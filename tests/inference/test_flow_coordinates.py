@@ -209,9 +209,7 @@ def test_one_pixel_spoils_a_spectrum_unless_it_is_masked(flux, ivar):
 
 @pytest.mark.parametrize("kind", ["equivariant", "projection"])
 def test_dust_with_a_free_slope_has_coordinates(kind):
-    """Measured by a curve that is not the dust's own: there and back all the same, with the Jacobian
-    of the map.
-    """
+    """Measured by a curve that is not the dust's own: there and back, with the map's Jacobian."""
     prior = dusty_table.prior("dust2", "dust_index", "dust1_fraction")
     ssp = dusty_table.engine(4, prior)
     wave = torch.tensor(ssp.wave).float()
