@@ -186,6 +186,18 @@ def test_the_ends_of_the_prior_are_inside(tmp_path):
         read_theta(str(tmp_path / "ends.txt"), PRIOR)
 
 
+def test_a_file_holds_the_given_column_too(tmp_path):
+    """An age that the redshift gives stands in the file as the others do, in its range."""
+    prior, path = tiny.given_prior(), tmp_path / "given.csv"
+    frame = pandas.DataFrame(prior.sample(4, np.random.default_rng(0)), columns=prior.names)
+    frame.to_csv(path, index=False)
+
+    assert np.allclose(read_theta(str(path), prior), frame.to_numpy(), rtol=1e-15)
+    frame.assign(tage=[7.0, 3.0, 7.0, 7.0]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"row 1 has tage = 3\.0, the prior allows 6\.5 to 13\.75"):
+        read_theta(str(path), prior)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "says"),
     [
