@@ -2,6 +2,8 @@
 
     SPS_HOME=... python benchmarks/derived.py TABLE [--prior survey] [--draws 200]
 
+TABLE is of the physics that goes with the prior's dust.
+
 FSPS is asked directly, without Prospector or this package: its surviving mass, its mean rates of
 star formation, its lines and spectrum. Ages and times come from the numerical integral of the
 history. For each quantity: the largest deviation and that of 99 % of the draws, relative but for
@@ -17,10 +19,9 @@ import numpy as np
 import torch
 import yaml
 
-from hpcsbi.simulator.derived import DERIVED, QUANTITIES, DerivedQuantities
-from hpcsbi.simulator.physics import Physics
+from hpcsbi.run.flows import load_derived, load_engine
+from hpcsbi.simulator.derived import QUANTITIES, DerivedQuantities
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
 from hpcsbi.store.opening import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +31,7 @@ LINES = {
     "halpha": (6564.6,), "nii_6584": (6585.3,), "sii_6717_6731": (6718.3, 6732.7),
 }  # fmt: skip
 SHOWN = 0.1  # Angstrom
+V_BAND = 5500.0  # Angstrom
 
 
 def main() -> None:
@@ -44,11 +46,13 @@ def main() -> None:
     columns = yaml.safe_load((ROOT / f"conf/prior/{arguments.prior}.yaml").read_text())["columns"]
     prior = Prior(columns)
     theta = prior.sample(arguments.draws, np.random.default_rng(arguments.seed))
-    quantities = of_table(arguments.table, prior)
+    quantities = load_derived(arguments.table, load_engine(arguments.table, prior))
+    physics = open_store(arguments.table).settings["physics"]
     values = quantities(theta, prior.names)
     population = fsps.StellarPopulation(
-        zcontinuous=1, sfh=4, imf_type=2, dust_type=2, add_neb_emission=True, gas_logu=-2.0,
-        nebemlineinspec=False, add_dust_emission=False,
+        zcontinuous=1, sfh=4, imf_type=physics["imf_type"], dust_type=physics["dust_type"],
+        add_neb_emission=True, gas_logu=physics["gas_logu"], nebemlineinspec=False,
+        add_dust_emission=False,
     )  # fmt: skip
     rows = [dict(zip(prior.names, row, strict=True)) for row in theta.tolist()]
     expected = np.array([of_fsps(population, row) for row in rows])
@@ -58,20 +62,20 @@ def main() -> None:
     print(f"{cost(quantities, prior):.2f} CPU ms for 1000 draws")
 
 
-def of_table(path: Path, prior: Prior) -> DerivedQuantities:
-    """The package's, of a table."""
-    store = open_store(path)
-    ssp = Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior)
-    return DerivedQuantities(ssp, **{name: store.read(name) for name in DERIVED}, physics=Physics())
-
-
 def of_fsps(population: fsps.StellarPopulation, row: dict[str, float]) -> np.ndarray:
     """The same quantities by FSPS and by sums over the history, in the order of QUANTITIES."""
     tage, tau, mass = row["tage"], row["tau"], 10 ** row["logmass"]
-    for name in ("logzsol", "dust2", "tau"):
+    for name in ("logzsol", "tau"):
         population.params[name] = row[name]
     population.params["gas_logz"] = row["logzsol"]
-    wave, per_hertz = population.get_spectrum(tage=tage)
+    population.params["dust_index"] = row.get("dust_index", -0.7)
+    dust1 = row["dust2"] * row.get("dust1_fraction", 0.0)
+    clear, diffuse, per_hertz = (
+        behind(population, tage, dust2, cloud)
+        for dust2, cloud in ((0.0, 0.0), (row["dust2"], 0.0), (row["dust2"], dust1))
+    )
+    wave = population.wavelengths
+    lost = np.interp(V_BAND, wave, np.log10(clear / diffuse))
     surviving = population.stellar_mass
     rates = [
         float(population.sfr_avg(dt=dt)) if tage > dt else 1 / (dt * 1e9) for dt in (0.01, 0.1)
@@ -82,7 +86,6 @@ def of_fsps(population: fsps.StellarPopulation, row: dict[str, float]) -> np.nda
     mean = np.sum(np.diff(formed) * (tage - middle(t)))
     break_blue, break_red = (beside(wave, per_hertz, [vacuum(band)]) for band in AIR_BANDS)
     per_angstrom = per_hertz * 2.998e18 / wave**2
-    # FSPS gives lines as they leave the gas: the screen is ours.
     lines, centres = population.emline_luminosity, population.emline_wavelengths
     luminosity, width = [], []
     for line in LINES.values():
@@ -98,12 +101,19 @@ def of_fsps(population: fsps.StellarPopulation, row: dict[str, float]) -> np.nda
             rates[1] / surviving,
             mean,
             *(tage - np.interp(share, formed, t) for share in (0.5, 0.9)),
-            1.086 * row["dust2"],
+            2.5 * lost,
+            2.5 * lost + 1.0857 * dust1,  # clouds have an optical depth of dust1 there
             break_red / break_blue,
             *(mass * light for light in luminosity),
             *width,
         ]
     )
+
+
+def behind(population, tage: float, dust2: float, dust1: float) -> np.ndarray:
+    """Flux behind these depths of dust, per Hertz; lines are those of the last one asked for."""
+    population.params["dust2"], population.params["dust1"] = dust2, dust1
+    return population.get_spectrum(tage=tage)[1].copy()
 
 
 def middle(values: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@
 
 SPECTRA is a store of ingest, ID one of its ids. Nested sampling (nautilus) of each prior of
 conf/prior under the likelihood of surveys, with the prior's ages bounded by the redshift. Printed
-for each: ln evidence, likelihoods and CPU seconds, misfit, posterior predictive p, and derived quantities
-(16 %, 50 %, 84 %); the figure has the star formation rate against lookback time.
+for each: ln evidence, likelihoods, CPU seconds, misfit, predictive p and derived quantities
+(16, 50, 84 %); the figure has the star formation rate against lookback time.
 """
 
 import argparse

@@ -10,7 +10,7 @@ import tiny
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.delayed_tau import delayed_tau_weights
 from hpcsbi.simulator.dust import birth_cloud, dust_curve, kriek_conroy
-from hpcsbi.simulator.indices import LINES, band_means
+from hpcsbi.simulator.indices import band_means, line_centres
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.prospector_model import MOMENTS, _moments
@@ -66,10 +66,9 @@ def derived_arrays(dust_type: int) -> dict[str, np.ndarray]:
     """What derived quantities read of the table."""
     wave = np.arange(3400.0, 7200.0, 1.0)
     continuum, lines = populations(wave)
-    centres = np.array([np.mean(line) for line in LINES.values()])
     return {
         "surviving_mass": np.full((len(LOGZSOL), len(LOG_AGE)), 0.7),
-        "line_luminosity": populations(centres)[1],
+        "line_luminosity": populations(line_centres())[1],
         "bands": band_means(wave, (continuum + lines) * wave**2, dust_type, MOMENTS),
     }
 

@@ -120,7 +120,7 @@ def _induced(
 ) -> tuple[str | None, list[str]]:
     """What the prior's draws, which the simulations are, say of derived quantities; or why not."""
     try:
-        derived = load_derived(table, load_engine(table, prior), Model.of(store.settings).physics)
+        derived = load_derived(table, load_engine(table, prior))
     except FileNotFoundError:
         return None, []
     except BadInput as error:

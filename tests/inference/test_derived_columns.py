@@ -11,7 +11,6 @@ from hpcsbi.inference.derived_columns import derived_quantiles, derived_values, 
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.derived import DerivedQuantities
-from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 
 PRIOR = Prior(tiny.columns("survey"), bound_age=True)
@@ -30,7 +29,7 @@ class Draws:
 
 @pytest.fixture(scope="module")
 def posterior():
-    return Draws(load_derived(tiny.TABLE, load_engine(tiny.TABLE, PRIOR), Physics()))
+    return Draws(load_derived(tiny.TABLE, load_engine(tiny.TABLE, PRIOR)))
 
 
 def of(values, name, posterior):
@@ -134,7 +133,7 @@ def test_shares_of_a_given_age_are_of_priors_alike(zred):
     """
     prior = tiny.given_prior()
     engine = load_engine(tiny.TABLE, prior)
-    flow = Draws(load_derived(tiny.TABLE, engine, Physics()), prior, prior.names)
+    flow = Draws(load_derived(tiny.TABLE, engine), prior, prior.names)
     draws = prior.sample_coordinates(20_000, np.random.default_rng(5), zred)
     quantiles = np.quantile(prior.theta(draws), LEVELS, axis=0)[None]
     derived = derived_quantiles(flow, [(draws, None)], LEVELS)

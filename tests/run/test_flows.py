@@ -6,7 +6,6 @@ import tiny
 
 from hpcsbi.errors import BadInput
 from hpcsbi.run.flows import load_derived, load_engine, load_posterior
-from hpcsbi.simulator.physics import Physics
 from hpcsbi.store.files import save_weights
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_store
@@ -51,4 +50,4 @@ def test_a_table_of_before_the_derived_quantities_is_named(tmp_path):
     with pytest.raises(
         BadInput, match=r"ssp\.zarr was made by an older version, without surviving"
     ):
-        load_derived(path, ssp, Physics())
+        load_derived(path, ssp)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dusty_table
 import numpy as np
 import pytest
 import tiny
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsbi.run.flows import load_derived, load_engine
+from hpcsbi.simulator.attenuations import ATTENUATIONS
 from hpcsbi.simulator.delayed_tau import delayed_tau_weights
-from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.derived import QUANTITIES, DerivedQuantities
+from hpcsbi.simulator.indices import BANDS, LINES, band_means, line_centres
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.opening import open_store
 
@@ -91,6 +94,7 @@ def test_dust_reddens_the_break_and_leaves_widths_alone(quantities):
     bare, red = quantities(draws(200, dust2=0.0)), quantities(draws(200, dust2=2.0))
 
     assert bare["av"] == pytest.approx(np.zeros(200))
+    assert (red["av_young"] == red["av"]).all()  # no cloud stands before the young
     assert red["av"] == pytest.approx(np.full(200, 2.172), rel=2e-3)  # 1.086 a unit
     assert (red["dn4000"] > bare["dn4000"]).all()
     assert red["dn4000"] / bare["dn4000"] == pytest.approx(np.full(200, 1.1), abs=0.05)
@@ -101,6 +105,44 @@ def test_dust_reddens_the_break_and_leaves_widths_alone(quantities):
         each["halpha_luminosity"][some] / each["hbeta_luminosity"][some] for each in (bare, red)
     ]
     assert (decrements[1] > 1.5 * decrements[0]).all()
+
+
+@pytest.mark.parametrize(("number", "name"), [(4, "two_part"), (2, "birth_clouds")])
+def test_lines_and_bands_are_behind_their_own_dust(number, name):
+    """Sums over populations, each behind its dust, by closed forms: lines, break and widths."""
+    prior = dusty_table.prior(*ATTENUATIONS[name].names)
+    engine = dusty_table.engine(number, prior)
+    made = DerivedQuantities(engine, **dusty_table.derived_arrays(number))
+    theta = prior.sample(60, np.random.default_rng(0))
+    theta[:, prior.names.index("tage")] = np.geomspace(0.02, 1.0, 60)  # there are lines
+    theta[:, prior.names.index("logzsol")] = -0.3
+    values = dict(zip(made.names, made(theta, prior.names).T, strict=True))
+    column = dict(zip(prior.names, theta.T, strict=True))
+    weights = delayed_tau_weights(dusty_table.LOG_AGE, column["tage"], column["tau"])
+    young, wave = dusty_table.LOG_AGE <= 7.0, np.arange(3400.0, 7200.0, 1.0)
+    continuum, emission = (part[1] for part in dusty_table.populations(wave))
+    shapes = continuum + emission
+    lines = dusty_table.populations(line_centres())[1][1]
+    rows = [dict(zip(prior.names, each, strict=True)) for each in theta]
+    for i, row in enumerate(rows):
+        old, cloudy = np.exp(-dusty_table.optical_depth(line_centres(), number, row))
+        light = weights[i] @ (lines * np.where(young[:, None], cloudy, old)) * row["line_strength"]
+        for line, each in zip(LINES, light * 10 ** row["logmass"], strict=True):
+            assert values[f"{line}_luminosity"][i] == pytest.approx(each, rel=0.02)
+        old, cloudy = np.exp(-dusty_table.optical_depth(wave, number, row))
+        red = weights[i] @ (shapes * np.where(young[:, None], cloudy, old))
+        band = dict(zip(BANDS, band_means(wave, red * wave**2, number, 1)[0], strict=True))
+        ratio = band["break_red"] / band["break_blue"]
+        assert values["dn4000"][i] == pytest.approx(ratio, rel=2e-3)
+        width = light[3] / band["beside_halpha"]
+        assert values["halpha_ew"][i] == pytest.approx(width, rel=0.02)
+    at_v = [dusty_table.optical_depth(np.array([5500.0]), number, row) for row in rows]
+    for name, depth in zip(("av", "av_young"), np.array(at_v)[:, :, 0].T, strict=True):
+        assert values[name] == pytest.approx(1.0857362 * depth, rel=1e-6)
+    theta[:, prior.names.index("dust1_fraction")] *= 0.5  # negative control
+    less = dict(zip(made.names, made(theta, prior.names).T, strict=True))
+    assert (less["av"] == values["av"]).all()
+    assert np.median(less["halpha_luminosity"] / values["halpha_luminosity"]) > 1.1
 
 
 def test_line_strength_is_a_factor_of_the_lines(quantities):

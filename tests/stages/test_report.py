@@ -13,6 +13,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.indices import BANDS, BLENDS, LINES
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import SurveyNoise
@@ -85,9 +86,9 @@ def table(folder):
     arrays["surviving_mass"] = np.linspace(1, 0.6, 25, dtype="float32") * np.ones((3, 1), "float32")
     arrays["line_luminosity"] = np.full((3, 25, len(LINES)), 1e-3, "float32")
     arrays["bands"] = np.ones((3, 25, 3, len(BANDS)), "float32")
-    coordinates = {"log_age": ages, "wave": GRID.wave, "dust_curve": (GRID.wave / 5500) ** -0.7}
+    coordinates = {"log_age": ages, "wave": GRID.wave, "dust_curve": dust_curve(GRID.wave, 2)}
     coordinates["logzsol"] = z
-    filled(folder / "flows/a/ssp.zarr", arrays, {}, coordinates)
+    filled(folder / "flows/a/ssp.zarr", arrays, {"physics": Physics().settings()}, coordinates)
 
 
 def calibration(folder, rng, width=1.0, more=None):
