@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=1 python benchmarks/speeds.py --against OTHER_CHECKOUT
 
 CPU microseconds, least of the rounds, each in a process of its own. Spectra from the table (paper's
-prior, batches of 4096); likelihoods of one spectrum (survey's prior, 4096 draws near a truth);
+prior, batches of 4096), and the same with birth clouds; likelihoods of one spectrum (survey's prior, 4096 draws near a truth);
 draws of an untrained flow of the default size (seven parameters); certificates with their rescue
 under a flow of 300 steps; spectra of a DESI coadd from the file to the rest frame; training steps
 of 256 fresh pairs of the survey's.
@@ -38,17 +38,22 @@ def timed(n, function):
     return 1e6 * (time.process_time() - start) / n
 
 
-def table():
+def table(**more):
     import numpy as np
     import tiny
     import torch
 
     from hpcsbi.run.flows import load_engine
+    from hpcsbi.simulator.prior import Prior
 
-    prior = tiny.prior()
+    prior = Prior(tiny.prior().columns | more)
     engine = load_engine(tiny.TABLE, prior)
     theta = torch.tensor(prior.sample(4096, np.random.default_rng(0)))
     return per(10 * 4096, lambda: [engine.flux(theta, prior.names) for _ in range(10)])
+
+
+def clouds():
+    return table(dust1_fraction={"low": 0.0, "high": 2.0})
 
 
 def likelihood():
@@ -128,6 +133,7 @@ def training():
 
 MEASURES = {
     "table": table,
+    "clouds": clouds,
     "likelihood": likelihood,
     "sampler": sampler,
     "certificate": certificate,
@@ -136,6 +142,7 @@ MEASURES = {
 }
 UNITS = {
     "table": "spectrum",
+    "clouds": "spectrum",
     "likelihood": "likelihood",
     "sampler": "draw",
     "certificate": "spectrum",

@@ -9,6 +9,7 @@ from hpcsbi.errors import BadInput
 __all__ = [
     "BUMP",
     "CURVES",
+    "FREE_SLOPE",
     "birth_cloud",
     "calzetti",
     "calzetti_pieces",
@@ -18,6 +19,7 @@ __all__ = [
     "kriek_conroy",
 ]
 
+FREE_SLOPE = 4  # Kriek & Conroy
 BREAK = 6300.0  # Angstrom, where the two pieces of Calzetti's curve meet, within a percent
 R_V = 4.05
 BUMP = (0.85, -1.9)  # strength at slope 0, and by how much it changes with the slope
@@ -109,4 +111,8 @@ def _smooth(wave: np.ndarray) -> np.ndarray:
     return (wave / 5500.0) ** -1.3
 
 
-CURVES: dict[int, Callable[[np.ndarray], np.ndarray]] = {0: power_law, 2: calzetti, 4: _smooth}
+CURVES: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    0: power_law,
+    2: calzetti,
+    FREE_SLOPE: _smooth,
+}

@@ -13,6 +13,7 @@ from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.dust import (
     BREAK,
     BUMP,
+    FREE_SLOPE,
     birth_cloud,
     calzetti_pieces,
     drude,
@@ -43,7 +44,7 @@ class TwoPart(torch.nn.Module):
         Prospector-alpha (Leja et al. 2017, arXiv:1609.09073); dust_type = 4 with dust1 of FSPS.
     """
 
-    dust_types: ClassVar[tuple[int, ...]] = (4,)
+    dust_types: ClassVar[tuple[int, ...]] = (FREE_SLOPE,)
     names: ClassVar[tuple[str, ...]] = ("dust2", "dust_index", "dust1_fraction")
     example: ClassVar[Mapping[str, float]] = {
         "dust2": 0.5, "dust_index": -0.3, "dust1_fraction": 1.0,
@@ -62,7 +63,7 @@ class TwoPart(torch.nn.Module):
     ) -> None:
         super().__init__()
         free, wave = "dust_index" in self.names, np.asarray(wave, dtype=float)
-        pieces = calzetti_pieces if dust_type in (2, 4) else _whole(power_law)
+        pieces = calzetti_pieces if dust_type != 0 else _whole(power_law)
         # Of a fixed curve the break inside of a pixel is in the moments.
         beyond = _share_beyond(BREAK, wave) if pixels and free else wave > BREAK
 

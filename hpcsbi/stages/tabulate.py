@@ -14,7 +14,7 @@ from hpcsbi.cluster.executors import Cluster, Serial, cores
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.seeds import generator
-from hpcsbi.simulator.dust import dust_curve
+from hpcsbi.simulator.dust import FREE_SLOPE, dust_curve
 from hpcsbi.simulator.fsps_data import tree_notice
 from hpcsbi.simulator.fsps_spectra import (
     OK,
@@ -155,10 +155,12 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
         "dust_curve": dust_curve(grid.wave, physics.dust_type),
     }
     notice = NOTICE if stand_in else ""
-    return create(out, _arrays(values), settings, shard, {"notice": notice, "accuracy": {}})
+    return create(
+        out, _arrays(values, physics), settings, shard, {"notice": notice, "accuracy": {}}
+    )
 
 
-def _arrays(values: Mapping[str, np.ndarray]) -> dict[str, Array]:
+def _arrays(values: Mapping[str, np.ndarray], physics: Physics) -> dict[str, Array]:
     dims = {
         "logzsol": len(values["logzsol"]),
         "age": len(values["log_age"]),
@@ -171,11 +173,13 @@ def _arrays(values: Mapping[str, np.ndarray]) -> dict[str, Array]:
     lines, bands = (
         np.array(list(names), dtype=np.dtypes.StringDType()) for names in (LINES, BANDS)
     )
+    free = physics.dust_type == FREE_SLOPE
+    curve = "like those of all slopes" if free else "optical depth for dust2 = 1"
     axes = {
         "logzsol": ("logzsol", {"units": "dex"}),
         "log_age": ("age", {"units": "log10(yr)"}),
         "wave": ("pixel", {"units": "Angstrom", "description": "vacuum, rest frame"}),
-        "dust_curve": ("pixel", {"description": "optical depth for dust2 = 1"}),
+        "dust_curve": ("pixel", {"description": curve}),
     }
     return {
         "continuum": Array(dims, "float32", {**unit, "description": f"stars and gas: {text}"}),
@@ -243,7 +247,7 @@ def _measure(
 
 def _copy_shipped(out: str, grid: Grid, physics: Physics, cluster: Cluster) -> None:
     shipped = refuse_other_shipped(grid, physics)
-    arrays = _arrays({name: shipped.read(name) for name in ARRAYS[2:]})
+    arrays = _arrays({name: shipped.read(name) for name in ARRAYS[2:]}, physics)
     attributes = {name: shipped.attributes[name] for name in ("notice", "accuracy")}
     store = create(out, arrays, shipped.settings, shipped.shard, attributes)
     # Copying is not worth the start of processes; parts of an array stay what they are.

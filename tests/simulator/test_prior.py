@@ -41,6 +41,22 @@ def test_survey_marks_its_nuisance_columns():
     assert prior.names[:5] == load("digs").names
 
 
+def test_two_part_dust_is_survey_with_the_dust_of_prospector_alpha():
+    """Its "alpha" template has the same fraction, and dust1 follows dust2 as there."""
+    from prospect.models.templates import TemplateLibrary
+
+    prior, alpha = load("two_part_dust"), TemplateLibrary["alpha"]
+    theirs, ours = alpha["dust_ratio"]["prior"], prior.columns["dust1_fraction"]
+    assert (ours.low, ours.high) == tuple(theirs.range)
+    assert ours.distribution == {"kind": "normal", "mean": theirs.loc, "sd": theirs.scale}
+    assert alpha["dust_type"]["init"] == 4
+    assert alpha["dust1"]["depends_on"](dust2=0.5, dust_ratio=1.2) == pytest.approx(0.6)
+    survey = load("survey")
+    rest = {name for name in prior.names if not name.startswith("dust")}
+    assert rest == {*survey.names} - {"dust2"}
+    assert all(prior.columns[name] == survey.columns[name] for name in rest)
+
+
 @pytest.mark.parametrize("name", ["digs", "survey", "digs_survey", "burst", "truncated"])
 def test_samples_have_the_stated_distribution(name):
     """Each column is uniform, or uniform in its logarithm, and independent of the others."""
