@@ -67,7 +67,9 @@ def of_fsps(population: fsps.StellarPopulation, row: dict[str, float]) -> np.nda
     tage, tau, mass = row["tage"], row["tau"], 10 ** row["logmass"]
     for name in ("logzsol", "tau"):
         population.params[name] = row[name]
-    population.params["gas_logz"] = row["logzsol"]
+    population.params["gas_logz"] = row.get("gas_logz", row["logzsol"])
+    if "gas_logu" in row:
+        population.params["gas_logu"] = row["gas_logu"]
     population.params["dust_index"] = row.get("dust_index", -0.7)
     dust1 = row["dust2"] * row.get("dust1_fraction", 0.0)
     clear, diffuse, per_hertz = (

@@ -4,10 +4,10 @@
     OMP_NUM_THREADS=1 python benchmarks/speeds.py --against OTHER_CHECKOUT
 
 CPU microseconds, least of the rounds, each in a process of its own. Spectra from the table (paper's
-prior, batches of 4096), and the same with birth clouds; likelihoods of one spectrum (survey's prior,
-4096 draws near a truth); draws of an untrained flow of the default size (seven parameters);
-certificates with their rescue under a flow of 300 steps; spectra of a DESI coadd from the file to the
-rest frame; training steps of 256 fresh pairs of the survey's.
+prior, batches of 4096), and the same with birth clouds; likelihoods of one spectrum (prior of
+surveys, 4096 draws near a truth); draws of an untrained flow of the default size (7 parameters);
+certificates with their rescue under a flow of 300 steps; spectra of a DESI coadd from the file to
+the rest frame; training steps of 256 fresh pairs of the survey's.
 """
 
 import argparse

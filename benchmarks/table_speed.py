@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prospector_model import spectrum, warm
-from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
+from hpcsbi.simulator.ssp_arrays import ARRAYS
+from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete
 

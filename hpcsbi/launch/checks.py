@@ -146,8 +146,8 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
         shipped = table.takes_shipped(tabulate["demo"])
         if shipped:
             store = table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
-            ssp_table = import_module("hpcsbi.simulator.ssp_table")
-            ssp_table.nodes_inside(store.read("logzsol"), tabulate["prior"])
+            ssp_arrays = import_module("hpcsbi.simulator.ssp_arrays")
+            ssp_arrays.nodes_inside(store.read("logzsol"), tabulate["prior"])
     for node in filter(None, (tabulate, simulate)):
         check = import_module("hpcsbi.simulator.physics").check_prior
         check(node["prior"].columns, node["physics"])

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.run.folder import FlowFolder
-from hpcsbi.simulator.derived import DERIVED, DerivedQuantities
+from hpcsbi.simulator.derived import DERIVED, FREE, DerivedQuantities
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import ARRAYS, Ssp
+from hpcsbi.simulator.ssp_arrays import table_arrays
+from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.files import load_weights, there
 from hpcsbi.store.opening import open_complete
 from hpcsbi.store.settings import Settings, refuse_other_settings
@@ -57,7 +58,7 @@ def load_engine(table: str | Path, prior: Prior) -> Ssp:
     """The table engine over the ranges of a prior."""
     store = open_complete(table, "tabulate")
     physics = Physics(**store.settings["physics"])
-    return Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior, physics=physics)
+    return Ssp(**table_arrays(store, prior.names), prior=prior, physics=physics)
 
 
 def load_derived(table: str | Path, ssp: Ssp) -> DerivedQuantities:
@@ -71,12 +72,15 @@ def load_derived(table: str | Path, ssp: Ssp) -> DerivedQuantities:
         BadInput: an older version made the table.
     """
     store = open_complete(table, "tabulate")
-    if missing := [name for name in DERIVED if name not in store.arrays]:
+    arrays = {name: name for name in DERIVED}
+    if ssp.gas is not None:
+        arrays = {"bands": "star_bands"} | {name: name for name in FREE if name != "star_bands"}
+    if missing := [name for name in arrays.values() if name not in store.arrays]:
         raise BadInput(
             f"{table} was made by an older version, without {', '.join(missing)}: make it again "
             "with jobs/tabulate.py and put it in its place; the spectra in it stay what they are."
         )
-    return DerivedQuantities(ssp, **{name: store.read(name) for name in DERIVED})
+    return DerivedQuantities(ssp, **{name: store.read(array) for name, array in arrays.items()})
 
 
 def refuse_other_model(posterior: Posterior, pairs: Store) -> None:

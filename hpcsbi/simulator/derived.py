@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from hpcsbi.simulator.free_gas import FreeGas, GasNodes
 from hpcsbi.simulator.indices import BANDS, LABELS, LINES, band_centres, line_centres
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
 
-__all__ = ["DERIVED", "QUANTITIES", "DerivedQuantities", "Quantity"]
+__all__ = ["DERIVED", "FREE", "QUANTITIES", "DerivedQuantities", "Quantity"]
 
 DERIVED = ("surviving_mass", "line_luminosity", "bands")  # arrays of the table
+FREE = ("surviving_mass", *FreeGas.derived)  # where gas is free
 RECENT = {"10myr": 0.01, "100myr": 0.1}  # Gyr over which a star formation rate is a mean
 MAGNITUDE = 2.5 * math.log10(math.e)  # of one unit of optical depth
 V_BAND = 5500.0  # Angstrom
@@ -111,29 +113,40 @@ class DerivedQuantities:
 
     Arguments:
         ssp: the engine, on a CPU.
-        surviving_mass, line_luminosity, bands: arrays of its table, see `direct_ssps`.
+        surviving_mass, line_luminosity, bands: arrays of its table, see `direct_ssps`; where gas is
+            free bands are of stars alone, and there are no lines.
+        gas_luminosity, gas_bands: where gas is free, see `direct_gas`.
     """
 
     def __init__(
         self,
         ssp: Ssp,
         surviving_mass: np.ndarray,
-        line_luminosity: np.ndarray,
         bands: np.ndarray,
+        line_luminosity: np.ndarray | None = None,
+        gas_luminosity: np.ndarray | None = None,
+        gas_bands: np.ndarray | None = None,
     ) -> None:
         self.ssp = ssp
         self.at_lines, self.at_bands, self.at_v = (
             type(ssp.dust)(ssp.physics.dust_type, ssp.columns, wave)
             for wave in (line_centres(), band_centres(), np.array([V_BAND]))
         )
-        light = np.concatenate([line_luminosity, bands.reshape(*bands.shape[:2], -1)], -1)
+        if line_luminosity is None:
+            line_luminosity = np.zeros((*bands.shape[:2], len(LINES)))
+        light = _flat(line_luminosity, bands)
         of_groups = [light * group[:, None] for group in ssp.groups]
         of_ages = np.concatenate([surviving_mass[..., None], *of_groups], -1)
         components = ssp.history.components(ssp.log_age)
         by_metallicity = [
-            torch.tensor(components @ table).float() for table in of_ages[ssp.nodes].astype(float)
+            torch.tensor(components @ table) for table in of_ages[ssp.nodes].astype(float)
         ]
-        self.table = torch.cat(by_metallicity)  # rows as `Ssp.neighbours` counts them
+        table, self.gas = torch.cat(by_metallicity), None
+        if ssp.gas is not None:
+            photons = ssp.free_gas.photons(components, ssp.groups, ssp.nodes)
+            table = torch.cat([table, photons], 1)
+            self.gas = GasNodes(ssp.free_gas.logzsol, _flat(gas_luminosity, gas_bands))
+        self.table = table.float()  # rows as `Ssp.neighbours` counts them
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -198,9 +211,22 @@ class DerivedQuantities:
     def _summed(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
         column = dict(zip(names, torch.from_numpy(theta).float().unbind(1), strict=True))
         bags, weights = self.ssp.neighbours(column)
-        return torch.nn.functional.embedding_bag(
+        summed = torch.nn.functional.embedding_bag(
             bags, self.table, mode="sum", per_sample_weights=weights
-        ).numpy()
+        )
+        if self.gas is None:
+            return summed.numpy()
+        groups = len(self.ssp.groups)
+        photons = groups * self.ssp.free_gas.dimensions
+        of_stars, photons = summed.split([summed.shape[1] - photons, photons], 1)
+        emitted = [self.gas(of_group, column) for of_group in photons.chunk(groups, 1)]
+        of_stars[:, 1:] += torch.cat(emitted, 1)
+        return of_stars.numpy()
+
+
+def _flat(luminosity: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """Lines and moments of bands side by side."""
+    return np.concatenate([luminosity, bands.reshape(*bands.shape[:-2], -1)], -1)
 
 
 def _series(moments: np.ndarray, slope: np.ndarray) -> np.ndarray:

@@ -12,7 +12,14 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.fork_server import DIED, OK, REFUSED, Nursery, NurseryError
 from hpcsbi.simulator.fsps_data import FspsError, check_tree
 from hpcsbi.simulator.physics import Physics, check_names
-from hpcsbi.simulator.prospector_model import example_row, spectrum, ssps, warm
+from hpcsbi.simulator.prospector_model import (
+    example_row,
+    gas,
+    gas_ages,
+    spectrum,
+    ssps,
+    warm,
+)
 
 __all__ = [
     "DIED",
@@ -21,6 +28,8 @@ __all__ = [
     "REFUSED",
     "STATUSES",
     "FspsError",
+    "direct_gas",
+    "direct_gas_ages",
     "direct_spectra",
     "direct_ssps",
     "preflight",
@@ -103,23 +112,59 @@ def direct_ssps(
         surviving_mass: solar masses in stars and remnants, shape (n, ages).
         line_luminosity: L_sun in each of `indices.LINES`, shape (n, ages, lines).
         bands: see `indices.band_means`, of stars and gas, shape (n, ages, 3, bands).
+        stars, star_bands: as continuum and bands, of stars alone.
+        ionising: a measure of the ionising photons, shape (n, ages).
         log_age: log10 of age in years, shape (ages,).
 
     Raises:
         FspsError: a metallicity could not be made.
     """
-    answers = _ask(ssps, [(physics, grid, float(z)) for z in logzsol], processes)
-    for z, (answer, value) in zip(logzsol, answers, strict=True):
-        if answer != OK:
-            raise FspsError(f"logzsol {z}: {STATUSES[answer]} ({value}).")
-    tables = [table for _, table in answers]
-    by_metallicity = {name: np.stack([table[name] for table in tables]) for name in tables[0]}
-    return by_metallicity | {"log_age": tables[0]["log_age"]}
+    tables = _all(ssps, [(physics, grid, float(z)) for z in logzsol], processes)
+    return tables | {"log_age": tables["log_age"][0]}
+
+
+def direct_gas_ages(grid: Grid, physics: Physics) -> tuple[np.ndarray, np.ndarray]:
+    """An age basis of what FSPS's gas emits over its whole grid, see `free_gas.age_basis`."""
+    basis = _all(gas_ages, [(physics, grid)], 1)
+    return basis["onto"][0], basis["of"][0]
+
+
+def direct_gas(
+    logzsol: Sequence[float], age_of: np.ndarray, grid: Grid, physics: Physics, processes: int = 1
+) -> dict[str, np.ndarray]:
+    """What gas emits for each number of an age basis, in child processes.
+
+    Arguments:
+        logzsol: metallicities of the gas.
+        age_of: the second of `direct_gas_ages`, shape (dimensions, ages).
+        grid, physics, processes: see `direct_spectra`.
+
+    Returns:
+        By name, as `direct_ssps`, at the nodes of `free_gas.LOGU`:
+
+        gas_continuum, gas_lines: shape (n, logu, dimensions, 3, pixels).
+        gas_luminosity: shape (n, logu, dimensions, lines).
+        gas_bands: shape (n, logu, dimensions, 3, bands).
+
+    Raises:
+        FspsError: a metallicity could not be made.
+    """
+    return _all(gas, [(physics, grid, float(z), age_of) for z in logzsol], processes)
 
 
 def versions() -> dict[str, str]:
     """Versions of the packages that make the direct spectra."""
     return {name: version(name) for name in ("fsps", "astro-prospector")}
+
+
+def _all(function: Callable[..., Any], calls: Sequence[tuple], processes: int) -> dict:
+    """Arrays of all calls, one after the other along a first dimension; none may fail."""
+    answers = _ask(function, calls, processes)
+    for call, (answer, value) in zip(calls, answers, strict=True):
+        if answer != OK:
+            raise FspsError(f"{function.__name__} {call[2:3]}: {STATUSES[answer]} ({value}).")
+    tables = [table for _, table in answers]
+    return {name: np.stack([table[name] for table in tables]) for name in tables[0]}
 
 
 def _ask(

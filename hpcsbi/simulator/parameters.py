@@ -162,6 +162,22 @@ PARAMETERS = {
             for i in range(1, 4)
         ),
         Parameter(
+            name="gas_logu",
+            unit="log10 of the ionisation parameter",
+            low=-4.0,
+            high=-1.0,
+            header="log U",
+            label=r"$\log\,U$",
+        ),
+        Parameter(
+            name="gas_logz",
+            unit="log10 of Z / Zsun of the gas",
+            low=-2.0,
+            high=0.5,
+            header="gas log Z/Zsun",
+            label=r"gas $\log\,Z/Z_\odot$",
+        ),
+        Parameter(
             name="line_strength",
             unit="emission lines over those of FSPS",
             low=0.0,

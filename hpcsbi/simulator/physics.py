@@ -7,6 +7,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.simulator.attenuations import attenuation_of
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.dust import CURVES
+from hpcsbi.simulator.free_gas import FreeGas
 from hpcsbi.simulator.histories import HISTORIES, family_of
 
 __all__ = ["NEEDED", "Physics", "check_names", "check_prior"]
@@ -79,6 +80,11 @@ def check_names(names: Sequence[str], physics: Physics) -> None:
             f"{', '.join(missing)}: add them in conf/prior."
         )
     history, dust = family_of(names), attenuation_of(physics.dust_type, names)
+    if "gas_logz" in names and "gas_logu" not in names:
+        raise BadInput(
+            "theta has the column gas_logz without gas_logu: gas of its own metallicity has an "
+            "ionisation, too: add it in conf/prior."
+        )
     first = next((name for name in history.further if name not in names), None)
     after = history.further[history.further.index(first) :] if first else ()
     if beyond := [name for name in after if name in names]:
@@ -86,7 +92,8 @@ def check_names(names: Sequence[str], physics: Physics) -> None:
             f"theta has the column {beyond[0]} without {first}: they are numbered without a gap; "
             "mend conf/prior."
         )
-    known = (*NEEDED, *history.names, *history.further, *dust.names, *BESIDE)
+    of_gas = (*FreeGas.names, *FreeGas.further)
+    known = (*NEEDED, *history.names, *history.further, *dust.names, *of_gas, *BESIDE)
     idle = [name for name in names if name not in known]
     if idle:
         others = [

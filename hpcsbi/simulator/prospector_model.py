@@ -1,9 +1,11 @@
 """Prospector over FSPS in this process, which FSPS can end: `fsps_spectra` calls it in others."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.attenuations import ATTENUATIONS, Attenuation, attenuation_of
 from hpcsbi.simulator.dust import dust_curve
+from hpcsbi.simulator.free_gas import LOGU, LOGZ, OLDEST, age_basis
 from hpcsbi.simulator.histories import HISTORIES, History, family_of
 from hpcsbi.simulator.indices import band_means, line_sums
 from hpcsbi.simulator.physics import Physics
 
-__all__ = ["example_row", "spectrum", "ssps", "warm"]
+__all__ = ["example_row", "gas", "gas_ages", "spectrum", "ssps", "warm"]
 
 MOMENTS = 3
 FREE = ("logzsol",)  # of the model; numbers of histories and dust it is told beside it
@@ -49,30 +52,122 @@ def example_row(logzsol: float, physics: Physics) -> dict[str, float]:
 
 def ssps(physics: Physics, grid: Grid, logzsol: float) -> dict[str, np.ndarray]:
     """Populations of all ages of one metallicity, see `fsps_spectra.direct_ssps`."""
+    with _populations(physics, grid, logzsol) as fsps:
+        wave, full = _by_age(fsps)
+        luminosity = line_sums(fsps.emline_wavelengths, fsps.emline_luminosity)
+        surviving = fsps.stellar_mass.copy()
+        fsps.params["nebemlineinspec"] = False
+        continuum = _by_age(fsps)[1]
+        fsps.params["add_neb_emission"] = False
+        stars = _by_age(fsps)[1]
+        ionising = _photons(fsps)
+        log_age = fsps.ssp_ages.copy()
+    smooth = _smoothing(physics, grid, wave)
+    continua, dust = smooth(continuum), physics.dust_type
+    return {
+        "continuum": _moments(continua, grid, physics),
+        "lines": _moments(smooth(full) - continua, grid, physics),
+        "stars": _moments(smooth(stars), grid, physics),
+        "surviving_mass": surviving,
+        "line_luminosity": luminosity,
+        "bands": band_means(wave, continuum, dust, MOMENTS),
+        "star_bands": band_means(wave, stars, dust, MOMENTS),
+        "ionising": ionising,
+        "log_age": log_age,
+    }
+
+
+def gas_ages(physics: Physics, grid: Grid) -> dict[str, np.ndarray]:
+    """An age basis of what gas emits, see `fsps_spectra.direct_gas_ages`."""
+    lines, nebular = [], []
+    with _populations(physics, grid, 0.0) as fsps:
+        wave, stars, photons = _stars(fsps)
+        inside = (wave > grid.edges[0]) & (wave < grid.edges[-1])
+        young = fsps.ssp_ages < OLDEST
+        for logz, logu in product(LOGZ, LOGU.breaks):
+            line, continuum = _emission(fsps, stars, logz, logu)
+            lines.append(line[young][:, inside])
+            nebular.append(continuum[young][:, inside])
+    emission = np.concatenate([nebular, lines], -1) / photons[young, None]
+    stars = np.concatenate([stars[young][:, inside]] * 2, -1)
+    onto, of = age_basis(emission, photons[young], stars)
+    return {"onto": onto, "of": of}
+
+
+def gas(physics: Physics, grid: Grid, logzsol: float, of: np.ndarray) -> dict[str, np.ndarray]:
+    """What gas of one metallicity emits, see `fsps_spectra.direct_gas`."""
+    made = {"gas_continuum": [], "gas_lines": [], "gas_luminosity": [], "gas_bands": []}
+    ages, dust = of.shape[1], physics.dust_type
+    with _populations(physics, grid, 0.0) as fsps:
+        wave, stars, photons = _stars(fsps)
+        by_age = of / photons[:ages]
+        smooth = _smoothing(physics, grid, wave)
+        for logu in LOGU.nodes:
+            lines, continuum = (by_age @ x[:ages] for x in _emission(fsps, stars, logzsol, logu))
+            luminosity = line_sums(fsps.emline_wavelengths, fsps.emline_luminosity)[:ages]
+            made["gas_continuum"].append(_moments(smooth(continuum), grid, physics))
+            made["gas_lines"].append(_moments(smooth(lines), grid, physics))
+            made["gas_luminosity"].append(by_age @ luminosity)
+            made["gas_bands"].append(band_means(wave, continuum, dust, MOMENTS))
+    return {name: np.stack(values) for name, values in made.items()}
+
+
+@contextmanager
+def _populations(physics: Physics, grid: Grid, logzsol: float) -> Iterator[Any]:
+    """FSPS without dust or history, of which a spectrum is that of each of its ages."""
     # A prediction hands every setting of the model to FSPS.
-    row = example_row(logzsol, physics)
-    _predict(physics, grid, row, lines=True)
+    _predict(physics, grid, example_row(logzsol, physics), lines=True)
     fsps = _fsps().ssp
     sfh, fsps.params["sfh"] = fsps.params["sfh"], 0
     fsps.params["dust1"] = fsps.params["dust2"] = 0.0
-    both, model = [], _model(physics, *_families(physics, row))
-    for lines in (True, False):
-        fsps.params["nebemlineinspec"] = lines
-        wave, spectra = fsps.get_spectrum(tage=0.0)
-        smooth = np.stack([model.smoothspec(wave, flux) for flux in spectra])
-        both.append(_per_angstrom(smooth, grid))
-    luminosity = line_sums(fsps.emline_wavelengths, fsps.emline_luminosity)
-    surviving = fsps.stellar_mass.copy()
-    fsps.params["sfh"] = sfh
-    full, continuum = both
-    return {
-        "continuum": _moments(continuum, grid, physics),
-        "lines": _moments(full - continuum, grid, physics),
-        "surviving_mass": surviving,
-        "line_luminosity": luminosity,
-        "bands": band_means(wave, spectra, physics.dust_type, MOMENTS),
-        "log_age": fsps.ssp_ages.copy(),
-    }
+    try:
+        yield fsps
+    finally:
+        fsps.params["add_neb_emission"] = True
+        fsps.params["sfh"] = sfh
+
+
+def _by_age(fsps: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Wavelengths and spectra of all ages, L_sun / Hz."""
+    return fsps.get_spectrum(tage=0.0)
+
+
+def _photons(fsps: Any) -> np.ndarray:
+    """A measure of each age's ionising photons: what all lines of one and the same gas emit."""
+    settings = {"add_neb_emission": True, "gas_logz": 0.0, "gas_logu": -2.0}
+    for name, value in settings.items():
+        fsps.params[name] = value
+    _by_age(fsps)
+    return fsps.emline_luminosity.sum(1)
+
+
+def _stars(fsps: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wavelengths, spectra of stars alone, and photons, of all ages."""
+    fsps.params["add_neb_emission"] = False
+    wave, stars = _by_age(fsps)
+    return wave, stars, _photons(fsps)
+
+
+def _emission(
+    fsps: Any, stars: np.ndarray, logz: float, logu: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spectra of the lines and the continuum of gas around all ages; FSPS keeps its lines."""
+    fsps.params["gas_logz"], fsps.params["gas_logu"] = logz, logu
+    fsps.params["nebemlineinspec"] = False
+    continuum = _by_age(fsps)[1]
+    fsps.params["nebemlineinspec"] = True
+    return _by_age(fsps)[1] - continuum, continuum - stars
+
+
+def _smoothing(physics: Physics, grid: Grid, wave: np.ndarray) -> Callable:
+    """What turns spectra, L_sun / Hz, into those on the fine grid, L_sun / Angstrom."""
+    model = _model(physics, *_families(physics, example_row(0.0, physics)))
+
+    def smooth(spectra: np.ndarray) -> np.ndarray:
+        rows = np.stack([model.smoothspec(wave, flux) for flux in spectra])
+        return _per_angstrom(rows, grid)
+
+    return smooth
 
 
 def _moments(fine: np.ndarray, grid: Grid, physics: Physics) -> np.ndarray:
@@ -88,7 +183,8 @@ def _predict(physics: Physics, grid: Grid, row: Mapping[str, float], lines: bool
     history, dust = _families(physics, row)
     model = _model(physics, history, dust)
     model.params["nebemlineinspec"] = np.array([lines])
-    for name, value in (history.prospector(row) | dust.prospector(row)).items():
+    told = history.prospector(row) | dust.prospector(row) | _gas_of(physics, row)
+    for name, value in told.items():
         model.params[name] = np.atleast_1d(value)
     theta = [row[name] for name in model.free_params]
     source = _source(history.source)
@@ -128,6 +224,12 @@ def _source(kind: str) -> Any:
     return source
 
 
+def _gas_of(physics: Physics, row: Mapping[str, float]) -> dict[str, float]:
+    """What Prospector calls the numbers of the gas."""
+    logu = row.get("gas_logu", physics.gas_logu)
+    return {"gas_logu": logu, "gas_logz": row.get("gas_logz", row["logzsol"])}
+
+
 @cache
 def _model(physics: Physics, family: type[History], dust: type[Attenuation]) -> Any:
     """Prospector's model of a family of histories, and one of dust, at rest, for one solar mass."""
@@ -143,6 +245,7 @@ def _model(physics: Physics, family: type[History], dust: type[Attenuation]) -> 
     fixed = dict.fromkeys(sorted(known), 0.0) | family.prospector(family.example)
     fixed |= dust.prospector(dust.example)
     fixed |= {"zred": 0.0, "add_dust_emission": False, **physics.settings()}
+    config["gas_logz"].pop("depends_on")  # it is told beside theta, as all of the gas
     if "depends_on" not in config["mass"]:
         fixed["mass"] = 1.0
     for name, value in fixed.items():

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcsbi.simulator.terms import PARTS, Ranks, Term
+from hpcsbi.simulator.terms import Ranks, Term
 
-__all__ = ["composites"]
+__all__ = ["composites", "gas_composites"]
 
 MANY, EVERY = 700, 7  # of so many components neighbours are alike: every seventh makes the basis
+SOME = 60  # components of which gas makes its basis
 FAINT = 0.01  # of the light of all other groups, against which an error of a group counts as well
 
 
@@ -24,22 +25,23 @@ def composites(
     groups: np.ndarray,
     terms: Sequence[Term],
     ranks: Sequence[Ranks],
-) -> tuple[Tensor, Tensor]:
-    """Basis and coefficients of all groups, and in each of continuum and lines, side by side.
+) -> tuple[list[Tensor], Tensor]:
+    """Basis and coefficients of all groups, and in each of all parts, side by side.
 
     Arguments:
         components: mass that each history puts into each SSP, shape (components, ages).
-        tables: "continuum" and "lines", shape (logzsol, ages, moments, pixels).
+        tables: of each part, as "continuum" and "lines", shape (logzsol, ages, moments, pixels).
         groups: the SSPs of each, bool, shape (groups, ages).
         terms: of each part of each group.
         ranks: of each group.
 
     Returns:
-        Basis, as `terms.layout_of` counts the terms, shape (sum of their ranks, pixels), and the
-        coefficients of moment 0 for every metallicity and, faster, component, float64.
+        Basis of each group, as `terms.layout_of` counts the terms, shape (sum of their ranks,
+        pixels), and the coefficients of moment 0 for every metallicity and, faster, component,
+        float64.
     """
-    aligned = {name: _aligned(tables[name]) for name in PARTS}
-    full = _aligned(tables["continuum"][::3, :, 0] + tables["lines"][::3, :, 0])
+    aligned = {name: _aligned(table) for name, table in tables.items()}
+    full = sum(table[::3, :, 0] for table in aligned.values())
     step = EVERY if len(components) > MANY else 1
     masses = [_aligned(components * group) for group in groups]
     light = [torch.stack([mass[::step] @ by_age for by_age in full]) for mass in masses]
@@ -47,12 +49,51 @@ def composites(
     bases, coefficients = [], []
     for weights, of_this, of_group in zip(masses, light, ranks, strict=True):
         scale = of_this + FAINT * (total - of_this)
-        for name in PARTS:
-            basis, projection = _basis(weights[::step], aligned[name], scale, terms, of_group[name])
-            bases.append(basis)
-            ssps = aligned[name][:, :, 0] @ projection
+        parts = []
+        for name, table in aligned.items():
+            basis, projection = _basis(weights[::step], table, scale, terms, of_group[name])
+            parts.append(basis)
+            ssps = table[:, :, 0] @ projection
             coefficients.append(torch.cat([weights @ by_age for by_age in ssps]))
-    return torch.cat(bases), torch.cat(coefficients, 1)
+        bases.append(torch.cat(parts))
+    return bases, torch.cat(coefficients, 1)
+
+
+def gas_composites(
+    photons: Tensor,
+    stars: Tensor,
+    emission: Mapping[str, np.ndarray],
+    terms: Sequence[Term],
+    ranks: Ranks,
+) -> tuple[Tensor, Tensor]:
+    """Basis of what gas emits, and the coefficients of each number of its age basis at each node.
+
+    Arguments:
+        photons: of components, by the numbers of the age basis, shape (components, dimensions).
+        stars: light of the same, shape (components, pixels).
+        emission: of each part, shape (nodes, logu, dimensions, moments, pixels).
+        terms, ranks: see `composites`.
+
+    Returns:
+        Basis, shape (sum of the terms' ranks, pixels), and coefficients of moment 0 of all parts,
+        shape (nodes, logu, dimensions, coefficients), float64.
+    """
+    lit = photons.abs().sum(1).nonzero()[:, 0]
+    some = lit[:: max(len(lit) // SOME, 1)]
+    tables = {name: _aligned(table).flatten(0, 1) for name, table in emission.items()}
+    light = torch.stack(
+        [
+            photons[some] @ sum(t[i, :, 0] for t in tables.values())
+            for i in range(0, len(next(iter(tables.values()))), 3)
+        ]
+    )
+    scale = stars[some] + light
+    bases, coefficients = [], []
+    for name, table in tables.items():
+        basis, projection = _basis(photons[some], table, scale, terms, ranks[name])
+        bases.append(basis)
+        coefficients.append(_aligned(emission[name][..., 0, :]) @ projection)
+    return torch.cat(bases), torch.cat(coefficients, -1)
 
 
 def _aligned(array: np.ndarray) -> Tensor:

@@ -17,22 +17,19 @@ from hpcsbi.errors import BadInput
 from hpcsbi.kernels.table import mix
 from hpcsbi.simulator.attenuations import Attenuation, attenuation_of
 from hpcsbi.simulator.dust import check_curve
+from hpcsbi.simulator.free_gas import FreeGas, GasNodes, is_free
 from hpcsbi.simulator.histories import History, family_of
 from hpcsbi.simulator.interpolation import interval
 from hpcsbi.simulator.physics import Physics, check_names
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_basis import composites
-from hpcsbi.simulator.terms import Layout, layout_of
+from hpcsbi.simulator.ssp_arrays import nodes_inside
+from hpcsbi.simulator.ssp_basis import composites, gas_composites
+from hpcsbi.simulator.terms import Layout, Ranks, layout_of
 
-__all__ = ["ACCURACY", "ARRAYS", "NOTICE", "Ssp", "check_accuracy", "nodes_inside"]
+__all__ = ["CHUNK", "GAS_RANKS", "Ssp"]
 
-NOTICE = (
-    "Made with a demonstration table of stellar populations that is not the FSPS data release: "
-    "good for trying and testing, not for science. Set SPS_HOME and run jobs/tabulate.py."
-)
-ARRAYS = ("continuum", "lines", "logzsol", "log_age", "wave", "dust_curve")
-ACCURACY = {"median": 1e-4, "p99": 5e-3}  # largest |d ln flux| against direct predictions
 PAPER = Physics()
+GAS_RANKS: Ranks = {"gas_continuum": (8, 4, 2), "gas_lines": (20, 10, 6)}
 CHUNK = 4096  # larger batches fall out of the cache
 
 
@@ -49,13 +46,14 @@ class Ssp(torch.nn.Module):
         prior: gives the families of histories and dust and the ranges of their columns and of
             logzsol; outside them theta is clamped.
         physics: of the table.
+        gas: arrays of the table that free gas takes, see `FreeGas` and `direct_gas`.
 
     Raises:
         ValueError: arrays that do not fit each other or the physics, or a prior that reaches beyond
             the table.
 
     Example:
-        engine = Ssp(**{name: store.read(name) for name in ARRAYS}, prior=prior, physics=physics)
+        engine = Ssp(**table_arrays(store, prior.names), prior=prior, physics=physics)
         flux = engine.flux(theta, prior.names)
     """
 
@@ -69,6 +67,7 @@ class Ssp(torch.nn.Module):
         dust_curve: np.ndarray,
         prior: Prior,
         physics: Physics = PAPER,
+        **gas: np.ndarray,
     ) -> None:
         super().__init__()
         shape = (len(logzsol), len(log_age), 3, len(wave))
@@ -80,7 +79,10 @@ class Ssp(torch.nn.Module):
         self.nodes = inside = nodes_inside(logzsol, prior)
         self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
         self.wave, self.pixels = np.asarray(wave, float), len(wave)
+        free = is_free(prior.names)
         self.tables = {"continuum": continuum[inside], "lines": lines[inside]}
+        if free:
+            self.tables = {"continuum": gas["stars"][inside]}
         self.physics, self.columns = physics, prior.columns
         self.history: History = family_of(prior.names)(prior.columns)
         dust = attenuation_of(physics.dust_type, prior.names)
@@ -89,16 +91,36 @@ class Ssp(torch.nn.Module):
             physics.dust_type, prior.columns, self.wave, pixels=bool(continuum[:, :, 1].any())
         ).float()
         self.groups = self.dust.groups(self.log_age)
-        self.layout = layout_of(self.dust.terms, dust.ranks)
+        ranks = dust.ranks
+        if free:
+            ranks = [{"continuum": of_group["continuum"]} | GAS_RANKS for of_group in ranks]
+        self.layout = layout_of(self.dust.terms, ranks)
         self._keep("k", dust_curve)
         self._keep("metallicity", self.logzsol)
-        basis, coefficients = composites(
-            self.history.components(self.log_age),
-            self.tables, self.groups, self.dust.terms, dust.ranks,
-        )  # fmt: skip
+        components = self.history.components(self.log_age)
+        bases, coefficients = composites(
+            components, self.tables, self.groups, self.dust.terms, dust.ranks
+        )
+        self.gas = None
+        if free:
+            self.emission = {name: gas[name] for name in GAS_RANKS}
+            self.free_gas = FreeGas(logzsol, gas["ionising"], gas["age_onto"])
+            photons = self.free_gas.photons(components, self.groups, inside)
+            middle = len(inside) // 2
+            stars = torch.tensor(components @ self.tables["continuum"][middle, :, 0].astype(float))
+            of_all = photons.unflatten(1, (len(self.groups), -1)).sum(1)
+            basis, values = gas_composites(
+                of_all[middle * len(components) :][: len(components)], stars,
+                self.emission, self.dust.terms, GAS_RANKS,
+            )  # fmt: skip
+            bases = [torch.cat([of_group, basis]) for of_group in bases]
+            coefficients = torch.cat([coefficients, photons], 1)
+            self.gas = GasNodes(logzsol, values)
+            self.of_stars = [of_group["continuum"][0] for of_group in dust.ranks]
+        basis = torch.cat(bases)
         self._keep("basis", basis)
         self._keep("coefficients", coefficients)
-        self.rows = self.layout.ranks.reshape(len(dust.ranks), -1).sum(1).tolist()
+        self.rows = [len(of_group) for of_group in bases]
         rows = basis.split(self.layout.ranks.tolist())
         lasting = [row for row, order in zip(rows, self.layout.orders, strict=True) if not order]
         self._keep("dustless_basis", torch.cat(lasting))
@@ -168,57 +190,41 @@ class Ssp(torch.nn.Module):
             and not (theta.requires_grad)
         )
 
-    def exact(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """The same without basis or interpolated weights, float64: the reference of `flux`.
-
-        Arguments:
-            theta, names: see `flux`.
-
-        Returns:
-            shape (n, pixels).
-        """
-        check_names(names, self.physics)
-        column = dict(zip(names, np.array(theta, dtype=float).T, strict=True))
-        tensors = {name: torch.from_numpy(values.copy()) for name, values in column.items()}
-        depths, slopes = (of(tensors).numpy() for of in (self.dust.depth, self.dust.slope))
-        strength = column.get("line_strength", np.ones(len(theta)))[:, None, None]
-        mass = self.history.weights(self.log_age, column) * 10 ** column["logmass"][:, None]
-        nodes = torch.from_numpy(self.logzsol)
-        cell, right = (each.numpy() for each in interval(nodes, tensors["logzsol"]))
-        flux = np.zeros((len(theta), self.pixels))
-        for group, depth, slope in zip(self.groups, depths, slopes, strict=True):
-            moments = np.zeros((len(theta), 3, self.pixels))
-            for i in np.unique(cell):
-                rows = cell == i
-                for node, part in ((i, 1 - right[rows]), (i + 1, right[rows])):
-                    weights = (mass[rows] * group) * part[:, None]
-                    for name, factor in (("continuum", 1.0), ("lines", strength[rows])):
-                        table = self.tables[name][node].astype(float)
-                        moments[rows] += factor * np.tensordot(weights, table, 1)
-            series = moments[:, 0] + slope * (moments[:, 1] + slope * moments[:, 2])
-            flux += series * np.exp(-depth)
-        return flux
-
     def _chunks(self, theta: Tensor, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
         """Columns of the rows that are worked on at once."""
         for part in theta.to(self.k.dtype).split(CHUNK):
             yield dict(zip(names, part.T.contiguous().unbind(), strict=True))
 
     def _factors(self, column: Mapping[str, Tensor], of_dust: Tensor) -> Tensor:
-        """Of all terms, from those that dust gives to both parts of a group, shape (terms, n)."""
+        """Of all terms, from those that dust gives to all parts of a group, shape (terms, n)."""
         strength = column.get("line_strength")
         of_lines = of_dust if strength is None else of_dust * strength
-        return torch.stack([of_dust, of_lines], 1).flatten(0, 2)
+        others = [of_dust] * (1 if self.gas is None else 2)  # lines come last
+        return torch.stack([*others, of_lines], 1).flatten(0, 2)
 
     def _weighted(self, column: Mapping[str, Tensor], factors: Tensor, layout: Layout) -> Tensor:
         """Coefficients of the basis, shape (n, sum of ranks)."""
-        if self.is_compiled(column["logzsol"]):
+        compiled = self.is_compiled(column["logzsol"])
+        if compiled and self.gas is None:
             return self._mixed(column, factors, layout)
-        bags, weights = self.neighbours(column)
-        coefficients = torch.nn.functional.embedding_bag(
-            bags, self.coefficients, mode="sum", per_sample_weights=weights
-        )
+        if compiled:
+            factor = torch.ones(1, len(column["logzsol"]))
+            coefficients = self._mixed(column, factor, Layout.whole(self.coefficients.shape[1]))
+        else:
+            bags, weights = self.neighbours(column)
+            coefficients = torch.nn.functional.embedding_bag(
+                bags, self.coefficients, mode="sum", per_sample_weights=weights
+            )
+        if self.gas is not None:
+            coefficients = self._with_gas(coefficients, column)
         return layout.weighted(coefficients, factors)
+
+    def _with_gas(self, coefficients: Tensor, column: Mapping[str, Tensor]) -> Tensor:
+        """Coefficients of stars and gas, group by group, from those of stars and photons."""
+        dimensions = self.free_gas.dimensions
+        parts = coefficients.split([*self.of_stars, *[dimensions] * len(self.groups)], 1)
+        pairs = zip(parts[: len(self.groups)], parts[len(self.groups) :], strict=True)
+        return torch.cat([part for s, p in pairs for part in (s, self.gas(p, column))], 1)
 
     def _mixed(self, column: Mapping[str, Tensor], factors: Tensor, layout: Layout) -> Tensor:
         """The same in one pass, without gradients."""
@@ -252,46 +258,6 @@ class Ssp(torch.nn.Module):
 
     def _keep(self, name: str, values: np.ndarray | Tensor) -> None:
         self.register_buffer(name, torch.as_tensor(values).float(), persistent=False)
-
-
-def check_accuracy(path: str, accuracy: Mapping[str, float]) -> None:
-    """Refuse a table whose error was not measured or is too large.
-
-    Arguments:
-        path: of the table, for the message.
-        accuracy: |d ln flux| against direct predictions, as the table's attribute has it.
-
-    Raises:
-        ValueError: no figures, or larger than ACCURACY.
-    """
-    for name, largest in ACCURACY.items():
-        if not accuracy.get(name, np.inf) <= largest:
-            raise BadInput(
-                f"{path}: |d ln flux| against Prospector has {name} "
-                f"{accuracy.get(name, 'not measured')}, allowed is {largest:.0e}: run "
-                "jobs/tabulate.py to the end, with the prior that the table is for."
-            )
-
-
-def nodes_inside(logzsol: np.ndarray, prior: Prior) -> np.ndarray:
-    """Numbers of a table's nodes that bracket the prior's metallicities.
-
-    Arguments:
-        logzsol: of the table, ascending, shape (logzsol,).
-        prior: gives the range.
-
-    Raises:
-        BadInput: the prior reaches beyond the table.
-    """
-    low, high = prior.columns["logzsol"].low, prior.columns["logzsol"].high
-    if low < logzsol[0] - 1e-9 or high > logzsol[-1] + 1e-9:
-        raise BadInput(
-            f"prior of logzsol spans {low} to {high}, the table {logzsol[0]:.2f} to "
-            f"{logzsol[-1]:.2f}: narrow the prior, or make a wider table with jobs/tabulate.py."
-        )
-    first = np.searchsorted(logzsol, low + 1e-9, side="right") - 1
-    last = np.searchsorted(logzsol, high - 1e-9)
-    return np.arange(first, last + 1)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

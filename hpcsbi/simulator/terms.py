@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["PARTS", "Layout", "Ranks", "Term", "layout_of"]
+__all__ = ["Layout", "Ranks", "Term", "layout_of"]
 
-PARTS = ("continuum", "lines")  # of a table
-Ranks = Mapping[str, tuple[int, ...]]  # of each part, for each order of its moments
+Ranks = Mapping[str, tuple[int, ...]]  # of each part, in order, for each order of its moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +54,11 @@ class Layout:
         parts = [coefficients[:, first:last] for first, last in bounds]
         return torch.cat([f[:, None] * c for f, c in zip(factors, parts, strict=True)], 1)
 
+    @classmethod
+    def whole(cls, columns: int) -> "Layout":
+        """All columns as one term."""
+        return cls(*np.array([[0], [columns], [0]]))
+
     def dustless(self) -> "Layout":
         """That of the terms that are left without dust."""
         some = self.orders == 0
@@ -70,7 +74,7 @@ def layout_of(terms: Sequence[Term], ranks: Sequence[Ranks]) -> Layout:
     """
     rows, first = [], 0
     for of_group in ranks:
-        for part in PARTS:
-            rows += [(first, of_group[part][term.order], term.order) for term in terms]
-            first += of_group[part][0]
+        for orders in of_group.values():
+            rows += [(first, orders[term.order], term.order) for term in terms]
+            first += orders[0]
     return Layout(*np.array(rows).T.copy())

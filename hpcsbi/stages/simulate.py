@@ -24,7 +24,8 @@ from hpcsbi.simulator.fsps_spectra import (
 )
 from hpcsbi.simulator.physics import Physics, check_prior
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import ARRAYS, Ssp, check_accuracy, nodes_inside
+from hpcsbi.simulator.ssp_arrays import check_accuracy, nodes_inside, table_arrays
+from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store
@@ -234,7 +235,7 @@ def _table(
 def _engine(path: str, prior: Prior) -> Ssp:
     table = open_store(path)
     physics = Physics(**table.settings["physics"])
-    return Ssp(**{name: table.read(name) for name in ARRAYS}, prior=prior, physics=physics)
+    return Ssp(**table_arrays(table, prior.names), prior=prior, physics=physics)
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,6 @@
 """Tabulate the simple stellar populations of FSPS, and measure what the table is worth."""
 
 import os
-from collections.abc import Mapping
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -14,20 +13,28 @@ from hpcsbi.cluster.executors import Cluster, Serial, cores
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.seeds import generator
-from hpcsbi.simulator.dust import FREE_SLOPE, dust_curve
+from hpcsbi.simulator.dust import dust_curve
+from hpcsbi.simulator.free_gas import LOGZ, is_free
 from hpcsbi.simulator.fsps_data import tree_notice
 from hpcsbi.simulator.fsps_spectra import (
     OK,
+    direct_gas,
+    direct_gas_ages,
     direct_spectra,
     direct_ssps,
     preflight,
     versions,
 )
-from hpcsbi.simulator.indices import BANDS, LINES
 from hpcsbi.simulator.physics import Physics, check_prior
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import ARRAYS, NOTICE, Ssp, check_accuracy
-from hpcsbi.store.layout import Array
+from hpcsbi.simulator.ssp_arrays import (
+    ARRAYS,
+    NOTICE,
+    check_accuracy,
+    table_arrays,
+    table_layout,
+)
+from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import Mismatch, differences
@@ -40,9 +47,9 @@ __all__ = ["SHIPPED", "metallicities", "refuse_other_shipped", "tabulate", "take
 SHIPPED = Path(str(files("hpcsbi") / "data" / "ssp_demo.zarr"))
 SPAN = (-2.0, 0.4)  # of logzsol, and further where the prior goes
 STEP = 0.05
-# FSPS interpolates nebular lines between these, and stars between multiples of 0.25.
-NEBULAR = (-1.98, -1.5, -0.98, -0.58, -0.39, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2)
-WITH_MOMENTS = ("continuum", "lines", "bands")
+WITH_MOMENTS = (
+    "continuum", "lines", "bands", "stars", "star_bands", "gas_continuum", "gas_lines", "gas_bands",
+)  # fmt: skip
 BITS = (14, 10, 10)  # of the mantissas of the dust moments: 3e-5 of the flux, half the bytes
 
 
@@ -129,7 +136,8 @@ def metallicities(prior: Prior) -> np.ndarray:
     column = prior.columns["logzsol"]
     low, high = min(SPAN[0], column.low), max(SPAN[1], column.high)
     first, last = np.floor(low / STEP + 1e-9), np.ceil(high / STEP - 1e-9)
-    return np.unique(np.round([*np.arange(first, last + 1) * STEP, *NEBULAR], 4))
+    # FSPS interpolates lines between nodes of their own, and stars between multiples of 0.25.
+    return np.unique(np.round([*np.arange(first, last + 1) * STEP, *LOGZ], 4))
 
 
 def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) -> Store:
@@ -144,10 +152,15 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
         "logzsol": [nodes[0], nodes[-1]],
         "demonstration": stand_in,
     }
-    log_age = np.zeros(1)  # not looked at when the store is there
+    log_age, age_basis = np.zeros(1), []  # not looked at when the store is there
+    free = is_free(prior.names)
+    if free:
+        settings["gas"] = "free"
+        age_basis = [np.zeros((1, 1))] * 2
     if not Path(out).exists() or open_store(out, check=False).damaged_coordinates():
         preflight(grid, physics)
         log_age = direct_ssps([0.0], grid, physics)["log_age"]
+        age_basis = direct_gas_ages(grid, physics) if free else []
     values = {
         "logzsol": nodes,
         "log_age": log_age,
@@ -155,64 +168,22 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
         "dust_curve": dust_curve(grid.wave, physics.dust_type),
     }
     notice = NOTICE if stand_in else ""
+    if free:
+        values |= dict(zip(("age_onto", "age_of"), age_basis, strict=True))
     return create(
-        out, _arrays(values, physics), settings, shard, {"notice": notice, "accuracy": {}}
+        out, table_layout(values, physics), settings, shard, {"notice": notice, "accuracy": {}}
     )
-
-
-def _arrays(values: Mapping[str, np.ndarray], physics: Physics) -> dict[str, Array]:
-    dims = {
-        "logzsol": len(values["logzsol"]),
-        "age": len(values["log_age"]),
-        "moment": 3,
-        "pixel": len(values["wave"]),
-    }
-    by_age = {"logzsol": dims["logzsol"], "age": dims["age"]}
-    unit = {"units": "solLum / (Angstrom solMass)"}
-    text = "pixel mean of F (k_pixel - k)^m / m!, k the dust curve, m the moment"
-    lines, bands = (
-        np.array(list(names), dtype=np.dtypes.StringDType()) for names in (LINES, BANDS)
-    )
-    free = physics.dust_type == FREE_SLOPE
-    curve = "like those of all slopes" if free else "optical depth for dust2 = 1"
-    axes = {
-        "logzsol": ("logzsol", {"units": "dex"}),
-        "log_age": ("age", {"units": "log10(yr)"}),
-        "wave": ("pixel", {"units": "Angstrom", "description": "vacuum, rest frame"}),
-        "dust_curve": ("pixel", {"description": curve}),
-    }
-    return {
-        "continuum": Array(dims, "float32", {**unit, "description": f"stars and gas: {text}"}),
-        "lines": Array(dims, "float32", {**unit, "description": f"emission lines: {text}"}),
-        "surviving_mass": Array(
-            by_age, "float32", {"description": "in stars and remnants, of one solar mass formed"}
-        ),
-        "line_luminosity": Array(
-            by_age | {"line": len(lines)}, "float32", {"units": "solLum / solMass"}
-        ),
-        "bands": Array(
-            by_age | {"moment": 3, "band": len(bands)},
-            "float32",
-            {
-                "units": "solLum / (Hz solMass) in the break, else solLum / (Angstrom solMass)",
-                "description": f"stars and gas: {text.replace('pixel', 'band')}",
-            },
-        ),
-        "line": Array({"line": len(lines)}, "string", values=lines),
-        "band": Array({"band": len(bands)}, "string", values=bands),
-        **{
-            name: Array({dim: dims[dim]}, "float64", attributes, values[name])
-            for name, (dim, attributes) in axes.items()
-        },
-    }
 
 
 def _tabulate_shard(path: str, grid: Grid, physics: Physics, shard: int) -> None:
     store = open_store(path)
     nodes = store.read("logzsol")[store.rows_of(shard)]
     ssps = direct_ssps(nodes, grid, physics)
+    if "age_of" in store.arrays:
+        ssps |= direct_gas(nodes, store.read("age_of"), grid, physics)
     tables = {name: ssps[name].astype(np.float32) for name in store.sharded}
-    store.write(shard, **tables | {name: _rounded(ssps[name]) for name in WITH_MOMENTS})
+    moments = {name: _rounded(ssps[name]) for name in WITH_MOMENTS if name in tables}
+    store.write(shard, **tables | moments)
 
 
 def _rounded(moments: np.ndarray) -> np.ndarray:
@@ -237,8 +208,7 @@ def _measure(
     good = status == OK
     if good.sum() < 0.9 * draws:
         raise BadInput(f"{store.path}: FSPS made only {good.sum()} of {draws} spectra to compare.")
-    arrays = {name: store.read(name) for name in ARRAYS}
-    engine = Ssp(**arrays, prior=prior, physics=physics)
+    engine = Ssp(**table_arrays(store, prior.names), prior=prior, physics=physics)
     flux = engine.flux(torch.from_numpy(theta[good]), prior.names).numpy()
     error = np.abs(np.log(flux / direct[good]))
     values = {"median": np.median(error), "p99": np.percentile(error, 99), "max": error.max()}
@@ -247,7 +217,7 @@ def _measure(
 
 def _copy_shipped(out: str, grid: Grid, physics: Physics, cluster: Cluster) -> None:
     shipped = refuse_other_shipped(grid, physics)
-    arrays = _arrays({name: shipped.read(name) for name in ARRAYS[2:]}, physics)
+    arrays = table_layout({name: shipped.read(name) for name in ARRAYS[2:]}, physics)
     attributes = {name: shipped.attributes[name] for name in ("notice", "accuracy")}
     store = create(out, arrays, shipped.settings, shipped.shard, attributes)
     # Copying is not worth the start of processes; parts of an array stay what they are.

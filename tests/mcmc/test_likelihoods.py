@@ -12,6 +12,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.mcmc import likelihoods
 from hpcsbi.mcmc.likelihoods import likelihood_of, log_likelihoods
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.exact_spectra import exact_spectra
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.physics import Physics
 
@@ -35,7 +36,7 @@ def posterior():
 @pytest.fixture(scope="module")
 def batch(posterior):
     """A noisy spectrum of the first row of THETA, with two pixels missing."""
-    flux = posterior.ssp.exact(THETA[:1], PRIOR.names)
+    flux = exact_spectra(posterior.ssp, THETA[:1], PRIOR.names)
     flux = flux * (1 + 0.05 * np.random.default_rng(1).normal(size=flux.shape))
     ivar = (0.05 * flux) ** -2
     ivar[:, [3, 77]] = 0
@@ -47,7 +48,7 @@ def test_both_sigmas_are_a_product_of_normals(posterior, batch, kind):
     """5 % of the model, as the simulator has it, or the quoted sigma; they are not the same."""
     table, chosen = log_likelihoods(posterior, "table", kind, batch)
     valid = batch.ivar[0] > 0
-    model = posterior.ssp.exact(THETA, PRIOR.names)[:, valid]
+    model = exact_spectra(posterior.ssp, THETA, PRIOR.names)[:, valid]
     flux, quoted = batch.flux[0, valid].astype(float), batch.ivar[0, valid].astype(float) ** -0.5
     both = {
         name: stats.norm.logpdf(flux, model, sigma).sum(1)
@@ -71,7 +72,7 @@ def test_spectra_by_fsps_have_the_same_likelihood(posterior, batch, monkeypatch)
 
     def made(theta, names, grid, physics):
         assert (names, grid, physics) == (PRIOR.names, Grid(), Physics())
-        flux = posterior.ssp.exact(theta, names).astype(np.float32)
+        flux = exact_spectra(posterior.ssp, theta, names).astype(np.float32)
         flux[2] = np.nan
         return flux, np.zeros(len(theta), np.int8)
 

@@ -11,7 +11,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.simulator.continuity import Continuity
 from hpcsbi.simulator.physics import Physics, check_names
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import ARRAYS
+from hpcsbi.simulator.ssp_arrays import ARRAYS
 from hpcsbi.store.opening import open_complete
 
 HOME = os.environ.get("SPS_HOME")

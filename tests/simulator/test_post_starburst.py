@@ -9,7 +9,7 @@ from bins_checks import check_engine, check_history_slopes, check_prospector
 
 from hpcsbi.simulator.post_starburst import PostStarburst
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import ARRAYS
+from hpcsbi.simulator.ssp_arrays import ARRAYS
 from hpcsbi.store.opening import open_complete
 
 HOME = os.environ.get("SPS_HOME")

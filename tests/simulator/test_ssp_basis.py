@@ -5,8 +5,8 @@ import tiny
 
 from hpcsbi.simulator.histories import family_of
 from hpcsbi.simulator.screen import Screen
+from hpcsbi.simulator.ssp_arrays import ARRAYS
 from hpcsbi.simulator.ssp_basis import composites
-from hpcsbi.simulator.ssp_table import ARRAYS
 from hpcsbi.simulator.terms import Term
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete

@@ -17,7 +17,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.fsps_spectra import FspsError
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import NOTICE
+from hpcsbi.simulator.ssp_arrays import NOTICE
 from hpcsbi.stages.simulate import read_theta, simulate
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete, open_store

@@ -12,7 +12,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.fsps_data import FspsError, tree_notice
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import NOTICE
+from hpcsbi.simulator.ssp_arrays import NOTICE
 from hpcsbi.stages.tabulate import (
     SHIPPED,
     _create,

@@ -1,0 +1,27 @@
+"""The arrays of a table: which the engine takes, what their error may be, which nodes count."""
+
+import numpy as np
+import pytest
+
+from hpcsbi.errors import BadInput
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_arrays import check_accuracy, nodes_inside
+
+
+def test_a_table_without_a_good_measurement_is_refused():
+    """No figures, too large ones and NaN are refused; good ones pass."""
+    check_accuracy("t", {"median": 5e-5, "p99": 1e-3})
+    for bad in ({}, {"median": 2e-4, "p99": 1e-3}, {"median": float("nan"), "p99": 1e-3}):
+        with pytest.raises(ValueError, match=r"run jobs/tabulate\.py"):
+            check_accuracy("t", bad)
+
+
+def test_nodes_bracket_the_prior():
+    """No more of them than that takes; a prior that reaches beyond them is refused."""
+    nodes = np.arange(-2.0, 0.41, 0.2)
+    of = lambda low, high: nodes_inside(nodes, Prior({"logzsol": {"low": low, "high": high}}))  # noqa: E731
+
+    assert nodes[of(-1.1, -0.5)][[0, -1]] == pytest.approx([-1.2, -0.4])
+    assert nodes[of(-2.0, 0.4)] == pytest.approx(nodes)
+    with pytest.raises(BadInput, match=r"spans -2.0 to 0.45, the table -2.00 to 0.40: narrow"):
+        of(-2.0, 0.45)
