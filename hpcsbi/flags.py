@@ -39,12 +39,13 @@ class Flag(IntFlag):
 
 # Bits 0 to 15 and 23 are set by ingest, 16 to 22 and 24 by infer.
 MEANINGS = {
-    Flag.NO_DATA: "fewer than 20 valid pixels: nothing is inferred; see the column reason",
-    Flag.FEW_PIXELS: "fewer than 40 valid pixels, or less than 25 % of the grid",
+    Flag.NO_DATA: "fewer than 20 valid pixels (as large a share of more than 138): nothing is "
+    "inferred; see the column reason",
+    Flag.FEW_PIXELS: "fewer than twice as many valid pixels, or less than 25 % of the grid",
     Flag.ALL_MASKED: "the survey masks every pixel",
     Flag.NOT_FINITE: "no pixel holds a finite flux",
     Flag.NEGATIVE_FLUX: "the median flux is not above zero",
-    Flag.LOW_SN: "median signal to noise below 5 a pixel",
+    Flag.LOW_SN: "median signal to noise below 5 a pixel of 42 Angstrom",
     Flag.ZWARN: "the survey's redshift fit warns, or has no redshift for this object",
     Flag.Z_RANGE: "redshift above 20 or not above 0 (-0.01 with a distance): nothing is inferred; "
     "or below 0.01 without a distance",

@@ -2,54 +2,102 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from hpcsbi.grid import Grid
+from hpcsbi.grid import REFERENCE_WIDTH, Grid, fewest_pixels
+
+LIGHT = 299792.458  # km/s
 
 
 def test_default_is_that_of_the_paper():
-    """138 pixels whose centres run from 3750 to 9500 Angstrom."""
+    """138 pixels whose centres run from 3750 to 9500 Angstrom, the ruler of what is per pixel."""
     assert np.array_equal(Grid().wave, np.linspace(3750, 9500, 138))
+    assert np.array_equal(Grid().widths, np.full(138, REFERENCE_WIDTH))
 
 
 @given(
     first=st.floats(1000, 9000),
-    span=st.floats(100, 10_000),
-    pixels=st.integers(20, 2000),
+    width=st.floats(2, 60),
+    pixels=st.integers(20, 250),
+    spacing=st.sampled_from(["linear", "log"]),
 )
-def test_pixels_tile_the_range(first, span, pixels):
-    """Edges enclose the centres, and the fine points of a pixel have its centre as their mean."""
-    grid = Grid(first, first + span, pixels)
+def test_pixels_tile_the_range(first, width, pixels, spacing):
+    """Edges enclose the centres, and the fine points of a pixel tell its mean, not a centre's."""
+    grid = Grid(first, first + width * pixels, pixels, "mean", spacing)
+    low, high = grid.edges[:-1], grid.edges[1:]
 
-    assert np.allclose((grid.edges[1:] + grid.edges[:-1]) / 2, grid.wave)
-    assert np.allclose(np.diff(grid.edges), grid.width)
-    assert np.allclose(grid.fine.mean(1), grid.wave)
-    assert (grid.fine > grid.edges[:-1, None]).all() and (grid.fine < grid.edges[1:, None]).all()
-    assert grid.fine.shape[1] == 1 or np.diff(grid.fine[0]).max() <= 2 * (1 + 1e-9)
-
-
-def test_fine_points_integrate_the_narrowest_line():
-    """The mean over fine points of a 350 km/s line is that of its integral, wherever it lies."""
-    grid, sigma = Grid(), 3750 * 350 / 299792.458
-    from scipy.stats import norm
-
-    for centre in np.linspace(3750, 3834, 17):
-        exact = np.diff(norm.cdf(grid.edges[:4], centre, sigma)) / grid.width
-        mean = norm.pdf(grid.fine[:3], centre, sigma).mean(1)
-        assert abs(mean - exact).max() < 5e-3 * exact.max()
+    assert np.allclose(grid.wave[[0, -1]], [first, first + width * pixels])
+    assert np.allclose(high - low, grid.widths) and len(grid.widths) == pixels
+    assert ((low < grid.wave) & (grid.wave < high)).all()
+    assert np.allclose(grid.fine.mean(1), (low + high) / 2)
+    assert (grid.fine > low[:, None]).all() and (grid.fine < high[:, None]).all()
+    assert np.allclose(np.diff(grid.fine, axis=1), grid.widths[:, None] / grid.fine.shape[1])
 
 
-def test_bad_grids_are_refused():
-    """Too few pixels, a reversed range and an unknown sampling have their own words."""
-    with pytest.raises(ValueError, match="at least 20 pixels"):
-        Grid(3750, 9500, 10)
-    with pytest.raises(ValueError, match="between 1000 and 25000"):
-        Grid(9500, 3750, 138)
-    with pytest.raises(ValueError, match="choose 'mean' or 'point'"):
-        Grid(sampling="median")
+@given(pixels=st.integers(20, 1500), first=st.floats(1000, 4000))
+def test_logarithmic_pixels_have_one_velocity_width(pixels, first):
+    """Edges and centres are equal steps in ln(wavelength); no equal pixels are."""
+    grid = Grid(first, first + 5000, pixels, spacing="log")
+    steps = np.diff(np.log(grid.edges))
+
+    assert np.allclose(steps, steps[0], rtol=1e-9)
+    assert np.allclose(np.log(grid.wave), (np.log(grid.edges[1:]) + np.log(grid.edges[:-1])) / 2)
+    assert grid.widths[-1] > 1.5 * grid.widths[0] and np.ptp(Grid(first, 9500, 99).widths) == 0
 
 
-def test_settings_make_an_equal_grid():
-    """What travels in the stores is enough to make the grid again."""
-    grid = Grid(4000, 7000, 600, "point")
+@pytest.mark.parametrize(
+    ("grid", "dispersion"),
+    [
+        (Grid(), 350),
+        (Grid(pixels=1151), 100),
+        (Grid(pixels=1347, spacing="log"), 100),
+        (Grid(pixels=300, spacing="log"), 350),
+    ],
+)
+def test_fine_points_integrate_the_narrowest_line(grid, dispersion):
+    """The mean over fine points of a line is that of its integral, wherever the line lies."""
+    for at in (0, grid.pixels // 2):
+        low, high = grid.edges[at], grid.edges[at + 2]
+        for centre in np.linspace(low, high, 17):
+            sigma = centre * dispersion / LIGHT
+            exact = np.diff(norm.cdf(grid.edges, centre, sigma)) / grid.widths
+            mean = norm.pdf(grid.fine, centre, sigma).mean(1)
+            assert abs(mean - exact).max() < 0.01 * exact.max()
+            point = norm.pdf(grid.wave, centre, sigma)  # control: centres alone do not
+    assert abs(point - exact).max() > 0.01 * exact.max()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"pixels": 10}, "at least 20 pixels"),
+        ({"first": 9500, "last": 3750}, "between 1000 and 25000"),
+        ({"sampling": "median"}, r"grid\.sampling is 'median': choose from mean, point"),
+        ({"spacing": "lin"}, r"grid\.spacing is 'lin': choose from linear, log"),
+        ({"pixels": 137.5}, r"grid\.pixels is 137\.5: a whole number"),
+        ({"first": float("nan")}, r"grid\.first is nan: a number"),
+        ({"pixels": 7000}, r"0\.82 Angstrom are narrower than those of FSPS's library, 0\.9"),
+        ({"pixels": 4000, "spacing": "log"}, r"0\.87 Angstrom are narrower"),
+        ({"pixels": 12000, "last": 25000}, r"grid\.pixels is 12000: a table holds up to 10000"),
+    ],
+)
+def test_bad_grids_are_refused(settings, words):
+    """What is no grid, or one that neither library nor memory holds, has its own line."""
+    with pytest.raises(ValueError, match=words):
+        Grid(**settings)
+
+
+@pytest.mark.parametrize("spacing", ["linear", "log"])
+def test_settings_make_an_equal_grid(spacing):
+    """What travels in the stores is enough; of equal pixels it is what it was before others."""
+    grid = Grid(4000, 7000, 600, "point", spacing)
 
     assert Grid(**grid.settings()) == grid
+    assert list(Grid().settings()) == ["first", "last", "pixels", "sampling"]
+
+
+def test_as_large_a_share_of_more_pixels_is_needed():
+    """20 of up to 138; of equal pixels beyond that the same stretch of wavelengths."""
+    assert [fewest_pixels(n) for n in (20, 138, 1380)] == [20, 20, 200]
+    assert fewest_pixels(1151) * 5 == pytest.approx(20 * REFERENCE_WIDTH, rel=0.01)
+    assert fewest_pixels(276, 60) == 120

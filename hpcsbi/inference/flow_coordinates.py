@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from hpcsbi.grid import fewest_pixels
 from hpcsbi.inference.normal_scores import NormalScores
 from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.simulator.prior import Prior
@@ -104,7 +105,8 @@ class Representation(torch.nn.Module, ABC):
 
     def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
         """True for spectra that this representation can read, shape (n,)."""
-        return ((ivar > 0).sum(1) >= 20) & measurable(flux, ivar)
+        enough = (ivar > 0).sum(1) >= fewest_pixels(ivar.shape[1])
+        return enough & measurable(flux, ivar)
 
     @abstractmethod
     def measure(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

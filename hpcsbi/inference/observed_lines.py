@@ -60,7 +60,7 @@ def observed_line_columns(
         rows = counts == kept
         theta = posterior.prior.theta(drawn.coordinates[rows, :kept], np.float32)
         some = batch[rows]
-        measured = _measured(likelihood, theta, some.flux, some.ivar, reaches, grid.width)
+        measured = _measured(likelihood, theta, some.flux, some.ivar, reaches, grid.widths)
         for name, values in zip(OBSERVED, measured, strict=True):
             columns[name][rows] = values
     return columns
@@ -83,7 +83,7 @@ def _measured(
     flux: np.ndarray,
     ivar: np.ndarray,
     reaches: np.ndarray,
-    width: float,
+    widths: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Luminosity, its error and the equivalent width of each blend, shapes (objects, blends)."""
     valid, draws = ivar > 0, torch.tensor(theta)
@@ -94,10 +94,10 @@ def _measured(
     continuum = _without_lines(likelihood, *spectra, draws).double().numpy()
     floor = likelihood.floor(draws)[..., None].double().numpy()
     noise = variance[:, None] + (floor * continuum) ** 2
-    sums = width * reaches.T.astype(float)  # over the pixels of each blend, (pixels, blends)
+    sums = widths[:, None] * reaches.T  # over the pixels of each blend, (pixels, blends)
     luminosity = (flux[:, None] - continuum) @ sums
-    error = np.sqrt((noise @ (width * sums)).mean(1) + luminosity.var(1))
-    level = (continuum @ sums).mean(1) / np.maximum(sums.sum(0), width)
+    error = np.sqrt((noise @ (widths[:, None] * sums)).mean(1) + luminosity.var(1))
+    level = (continuum @ sums).mean(1) / np.maximum(sums.sum(0), widths.min())
     whole = reaches.any(1) & ~(~valid[:, None] & reaches).any(-1)
     luminosity = np.where(whole, luminosity.mean(1), np.nan)
     return luminosity, np.where(whole, error, np.nan), luminosity / level

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hpcsbi.flags import Flag, bits
-from hpcsbi.grid import Grid
+from hpcsbi.grid import Grid, fewest_pixels
 from hpcsbi.survey.geometry import Group, groups, why_unreached
 from hpcsbi.survey.pixels import native_pixels, too_wide
 from hpcsbi.survey.quality import quality
@@ -103,7 +103,8 @@ def _on_grid(
         ivar[~(np.isfinite(flux) & np.isfinite(ivar))] = 0.0  # beyond what float32 holds
         flux[ivar == 0] = 0.0
     reason = np.full(len(zred), "", dtype=object)
-    for row in np.flatnonzero(((ivar > 0).sum(1) < 20) | (flags & int(Flag.LUMINOSITY) > 0)):
+    few = (ivar > 0).sum(1) < fewest_pixels(grid.pixels)
+    for row in np.flatnonzero(few | (flags & int(Flag.LUMINOSITY) > 0)):
         spectrum = (wave, group.flux[row], group.ivar[row], zred[row])
         reason[row] = _why(*spectrum, flags[row], distance[row], spectra.unit, grid)
     odd = ~np.isfinite(group.ivar.sum(1, dtype=float)) | (group.ivar.min(1) < 0)
@@ -128,7 +129,7 @@ def _cut(wave: np.ndarray, zred: np.ndarray, ebv: np.ndarray, grid: Grid) -> np.
     first, last = grid.edges[0] * (1 + zred), grid.edges[-1] * (1 + zred)
     low, high = np.maximum(first, wave[0]), np.minimum(last, wave[-1])
     dust = (ebv > 0) & (low < high) & ((low < EXTINCTION[0]) | (high > EXTINCTION[1]))
-    if np.diff(wave).max() <= grid.width * (1 + zred.min()):
+    if np.diff(wave).max() <= grid.widths.min() * (1 + zred.min()):
         return bits(DUST_RANGE=dust)
     inside = (wave > first[:, None]) & (wave < last[:, None])
     edges, places = native_pixels(wave)
@@ -162,8 +163,11 @@ def _why(
             f"missing in the unit of the flux, {unit:.3g} erg/s/cm2/A?"
         )
     if flags & Flag.WIDE_PIXELS:
-        width = np.median(np.diff(wave)) / (1 + zred)
-        return f"pixels of {width:.4g} Angstrom (rest frame), the grid's are {grid.width:.4g}"
+        width, narrowest = np.median(np.diff(wave)) / (1 + zred), grid.widths.min()
+        atleast = "" if grid.spacing == "linear" else "from "
+        return (
+            f"pixels of {width:.4g} Angstrom (rest frame), the grid's are {atleast}{narrowest:.4g}"
+        )
     near = good & (wave > grid.edges[0] * (1 + zred)) & (wave < grid.edges[-1] * (1 + zred))
     if near.sum() > 1 and np.ptp(wave[near]) > 0.2 * (grid.last - grid.first):
         return f"{(~good).sum()} of {len(wave)} pixels have no weight: {_no_pixel(flux, ivar)}"

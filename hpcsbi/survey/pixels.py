@@ -73,13 +73,23 @@ def native_pixels(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def too_wide(edges: np.ndarray, zred: np.ndarray, out_edges: np.ndarray) -> np.ndarray:
-    """True for native pixels that are wider than the output pixels, shape (rows, native).
+    """True for native pixels that are wider than the output pixel that holds their centre.
 
     Neighbouring output pixels would repeat one measured value, of a resolution that the model's
-    pixels do not have.
+    pixels do not have. Beyond the output pixels the nearest one counts.
+
+    Arguments:
+        edges: of the native pixels, observed frame, shape (native + 1,).
+        zred: redshifts, shape (rows,).
+        out_edges: of the output pixels, rest frame, shape (pixel + 1,).
+
+    Returns:
+        shape (rows, native).
     """
-    limit = WIDEST * np.diff(out_edges).min() * (1 + np.asarray(zred))
-    return np.diff(edges) > limit[:, None]
+    stretch = 1 + np.asarray(zred)[:, None]
+    centres = 0.5 * (edges[1:] + edges[:-1]) / stretch
+    pixel = np.searchsorted(out_edges[1:-1], centres, side="right")
+    return np.diff(edges) > WIDEST * np.diff(out_edges)[pixel] * stretch
 
 
 def _usual(step: np.ndarray) -> np.ndarray:

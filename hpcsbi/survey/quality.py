@@ -3,6 +3,7 @@
 import numpy as np
 
 from hpcsbi.flags import bits
+from hpcsbi.grid import REFERENCE_WIDTH, fewest_pixels
 
 __all__ = ["quality"]
 
@@ -21,19 +22,22 @@ def quality(
         edges: pixel edges, Angstrom, shape (pixel + 1,).
 
     Returns:
-        n_pixels int32, snr float32 (median over valid pixels, 0 where there are none), flags int32.
+        n_pixels int32, snr float32 (median over valid pixels, 0 where there are none), flags int32,
+        of which LOW_SN goes by what snr would be in pixels of REFERENCE_WIDTH.
     """
-    valid = ivar > 0
+    valid, few = ivar > 0, fewest_pixels(ivar.shape[1])
     n_pixels = valid.sum(1)
     ratio = np.where(valid, flux * np.sqrt(ivar), np.nan)
     ratio[n_pixels == 0] = 0.0
     snr = np.nanmedian(ratio, axis=1)
+    # White noise averages out: in wider pixels S/N rises by the root of the width.
+    wide_snr = np.nanmedian(ratio * np.sqrt(REFERENCE_WIDTH / np.diff(edges)), axis=1)
     covered = [valid[:, (edges[1:] > low) & (edges[:-1] < high)].any(1) for low, high in BREAK]
     flags = bits(
-        NO_DATA=n_pixels < 20,
-        FEW_PIXELS=(n_pixels < 40) | (n_pixels < 0.25 * valid.shape[1]),
+        NO_DATA=n_pixels < few,
+        FEW_PIXELS=(n_pixels < 2 * few) | (n_pixels < 0.25 * valid.shape[1]),
         NEGATIVE_FLUX=(n_pixels > 0) & (snr <= 0),
-        LOW_SN=snr < 5,
+        LOW_SN=wide_snr < 5,
         COVERAGE=~(covered[0] & covered[1]),
     )
     return n_pixels.astype(np.int32), snr.astype(np.float32), flags

@@ -2,6 +2,11 @@
 
 A pixel's value is the mean of F_lambda over its valid part, also on grids whose `sampling` is
 "point": a real spectrum has no value at a point, and over 42 Angstrom the two differ at lines only.
+
+Pixels of the grid are taken as independent. Neighbours share the native pixel on their edge: in
+pixels of three native ones 6 % of the noise, which `regrid` tells as noise of each. What a survey's
+own resampling correlates over two or three native pixels is not told: of pixels as narrow sigma is
+6 to 9 % too small, of pixels of 42 Angstrom it is right.
 """
 
 import numpy as np

@@ -47,7 +47,7 @@ def with_lines(likelihood, coordinates, seed=0, snr=200.0, noise=True):
     for j, lines in enumerate(BLENDS.values()):
         for line in lines:
             profile = np.exp(-0.5 * ((GRID.fine / line - 1) * 299792.458 / 350) ** 2).mean(1)
-            profile /= profile.sum() * GRID.width
+            profile /= profile @ GRID.widths
             flux = flux + luminosity[:, j, None] / len(lines) * profile
     sigma = flux / snr
     if noise:
@@ -151,7 +151,7 @@ def test_a_model_whose_lines_are_fixed_has_a_continuum_too():
     posterior = SimpleNamespace(prior=prior, grid=GRID, model=POSTERIOR.model)
     columns = observed_line_columns(posterior, likelihood, truths, batch)
     near = np.abs(GRID.wave - 6568) < 70
-    emitted = ((spectra[1] - spectra[0]) * GRID.width)[:, near].sum(1)
+    emitted = ((spectra[1] - spectra[0]) * GRID.widths[0])[:, near].sum(1)
 
     measured = columns["observed_luminosity"][:, [*BLENDS].index("halpha_nii")]
     assert measured == pytest.approx(emitted, rel=0.1)

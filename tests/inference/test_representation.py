@@ -122,6 +122,14 @@ def test_which_spectra_can_be_read(benches):
     assert benches("projection").representation.usable(flux, ivar).tolist() == [True, True, False]
 
 
+def test_more_pixels_have_to_be_there_of_more(benches):
+    """The same stretch of wavelengths, be it of 20 pixels or of ten times as many."""
+    flux, ivar = torch.ones(2, 1380), torch.ones(2, 1380)
+    ivar[0, 199:], ivar[1, 200:] = 0, 0
+
+    assert benches("projection").representation.usable(flux, ivar).tolist() == [False, True]
+
+
 def test_unknown_kind_is_named():
     """The kinds are listed."""
     with pytest.raises(ValueError, match=r"'pca'.*projection"):

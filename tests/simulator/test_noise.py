@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcsbi.grid import REFERENCE_WIDTH, Grid
 from hpcsbi.simulator.noise import (
     FractionalNoise,
     SurveyNoise,
@@ -15,10 +16,20 @@ from hpcsbi.simulator.noise import (
 WAVE = torch.linspace(3750, 9500, 138)
 
 
-def spectra(n: int, level: float = 1.0) -> torch.Tensor:
+# The default grid, and others of about eight times as many pixels.
+GRIDS = (Grid(), Grid(pixels=1151), Grid(pixels=1347, spacing="log"))
+
+
+def spectra(n: int, level: float = 1.0, wave: torch.Tensor = WAVE) -> torch.Tensor:
     """Smooth, positive spectra of different slopes."""
     slope = torch.linspace(-2, 2, n)[:, None]
-    return level * torch.exp(slope * (WAVE / 6000 - 1))
+    return level * torch.exp(slope * (wave / 6000 - 1))
+
+
+def ivar_on(grid: Grid, noise: SurveyNoise, n: int = 3000, seed: int = 11) -> torch.Tensor:
+    """Inverse variance of spectra on a grid, shape (n, pixels)."""
+    wave = torch.from_numpy(grid.wave).float()
+    return noise(spectra(n, 1.0, wave), wave, None, seeded(seed))[1]
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -156,3 +167,47 @@ def test_a_redshift_that_is_told_is_that_of_the_observation(zred, seed):
     seen = (observed >= 3600) & (observed <= 10400)
     enough = ((observed >= 3820) & (observed <= 9200)).sum(1) >= 20  # in the narrowest window
     assert (ivar[enough] == 0)[~seen[enough]].all()
+
+
+def test_signal_to_noise_is_that_of_a_stretch_on_any_pixels():
+    """In 42 Angstrom it spans the range that is asked; in narrower pixels it is lower."""
+    medians = []
+    for grid in GRIDS:
+        ivar, flux = ivar_on(grid, SurveyNoise((3.0, 300.0))), spectra(3000, 1.0, grid.wave)
+        ratio = flux * ivar.sqrt()
+        wide = ratio * np.sqrt(REFERENCE_WIDTH / grid.widths)
+        mean = wide.sum(1) / (ivar > 0).sum(1)
+        assert mean.min() > 2.9 and mean.max() < 310
+        medians.append([float(x.sum(1).div((ivar > 0).sum(1)).median()) for x in (wide, ratio)])
+
+    assert np.array(medians)[:, 0] == pytest.approx([30] * 3, rel=0.2)
+    assert medians[1][1] < medians[0][1] / 2  # control: by the pixel it is another spectrograph
+
+
+def test_noise_masks_as_much_on_any_pixels():
+    """Of each stretch of wavelengths, in gaps as long, and a seventh of a spectrum stays."""
+    valid, long_gaps = [], []
+    for grid in GRIDS:
+        good = (ivar_on(grid, SurveyNoise(cut=0.3), 10_000) > 0).numpy()
+        stretches = np.digitize(grid.wave, np.linspace(3729, 9521, 11))
+        valid.append([good[:, stretches == k].mean() for k in range(1, 11)])
+        inside = (grid.wave > 5000) & (grid.wave < 5000 + 4 * REFERENCE_WIDTH)
+        beside = [np.abs(grid.wave - at).argmin() for at in (4800, 5600)]
+        whole = good[:, beside].all(1)
+        long_gaps.append((~good[whole][:, inside]).all(1).mean())
+        assert good.sum(1).min() >= int(20 / 138 * grid.pixels)
+
+    np.testing.assert_allclose(valid[1:], [valid[0]] * 2, atol=0.03)
+    np.testing.assert_allclose(long_gaps[1:], long_gaps[0], atol=0.007)
+    assert min(long_gaps) > 0.009  # none, if they were so many pixels long
+
+
+@given(seed=st.integers(0, 99))
+def test_rounded_wavelengths_move_no_mask_of_the_default_grid(seed):
+    """Centres off by the rounding of float32 have the same masks and errors."""
+    noise, flux = SurveyNoise(max_zred=0.0, cut=0.5), spectra(40)
+    off = torch.nextafter(WAVE, WAVE.new_tensor(0.0 if seed % 2 else 1e9))
+
+    one, other = (noise(flux, wave, None, seeded(seed))[1] for wave in (WAVE, off))
+
+    assert not torch.equal(off, WAVE) and torch.equal(one, other)

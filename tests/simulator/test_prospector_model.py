@@ -76,7 +76,7 @@ def test_rows_that_are_not_finite_are_refused(predicted, odd):
 def test_energy_does_not_depend_on_the_unit():
     """Light of one L_sun / Hz between two wavelengths is the difference of their frequencies."""
     per_angstrom = prospector_model._per_angstrom(np.ones(GRID.fine.size), GRID)
-    step = GRID.width / GRID.fine.shape[1]
+    step = GRID.widths[0] / GRID.fine.shape[1]
     frequency = constants.c * 1e10 / GRID.edges
 
     assert per_angstrom.shape == GRID.fine.shape

@@ -100,4 +100,4 @@ def test_air_is_another_spectrum():
     vacuum, air = (columns_of(spectra(1, flux=flux), air, GRID)["flux"][0] for air in (False, True))
 
     apart = np.flatnonzero(~np.isclose(vacuum, air, rtol=5e-3))
-    assert np.abs(GRID.wave[apart] - 6500 / 1.05).max() < 2 * GRID.width and len(apart)
+    assert np.abs(GRID.wave[apart] - 6500 / 1.05).max() < 2 * GRID.widths[0] and len(apart)

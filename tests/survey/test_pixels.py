@@ -68,3 +68,18 @@ def test_pixels_wider_than_the_grid_are_told_by_row():
     wide = too_wide(edges, np.array([0.0, 1.0, 9.0]), np.array([4000.0, 4020.0, 4040.0]))
 
     assert wide.tolist() == [[False, False, True], [False, False, True], [False] * 3]
+
+
+def test_each_pixel_is_held_against_the_output_at_its_place():
+    """Logarithmic pixels of three quarters of the output's are fine at the red end, too."""
+    output = np.exp(np.linspace(np.log(4000), np.log(9000), 1001))
+    width = np.log(9000 / 4000) / 1000
+    for share, wide in ((0.75, False), (1.0, False), (1.5, True)):
+        native = np.exp(np.arange(np.log(4000), np.log(9000), share * width))
+
+        told = too_wide(native * 1.3, np.array([0.3]), output)
+
+        assert (told == wide).all(), share
+    equal = np.arange(4000, 9000, 4.0)  # wider than the output's first pixel, not than its last
+    told = too_wide(equal, np.zeros(1), output)[0]
+    assert told[0] and not told[-1] and (np.diff(told.astype(int)) <= 0).all()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hpcsbi.flags import Flag
-from hpcsbi.grid import Grid
+from hpcsbi.grid import REFERENCE_WIDTH, Grid
 from hpcsbi.survey.quality import quality
 
 GRID = Grid()
@@ -34,3 +34,18 @@ def test_what_is_missing_is_flagged():
     assert Flag.NO_DATA in found[0] and Flag.FEW_PIXELS in found[0]
     assert found[1] == Flag.LOW_SN and found[2] == Flag.LOW_SN | Flag.NEGATIVE_FLUX
     assert found[3] == Flag.COVERAGE
+
+
+def test_the_same_spectrum_is_judged_alike_on_any_pixels():
+    """White noise of S/N 4 or 6 in 42 Angstrom, a tenth or a quarter covered: the same flags."""
+    for snr, share in ((4, 1.0), (6, 1.0), (6, 0.1), (6, 0.2)):
+        flags = []
+        for grid in (GRID, Grid(pixels=1151), Grid(pixels=1347, spacing="log")):
+            ivar = snr**2 * np.diff(grid.edges)[None] / REFERENCE_WIDTH
+            ivar[:, round(share * grid.pixels) :] = 0.0
+            flags.append(int(quality(np.ones(ivar.shape), ivar, grid.edges)[2][0]))
+
+        assert len({*flags}) == 1, (snr, share, flags)
+        assert bool(flags[0] & Flag.LOW_SN) == (snr < 5)
+        assert bool(flags[0] & Flag.NO_DATA) == (share < 0.14)
+        assert bool(flags[0] & Flag.FEW_PIXELS) == (share < 0.3)

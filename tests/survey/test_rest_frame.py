@@ -23,6 +23,7 @@ from hpcsbi.survey.rest_frame import (
 
 COARSE = Grid(first=3750.0, last=9500.0, pixels=138)
 FINE = Grid(first=3752.5, last=9497.5, pixels=1150)
+LOG = Grid(first=3750.0, last=9500.0, pixels=1347, spacing="log")
 
 
 def overlaps(edges, zred, out_edges):
@@ -57,7 +58,7 @@ def test_equals_the_sparse_overlap_matrix(seed, zred, kind):
     edges = edges_of(NATIVE[kind])
     flux = rng.normal(size=(2, len(edges) - 1)) + 5
     ivar = rng.uniform(0.1, 3, flux.shape) * (rng.random(flux.shape) > 0.01)
-    grid = COARSE if seed % 2 else FINE
+    grid = (COARSE, FINE, LOG)[seed % 3]
 
     mean, inverse = regrid(edges, flux, ivar, np.array([zred, zred / 2]), grid.edges)
 
@@ -214,11 +215,11 @@ def test_luminosity_is_conserved_on_the_way_to_the_rest_frame():
         NATIVE["linear"], flux, flux, zred, np.zeros(2), distance, unit, COARSE.edges
     )
 
-    band = COARSE.width * (1 + zred)  # observed width of a pixel
+    band = COARSE.widths[0] * (1 + zred)  # observed width of a pixel
     observed = 4 * np.pi * distance**2 * 7.0 * unit * band / LSUN
     for row in range(2):
         good = ivar[row] > 0
-        np.testing.assert_allclose(found[row, good] * COARSE.width, observed[row], rtol=1e-12)
+        np.testing.assert_allclose(found[row, good] * COARSE.widths[0], observed[row], rtol=1e-12)
 
 
 def test_signal_to_noise_survives_units_and_dereddening():
@@ -327,6 +328,32 @@ def test_information_is_conserved(width):
     matrix = overlaps(edges, 0.0, WHOLE)
     alone = (41.0 + 2 / 3) ** 2 / np.asarray(matrix.power(2).sum(1)).ravel()
     assert alone.sum() > native * (1 + 0.25 * width / 41.7)
+
+
+def test_information_is_conserved_on_logarithmic_pixels():
+    """Of three native ones each: neighbours share some noise, which is told as more of it.
+
+    A mean over a smooth curve scatters as its ivar says; as many independent means of the ivar
+    that each alone would have would scatter more.
+    """
+    rng, rows, zred = np.random.default_rng(3), 2000, 0.1
+    wave = 10 ** np.arange(np.log10(3700), np.log10(9300), 1e-4) * (1 + zred)
+    noise = rng.normal(size=(rows, len(wave)))
+
+    mean, inverse = regrid(
+        edges_of(wave), noise, np.ones(noise.shape), np.full(rows, zred), LOG.edges
+    )
+
+    used = inverse[0] > 0
+    assert used.sum() > 1300
+    curve = 1 + 0.3 * np.sin(LOG.wave / 300)[used]
+    weight = inverse[:, used] * curve
+    pull = (mean[:, used] * weight).sum(1) / np.sqrt((weight * curve).sum(1))
+    low, high = chi2.ppf([5e-5, 1 - 5e-5], rows)
+    assert 0.995 * low < (pull**2).sum() < 1.005 * high
+    neighbours = np.corrcoef(mean[:, 500], mean[:, 501])[0, 1]
+    shared = (mean[:, used][:, 1:] * mean[:, used][:, :-1]).mean() / (mean[:, used] ** 2).mean()
+    assert 0.02 < shared < 0.1 and abs(neighbours) < 0.2
 
 
 def test_pixels_wider_than_the_grid_are_refused():
