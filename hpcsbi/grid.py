@@ -9,7 +9,7 @@ import numpy as np
 from hpcsbi.arguments import OneOf, refuse_wrong
 from hpcsbi.errors import BadInput
 
-__all__ = ["REFERENCE_WIDTH", "Grid", "fewest_pixels"]
+__all__ = ["REFERENCE_WIDTH", "Grid", "fewest_pixels", "rows_at_once"]
 
 REFERENCE_WIDTH = 5750 / 137  # Angstrom, of the default grid: "a pixel" of what is known a pixel
 LIBRARY_WIDTH = 0.9  # Angstrom, of the pixels of MILES in FSPS
@@ -120,3 +120,13 @@ def fewest_pixels(pixels: int, of_default: int = 20) -> int:
         of_default: another number than 20.
     """
     return max(of_default, round(pixels * of_default / Grid.pixels))
+
+
+def rows_at_once(of_default: int, pixels: int) -> int:
+    """Spectra that take no more memory than so many of the default grid, at least one.
+
+    Arguments:
+        of_default: spectra of 138 pixels.
+        pixels: of the grid.
+    """
+    return max(of_default * Grid.pixels // max(pixels, Grid.pixels), 1)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from hpcsbi.grid import REFERENCE_WIDTH, Grid, fewest_pixels
+from hpcsbi.grid import REFERENCE_WIDTH, Grid, fewest_pixels, rows_at_once
 
 LIGHT = 299792.458  # km/s
 
@@ -101,3 +101,13 @@ def test_as_large_a_share_of_more_pixels_is_needed():
     assert [fewest_pixels(n) for n in (20, 138, 1380)] == [20, 20, 200]
     assert fewest_pixels(1151) * 5 == pytest.approx(20 * REFERENCE_WIDTH, rel=0.01)
     assert fewest_pixels(276, 60) == 120
+
+
+@given(rows=st.integers(1, 10**6), pixels=st.integers(20, 10_000))
+def test_rows_of_any_pixels_take_no_more_memory(rows, pixels):
+    """As many numbers at most, and as nearly as whole rows allow; never none."""
+    some = rows_at_once(rows, pixels)
+
+    assert 1 <= some <= rows
+    assert some == 1 or some * max(pixels, 138) <= rows * 138
+    assert some == rows or (some + 1) * pixels > rows * 138

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from hpcsbi.grid import fewest_pixels
+from hpcsbi.grid import fewest_pixels, rows_at_once
 from hpcsbi.inference.normal_scores import NormalScores
 from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.simulator.prior import Prior
@@ -22,7 +22,9 @@ from hpcsbi.simulator.ssp_table import Ssp
 __all__ = ["LN10", "Representation", "measurable"]
 
 LN10 = math.log(10)
-PART = 1024  # spectra whose anchor is worked on at once: they stay in the cache
+# Spectra of the default grid that are worked on at once: for an anchor, so that they stay in the
+# cache, and when the context is standardised.
+PART, STANDARDISED = 1024, 4096
 # Squares of the flux and their products with ivar must be numbers in float32. Galaxies have 10 to
 # 10^9 L_sun / Angstrom; beyond these limits a unit is missing (10^-17 makes 10^22 of 10^5).
 BRIGHTEST = 1e16
@@ -229,7 +231,8 @@ class Representation(torch.nn.Module, ABC):
         flat = grouped.reshape(-1, len(self.names))
         theta = torch.where(self.log > 0, 10**flat, flat)
         theta = torch.where(self.free, 0.0, theta)
-        shifts = torch.cat([self._split_of_bare(part) for part in theta.split(PART)])
+        rows = rows_at_once(PART, self.ssp.pixels)
+        shifts = torch.cat([self._split_of_bare(part) for part in theta.split(rows)])
         anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), shifts.T, strict=False)))
         return anchor.reshape(grouped.shape).transpose(0, -2)
 
@@ -263,9 +266,8 @@ class Representation(torch.nn.Module, ABC):
         """Set the means and widths of context and target from a training sample."""
         zeros = torch.zeros_like(self._inferred(self.low))
         self._keep(target_mean=zeros, target_sd=torch.ones_like(zeros))
-        pairs = zip(flux.split(4096), ivar.split(4096), coordinates.split(4096), strict=True)
-        raw, u = [], []
-        for f, i, c in pairs:
+        rows, raw, u = rows_at_once(STANDARDISED, flux.shape[1]), [], []
+        for f, i, c in zip(*(a.split(rows) for a in (flux, ivar, coordinates)), strict=True):
             context, shift = self._measured(f, i, c[:, self.given])
             raw.append(context)
             u.append(self.to_flow(c, shift)[0])

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-__all__ = ["fit_reference", "floor_estimate", "project", "reference_spectrum"]
+__all__ = ["fit_reference", "floor_estimate", "products", "project", "reference_spectrum"]
 
 LOOSE = 0.1  # the reference is only as good as this, whatever the quoted errors
 DUST = (1.0, 2.0)  # mean and width of a Gaussian prior on the reference's dust
@@ -59,8 +59,18 @@ def fit_reference(
     return log_level, dust
 
 
+def products(basis: torch.Tensor) -> torch.Tensor:
+    """Products of each pair of columns, each pair once, shape (pixels, pairs).
+
+    Arguments:
+        basis: shape (pixels, n_basis).
+    """
+    row, column = torch.tril_indices(basis.shape[1], basis.shape[1], device=basis.device)
+    return basis[:, row] * basis[:, column]
+
+
 def project(
-    residual: torch.Tensor, weight: torch.Tensor, basis: torch.Tensor, products: torch.Tensor
+    residual: torch.Tensor, weight: torch.Tensor, basis: torch.Tensor, pairs: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Generalised least squares on a basis, with a standard normal prior on the coefficients.
 
@@ -68,16 +78,18 @@ def project(
         residual: shape (n, pixels).
         weight: inverse variance of the residual, 0 where masked, shape (n, pixels).
         basis: columns in units of the coefficients' prior widths, shape (pixels, n_basis).
-        products: products of all pairs of columns, shape (pixels, n_basis^2).
+        pairs: `products` of the basis, shape (pixels, pairs).
 
     Returns:
         Posterior mean and width of the coefficients, shape (n, n_basis), and about how many
         degrees of freedom they took from the data, shape (n,).
     """
     # float32 would round away what spectra of S/N 1000 know: the precision spans seven decades.
-    weight, basis, products = weight.double(), basis.double(), products.double()
+    weight, basis, pairs = weight.double(), basis.double(), pairs.double()
     n_basis = basis.shape[1]
-    precision = (weight @ products).reshape(-1, n_basis, n_basis)
+    row, column = torch.tril_indices(n_basis, n_basis, device=basis.device)
+    precision = weight.new_zeros(len(weight), n_basis, n_basis)
+    precision[:, row, column] = weight @ pairs  # the lower half is all that Cholesky reads
     precision.diagonal(dim1=1, dim2=2).add_(1)  # the prior
     covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(precision).L)
     coefficients = (covariance @ ((weight * residual) @ basis)[:, :, None])[:, :, 0]
@@ -109,9 +121,11 @@ def floor_estimate(
     count = valid.sum(1).float()
     freedom = (count - taken).clamp_min(2) / count.clamp_min(1)
     floors = FLOORS.to(rest)
-    total = variance[:, None] + (floors[:, None] * scale[:, None]) ** 2
-    each = torch.where(valid[:, None], total.log() + rest[:, None] ** 2 / total, 0.0)
-    share = (-0.5 * freedom[:, None] * each.sum(2)).softmax(1)
+    misfit = []
+    for floor in floors:  # one after the other: all at once would leave the cache
+        total = variance + (floor * scale) ** 2
+        misfit.append(torch.where(valid, total.log() + rest**2 / total, 0.0).sum(1))
+    share = (-0.5 * freedom[:, None] * torch.stack(misfit, 1)).softmax(1)
     mean = share @ floors.log()
     spread = (share @ floors.log() ** 2 - mean**2).clamp_min(0).sqrt()
     return torch.stack([mean, spread], 1)

@@ -16,7 +16,13 @@ import torch
 
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.flow_coordinates import LN10, Representation, measurable
-from hpcsbi.inference.projection import fit_reference, floor_estimate, project, reference_spectrum
+from hpcsbi.inference.projection import (
+    fit_reference,
+    floor_estimate,
+    products,
+    project,
+    reference_spectrum,
+)
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
@@ -177,9 +183,8 @@ class Projection(Representation):
     def _keep(self, **numbers: torch.Tensor) -> None:
         super()._keep(**numbers)
         if "basis" in numbers:
-            basis = numbers["basis"].double()
-            products = (basis[:, :, None] * basis[:, None]).flatten(1)
-            self.register_buffer("_products", products, persistent=False)
+            pairs = products(numbers["basis"].double())
+            self.register_buffer("_products", pairs, persistent=False)
 
 
 REPRESENTATIONS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}

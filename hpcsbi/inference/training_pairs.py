@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from hpcsbi.grid import rows_at_once
 from hpcsbi.inference.flow_coordinates import Representation
 from hpcsbi.seeds import generator
 from hpcsbi.simulator.noise import Noise
@@ -20,9 +21,10 @@ from hpcsbi.simulator.ssp_table import Ssp
 
 __all__ = ["FreshPairs", "Pairs", "StoredPairs", "Supply", "batches", "parts_for", "read_pairs"]
 
+# Of spectra of the default grid; of others as many as take no more memory.
 BLOCK = 16  # batches made at once: large enough for matrix products, small enough for the cache
-SAMPLE = 40_000  # pairs that fix the representation
 CHUNK = 1024  # spectra projected at once
+SAMPLE, LEAST = 40_000, 8192  # pairs that fix the representation, and of any number of pixels
 
 Pairs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -69,16 +71,16 @@ class FreshPairs:
 
     def batches_in(self, block: int) -> int:
         """See `Supply`."""
-        return BLOCK
+        return rows_at_once(BLOCK, len(self.wave))
 
     def make(self, block: int, pad: torch.Tensor) -> Pairs:
         """See `Supply`."""
-        coordinates, _, flux, ivar = self._draw(BLOCK * self.batch, pad, 1, block)
+        coordinates, _, flux, ivar = self._draw(self.batches_in(block) * self.batch, pad, 1, block)
         return coordinates, flux, ivar
 
     def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See `Supply`."""
-        return self._draw(SAMPLE, pad, 0)
+        return self._draw(_sample_size(self.wave), pad, 0)
 
     @torch.no_grad()
     def _draw(self, n: int, pad: torch.Tensor, *pieces: int) -> tuple[torch.Tensor, ...]:
@@ -115,7 +117,7 @@ class StoredPairs:
 
     def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See `Supply`."""
-        first = slice(0, min(self.rows.stop, SAMPLE))
+        first = slice(0, min(self.rows.stop, _sample_size(self.wave)))
         coordinates, flux, ivar = read_pairs(self.prior, self.store, first)
         return coordinates, flux, flux, ivar
 
@@ -136,7 +138,8 @@ def read_pairs(prior: Prior, store: Reader, rows: slice) -> Pairs:
 
 def parts_for(representation: Representation, pairs: Pairs) -> Iterator[Pairs]:
     """The pairs, a few at a time, on the device of the representation."""
-    for part in zip(*(values.split(CHUNK) for values in pairs), strict=True):
+    rows = rows_at_once(CHUNK, pairs[1].shape[1])
+    for part in zip(*(values.split(rows) for values in pairs), strict=True):
         yield tuple(values.to(representation.device) for values in part)
 
 
@@ -162,6 +165,10 @@ def batches(
             for pair in islice(pairs, skip, skip + stop - step):
                 step += 1
                 yield pair
+
+
+def _sample_size(wave: torch.Tensor) -> int:
+    return max(rows_at_once(SAMPLE, len(wave)), LEAST)
 
 
 def _blocks(supply: Supply, start: int, stop: int) -> Iterator[tuple[int, int]]:

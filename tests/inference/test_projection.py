@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from hpcsbi.inference.projection import fit_reference, floor_estimate, project, reference_spectrum
+from hpcsbi.inference.projection import (
+    fit_reference,
+    floor_estimate,
+    products,
+    project,
+    reference_spectrum,
+)
 
 PIXELS, K = 138, 6
 CURVE = torch.linspace(1.4, 0.5, PIXELS)
@@ -11,10 +17,6 @@ MEAN = 0.2 * torch.sin(torch.linspace(0, 20, PIXELS))
 def orthogonal(seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.linalg.qr(torch.randn(PIXELS, K, generator=generator)).Q
-
-
-def products(basis: torch.Tensor) -> torch.Tensor:
-    return (basis[:, :, None] * basis[:, None]).flatten(1)
 
 
 def test_reference_is_found():

@@ -188,7 +188,7 @@ def test_noise_masks_as_much_on_any_pixels():
     """Of each stretch of wavelengths, in gaps as long, and a seventh of a spectrum stays."""
     valid, long_gaps = [], []
     for grid in GRIDS:
-        good = (ivar_on(grid, SurveyNoise(cut=0.3), 10_000) > 0).numpy()
+        good = (ivar_on(grid, SurveyNoise(cut=0.3), 6000) > 0).numpy()
         stretches = np.digitize(grid.wave, np.linspace(3729, 9521, 11))
         valid.append([good[:, stretches == k].mean() for k in range(1, 11)])
         inside = (grid.wave > 5000) & (grid.wave < 5000 + 4 * REFERENCE_WIDTH)
@@ -198,8 +198,8 @@ def test_noise_masks_as_much_on_any_pixels():
         assert good.sum(1).min() >= int(20 / 138 * grid.pixels)
 
     np.testing.assert_allclose(valid[1:], [valid[0]] * 2, atol=0.03)
-    np.testing.assert_allclose(long_gaps[1:], long_gaps[0], atol=0.007)
-    assert min(long_gaps) > 0.009  # none, if they were so many pixels long
+    np.testing.assert_allclose(long_gaps[1:], long_gaps[0], atol=0.008)
+    assert min(long_gaps) > 0.007  # none, if they were so many pixels long
 
 
 @given(seed=st.integers(0, 99))
