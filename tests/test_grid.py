@@ -1,10 +1,19 @@
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from hpcsbi.cluster.executors import Serial
+from hpcsbi.flags import Flag
 from hpcsbi.grid import REFERENCE_WIDTH, Grid, fewest_pixels, rows_at_once
+from hpcsbi.stages.calibrate import calibrate
+from hpcsbi.stages.infer import infer
+from hpcsbi.stages.ingest import ingest
+from hpcsbi.stages.report import report
+from hpcsbi.store.opening import open_complete
+from hpcsbi.survey.formats import Survey
 
 LIGHT = 299792.458  # km/s
 
@@ -111,3 +120,30 @@ def test_rows_of_any_pixels_take_no_more_memory(rows, pixels):
     assert 1 <= some <= rows
     assert some == 1 or some * max(pixels, 138) <= rows * 138
     assert some == rows or (some + 1) * pixels > rows * 138
+
+
+@pytest.mark.slow
+def test_a_run_on_logarithmic_pixels(tmp_path):
+    """From the table to the page on 300 pixels: three real galaxies have posteriors and figures.
+
+    Simulated ones are certified by the exact likelihood of the same pixels.
+    """
+    grid = Grid(pixels=300, spacing="log")
+    table = tiny.table_on(grid, tmp_path / "ssp.zarr")
+    pairs = tiny.pairs(tmp_path, survey=True, grid=grid, table=table, test=40)
+    flow = tiny.trained(tmp_path, pairs, table, representation="projection", steps=400)
+    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
+    paths = {name: str(tmp_path / f"{name}.zarr") for name in names} | {"flow": str(flow)}
+    nuclei = str(tiny.TABLE.parent / "sdss_nuclei.fits.gz")
+    calibrate(paths["calibration"], paths["flow"], str(pairs), 200, 20, 100, 0, Serial())
+    ingest(paths["spectra"], nuclei, Survey("table"), grid, 4, Serial())
+    infer(paths["catalogue"], paths["flow"], paths["spectra"], 200, 50, 100, True, 8, 0, Serial())
+    report(str(tmp_path / "report.html"), **paths, beside=None, costs=str(tmp_path / "costs.jsonl"))
+
+    spectra = open_complete(paths["spectra"], "ingest")
+    catalogue = open_complete(paths["catalogue"], "infer")
+    calibration = open_complete(paths["calibration"], "calibrate")
+    assert spectra.read("flux").shape == (3, 300) and (spectra.read("n_pixels") > 270).all()
+    assert not (spectra.read("flags") & int(Flag.NO_DATA | Flag.LOW_SN | Flag.COVERAGE)).any()
+    assert (catalogue.read("n_draws") > 0).all() and np.isfinite(catalogue.read("quantiles")).all()
+    assert calibration.read("reweighted").mean() > 0.5

@@ -4,17 +4,22 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
 from hpcsbi.inference.flow import Flow
+from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import ARRAYS
 from hpcsbi.stages.augment import augment
 from hpcsbi.stages.simulate import simulate
+from hpcsbi.stages.tabulate import _arrays
 from hpcsbi.stages.train import train
+from hpcsbi.store.opening import create, open_complete
 
 TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
 CONF = Path(__file__).parents[1] / "conf"
@@ -49,16 +54,23 @@ def given_prior(survey: bool = False) -> Prior:
 
 
 def pairs(
-    run: Path, survey: bool = False, n: int = 300, under: Prior | None = None, **options: int
+    run: Path,
+    survey: bool = False,
+    n: int = 300,
+    under: Prior | None = None,
+    grid: Grid | None = None,
+    table: Path = TABLE,
+    **options: int,
 ) -> Path:
     """simulations.zarr and training.zarr of a run; the path of the latter.
 
-    Under another prior than that of the paper or of surveys, where one is given.
+    Under another prior than that of the paper or of surveys, or on another grid with its table,
+    where one is given.
     """
     counts = {"copies": 0, "validation": 100, "test": 100} | options
     simulate(
-        str(run / "simulations.zarr"), "table", n, None, 64, under or prior(survey), Grid(),
-        Physics(), str(TABLE), 0, Serial(),
+        str(run / "simulations.zarr"), "table", n, None, 64, under or prior(survey),
+        grid or Grid(), Physics(), str(table), 0, Serial(),
     )  # fmt: skip
     noise = SurveyNoise(snr=(20, 300), cut=0.0) if survey else FractionalNoise()
     augment(
@@ -68,7 +80,7 @@ def pairs(
     return run / "training.zarr"
 
 
-def trained(run: Path, training: Path, **options: object) -> Path:
+def trained(run: Path, training: Path, table: Path = TABLE, **options: object) -> Path:
     """Folder of a small flow."""
     settings = {
         "source": "fresh",
@@ -81,8 +93,27 @@ def trained(run: Path, training: Path, **options: object) -> Path:
         "threads": 1,
         "checkpoint": 100,
     } | options
-    train(out=str(run / "flow"), training=str(training), table=str(TABLE), **settings)
+    train(out=str(run / "flow"), training=str(training), table=str(table), **settings)
     return run / "flow"
+
+
+def table_on(grid: Grid, out: Path) -> Path:
+    """A table on other pixels: straight lines between those of the shipped one, no new physics."""
+    shipped = open_complete(TABLE, "tabulate")
+    wave = shipped.read("wave")
+    axes = {name: shipped.read(name) for name in ARRAYS[2:]}
+    axes |= {"wave": grid.wave, "dust_curve": dust_curve(grid.wave, Physics().dust_type)}
+    left = (np.searchsorted(wave, grid.wave, side="right") - 1).clip(0, len(wave) - 2)
+    part = ((grid.wave - wave[left]) / (wave[left + 1] - wave[left])).astype(np.float32)
+    attributes = {name: shipped.attributes[name] for name in ("notice", "accuracy")}
+    settings = {**shipped.settings, "grid": grid.settings()}
+    store = create(out, _arrays(axes), settings, shipped.shard, attributes)
+    for shard in store.shards:
+        rows = {name: shipped.read(name, store.rows_of(shard)) for name in store.sharded}
+        for name in ("continuum", "lines"):
+            rows[name] = rows[name][..., left] * (1 - part) + rows[name][..., left + 1] * part
+        store.write(shard, **rows)
+    return out
 
 
 def all_bytes(folder: Path) -> dict[str, bytes]:

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from hpcsbi.errors import BadInput
+from hpcsbi.grid import Grid
 
-__all__ = ["FspsError", "check_tree", "tree_notice"]
+__all__ = ["FspsError", "check_tree", "resolution_notice", "tree_notice"]
 
 LONGEST = 250  # FSPS cuts longer paths without a word
 METALLICITIES = ("m2.50", "m2.00", "m1.75", "m1.50", "m1.25", "m1.00", "m0.75", "m0.50", "m0.25")
@@ -13,6 +14,8 @@ METALLICITIES += ("p0.00", "p0.25", "p0.50")
 LIBRARY = ("0.0008", "0.0035", "0.0097", "0.0190", "0.0300")
 LIBRARY_BYTES = 4 * 19 * 68 * 5994  # float32 [logg, log T, wavelength]
 LAST_AGE = 10.30  # log10 yr, in the first column of an isochrone file
+MILES = (3525.0, 7410.0)  # Angstrom: beyond, FSPS's library has pixels of COARSE
+COARSE = 20.0
 NEBULAR_NODE = "-1.98"  # first log Z; an earlier commit has the same files with other nodes
 OTHERS = (
     "ISOCHRONES/MIST/zlegend.dat",
@@ -73,6 +76,18 @@ def check_tree(home: str | None) -> Path:
 def tree_notice(home: str | None) -> str:
     """The sentence that products of a stand-in tree carry, "" for a release."""
     return STAND_IN if home and (Path(home) / "STAND_IN.txt").exists() else ""
+
+
+def resolution_notice(grid: Grid) -> str:
+    """The sentence for a grid with narrower pixels than FSPS's own, "" for others."""
+    outside = (grid.wave < MILES[0]) | (grid.wave > MILES[1])
+    if not (outside & (grid.widths < COARSE)).any():
+        return ""
+    return (
+        f"Below {MILES[0]:.0f} and above {MILES[1]:.0f} Angstrom the library of FSPS has pixels of "
+        f"{COARSE:.0f} Angstrom: narrower ones of the grid show features and lines there as smooth "
+        "as the library's, whatever sigma_smooth is."
+    )
 
 
 def _check_present(path: Path) -> None:

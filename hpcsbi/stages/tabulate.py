@@ -15,7 +15,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.seeds import generator
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.free_gas import LOGZ, is_free
-from hpcsbi.simulator.fsps_data import tree_notice
+from hpcsbi.simulator.fsps_data import resolution_notice, tree_notice
 from hpcsbi.simulator.fsps_spectra import (
     OK,
     direct_gas,
@@ -89,6 +89,8 @@ def tabulate(
     if takes_shipped(demo):
         _copy_shipped(out, grid, physics, cluster)
         return
+    if notice := resolution_notice(grid):
+        tell_once(notice)
     store = _create(out, grid, physics, prior, shard)
     function = partial(_tabulate_shard, out, grid, physics)
     run_shards(function, store, cluster, "tabulate", threads=True)

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from hpcsbi.grid import Grid
 from hpcsbi.simulator.fsps_data import (
     LIBRARY,
     LIBRARY_BYTES,
@@ -9,6 +10,7 @@ from hpcsbi.simulator.fsps_data import (
     OTHERS,
     FspsError,
     check_tree,
+    resolution_notice,
     tree_notice,
 )
 
@@ -86,3 +88,19 @@ def test_a_stand_in_says_so(tree):
     (tree / "STAND_IN.txt").write_text("not a release")
 
     assert "not for science" in tree_notice(str(tree))
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        (Grid(), False),
+        (Grid(pixels=1151), True),
+        (Grid(3750, 7000, 651), False),
+        (Grid(3400, 7000, 721), True),
+        (Grid(pixels=1347, spacing="log"), True),
+    ],
+)
+def test_where_the_library_is_coarser_than_the_grid_is_told(grid, told):
+    """In words, with the ranges; of the default grid and inside the library's range nothing."""
+    assert ("pixels of 20 Angstrom" in resolution_notice(grid)) == told
+    assert bool(resolution_notice(grid)) == told
