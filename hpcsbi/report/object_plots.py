@@ -1,4 +1,4 @@
-"""Figures of objects: example spectra, what parameters may be, what they predict, how well."""
+"""Figures of posteriors: what parameters may be, and how far a flow is from a chain."""
 
 from collections.abc import Sequence
 
@@ -12,50 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from hpcsbi.report.diagnostic_plots import BAND, COLOURS, DASHES, GREEN, ORANGE, limits_of, styled
 
-__all__ = ["corner", "distances_by_pareto_k", "example_seds", "spectrum_fit"]
-
-MARKED = {
-    "[O II]": 3728.5,
-    "Ca K": 3934.8,
-    r"H$\beta$": 4862.7,
-    "[O III]": 5008.2,
-    "Mg b": 5176.6,
-    "Na D": 5893.6,
-    r"H$\alpha$": 6564.6,
-    "[S II]": 6725.5,
-}
-
-
-@styled
-def example_seds(wave: np.ndarray, flux: np.ndarray, titles: Sequence[str]) -> Figure:
-    """Spectra over their medians; solid with emission lines, dotted without.
-
-    Arguments:
-        wave: Angstrom, vacuum, rest frame, shape (pixel,).
-        flux: noise-free spectra, shape (n_spectra, pixel).
-        titles: text of the legend for each spectrum.
-    """
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    axes = figure.subplots()
-    shapes = flux / np.median(flux, axis=1, keepdims=True)
-    for i, (shape, title) in enumerate(zip(shapes, titles, strict=True)):
-        emits = _shows_emission(wave, shape)
-        axes.plot(
-            wave, shape, COLOURS[i % 7], ls="-" if emits else (0, (1, 1.2)), lw=1.3, label=title
-        )
-    axes.set(
-        xlabel="rest-frame wavelength (vacuum) [Å]",
-        ylabel="flux density over its median",
-        xlim=(wave[0], wave[-1]),
-        yscale="log",
-        ylim=(max(0.05, 0.8 * shapes.min()), 1.6 * shapes.max()),
-    )
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    _mark_lines(axes, wave)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), title="solid: emission lines")
-    return figure
+__all__ = ["corner", "distances_by_pareto_k"]
 
 
 @styled
@@ -140,61 +97,6 @@ def distances_by_pareto_k(k: np.ndarray, distances: np.ndarray, titles: Sequence
     return figure
 
 
-@styled
-def spectrum_fit(
-    wave: np.ndarray,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    predicted: np.ndarray,
-    floor: float = 0.0,
-    title: str = "",
-) -> Figure:
-    """The observed spectrum under the model's 68 and 95 % bands, and the residuals below.
-
-    Arguments:
-        wave: Angstrom, vacuum, rest frame, shape (pixel,).
-        flux, ivar: observed, L_sun / Angstrom, shape (pixel,); ivar = 0 is a gap.
-        predicted: noise-free model of each posterior draw, shape (n, pixel).
-        floor: extra scatter in sigma, as a fraction of the model flux.
-        title: a heading.
-    """
-    figure = Figure(figsize=(10, 4.6))
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
-    figure.subplots_adjust(0.07, 0.11, 0.985, 0.93, hspace=0.05)
-    bands = np.quantile(predicted, [0.025, 0.16, 0.5, 0.84, 0.975], axis=0)
-    valid = ivar > 0
-    power = int(np.floor(np.log10(max(np.abs(bands[2]).max(), 1e-300))))
-    noise = np.hypot(1 / np.sqrt(np.where(valid, ivar, np.nan)), floor * bands[2])
-    observed = np.where(valid, flux, np.nan)
-    edges = _edges(wave)
-    for low, high, shade in ((0, 4, 0.25), (1, 3, 0.45)):
-        label = ("model 95 %", "model 68 %")[low]
-        upper.fill_between(
-            wave, *(bands[[low, high]] / 10.0**power), color=ORANGE, alpha=shade, lw=0, label=label
-        )
-    upper.plot(wave, bands[2] / 10.0**power, color=ORANGE, lw=1, label="model median")
-    upper.stairs(
-        observed / 10.0**power, edges, baseline=None, color="black", lw=0.9, label="observed"
-    )
-    _shade_gaps([upper, lower], edges, valid)
-    finite = np.concatenate([observed[valid], bands[2]]) / 10.0**power
-    low, high = np.percentile(finite, [0.5, 99.8])
-    margin = 0.12 * (high - low) or 0.5
-    upper.set(
-        ylabel=rf"$L_\lambda$ [$10^{{{power}}}\,L_\odot\,\mathrm{{\AA}}^{{-1}}$]",
-        ylim=(low - margin, high + 2 * margin),
-        xlim=(edges[0], edges[-1]),
-    )
-    upper.set_title(title, loc="left", parse_math=False)
-    upper.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
-    _mark_lines(upper, wave)
-    residual = (observed - bands[2]) / noise
-    _residuals(lower, residual, edges)
-    lower.set(xlabel="rest-frame wavelength (vacuum) [Å]", ylabel=r"residual / $\sigma$")
-    figure.align_ylabels()
-    return figure
-
-
 def _panel(
     axes: Axes, draws: np.ndarray, at: tuple[int, int], limits: list, colour: str, dash: str
 ) -> None:
@@ -240,52 +142,7 @@ def _dress(axes: Axes, at: tuple[int, int], titles: Sequence[str], limits: list)
     axes.set_ylabel(titles[i] if j == 0 and i > 0 else "", fontsize=8)
 
 
-def _shows_emission(wave: np.ndarray, flux: np.ndarray) -> bool:
-    """True where H alpha stands a tenth above the continuum beside it."""
-    away = np.abs(wave - MARKED[r"H$\alpha$"])
-    line, beside = away < 45, (away > 100) & (away < 350)
-    return bool(line.any() and beside.any() and flux[line].max() > 1.1 * np.median(flux[beside]))
-
-
-def _mark_lines(axes: Axes, wave: np.ndarray) -> None:
-    """Names of lines along the upper edge."""
-    for name, at in MARKED.items():
-        if wave[0] < at < wave[-1]:
-            axes.axvline(at, ymin=0.93, color="0.6", lw=0.6)
-            axes.annotate(
-                name,
-                (at, 0.92),
-                xycoords=("data", "axes fraction"),
-                rotation=90,
-                ha="center",
-                va="top",
-                fontsize=6.5,
-                color="0.45",
-            )
-
-
 def _inner_ticks(low: float, high: float) -> np.ndarray:
     """Two or three ticks that do not touch those of the next panel."""
     ticks, margin = MaxNLocator(3).tick_values(low, high), 0.1 * (high - low)
     return ticks[(ticks > low + margin) & (ticks < high - margin)]
-
-
-def _edges(wave: np.ndarray) -> np.ndarray:
-    middle = (wave[1:] + wave[:-1]) / 2
-    return np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
-
-
-def _shade_gaps(panels: list[Axes], edges: np.ndarray, valid: np.ndarray) -> None:
-    steps = np.diff(np.concatenate([[0], ~valid, [0]]).astype(int))
-    for start, stop in zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), strict=True):
-        for axes in panels:
-            axes.axvspan(edges[start], edges[stop], color="0.93", lw=0, zorder=0)
-
-
-def _residuals(axes: Axes, residual: np.ndarray, edges: np.ndarray) -> None:
-    for height, dash in ((0, "--"), (-2, ":"), (2, ":")):
-        axes.axhline(height, color="0.5", lw=0.7, ls=dash)
-    axes.stairs(residual, edges, baseline=None, color="black", lw=0.9)
-    finite = residual[np.isfinite(residual)]
-    reach = max(4.0, 1.1 * np.percentile(np.abs(finite), 99.5)) if len(finite) else 4.0
-    axes.set_ylim(-reach, reach)

@@ -8,7 +8,7 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from hpcsbi.report import diagnostic_plots, object_plots
+from hpcsbi.report import diagnostic_plots, object_plots, spectrum_plots
 from hpcsbi.simulator.histories import family_of
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.prior import Prior
@@ -58,7 +58,7 @@ def example_picture(wave: np.ndarray, flux: np.ndarray, theta: np.ndarray, prior
         f"mean age {age:.2f} Gyr, log Z {c['logzsol']:+.2f}, dust2 {c['dust2']:.2f}"
         for age, c in zip(ages[chosen], columns, strict=True)
     ]
-    return picture(object_plots.example_seds(wave, flux[chosen], titles))
+    return picture(spectrum_plots.example_seds(wave, flux[chosen], titles))
 
 
 def calibration_pictures(columns: Columns, prior: Prior) -> dict[str, str]:
@@ -125,4 +125,6 @@ def fit_picture(
     with torch.no_grad():
         model = likelihood.expected_spectra(*observed, theta)[0].numpy()
     floor = float(likelihood.floor(theta).median())
-    return picture(object_plots.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)), floor
+    return picture(
+        spectrum_plots.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)
+    ), floor

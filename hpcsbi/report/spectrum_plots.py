@@ -1,0 +1,183 @@
+"""Figures of spectra: examples of the model, and an observed one under what its draws predict."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from hpcsbi.report.diagnostic_plots import COLOURS, ORANGE, styled
+
+__all__ = ["example_seds", "spectrum_fit"]
+
+DRAWN = 1200  # pixels that a figure can show: of more, means of neighbours
+MARKED = {
+    "[O II]": 3728.5,
+    "Ca K": 3934.8,
+    r"H$\beta$": 4862.7,
+    "[O III]": 5008.2,
+    "Mg b": 5176.6,
+    "Na D": 5893.6,
+    r"H$\alpha$": 6564.6,
+    "[S II]": 6725.5,
+}
+
+
+@styled
+def example_seds(wave: np.ndarray, flux: np.ndarray, titles: Sequence[str]) -> Figure:
+    """Spectra over their medians; solid with emission lines, dotted without.
+
+    Arguments:
+        wave: Angstrom, vacuum, rest frame, shape (pixel,).
+        flux: noise-free spectra, shape (n_spectra, pixel).
+        titles: text of the legend for each spectrum.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    axes = figure.subplots()
+    shapes = flux / np.median(flux, axis=1, keepdims=True)
+    for i, (shape, title) in enumerate(zip(shapes, titles, strict=True)):
+        emits = _shows_emission(wave, shape)
+        axes.plot(
+            wave, shape, COLOURS[i % 7], ls="-" if emits else (0, (1, 1.2)), lw=1.3, label=title
+        )
+    axes.set(
+        xlabel="rest-frame wavelength (vacuum) [Å]",
+        ylabel="flux density over its median",
+        xlim=(wave[0], wave[-1]),
+        yscale="log",
+        ylim=(max(0.05, 0.8 * shapes.min()), 1.6 * shapes.max()),
+    )
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    _mark_lines(axes, wave)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), title="solid: emission lines")
+    return figure
+
+
+@styled
+def spectrum_fit(
+    wave: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    predicted: np.ndarray,
+    floor: float = 0.0,
+    title: str = "",
+) -> Figure:
+    """The observed spectrum under the model's 68 and 95 % bands, and the residuals below.
+
+    Of more than DRAWN pixels means of neighbours are drawn, as many as it takes.
+
+    Arguments:
+        wave: Angstrom, vacuum, rest frame, shape (pixel,).
+        flux, ivar: observed, L_sun / Angstrom, shape (pixel,); ivar = 0 is a gap.
+        predicted: noise-free model of each posterior draw, shape (n, pixel).
+        floor: extra scatter in sigma, as a fraction of the model flux.
+        title: a heading.
+    """
+    together = -(-len(wave) // DRAWN)
+    if together > 1:
+        wave, flux, ivar, predicted = _means(together, wave, flux, ivar, predicted)
+    seen = "observed" if together == 1 else f"observed, means of {together} pixels"
+    width = min(0.9, 600 / len(wave))  # the model must not vanish behind many pixels
+    figure = Figure(figsize=(10, 4.6))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
+    figure.subplots_adjust(0.07, 0.11, 0.985, 0.93, hspace=0.05)
+    bands = np.quantile(predicted, [0.025, 0.16, 0.5, 0.84, 0.975], axis=0)
+    valid = ivar > 0
+    power = int(np.floor(np.log10(max(np.abs(bands[2]).max(), 1e-300))))
+    noise = np.where(valid, ivar, np.nan) ** -0.5
+    noise = np.hypot(noise, floor / np.sqrt(together) * bands[2])
+    observed = np.where(valid, flux, np.nan)
+    edges = _edges(wave)
+    for low, high, shade in ((0, 4, 0.25), (1, 3, 0.45)):
+        label = ("model 95 %", "model 68 %")[low]
+        upper.fill_between(
+            wave, *(bands[[low, high]] / 10.0**power), color=ORANGE, alpha=shade, lw=0, label=label
+        )
+    upper.plot(wave, bands[2] / 10.0**power, color=ORANGE, lw=1, label="model median")
+    upper.stairs(observed / 10.0**power, edges, baseline=None, color="black", lw=width, label=seen)
+    _shade_gaps([upper, lower], edges, valid)
+    finite = np.concatenate([observed[valid], bands[2]]) / 10.0**power
+    low, high = np.percentile(finite, [0.5, 99.8])
+    high = max(high, bands[2].max() / 10.0**power)  # of many pixels a line takes few
+    margin = 0.12 * (high - low) or 0.5
+    upper.set(
+        ylabel=rf"$L_\lambda$ [$10^{{{power}}}\,L_\odot\,\mathrm{{\AA}}^{{-1}}$]",
+        ylim=(low - margin, high + 2 * margin),
+        xlim=(edges[0], edges[-1]),
+    )
+    upper.set_title(title, loc="left", parse_math=False)
+    upper.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
+    _mark_lines(upper, wave)
+    residual = (observed - bands[2]) / noise
+    _residuals(lower, residual, edges, width)
+    lower.set(xlabel="rest-frame wavelength (vacuum) [Å]", ylabel=r"residual / $\sigma$")
+    figure.align_ylabels()
+    return figure
+
+
+def _means(
+    n: int, wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray, predicted: np.ndarray
+) -> list[np.ndarray]:
+    """Means over the valid ones of n neighbouring pixels each; what is left over is left out.
+
+    Returns:
+        wave, flux, ivar and predicted, as `spectrum_fit` takes them.
+    """
+    keep = len(wave) // n * n
+    parts = (a[..., :keep].reshape(*a.shape[:-1], -1, n) for a in (wave, flux, ivar, predicted))
+    wave, flux, ivar, predicted = parts
+    valid = ivar > 0
+    share = np.where(valid.any(1, keepdims=True), valid, True)
+    share = share / share.sum(1, keepdims=True)
+    variance = (np.divide(1, ivar, out=np.zeros(ivar.shape), where=valid) * share**2).sum(1)
+    inverse = np.divide(1, variance, out=np.zeros(variance.shape), where=variance > 0)
+    flux = (np.where(valid, flux, 0.0) * share).sum(1)
+    return [wave.mean(1), flux, inverse, (predicted * share).sum(-1)]
+
+
+def _shows_emission(wave: np.ndarray, flux: np.ndarray) -> bool:
+    """True where H alpha stands a tenth above the continuum beside it."""
+    away = np.abs(wave - MARKED[r"H$\alpha$"])
+    line, beside = away < 45, (away > 100) & (away < 350)
+    return bool(line.any() and beside.any() and flux[line].max() > 1.1 * np.median(flux[beside]))
+
+
+def _mark_lines(axes: Axes, wave: np.ndarray) -> None:
+    """Names of lines along the upper edge."""
+    for name, at in MARKED.items():
+        if wave[0] < at < wave[-1]:
+            axes.axvline(at, ymin=0.93, color="0.6", lw=0.6)
+            axes.annotate(
+                name,
+                (at, 0.92),
+                xycoords=("data", "axes fraction"),
+                rotation=90,
+                ha="center",
+                va="top",
+                fontsize=6.5,
+                color="0.45",
+            )
+
+
+def _edges(wave: np.ndarray) -> np.ndarray:
+    middle = (wave[1:] + wave[:-1]) / 2
+    return np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
+
+
+def _shade_gaps(panels: list[Axes], edges: np.ndarray, valid: np.ndarray) -> None:
+    steps = np.diff(np.concatenate([[0], ~valid, [0]]).astype(int))
+    for start, stop in zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), strict=True):
+        for axes in panels:
+            axes.axvspan(edges[start], edges[stop], color="0.93", lw=0, zorder=0)
+
+
+def _residuals(axes: Axes, residual: np.ndarray, edges: np.ndarray, width: float) -> None:
+    for height, dash in ((0, "--"), (-2, ":"), (2, ":")):
+        axes.axhline(height, color="0.5", lw=0.7, ls=dash)
+    axes.stairs(residual, edges, baseline=None, color="black", lw=width)
+    finite = residual[np.isfinite(residual)]
+    reach = max(4.0, 1.1 * np.percentile(np.abs(finite), 99.5)) if len(finite) else 4.0
+    axes.set_ylim(-reach, reach)
