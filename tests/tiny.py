@@ -107,7 +107,7 @@ def table_on(grid: Grid, out: Path) -> Path:
     part = ((grid.wave - wave[left]) / (wave[left + 1] - wave[left])).astype(np.float32)
     attributes = {name: shipped.attributes[name] for name in ("notice", "accuracy")}
     settings = {**shipped.settings, "grid": grid.settings()}
-    store = create(out, _arrays(axes), settings, shipped.shard, attributes)
+    store = create(out, _arrays(axes, Physics()), settings, shipped.shard, attributes)
     for shard in store.shards:
         rows = {name: shipped.read(name, store.rows_of(shard)) for name in store.sharded}
         for name in ("continuum", "lines"):
