@@ -7,8 +7,9 @@ CPU microseconds, least of the rounds, each in a process of its own. Spectra fro
 prior, batches of 4096), and the same with birth clouds; likelihoods of one spectrum (prior of
 surveys, 4096 draws near a truth); draws of an untrained flow of the default size (7 parameters);
 certificates with their rescue under a flow of 300 steps; spectra of a DESI coadd from the file to
-the rest frame; training steps of 256 fresh pairs of the survey's. "fine" is the same on 1151 pixels of 5
-Angstrom, of a table that is made of straight lines between the pixels of the shipped one.
+the rest frame; training steps of 256 fresh pairs of the survey's. "fine" is the same on 1151
+pixels of 5 Angstrom, of a table that is made of straight lines between the pixels of the shipped
+one.
 """
 
 import argparse

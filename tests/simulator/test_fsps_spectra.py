@@ -6,6 +6,7 @@ import torch
 
 from hpcsbi.grid import Grid
 from hpcsbi.simulator import fsps_spectra
+from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.exact_spectra import exact_spectra
 from hpcsbi.simulator.fsps_data import tree_notice
 from hpcsbi.simulator.fsps_spectra import (
@@ -14,6 +15,7 @@ from hpcsbi.simulator.fsps_spectra import (
     REFUSED,
     FspsError,
     direct_spectra,
+    direct_ssps,
     preflight,
 )
 from hpcsbi.simulator.physics import Physics
@@ -22,6 +24,7 @@ from hpcsbi.simulator.ssp_arrays import ARRAYS
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete
+from hpcsbi.survey.rest_frame import regrid
 
 HOME = os.environ.get("SPS_HOME")
 fsps = [pytest.mark.fsps, pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")]
@@ -77,6 +80,36 @@ def test_the_table_agrees_with_prospector():
         assert np.median(error) < 1e-4 and np.percentile(error, 99) < 5e-3
     # Negative control: spectra of the neighbouring row are told apart.
     assert np.median(np.abs(np.log(fast[1:] / flux[:-1]))) > 0.1
+
+
+@pytest.mark.slow
+@mark
+def test_pixels_of_any_width_hold_the_same_light():
+    """A spectrum on logarithmic pixels is that of 1 Angstrom, rebinned; a table of them agrees.
+
+    The table is of two metallicities, between which the draws lie.
+    """
+    grid, native = Grid(pixels=300, spacing="log"), Grid(first=3730, last=9530, pixels=5801)
+    columns = {**PRIOR.columns, "logzsol": {"low": -0.3, "high": -0.25}}
+    prior = Prior(columns)
+    theta = prior.sample(20, np.random.default_rng(3))
+    flux, status = direct_spectra(theta, NAMES, grid, PHYSICS)
+    exact, _ = direct_spectra(theta, NAMES, native, PHYSICS)
+
+    rebinned, cover = regrid(
+        native.edges, exact.astype(float), np.ones(exact.shape), np.zeros(20), grid.edges
+    )
+    assert (status == OK).all() and (cover > 0).all()
+    # Native pixels are taken as flat where they lie on an edge.
+    assert np.abs(np.log(flux / rebinned)).max() < 5e-3
+    ssps = direct_ssps([-0.3, -0.25], grid, PHYSICS)
+    arrays = {name: ssps[name] for name in ("continuum", "lines", "log_age")}
+    arrays |= {"logzsol": np.array([-0.3, -0.25]), "wave": grid.wave}
+    engine = Ssp(**arrays, dust_curve=dust_curve(grid.wave, PHYSICS.dust_type), prior=prior)
+    error = np.abs(np.log(engine.flux(torch.tensor(theta), NAMES).numpy() / flux))
+    assert np.median(error) < 1e-4 and np.percentile(error, 99) < 5e-3
+    # Negative control: a pixel aside the two are told apart.
+    assert np.abs(np.log(flux[:, 1:] / rebinned[:, :-1])).max() > 0.05
 
 
 @mark
