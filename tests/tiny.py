@@ -14,10 +14,9 @@ from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import ARRAYS
+from hpcsbi.simulator.ssp_arrays import ARRAYS, table_layout
 from hpcsbi.stages.augment import augment
 from hpcsbi.stages.simulate import simulate
-from hpcsbi.stages.tabulate import _arrays
 from hpcsbi.stages.train import train
 from hpcsbi.store.opening import create, open_complete
 
@@ -107,7 +106,7 @@ def table_on(grid: Grid, out: Path) -> Path:
     part = ((grid.wave - wave[left]) / (wave[left + 1] - wave[left])).astype(np.float32)
     attributes = {name: shipped.attributes[name] for name in ("notice", "accuracy")}
     settings = {**shipped.settings, "grid": grid.settings()}
-    store = create(out, _arrays(axes, Physics()), settings, shipped.shard, attributes)
+    store = create(out, table_layout(axes, Physics()), settings, shipped.shard, attributes)
     for shard in store.shards:
         rows = {name: shipped.read(name, store.rows_of(shard)) for name in store.sharded}
         for name in ("continuum", "lines"):

@@ -20,7 +20,7 @@ def test_basis_holds_every_composite():
     tables = {name: table[name] for name in ("continuum", "lines")}
     terms = [Term(order) for order in range(3)]
     groups = np.ones((1, len(table["log_age"])), bool)
-    basis, coefficients = composites(components, tables, groups, terms, Screen.ranks)
+    [basis], coefficients = composites(components, tables, groups, terms, Screen.ranks)
 
     z, i = 2, 40 * 16 + 10
     ranks = Screen.ranks[0]["continuum"]
