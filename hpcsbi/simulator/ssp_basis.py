@@ -15,6 +15,7 @@ from hpcsbi.simulator.terms import Ranks, Term
 __all__ = ["composites", "gas_composites"]
 
 MANY, EVERY = 700, 7  # of so many components neighbours are alike: every seventh makes the basis
+BLOCK = 64  # pixels whose composites are in memory at once
 SOME = 60  # components of which gas makes its basis
 FAINT = 0.01  # of the light of all other groups, against which an error of a group counts as well
 
@@ -40,22 +41,22 @@ def composites(
         pixels), and the coefficients of moment 0 for every metallicity and, faster, component,
         float64.
     """
-    aligned = {name: _aligned(table) for name, table in tables.items()}
-    full = sum(table[::3, :, 0] for table in aligned.values())
+    parts = tables.values()
+    full = [_aligned(sum(by_age)) for by_age in zip(*(t[::3, :, 0] for t in parts), strict=True)]
     step = EVERY if len(components) > MANY else 1
-    masses = [_aligned(components * group) for group in groups]
-    light = [torch.stack([mass[::step] @ by_age for by_age in full]) for mass in masses]
-    total = sum(light[1:], light[0])
+    every = _aligned(components)
     bases, coefficients = [], []
-    for weights, of_this, of_group in zip(masses, light, ranks, strict=True):
-        scale = of_this + FAINT * (total - of_this)
-        parts = []
-        for name, table in aligned.items():
-            basis, projection = _basis(weights[::step], table, scale, terms, of_group[name])
-            parts.append(basis)
-            ssps = table[:, :, 0] @ projection
+    for group, of_group in zip(groups, ranks, strict=True):
+        weights = _aligned(components * group)
+        light = weights + FAINT * (every - weights)
+        shares, pixel = _scaled(weights[::step], light[::step], full)
+        of_parts = []
+        for name, table in tables.items():
+            basis, projection = _basis(shares, table[::3], pixel, terms, of_group[name])
+            of_parts.append(basis)
+            ssps = (_aligned(by_age) @ projection for by_age in table[:, :, 0])
             coefficients.append(torch.cat([weights @ by_age for by_age in ssps]))
-        bases.append(torch.cat(parts))
+        bases.append(torch.cat(of_parts))
     return bases, torch.cat(coefficients, 1)
 
 
@@ -80,17 +81,12 @@ def gas_composites(
     """
     lit = photons.abs().sum(1).nonzero()[:, 0]
     some = lit[:: max(len(lit) // SOME, 1)]
-    tables = {name: _aligned(table).flatten(0, 1) for name, table in emission.items()}
-    light = torch.stack(
-        [
-            photons[some] @ sum(t[i, :, 0] for t in tables.values())
-            for i in range(0, len(next(iter(tables.values()))), 3)
-        ]
-    )
-    scale = stars[some] + light
+    tables = {name: table.reshape(-1, *table.shape[2:])[::3] for name, table in emission.items()}
+    full = [_aligned(sum(of)) for of in zip(*(t[:, :, 0] for t in tables.values()), strict=True)]
+    shares, pixel = _scaled(photons[some], photons[some], full, stars[some])
     bases, coefficients = [], []
     for name, table in tables.items():
-        basis, projection = _basis(photons[some], table, scale, terms, ranks[name])
+        basis, projection = _basis(shares, table, pixel, terms, ranks[name])
         bases.append(basis)
         coefficients.append(_aligned(emission[name][..., 0, :]) @ projection)
     return torch.cat(bases), torch.cat(coefficients, -1)
@@ -101,29 +97,66 @@ def _aligned(array: np.ndarray) -> Tensor:
     return torch.tensor(array, dtype=torch.float64)
 
 
+def _scaled(
+    weights: Tensor, light: Tensor, full: Sequence[Tensor], beside: Tensor | None = None
+) -> tuple[list[Tensor], Tensor]:
+    """Weights over the mean of a flux, for every node, and that flux's typical shape.
+
+    Composites are never all in memory: there are 30 000, each as long as the pixels.
+
+    Arguments:
+        weights: of populations in each composite, shape (composites, populations).
+        light: the same of the flux against which an error counts.
+        full: populations at each node, shape (populations, pixels).
+        beside: what else is in that flux at every node, shape (composites, pixels).
+
+    Returns:
+        shapes (composites, populations) for each node, and (pixels,).
+    """
+    more = torch.zeros(len(light), full[0].shape[1]) if beside is None else beside
+    levels = [(light @ at_node.mean(1) + more.mean(1))[:, None] for at_node in full]
+    blocks = zip(more.split(BLOCK, 1), *(at_node.split(BLOCK, 1) for at_node in full), strict=True)
+    pixel = []
+    for some, *parts in blocks:
+        shapes = [(light @ part + some) / of for part, of in zip(parts, levels, strict=True)]
+        pixel.append(torch.cat(shapes).median(0).values)
+    return [weights / level for level in levels], torch.cat(pixel)
+
+
 def _basis(
-    weights: Tensor, table: Tensor, scale: Tensor, terms: Sequence[Term], ranks: Sequence[int]
+    shares: Sequence[Tensor],
+    table: np.ndarray,
+    pixel: Tensor,
+    terms: Sequence[Term],
+    ranks: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """Leading directions of composites, each pixel counted against a flux.
+
+    Arguments:
+        shares, pixel: see `_scaled`.
+        table: one part of populations at each node, shape (nodes, populations, moments, pixels).
+        terms, ranks: of the part.
 
     Returns:
         Basis of the terms, shape (sum of their ranks, pixels), and the projection that turns moment
         0 into coefficients, shape (pixels, ranks[0]).
     """
-    moments = [
-        torch.stack([weights @ by_age for by_age in table[::3, :, m]]).flatten(0, 1)
-        for m in range(len(ranks))
-    ]
-    scale = scale.flatten(0, 1)
-    level = scale.mean(1, keepdim=True)
-    pixel = (scale / level).median(0).values
-    scaled = moments[0] / level / pixel
-    vectors = torch.linalg.eigh(scaled.T @ scaled).eigenvectors.flip(1)[:, : ranks[0]]
+    # R of share = Q R has the same sums of squares as all composites, in fewer rows.
+    roots = [torch.linalg.qr(share, mode="r").R for share in shares]
+    moment = [_aligned(at_node) for at_node in table[:, :, 0]]
+    scaled = torch.cat([root @ flux / pixel for root, flux in zip(roots, moment, strict=True)])
+    many = scaled.shape[1] > scaled.shape[0]  # pixels: then the other square is the smaller one
+    square = scaled @ scaled.T if many else scaled.T @ scaled
+    vectors = torch.linalg.eigh(square).eigenvectors.flip(1)[:, : ranks[0]]
+    if many:
+        vectors = torch.nn.functional.normalize(scaled.T @ vectors, dim=0)
     projection = vectors / pixel[:, None]
-    leading = moments[0] @ projection / level
+    leading = torch.cat([s @ (flux @ projection) for s, flux in zip(shares, moment, strict=True)])
     bases = [vectors.T * pixel]
-    for moment, rank in zip(moments[1:], ranks[1:], strict=True):
-        bases.append(torch.linalg.lstsq(leading[:, :rank], moment / level, driver="gelsd").solution)
+    for order, rank in enumerate(ranks[1:], 1):
+        onto = torch.linalg.pinv(leading[:, :rank]).split([len(share) for share in shares], 1)
+        parts = zip(onto, shares, table[:, :, order], strict=True)
+        bases.append(sum((o @ share) @ _aligned(flux) for o, share, flux in parts))
     shapes = [1.0 if term.shape is None else _aligned(term.shape) for term in terms]
     rows = [shape * bases[term.order] for shape, term in zip(shapes, terms, strict=True)]
     return torch.cat(rows), projection
