@@ -60,6 +60,12 @@ class Bins:
         self.width = torch.cat([edges[:, :1], edges.diff(dim=1)], 1)
         self.share = log_mass.softmax(1)
 
+    @classmethod
+    def of_rates(cls, edges: Tensor, log_rate: Tensor) -> "Bins":
+        """Of ln of the rates, in any unit, in place of the masses."""
+        widths = torch.cat([edges[:, :1], edges.diff(dim=1)], 1)
+        return cls(edges, log_rate + widths.log())
+
     def mixture(self, log_age: np.ndarray) -> tuple[Tensor, Tensor]:
         """See `histories.History`; the components are `constant_rates`."""
         rate = self.share / self.width

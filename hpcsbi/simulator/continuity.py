@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpcsbi.simulator.bins import BinnedHistory, Bins, log_rates, numbered, tensors
 
-__all__ = ["Continuity"]
+__all__ = ["FEWEST", "MOST", "YOUNGEST_GALAXY", "Continuity", "edges_since"]
 
 YOUNG = (0.03, 0.1)  # Gyr, older ends of the two youngest bins
 OLDEST = 0.85  # of tage, where the oldest bin begins
@@ -42,15 +42,8 @@ class Continuity(BinnedHistory):
     @staticmethod
     def bins_of(column: Mapping[str, Tensor]) -> Bins:
         """See `BinnedHistory`."""
-        tage = column["tage"].clamp_min(YOUNGEST_GALAXY)
         log_rate = log_rates(numbered(column, "logsfr_ratio"))
-        young = [torch.full_like(tage, edge) for edge in YOUNG]
-        last = (OLDEST * tage / YOUNG[-1]).log()
-        steps = log_rate.shape[1] - len(young) - 1
-        middle = [YOUNG[-1] * (last * i / steps).exp() for i in range(1, steps + 1)]
-        edges = torch.stack([*young, *middle, tage], 1)
-        widths = torch.cat([edges[:, :1], edges.diff(dim=1)], 1)
-        return Bins(edges, log_rate + widths.log())
+        return Bins.of_rates(edges_since(column["tage"], log_rate.shape[1]), log_rate)
 
     @staticmethod
     def prospector(row: Mapping[str, float]) -> dict[str, float | np.ndarray]:
@@ -59,3 +52,18 @@ class Continuity(BinnedHistory):
         ratios = numbered(column, "logsfr_ratio")[0].numpy()
         agebins = Continuity.bins_of(column).prospector()
         return {"logmass": 0.0, "agebins": agebins, "logsfr_ratios": ratios}
+
+
+def edges_since(tage: Tensor, bins: int) -> Tensor:
+    """Older ends of so many bins, Gyr, shape (n, bins); see `Continuity`.
+
+    Arguments:
+        tage: Gyr, shape (n,).
+        bins: at least FEWEST.
+    """
+    tage = tage.clamp_min(YOUNGEST_GALAXY)
+    young = [torch.full_like(tage, edge) for edge in YOUNG]
+    last = (OLDEST * tage / YOUNG[-1]).log()
+    steps = bins - len(young) - 1
+    middle = [YOUNG[-1] * (last * i / steps).exp() for i in range(1, steps + 1)]
+    return torch.stack([*young, *middle, tage], 1)

@@ -12,6 +12,7 @@ from hpcsbi.simulator.continuity import Continuity
 from hpcsbi.simulator.delayed_tau import DelayedTau
 from hpcsbi.simulator.delayed_tau_burst import DelayedTauBurst
 from hpcsbi.simulator.delayed_tau_truncated import DelayedTauTruncated
+from hpcsbi.simulator.dirichlet import Dirichlet
 from hpcsbi.simulator.post_starburst import PostStarburst
 
 __all__ = ["HISTORIES", "History", "family_of"]
@@ -103,6 +104,7 @@ HISTORIES: dict[str, type[History]] = {
     "delayed_tau_truncated": DelayedTauTruncated,
     "continuity": Continuity,
     "post_starburst": PostStarburst,
+    "dirichlet": Dirichlet,
 }
 
 

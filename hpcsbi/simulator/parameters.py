@@ -161,6 +161,17 @@ PARAMETERS = {
             )
             for i in range(1, 4)
         ),
+        *(
+            Parameter(
+                name=f"z_fraction_{i}",
+                unit=f"of the rates in bin {i} of age and older ones, those in the older ones",
+                low=0.0,
+                high=1.0,
+                header=f"z fraction {i}",
+                label=f"$z_\\mathrm{{fraction,{i}}}$",
+            )
+            for i in range(1, 14)
+        ),
         Parameter(
             name="gas_logu",
             unit="log10 of the ionisation parameter",

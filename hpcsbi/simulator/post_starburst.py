@@ -60,8 +60,7 @@ class PostStarburst(BinnedHistory):
         log_rate = -log_width
         young = log_rate[:, :1] + LN10 * column["logsfr_ratio_young"][:, None]
         before = log_rate[:, -1:] + log_rates(old)[:, 1:]
-        widths = torch.cat([edges[:, :1], edges.diff(dim=1)], 1)
-        return Bins(edges, torch.cat([young, log_rate, before], 1) + widths.log())
+        return Bins.of_rates(edges, torch.cat([young, log_rate, before], 1))
 
     @staticmethod
     def prospector(row: Mapping[str, float]) -> dict[str, float | np.ndarray]:

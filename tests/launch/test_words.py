@@ -29,7 +29,7 @@ from hpcsbi.launch.words import OPEN, hydra_arguments, quoted
         ("survey=boss", "choose from desi, manga, sdss, table"),
         ("cluster=pbs", "choose from allocation, array, local, serial, slurm"),
         ("site=frontera", "here, lab, midway3, perlmutter"),
-        ("prior=[survey]", "choose one of burst, continuity, digs, digs_survey, "),
+        ("prior=[survey]", "choose one of burst, continuity, digs, "),
         ("train=5", "train is 5: it holds keys"),
         ("train.flow=best", "train.flow is 'best'"),
         ("run=runs/${nam}", "did you mean name?"),

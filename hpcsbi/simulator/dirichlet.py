@@ -1,0 +1,54 @@
+"""Star formation in bins of age whose fractions of the rate are a Dirichlet draw."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpcsbi.simulator.bins import BinnedHistory, Bins, numbered, tensors
+from hpcsbi.simulator.continuity import FEWEST, MOST, YOUNGEST_GALAXY, edges_since
+
+__all__ = ["Dirichlet"]
+
+LEAST = 1e-12  # of the rate of all bins together, in one
+
+
+class Dirichlet(BinnedHistory):
+    """See `histories.History`.
+
+    Bins are those of `Continuity`. What the rate of a bin is of the sum of all rates comes by
+    broken sticks: the youngest has 1 - z_fraction_1, the next z_fraction_1 (1 - z_fraction_2), the
+    oldest the product of all. Where z_fraction_i is beta distributed with a = alpha (bins - i) and
+    b = alpha, the fractions are Dirichlet distributed with concentration alpha: a prior that is
+    conditional in the fractions is one of independent columns.
+
+    References:
+        Leja et al. 2017, arXiv:1609.09073, section 3.1; Betancourt 2010, arXiv:1010.3436;
+        `dirichlet_sfh` and `zfrac_to_masses` of Prospector.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("tage", *(f"z_fraction_{i}" for i in range(1, FEWEST)))
+    further: ClassVar[tuple[str, ...]] = tuple(f"z_fraction_{i}" for i in range(FEWEST, MOST))
+    example: ClassVar[Mapping[str, float]] = {"tage": 1.0} | dict.fromkeys(names[1:], 0.6)
+    templates: ClassVar[tuple[str, ...]] = ("dirichlet_sfh",)
+    youngest_galaxy: ClassVar[float] = YOUNGEST_GALAXY
+
+    @staticmethod
+    def bins_of(column: Mapping[str, Tensor]) -> Bins:
+        """See `BinnedHistory`."""
+        left = numbered(column, "z_fraction")
+        rest = left.cumprod(1)
+        before = torch.cat([torch.ones_like(rest[:, :1]), rest[:, :-1]], 1)
+        share = torch.cat([before * (1 - left), rest[:, -1:]], 1)
+        edges = edges_since(column["tage"], share.shape[1])
+        return Bins.of_rates(edges, share.clamp_min(LEAST).log())
+
+    @staticmethod
+    def prospector(row: Mapping[str, float]) -> dict[str, float | np.ndarray]:
+        """See `History`."""
+        column = tensors(row)
+        fractions = numbered(column, "z_fraction")[0].numpy()
+        agebins = Dirichlet.bins_of(column).prospector()
+        return {"total_mass": 1.0, "agebins": agebins, "z_fraction": fractions}
