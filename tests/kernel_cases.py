@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 from scipy import stats
 
+from hpcsbi.kernels.attenuation import attenuate
 from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.kernels.logarithm import project_log
 
@@ -43,4 +44,8 @@ def digest():
         out = np.empty((40, 2), np.float32)
         project_log(flux, np.stack([np.ones(pixels), np.arange(pixels)]).astype("f4"), out)
         bytes_of.update(out.tobytes())
+        rng, light = np.random.default_rng(1), np.empty((9, pixels), np.float32)
+        numbers = [*rng.random((2, 9, pixels)), *rng.random((3, 9)), *rng.random((4, pixels))]
+        attenuate(*(each.astype("f4") for each in numbers), np.array([0.85, -1.9]), light)
+        bytes_of.update(light.tobytes())
     return bytes_of.hexdigest()

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsbi.kernels.arithmetic import BLOCK, LANES, LN2, LOG2E, padded_length, small_exp
+from hpcsbi.kernels.arithmetic import (
+    BLOCK,
+    LANES,
+    LN2,
+    LOG2E,
+    exponentials,
+    padded_length,
+    small_exp,
+)
 
 HASH = """
 import kernel_cases
@@ -38,6 +46,20 @@ def test_powers_of_two_are_those_of_e():
     parts = [small_exp(np.float32(part)) for part in x - whole * LN2]
 
     assert np.ldexp(np.array(parts, float), whole.astype(int)) == pytest.approx(np.exp(x), rel=1e-6)
+
+
+def test_exponentials_are_those_of_numpy():
+    """To the rounding of x, in place too; beyond 2^126 and below its inverse they stay there."""
+    x = np.concatenate([np.linspace(-87, 87, 501), [-1e6, 1e6, np.nan, np.inf]]).astype("f4")
+    power, out = np.empty(len(x), np.int32), np.empty_like(x)
+    exponentials(x, power, out)
+    right = np.exp(x[:501].astype(float))
+
+    assert (np.abs(out[:501] / right - 1) < 1e-7 * (2 + np.abs(x[:501]))).all()
+    assert out[501:503] == pytest.approx([2.0**-126, 2.0**126], rel=1e-6)
+    assert np.isnan(out[503:]).all()
+    exponentials(x, power, x)
+    assert np.array_equal(x, out, equal_nan=True)
 
 
 @given(st.integers(0, 20_000), st.sampled_from([LANES, BLOCK, 7]))
