@@ -30,7 +30,7 @@ from hpcsbi.store.opening import open_complete
 
 CONF = Path(__file__).parents[1] / "conf"
 PRIORS = ("survey", "burst", "truncated", "continuity", "post_starburst")
-LIVE, EFFECTIVE = 2000, 5000
+LIVE, EFFECTIVE = 1000, 2000
 SHOWN = ("logmass_surviving", "sfr_100myr", "mass_weighted_age", "t50", "t90", "av")
 TIMES = np.geomspace(0.01, 13.0, 120)  # Gyr
 
