@@ -147,7 +147,7 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
         if shipped:
             store = table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
             ssp_arrays = import_module("hpcsbi.simulator.ssp_arrays")
-            ssp_arrays.nodes_inside(store.read("logzsol"), tabulate["prior"])
+            ssp_arrays.check_table(store, tabulate["prior"])
     for node in filter(None, (tabulate, simulate)):
         check = import_module("hpcsbi.simulator.physics").check_prior
         check(node["prior"].columns, node["physics"])

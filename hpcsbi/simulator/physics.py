@@ -8,7 +8,7 @@ from hpcsbi.simulator.attenuations import attenuation_of
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.dust import CURVES
 from hpcsbi.simulator.free_gas import FreeGas
-from hpcsbi.simulator.histories import HISTORIES, family_of
+from hpcsbi.simulator.histories import HISTORIES, History, family_of
 
 __all__ = ["NEEDED", "Physics", "check_names", "check_prior"]
 
@@ -96,13 +96,22 @@ def check_names(names: Sequence[str], physics: Physics) -> None:
     known = (*NEEDED, *history.names, *history.further, *dust.names, *of_gas, *BESIDE)
     idle = [name for name in names if name not in known]
     if idle:
+        fitting = [other for other in HISTORIES.items() if {*other[1].names} & {*idle}]
         others = [
-            f", or add {', '.join(sorted({*other.names} - {*names}))} for the star-formation "
-            f"history {kind}"
-            for kind, other in HISTORIES.items()
-            if {*other.names} & {*idle}
+            f", or {_change(names, history, other)} for the star-formation history {kind}"
+            for kind, other in fitting
         ]
         raise BadInput(
             f"theta has the columns {', '.join(idle)}, on which no spectrum here depends: take "
             f"them out of conf/prior{''.join(others)}."
         )
+
+
+def _change(names: Sequence[str], history: type[History], other: type[History]) -> str:
+    """What makes columns of one family of histories those of another."""
+    if missing := sorted({*other.names} - {*names}):
+        return f"add {', '.join(missing)}"
+    own = (*history.names, *history.further)
+    return (
+        f"take out {', '.join(name for name in names if name in own and name not in other.names)}"
+    )

@@ -18,6 +18,7 @@ __all__ = [
     "ARRAYS",
     "NOTICE",
     "check_accuracy",
+    "check_table",
     "nodes_inside",
     "table_arrays",
     "table_layout",
@@ -94,17 +95,32 @@ def table_arrays(store: Store, names: Sequence[str]) -> dict[str, np.ndarray]:
         names: theta's columns.
 
     Raises:
-        BadInput: the table does not tell gas that is free, and the columns ask for it.
+        BadInput: the table does not hold them.
     """
+    return {name: store.read(name) for name in _wanted(store, names)}
+
+
+def check_table(store: Store, prior: Prior) -> None:
+    """Refuse a table that does not reach as far as a prior, or does not tell its columns.
+
+    Raises:
+        BadInput: names the table, what it lacks and the mend.
+    """
+    _wanted(store, prior.names)
+    nodes_inside(store.read("logzsol"), prior)
+
+
+def _wanted(store: Store, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the arrays that theta's columns take, if the table has them."""
     gas = (name for name in FreeGas.arrays if name not in FreeGas.derived)
     wanted = (*ARRAYS, *gas) if is_free(names) else ARRAYS
     missing = [name for name in wanted if name not in store.arrays]
     if missing:
         raise BadInput(
             f"{store.path} has no {', '.join(missing)}, which theta's column gas_logu takes: make "
-            "it again with jobs/tabulate.py, with the prior that has this column."
+            "it with jobs/tabulate.py, SPS_HOME and the prior that has this column."
         )
-    return {name: store.read(name) for name in wanted}
+    return wanted
 
 
 def check_accuracy(path: str, accuracy: Mapping[str, float]) -> None:

@@ -24,7 +24,7 @@ from hpcsbi.simulator.fsps_spectra import (
 )
 from hpcsbi.simulator.physics import Physics, check_prior
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import check_accuracy, nodes_inside, table_arrays
+from hpcsbi.simulator.ssp_arrays import check_accuracy, check_table, table_arrays
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
@@ -170,7 +170,7 @@ def _check_table(path: str, prior: Prior, grid: Grid, physics: Physics) -> tuple
         "Make another table with jobs/tabulate.py, or ask for the old settings.",
     )
     check_accuracy(path, store.attributes["accuracy"])
-    nodes_inside(store.read("logzsol"), prior)
+    check_table(store, prior)
     return store.settings, store.attributes["notice"]
 
 

@@ -135,7 +135,7 @@ def test_an_age_basis_loses_little():
 def test_a_table_without_gas_is_told_what_it_lacks():
     """And columns that make no model are named."""
     names = (*tiny.columns("survey"), "gas_logu")
-    with pytest.raises(BadInput, match=r"has no stars, ionising, .*gas_logu takes: make it again"):
+    with pytest.raises(BadInput, match=r"has no stars, ionising, .*gas_logu takes: make it with"):
         table_arrays(open_store(tiny.TABLE), names)
     check_names((*names, "gas_logz"), Physics())
     with pytest.raises(BadInput, match="gas_logz without gas_logu"):

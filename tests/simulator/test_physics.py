@@ -48,3 +48,6 @@ def test_a_column_that_would_change_nothing_is_refused():
         ValueError, match=r"fburst, on .*, or add burst_age_fraction for the star-f"
     ):
         check_names((*NAMES, "fburst"), PHYSICS)
+    ratios = tuple(f"logsfr_ratio_{i}" for i in range(1, 4))
+    with pytest.raises(ValueError, match=r"tau, on .*, or take out logsfr_ratio_1, logsfr_ratio_2"):
+        check_names((*NAMES, *ratios), PHYSICS)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import tiny
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import check_accuracy, nodes_inside
+from hpcsbi.simulator.ssp_arrays import check_accuracy, check_table, nodes_inside
+from hpcsbi.store.opening import open_store
 
 
 def test_a_table_without_a_good_measurement_is_refused():
@@ -25,3 +27,13 @@ def test_nodes_bracket_the_prior():
     assert nodes[of(-2.0, 0.4)] == pytest.approx(nodes)
     with pytest.raises(BadInput, match=r"spans -2.0 to 0.45, the table -2.00 to 0.40: narrow"):
         of(-2.0, 0.45)
+
+
+def test_a_table_must_tell_the_columns_of_the_prior():
+    """And reach as far; the shipped one does for the prior of surveys, not for gas of its own."""
+    table = open_store(tiny.TABLE)
+    check_table(table, Prior(tiny.columns("survey")))
+    with pytest.raises(BadInput, match=r"ssp_demo\.zarr has no stars, .*gas_logu takes: make it"):
+        check_table(table, Prior(tiny.columns("gas")))
+    with pytest.raises(BadInput, match="narrow the prior"):
+        check_table(table, Prior(tiny.columns("survey") | {"logzsol": {"low": -2.4, "high": 0}}))
