@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import numpy as np
+from scipy.constants import speed_of_light
 
 from hpcsbi.arguments import OneOf, refuse_wrong
 from hpcsbi.errors import BadInput
@@ -15,6 +16,7 @@ REFERENCE_WIDTH = 5750 / 137  # Angstrom, of the default grid: "a pixel" of what
 LIBRARY_WIDTH = 0.9  # Angstrom, of the pixels of MILES in FSPS
 MOST = 10_000  # pixels: the raw table of so many takes 2 GB
 NARROW = 20.0  # Angstrom: pixels that a line of 350 km/s may fill
+STEP = 0.45  # largest of `Grid.fine_for`, in dispersions of a line: as `fine` of 350 km/s
 STEPS = (0.5, 2.0)  # largest steps of `Grid.fine`, in narrow and in wide pixels
 
 
@@ -96,11 +98,22 @@ class Grid:
         pixels of up to 20, and of 2 in wider ones, keep both below 1 % from 100 km/s on, and from
         350 km/s on, at 3750 Angstrom (s = 1.25 and 4.4).
         """
+        return self._points(self._steps())
+
+    def fine_for(self, dispersion: float) -> np.ndarray:
+        """`fine`, with steps for lines of this dispersion, km/s, wherever those are smaller."""
+        line = self.wave * dispersion * 1e3 / speed_of_light
+        return self._points(max(self._steps(), math.ceil((self.widths / line).max() / STEP)))
+
+    def _steps(self) -> int:
+        widest = self.widths.max()
+        return math.ceil(widest / STEPS[bool(widest > NARROW)])
+
+    def _points(self, n: int) -> np.ndarray:
+        """The middles of n equal parts of each pixel."""
         if self.sampling == "point":
             return self.wave[:, None]
         widths = self.widths[:, None]
-        widest = widths.max()
-        n = math.ceil(widest / STEPS[bool(widest > NARROW)])
         middle = self.wave if self.spacing == "linear" else (self.edges[1:] + self.edges[:-1]) / 2
         return middle[:, None] + widths * ((np.arange(n) + 0.5) / n - 0.5)
 

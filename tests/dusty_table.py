@@ -12,9 +12,10 @@ from hpcsbi.simulator.delayed_tau import delayed_tau_weights
 from hpcsbi.simulator.dust import birth_cloud, dust_curve, kriek_conroy
 from hpcsbi.simulator.indices import band_means, line_centres
 from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.populations import moments_of
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.prospector_model import MOMENTS, _moments
 from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.terms import MOMENTS
 
 GRID = Grid()
 LOG_AGE = np.linspace(5.0, 10.3, 54)
@@ -56,7 +57,9 @@ def populations(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def engine(dust_type: int, of: Prior) -> Ssp:
     """The engine of the made-up table."""
     physics = Physics(dust_type=dust_type)
-    moments = [[_moments(each, GRID, physics) for each in part] for part in populations(GRID.fine)]
+    moments = [
+        [moments_of(each, GRID, physics) for each in part] for part in populations(GRID.fine)
+    ]
     continuum, lines = np.array(moments)
     curve = dust_curve(GRID.wave, dust_type)
     return Ssp(continuum, lines, LOGZSOL, LOG_AGE, GRID.wave, curve, of, physics)

@@ -10,8 +10,8 @@ from hpcsbi.simulator.delayed_tau import delayed_tau_weights
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.free_gas import LOGU, OLDEST, age_basis
 from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.populations import moments_of
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.prospector_model import _moments
 from hpcsbi.simulator.ssp_table import Ssp
 
 YOUNG = LOG_AGE < OLDEST
@@ -55,7 +55,7 @@ def arrays(dust_type: int) -> dict[str, np.ndarray]:
     physics = Physics(dust_type=dust_type)
 
     def moments(spectra: np.ndarray) -> np.ndarray:
-        return _moments(spectra, GRID, physics)
+        return moments_of(spectra, GRID, physics)
 
     stars = populations(GRID.fine)[0]
     made = [[emission(z, u, GRID.fine) for u in LOGU.nodes] for z in LOGZSOL]

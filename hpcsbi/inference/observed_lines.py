@@ -13,6 +13,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.simulator.kinematics import Kinematics
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS
 from hpcsbi.store.schema import Schema
@@ -52,7 +53,8 @@ def observed_line_columns(
         drawn: equally weighted draws, of which the first N_DRAWS count.
         batch: the spectra.
     """
-    grid, dispersion = posterior.grid, posterior.model.physics.sigma_smooth
+    grid, fixed = posterior.grid, posterior.model.physics.sigma_smooth
+    dispersion = Kinematics.widest_lines(posterior.prior.columns, fixed)
     columns = {name: np.full((len(batch), len(BLENDS)), np.nan) for name in OBSERVED}
     reaches = np.stack([_pixels(grid, blend, dispersion) for blend in BLENDS.values()])
     counts = np.minimum(drawn.kept, N_DRAWS)

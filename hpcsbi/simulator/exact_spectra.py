@@ -33,15 +33,17 @@ def exact_spectra(engine: Ssp, theta: np.ndarray, names: Sequence[str]) -> np.nd
     cell, right = (each.numpy() for each in interval(nodes, tensors["logzsol"]))
     flux = np.zeros((len(theta), engine.pixels))
     for group, depth, slope in zip(engine.groups, depths, slopes, strict=True):
-        moments = np.zeros((len(theta), 3, engine.pixels))
-        for i in np.unique(cell):
-            rows = cell == i
-            for node, part in ((i, 1 - right[rows]), (i + 1, right[rows])):
-                weights = (mass[rows] * group) * part[:, None]
-                for name, tables in engine.tables.items():
-                    factor = strength[rows] if name == "lines" else 1.0
-                    table = tables[node].astype(float)
-                    moments[rows] += factor * np.tensordot(weights, table, 1)
+        moments = 0.0
+        for name, tables in engine.tables.items():
+            of_part = np.zeros((len(theta), *tables.shape[2:]))
+            for i in np.unique(cell):
+                rows = cell == i
+                for node, part in ((i, 1 - right[rows]), (i + 1, right[rows])):
+                    weights = (mass[rows] * group) * part[:, None]
+                    of_part[rows] += np.tensordot(weights, tables[node].astype(float), 1)
+            lines = name == "lines"
+            factor = strength if lines else 1.0
+            moments = moments + factor * engine.kinematics.of_dust(of_part, tensors, lines)
         if engine.gas is not None:
             moments += _gas(engine, mass * group, tensors)
         series = moments[:, 0] + slope * (moments[:, 1] + slope * moments[:, 2])
@@ -55,11 +57,14 @@ def _gas(engine: Ssp, weights: np.ndarray, column: Mapping[str, Tensor]) -> np.n
     onto = torch.tensor(engine.free_gas.onto[engine.nodes])
     by_age = onto[cell] * (1 - right)[:, None, None] + onto[cell + 1] * right[:, None, None]
     photons = torch.einsum("na,nak->nk", torch.tensor(weights[:, : onto.shape[1]]), by_age)
-    strength = column.get("line_strength", torch.ones(len(photons), dtype=torch.float64))
+    strength = column.get("line_strength", torch.ones(len(photons))).numpy()
     total = 0.0
-    for name, factor in (("gas_continuum", torch.ones_like(strength)), ("gas_lines", strength)):
+    for name in ("gas_continuum", "gas_lines"):
         emission = engine.emission[name]
         values = emission.reshape(*emission.shape[:3], -1)
         nodes = GasNodes(engine.free_gas.logzsol, values).double()
-        total = total + factor[:, None] * nodes(photons, column)
-    return total.unflatten(1, (-1, engine.pixels)).numpy()
+        of_part = nodes(photons, column).unflatten(1, (-1, engine.pixels)).numpy()
+        lines = name == "gas_lines"
+        of_dust = engine.kinematics.of_dust(of_part, column, lines)
+        total = total + (strength[:, None, None] if lines else 1.0) * of_dust
+    return total

@@ -11,15 +11,10 @@ import numpy as np
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.fork_server import DIED, OK, REFUSED, Nursery, NurseryError
 from hpcsbi.simulator.fsps_data import FspsError, check_tree
+from hpcsbi.simulator.kinematics import Dispersions
 from hpcsbi.simulator.physics import Physics, check_names
-from hpcsbi.simulator.prospector_model import (
-    example_row,
-    gas,
-    gas_ages,
-    spectrum,
-    ssps,
-    warm,
-)
+from hpcsbi.simulator.populations import gas, gas_ages, ssps
+from hpcsbi.simulator.prospector_model import example_row, spectrum, warm
 
 __all__ = [
     "DIED",
@@ -96,19 +91,25 @@ def direct_spectra(
 
 
 def direct_ssps(
-    logzsol: Sequence[float], grid: Grid, physics: Physics, processes: int = 1
+    logzsol: Sequence[float],
+    grid: Grid,
+    physics: Physics,
+    processes: int = 1,
+    free: Dispersions | None = None,
 ) -> dict[str, np.ndarray]:
     """Simple stellar populations of all of FSPS's ages, in child processes.
 
     Arguments:
         logzsol: metallicities.
         grid, physics, processes: see `direct_spectra`.
+        free: dispersions that moments are polynomials in; None: all is smoothed as the physics say.
 
     Returns:
         By name, of one solar mass formed:
 
         continuum, lines: L_sun / Angstrom, shape (n, ages, 3, pixels); entry m is the pixel's mean
-            of F (k_pixel - k)^m / m!, k `dust.dust_curve`.
+            of F (k_pixel - k)^m / m!, k `dust.dust_curve`. Where dispersions are free these are of
+            the first polynomial, and two of each further one follow, see `terms.Term`.
         surviving_mass: solar masses in stars and remnants, shape (n, ages).
         line_luminosity: L_sun in each of `indices.LINES`, shape (n, ages, lines).
         bands: see `indices.band_means`, of stars and gas, shape (n, ages, 3, bands).
@@ -119,7 +120,7 @@ def direct_ssps(
     Raises:
         FspsError: a metallicity could not be made.
     """
-    tables = _all(ssps, [(physics, grid, float(z)) for z in logzsol], processes)
+    tables = _all(ssps, [(physics, grid, float(z), free) for z in logzsol], processes)
     return tables | {"log_age": tables["log_age"][0]}
 
 
@@ -130,14 +131,19 @@ def direct_gas_ages(grid: Grid, physics: Physics) -> tuple[np.ndarray, np.ndarra
 
 
 def direct_gas(
-    logzsol: Sequence[float], age_of: np.ndarray, grid: Grid, physics: Physics, processes: int = 1
+    logzsol: Sequence[float],
+    age_of: np.ndarray,
+    grid: Grid,
+    physics: Physics,
+    processes: int = 1,
+    free: Dispersions | None = None,
 ) -> dict[str, np.ndarray]:
     """What gas emits for each number of an age basis, in child processes.
 
     Arguments:
         logzsol: metallicities of the gas.
         age_of: the second of `direct_gas_ages`, shape (dimensions, ages).
-        grid, physics, processes: see `direct_spectra`.
+        grid, physics, processes, free: see `direct_ssps`.
 
     Returns:
         By name, as `direct_ssps`, at the nodes of `free_gas.LOGU`:
@@ -149,7 +155,8 @@ def direct_gas(
     Raises:
         FspsError: a metallicity could not be made.
     """
-    return _all(gas, [(physics, grid, float(z), age_of) for z in logzsol], processes)
+    calls = [(physics, grid, float(z), age_of, free) for z in logzsol]
+    return _all(gas, calls, processes)
 
 
 def versions() -> dict[str, str]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from hpcsbi.arguments import did_you_mean
 from hpcsbi.errors import BadInput
 
-__all__ = ["PARAMETERS", "Parameter", "parameter"]
+__all__ = ["LEAST_DISPERSION", "PARAMETERS", "Parameter", "parameter"]
 
+LEAST_DISPERSION = 50.0  # km/s; pixels of the library are as wide, and points have to be as close
 STEEPEST = 7.0  # dex between bins of age; what Prospector cuts such a ratio to
 
 
@@ -187,6 +188,24 @@ PARAMETERS = {
             high=0.5,
             header="gas log Z/Zsun",
             label=r"gas $\log\,Z/Z_\odot$",
+        ),
+        Parameter(
+            name="sigma_smooth",
+            unit="km/s, velocity dispersion of stars, gas and instrument together",
+            low=LEAST_DISPERSION,
+            high=1000.0,
+            header="sigma [km/s]",
+            label=r"$\sigma$ [km/s]",
+            log_label=r"$\log\,\sigma/\mathrm{km\,s^{-1}}$",
+        ),
+        Parameter(
+            name="eline_sigma",
+            unit="km/s, velocity dispersion of emission lines and instrument together",
+            low=LEAST_DISPERSION,
+            high=1000.0,
+            header="line sigma [km/s]",
+            label=r"$\sigma_\mathrm{lines}$ [km/s]",
+            log_label=r"$\log\,\sigma_\mathrm{lines}/\mathrm{km\,s^{-1}}$",
         ),
         Parameter(
             name="line_strength",

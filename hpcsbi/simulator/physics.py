@@ -9,6 +9,7 @@ from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.dust import CURVES
 from hpcsbi.simulator.free_gas import FreeGas
 from hpcsbi.simulator.histories import HISTORIES, History, family_of
+from hpcsbi.simulator.kinematics import Kinematics
 
 __all__ = ["NEEDED", "Physics", "check_names", "check_prior"]
 
@@ -24,7 +25,8 @@ class Physics:
         imf_type: initial mass function of FSPS (0 Salpeter, 1 Chabrier, 2 Kroupa).
         dust_type: attenuation of FSPS (0 power law of index -0.7, 2 Calzetti, 4 Kriek & Conroy).
         gas_logu: log10 of the ionisation parameter.
-        sigma_smooth: velocity dispersion of stars, gas and instrument together, km/s.
+        sigma_smooth: velocity dispersion of stars, gas and instrument together, km/s, where theta
+            has no column of this name.
 
     Raises:
         ValueError: a type that this project has no closed form for.
@@ -85,6 +87,11 @@ def check_names(names: Sequence[str], physics: Physics) -> None:
             "theta has the column gas_logz without gas_logu: gas of its own metallicity has an "
             "ionisation, too: add it in conf/prior."
         )
+    if "eline_sigma" in names and "sigma_smooth" not in names:
+        raise BadInput(
+            "theta has the column eline_sigma without sigma_smooth: where lines have a dispersion, "
+            "stars have one, too: add it in conf/prior."
+        )
     first = next((name for name in history.further if name not in names), None)
     after = history.further[history.further.index(first) :] if first else ()
     if beyond := [name for name in after if name in names]:
@@ -92,8 +99,8 @@ def check_names(names: Sequence[str], physics: Physics) -> None:
             f"theta has the column {beyond[0]} without {first}: they are numbered without a gap; "
             "mend conf/prior."
         )
-    of_gas = (*FreeGas.names, *FreeGas.further)
-    known = (*NEEDED, *history.names, *history.further, *dust.names, *of_gas, *BESIDE)
+    further = [name for each in (FreeGas, Kinematics) for name in (*each.names, *each.further)]
+    known = (*NEEDED, *history.names, *history.further, *dust.names, *further, *BESIDE)
     idle = [name for name in names if name not in known]
     if idle:
         fitting = [other for other in HISTORIES.items() if {*other[1].names} & {*idle}]

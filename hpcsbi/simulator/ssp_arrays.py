@@ -6,10 +6,12 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.dust import FREE_SLOPE
-from hpcsbi.simulator.free_gas import LOGU, FreeGas, is_free
+from hpcsbi.simulator.free_gas import LOGU, FreeGas
 from hpcsbi.simulator.indices import BANDS, LINES
+from hpcsbi.simulator.kinematics import STARS, Kinematics
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.terms import FURTHER, MOMENTS
 from hpcsbi.store.layout import Array
 from hpcsbi.store.store import Store
 
@@ -37,13 +39,13 @@ def table_layout(values: Mapping[str, np.ndarray], physics: Physics) -> dict[str
 
     Arguments:
         values: logzsol, log_age, wave and dust_curve, and where gas is free age_onto and age_of,
-            see `free_gas.age_basis`.
+            see `free_gas.age_basis`; where dispersions are free, sigma_nodes, see `Kinematics`.
         physics: of the table.
     """
     dims = {
         "logzsol": len(values["logzsol"]),
         "age": len(values["log_age"]),
-        "moment": 3,
+        "moment": MOMENTS + FURTHER * max(len(values.get("sigma_nodes", ())) - 1, 0),
         "pixel": len(values["wave"]),
     }
     by_age = {"logzsol": dims["logzsol"], "age": dims["age"]}
@@ -70,7 +72,7 @@ def table_layout(values: Mapping[str, np.ndarray], physics: Physics) -> dict[str
             by_age | {"line": len(lines)}, "float32", {"units": "solLum / solMass"}
         ),
         "bands": Array(
-            by_age | {"moment": 3, "band": len(bands)},
+            by_age | {"moment": MOMENTS, "band": len(bands)},
             "float32",
             {
                 "units": "solLum / (Hz solMass) in the break, else solLum / (Angstrom solMass)",
@@ -84,7 +86,13 @@ def table_layout(values: Mapping[str, np.ndarray], physics: Physics) -> dict[str
             for name, (dim, attributes) in axes.items()
         },
     }
-    return arrays | _gas_arrays(values, arrays) if "age_onto" in values else arrays
+    if "age_onto" in values:
+        arrays |= _gas_arrays(values, arrays)
+    if "sigma_nodes" in values:
+        nodes = values["sigma_nodes"]
+        text = {"units": "km/s", "description": "nodes of Chebyshev polynomials in the logarithm"}
+        arrays["sigma_nodes"] = Array({"degree": len(nodes)}, "float64", text, nodes)
+    return arrays
 
 
 def table_arrays(store: Store, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -111,16 +119,22 @@ def check_table(store: Store, prior: Prior) -> None:
 
 
 def _wanted(store: Store, names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the arrays that theta's columns take, if the table has them."""
-    gas = (name for name in FreeGas.arrays if name not in FreeGas.derived)
-    wanted = (*ARRAYS, *gas) if is_free(names) else ARRAYS
-    missing = [name for name in wanted if name not in store.arrays]
-    if missing:
+    """Names of the arrays that theta's columns take, if the table is for them."""
+    gas = tuple(name for name in FreeGas.arrays if name not in FreeGas.derived)
+    families = {"gas_logu": gas, STARS: Kinematics.arrays}
+    further = {name: arrays for name, arrays in families.items() if name in names}
+    for column, arrays in further.items():
+        if missing := [name for name in arrays if name not in store.arrays]:
+            raise BadInput(
+                f"{store.path} has no {', '.join(missing)}, which theta's column {column} takes: "
+                "make it with jobs/tabulate.py, SPS_HOME and the prior that has this column."
+            )
+    if STARS not in names and {*Kinematics.arrays} & {*store.arrays}:
         raise BadInput(
-            f"{store.path} has no {', '.join(missing)}, which theta's column gas_logu takes: make "
-            "it with jobs/tabulate.py, SPS_HOME and the prior that has this column."
+            f"{store.path} is for dispersions that are free, and theta has no column {STARS}: take "
+            "a prior with this column, or make a table for the prior with jobs/tabulate.py."
         )
-    return wanted
+    return (*ARRAYS, *(name for arrays in further.values() for name in arrays))
 
 
 def check_accuracy(path: str, accuracy: Mapping[str, float]) -> None:
@@ -183,7 +197,7 @@ def _gas_arrays(values: Mapping[str, np.ndarray], tied: Mapping[str, Array]) -> 
         "gas_continuum": Array(nodes | pixels, "float32", photon),
         "gas_lines": Array(nodes | pixels, "float32", photon),
         "gas_luminosity": Array(nodes | {"line": len(LINES)}, "float32", photon),
-        "gas_bands": Array(nodes | {"moment": 3, "band": len(BANDS)}, "float32", photon),
+        "gas_bands": Array(nodes | {"moment": MOMENTS, "band": len(BANDS)}, "float32", photon),
         "gas_logu": Array({"gas_logu": nodes["gas_logu"]}, "float64", values=LOGU.nodes),
         "age_onto": Array(age | {"number": nodes["number"]}, "float64", values=values["age_onto"]),
         "age_of": Array({"number": nodes["number"]} | age, "float64", values=values["age_of"]),

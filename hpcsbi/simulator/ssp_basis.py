@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcsbi.simulator.terms import Ranks, Term
+from hpcsbi.simulator.terms import Ranks, Term, lasting
 
 __all__ = ["composites", "gas_composites"]
 
@@ -54,7 +54,8 @@ def composites(
         for name, table in tables.items():
             basis, projection = _basis(shares, table[::3], pixel, terms, of_group[name])
             of_parts.append(basis)
-            ssps = (_aligned(by_age) @ projection for by_age in table[:, :, 0])
+            long = lasting(len(of_group[name]))
+            ssps = (_long(at_node, long) @ projection for at_node in table)
             coefficients.append(torch.cat([weights @ by_age for by_age in ssps]))
         bases.append(torch.cat(of_parts))
     return bases, torch.cat(coefficients, 1)
@@ -88,13 +89,18 @@ def gas_composites(
     for name, table in tables.items():
         basis, projection = _basis(shares, table, pixel, terms, ranks[name])
         bases.append(basis)
-        coefficients.append(_aligned(emission[name][..., 0, :]) @ projection)
+        coefficients.append(_long(emission[name], lasting(len(ranks[name]))) @ projection)
     return torch.cat(bases), torch.cat(coefficients, -1)
 
 
 def _aligned(array: np.ndarray) -> Tensor:
     """A float64 copy in torch's own memory, where products give the same bits every time."""
     return torch.tensor(array, dtype=torch.float64)
+
+
+def _long(table: np.ndarray, moments: Sequence[int]) -> Tensor:
+    """Some moments side by side, shape (..., moments, pixels) to (..., some * pixels)."""
+    return _aligned(table[..., moments, :]).flatten(-2)
 
 
 def _scaled(
@@ -139,11 +145,14 @@ def _basis(
 
     Returns:
         Basis of the terms, shape (sum of their ranks, pixels), and the projection that turns moment
-        0 into coefficients, shape (pixels, ranks[0]).
+        0, of all degrees side by side, into coefficients, shape (degrees * pixels, ranks[0]).
     """
+    # Spectra of all dispersions are one long spectrum, which has the coefficients.
+    long, pixels = lasting(len(ranks)), len(pixel)
+    pixel = pixel.repeat(len(long))
     # R of share = Q R has the same sums of squares as all composites, in fewer rows.
     roots = [torch.linalg.qr(share, mode="r").R for share in shares]
-    moment = [_aligned(at_node) for at_node in table[:, :, 0]]
+    moment = [_long(at_node, long) for at_node in table]
     scaled = torch.cat([root @ flux / pixel for root, flux in zip(roots, moment, strict=True)])
     many = scaled.shape[1] > scaled.shape[0]  # pixels: then the other square is the smaller one
     square = scaled @ scaled.T if many else scaled.T @ scaled
@@ -152,11 +161,15 @@ def _basis(
         vectors = torch.nn.functional.normalize(scaled.T @ vectors, dim=0)
     projection = vectors / pixel[:, None]
     leading = torch.cat([s @ (flux @ projection) for s, flux in zip(shares, moment, strict=True)])
-    bases = [vectors.T * pixel]
-    for order, rank in enumerate(ranks[1:], 1):
+    of_long = dict(zip(long, (vectors.T * pixel).split(pixels, 1), strict=True))
+    bases = []
+    for number, rank in enumerate(ranks):
+        if number in of_long:
+            bases.append(of_long[number][:rank])
+            continue
         onto = torch.linalg.pinv(leading[:, :rank]).split([len(share) for share in shares], 1)
-        parts = zip(onto, shares, table[:, :, order], strict=True)
+        parts = zip(onto, shares, table[:, :, number], strict=True)
         bases.append(sum((o @ share) @ _aligned(flux) for o, share, flux in parts))
     shapes = [1.0 if term.shape is None else _aligned(term.shape) for term in terms]
-    rows = [shape * bases[term.order] for shape, term in zip(shapes, terms, strict=True)]
+    rows = [shape * bases[term.moment] for shape, term in zip(shapes, terms, strict=True)]
     return torch.cat(rows), projection

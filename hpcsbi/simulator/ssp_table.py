@@ -20,11 +20,12 @@ from hpcsbi.simulator.dust import check_curve
 from hpcsbi.simulator.free_gas import FreeGas, GasNodes, is_free
 from hpcsbi.simulator.histories import History, family_of
 from hpcsbi.simulator.interpolation import interval
+from hpcsbi.simulator.kinematics import Kinematics
 from hpcsbi.simulator.physics import Physics, check_names
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import nodes_inside
 from hpcsbi.simulator.ssp_basis import composites, gas_composites
-from hpcsbi.simulator.terms import Layout, Ranks, layout_of
+from hpcsbi.simulator.terms import FURTHER, MOMENTS, Layout, Ranks, Term, layout_of
 
 __all__ = ["CHUNK", "GAS_RANKS", "Ssp"]
 
@@ -38,7 +39,7 @@ class Ssp(torch.nn.Module):
 
     Arguments:
         continuum, lines: L_sun / Angstrom / M_sun formed and dust moments,
-            shape (logzsol, ages, 3, pixels).
+            shape (logzsol, ages, 3, pixels), or more of them where dispersions are free.
         logzsol: metallicities, ascending, shape (logzsol,).
         log_age: log10 of age in years, ascending, shape (ages,).
         wave: pixel centres, Angstrom, shape (pixels,).
@@ -46,6 +47,7 @@ class Ssp(torch.nn.Module):
         prior: gives the families of histories and dust and the ranges of their columns and of
             logzsol; outside them theta is clamped.
         physics: of the table.
+        sigma_nodes: of the table, where dispersions are free, see `Kinematics`.
         gas: arrays of the table that free gas takes, see `FreeGas` and `direct_gas`.
 
     Raises:
@@ -67,10 +69,13 @@ class Ssp(torch.nn.Module):
         dust_curve: np.ndarray,
         prior: Prior,
         physics: Physics = PAPER,
+        sigma_nodes: np.ndarray | None = None,
         **gas: np.ndarray,
     ) -> None:
         super().__init__()
-        shape = (len(logzsol), len(log_age), 3, len(wave))
+        self.kinematics = Kinematics(prior.columns, sigma_nodes)
+        moments = MOMENTS + FURTHER * (self.kinematics.degrees - 1)
+        shape = (len(logzsol), len(log_age), moments, len(wave))
         for name, array in (("continuum", continuum), ("lines", lines)):
             if array.shape != shape or not np.isfinite(array).all():
                 raise BadInput(f"table: {name} of shape {array.shape} is not {shape} and finite.")
@@ -91,16 +96,16 @@ class Ssp(torch.nn.Module):
             physics.dust_type, prior.columns, self.wave, pixels=bool(continuum[:, :, 1].any())
         ).float()
         self.groups = self.dust.groups(self.log_age)
-        ranks = dust.ranks
+        ranks = of_stars = [self.kinematics.ranks(of_group) for of_group in dust.ranks]
+        of_gas = self.kinematics.ranks(GAS_RANKS)
         if free:
-            ranks = [{"continuum": of_group["continuum"]} | GAS_RANKS for of_group in ranks]
-        self.layout = layout_of(self.dust.terms, ranks)
+            ranks = [{"continuum": of_group["continuum"]} | of_gas for of_group in ranks]
+        self.terms = self.kinematics.terms(self.dust.terms)
+        self.layout = layout_of(self.terms, ranks)
         self._keep("k", dust_curve)
         self._keep("metallicity", self.logzsol)
         components = self.history.components(self.log_age)
-        bases, coefficients = composites(
-            components, self.tables, self.groups, self.dust.terms, dust.ranks
-        )
+        bases, coefficients = composites(components, self.tables, self.groups, self.terms, of_stars)
         self.gas = None
         if free:
             self.emission = {name: gas[name] for name in GAS_RANKS}
@@ -111,7 +116,7 @@ class Ssp(torch.nn.Module):
             of_all = photons.unflatten(1, (len(self.groups), -1)).sum(1)
             basis, values = gas_composites(
                 of_all[middle * len(components) :][: len(components)], stars,
-                self.emission, self.dust.terms, GAS_RANKS,
+                self.emission, self.terms, of_gas,
             )  # fmt: skip
             bases = [torch.cat([of_group, basis]) for of_group in bases]
             coefficients = torch.cat([coefficients, photons], 1)
@@ -158,7 +163,7 @@ class Ssp(torch.nn.Module):
         spectra, depths = [], []
         bases = self.basis.split(self.rows)
         for column in self._chunks(theta, names):
-            factors = self._factors(column, self.dust.factors(column))
+            factors = self._factors(column, self.dust.factors(column), self.terms)
             groups = self._weighted(column, factors, self.layout).split(self.rows, 1)
             groups = [weighted @ basis for weighted, basis in zip(groups, bases, strict=True)]
             flux, depth = self.dust.behind(groups, column)
@@ -176,9 +181,10 @@ class Ssp(torch.nn.Module):
             shape (n, pixels).
         """
         spectra, layout = [], self.layout.dustless()
+        without = [term for term in self.terms if not term.order]
         for column in self._chunks(theta, names):
             without_dust = self.k.new_ones(len(self.groups), 1, len(column["logzsol"]))
-            factors = self._factors(column, without_dust)
+            factors = self._factors(column, without_dust, without)
             spectra.append(self._weighted(column, factors, layout) @ self.dustless_basis)
         return _joined(spectra)
 
@@ -195,11 +201,16 @@ class Ssp(torch.nn.Module):
         for part in theta.to(self.k.dtype).split(CHUNK):
             yield dict(zip(names, part.T.contiguous().unbind(), strict=True))
 
-    def _factors(self, column: Mapping[str, Tensor], of_dust: Tensor) -> Tensor:
+    def _factors(
+        self, column: Mapping[str, Tensor], of_dust: Tensor, terms: Sequence[Term]
+    ) -> Tensor:
         """Of all terms, from those that dust gives to all parts of a group, shape (terms, n)."""
         strength = column.get("line_strength")
-        of_lines = of_dust if strength is None else of_dust * strength
-        others = [of_dust] * (1 if self.gas is None else 2)  # lines come last
+        others, of_lines = (
+            self.kinematics.factors(of_dust, terms, column, lines) for lines in (False, True)
+        )
+        of_lines = of_lines if strength is None else of_lines * strength
+        others = [others] * (1 if self.gas is None else 2)  # lines come last
         return torch.stack([*others, of_lines], 1).flatten(0, 2)
 
     def _weighted(self, column: Mapping[str, Tensor], factors: Tensor, layout: Layout) -> Tensor:

@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Layout", "Ranks", "Term", "layout_of"]
+__all__ = ["FURTHER", "MOMENTS", "Layout", "Ranks", "Term", "lasting", "layout_of"]
 
-Ranks = Mapping[str, tuple[int, ...]]  # of each part, in order, for each order of its moments
+MOMENTS = 3  # of dust, of a table's spectra
+FURTHER = 2  # of each further degree, where dispersions are free: they stand one after the other
+Ranks = Mapping[str, tuple[int, ...]]  # of each part, in order, for each of its moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,12 +19,19 @@ class Term:
     """One of the terms that continuum and lines are sums of.
 
     Arguments:
-        order: of the table's moments: 0 is the spectrum itself, and the only one without dust.
+        order: of the moments of dust: 0 is the spectrum itself, and the only one without dust.
         shape: by which this moment's basis is multiplied, shape (pixels,); None for 1.
+        degree: of the polynomial in the dispersion, see `kinematics`; 0 is a constant.
     """
 
     order: int
     shape: np.ndarray | None = None
+    degree: int = 0
+
+    @property
+    def moment(self) -> int:
+        """Number of its moment in the table."""
+        return self.order + (MOMENTS + (self.degree - 1) * FURTHER if self.degree else 0)
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Layout:
     Arguments:
         starts: column of a term's first coefficient, int64, shape (terms,).
         ranks: how many it has, int64, shape (terms,).
-        orders: of the table's moments, int64, shape (terms,).
+        orders: of the moments of dust, int64, shape (terms,).
     """
 
     starts: np.ndarray
@@ -65,6 +74,11 @@ class Layout:
         return Layout(self.starts[some], self.ranks[some], self.orders[some])
 
 
+def lasting(moments: int) -> list[int]:
+    """Numbers of those of so many moments that are there without dust."""
+    return [0, *range(MOMENTS, moments, FURTHER)]
+
+
 def layout_of(terms: Sequence[Term], ranks: Sequence[Ranks]) -> Layout:
     """The layout of all groups' terms.
 
@@ -75,6 +89,6 @@ def layout_of(terms: Sequence[Term], ranks: Sequence[Ranks]) -> Layout:
     rows, first = [], 0
     for of_group in ranks:
         for orders in of_group.values():
-            rows += [(first, orders[term.order], term.order) for term in terms]
+            rows += [(first, orders[term.moment], term.order) for term in terms]
             first += orders[0]
     return Layout(*np.array(rows).T.copy())

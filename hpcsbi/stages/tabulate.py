@@ -1,6 +1,7 @@
 """Tabulate the simple stellar populations of FSPS, and measure what the table is worth."""
 
 import os
+from dataclasses import asdict
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +26,7 @@ from hpcsbi.simulator.fsps_spectra import (
     preflight,
     versions,
 )
+from hpcsbi.simulator.kinematics import Dispersions, Kinematics
 from hpcsbi.simulator.physics import Physics, check_prior
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import (
@@ -51,6 +53,7 @@ WITH_MOMENTS = (
     "continuum", "lines", "bands", "stars", "star_bands", "gas_continuum", "gas_lines", "gas_bands",
 )  # fmt: skip
 BITS = (14, 10, 10)  # of the mantissas of the dust moments: 3e-5 of the flux, half the bytes
+BITS_FURTHER = (12, 8)  # of those of further degrees in the dispersion
 
 
 @checked()
@@ -159,6 +162,9 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
     if free:
         settings["gas"] = "free"
         age_basis = [np.zeros((1, 1))] * 2
+    dispersions = Kinematics.table(prior.columns, grid)
+    if dispersions:
+        settings["kinematics"] = asdict(dispersions)
     if not Path(out).exists() or open_store(out, check=False).damaged_coordinates():
         preflight(grid, physics)
         log_age = direct_ssps([0.0], grid, physics)["log_age"]
@@ -172,6 +178,8 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
     notice = NOTICE if stand_in else ""
     if free:
         values |= dict(zip(("age_onto", "age_of"), age_basis, strict=True))
+    if dispersions:
+        values["sigma_nodes"] = dispersions.nodes
     return create(
         out, table_layout(values, physics), settings, shard, {"notice": notice, "accuracy": {}}
     )
@@ -180,9 +188,11 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
 def _tabulate_shard(path: str, grid: Grid, physics: Physics, shard: int) -> None:
     store = open_store(path)
     nodes = store.read("logzsol")[store.rows_of(shard)]
-    ssps = direct_ssps(nodes, grid, physics)
+    kinematics = store.settings.get("kinematics")
+    free = Dispersions(**kinematics) if kinematics else None
+    ssps = direct_ssps(nodes, grid, physics, free=free)
     if "age_of" in store.arrays:
-        ssps |= direct_gas(nodes, store.read("age_of"), grid, physics)
+        ssps |= direct_gas(nodes, store.read("age_of"), grid, physics, free=free)
     tables = {name: ssps[name].astype(np.float32) for name in store.sharded}
     moments = {name: _rounded(ssps[name]) for name in WITH_MOMENTS if name in tables}
     store.write(shard, **tables | moments)
@@ -191,7 +201,8 @@ def _tabulate_shard(path: str, grid: Grid, physics: Physics, shard: int) -> None
 def _rounded(moments: np.ndarray) -> np.ndarray:
     """Mantissas cut to BITS, so that the store packs to half its size."""
     mantissa, exponent = np.frexp(moments)
-    scale = 2.0 ** np.array(BITS)[:, None]
+    further = (moments.shape[-2] - len(BITS)) // len(BITS_FURTHER)
+    scale = 2.0 ** np.array(BITS + BITS_FURTHER * further)[:, None]
     return np.ldexp(np.round(mantissa * scale) / scale, exponent).astype(np.float32)
 
 

@@ -41,7 +41,7 @@ PRIOR = Prior(
     }
 )
 STOP = (
-    "from hpcsbi.simulator import prospector_model; f = prospector_model._fsps().ssp; "
+    "from hpcsbi.simulator import prospector_model; f = prospector_model.fsps_here().ssp; "
     "f.params['frac_nodust'] = 1.5; f.get_spectrum(tage=1.0)"
 )
 

@@ -42,8 +42,8 @@ def test_a_column_that_would_change_nothing_is_refused():
         physics = Physics(dust_type=dust.dust_types[0])
         check_names([name for name in PARAMETERS if name not in others], physics)
 
-    with pytest.raises(ValueError, match="sigma_smooth, on which no spectrum here depends"):
-        check_names((*NAMES, "sigma_smooth"), PHYSICS)
+    with pytest.raises(ValueError, match="imf_type, on which no spectrum here depends"):
+        check_names((*NAMES, "imf_type"), PHYSICS)
     with pytest.raises(
         ValueError, match=r"fburst, on .*, or add burst_age_fraction for the star-f"
     ):

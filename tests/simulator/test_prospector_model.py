@@ -46,7 +46,7 @@ def predicted(monkeypatch):
     def predict(physics, grid, row, lines):
         return continuum + emission if lines else continuum
 
-    monkeypatch.setattr(prospector_model, "_predict", predict)
+    monkeypatch.setattr(prospector_model, "predict", predict)
     return continuum, emission
 
 
@@ -75,27 +75,13 @@ def test_rows_that_are_not_finite_are_refused(predicted, odd):
 @pytest.mark.slow  # Prospector takes two CPU seconds to import
 def test_energy_does_not_depend_on_the_unit():
     """Light of one L_sun / Hz between two wavelengths is the difference of their frequencies."""
-    per_angstrom = prospector_model._per_angstrom(np.ones(GRID.fine.size), GRID)
+    per_angstrom = prospector_model.per_angstrom(np.ones(GRID.fine.size), GRID.fine)
     step = GRID.widths[0] / GRID.fine.shape[1]
     frequency = constants.c * 1e10 / GRID.edges
 
     assert per_angstrom.shape == GRID.fine.shape
     assert per_angstrom.sum(1) * step == pytest.approx(-np.diff(frequency), rel=1e-4)
-    assert prospector_model._per_angstrom(np.ones((2, GRID.fine.size)), GRID).shape == (
+    assert prospector_model.per_angstrom(np.ones((2, GRID.fine.size)), GRID.fine).shape == (
         2,
         *GRID.fine.shape,
     )
-
-
-@pytest.mark.parametrize("dust_type", [0, 2])
-def test_moments_make_a_screen_inside_a_pixel(dust_type):
-    """Three of them are exp(-dust2 k) of every wavelength; the curve at the pixel is not enough."""
-    physics = Physics(dust_type=dust_type)
-    fine = np.random.default_rng(1).exponential(size=(2, *GRID.fine.shape))
-    moments = prospector_model._moments(fine, GRID, physics)
-    centre = dust_curve(GRID.wave, dust_type)
-    for dust2 in (0.3, 4.0):
-        right = (fine * np.exp(-dust2 * dust_curve(GRID.fine, dust_type))).mean(-1)
-        screened = np.exp(-dust2 * centre) * sum(dust2**m * moments[:, m] for m in range(3))
-        assert screened == pytest.approx(right, rel=1e-5)
-        assert abs(np.exp(-dust2 * centre) * moments[:, 0] / right - 1).max() > 1e-4
