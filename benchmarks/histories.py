@@ -1,12 +1,12 @@
-"""One spectrum under several star-formation histories: evidence, ages and a figure, without a flow.
+"""One spectrum under several star-formation histories: evidence, ages and a figure, no flow.
 
     python benchmarks/histories.py SPECTRA ID [--table ssp.zarr] [--priors survey burst ...]
         [--figure histories.png]
 
-SPECTRA is a store of ingest, ID one of its ids. Nested sampling (nautilus) of each prior of
-conf/prior under the likelihood of surveys, with the prior's ages bounded by the redshift. Printed
-for each: ln evidence, likelihoods, CPU seconds, misfit, predictive p and derived quantities
-(16, 50, 84 %); the figure has the star formation rate against lookback time.
+SPECTRA is a store of ingest, ID one of its ids. Importance sampling in rounds (as the start of a
+chain is found) of each prior of conf/prior under the likelihood of surveys, at the redshift of the
+object. Printed of each: ln evidence, effective draws, Pareto's k, CPU seconds, misfit, predictive p
+and derived quantities (16, 50, 84 %); the figure has star formation rates against lookback time.
 """
 
 import argparse
@@ -14,23 +14,34 @@ import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import nautilus
 import numpy as np
 import torch
 import yaml
 
+from hpcsbi.mcmc.chain import Target
+from hpcsbi.mcmc.coordinates import Anchored
+from hpcsbi.mcmc.starts import explore
 from hpcsbi.run.flows import load_derived, load_engine
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.histories import family_of
 from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.predictive import predict
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
+from hpcsbi.statistics.importance_weights import (
+    effective_sample_size,
+    log_evidence,
+    normalised,
+    pareto_smoothed,
+    systematic,
+)
+from hpcsbi.statistics.mixture import Mixture
 from hpcsbi.store.opening import open_complete
 
 CONF = Path(__file__).parents[1] / "conf"
 PRIORS = ("survey", "burst", "truncated", "continuity", "post_starburst")
-LIVE, EFFECTIVE = 1000, 2000
+WALKERS, DRAWS, ENOUGH, ROUNDS = 128, 40_000, 1000, 3
 SHOWN = ("logmass_surviving", "sfr_100myr", "mass_weighted_age", "t50", "t90", "av")
 TIMES = np.geomspace(0.01, 13.0, 120)  # Gyr
 
@@ -55,20 +66,21 @@ def main():
         engine = load_engine(options.table, prior)
         likelihood = of_simulator(engine, prior.names, noise())
         began = time.process_time()
-        theta, evidence, calls = nested(prior, likelihood, flux, ivar, zred)
+        theta, *figures = sampled(prior, engine, likelihood, flux, ivar, zred)
+        evidence, error, ess, k = figures
         seconds = time.process_time() - began
-        draws = theta[np.random.default_rng(0).permutation(len(theta))[:2000]]
-        misfit, p = predict(likelihood, draws[None], flux, ivar)
+        misfit, p = predict(likelihood, theta[None], flux, ivar)
         print(
-            f"{name}: {len(prior.inferred_names)} parameters, ln evidence {evidence:.2f}, {calls} "
-            f"likelihoods, {seconds:.0f} CPU s; chi2 {misfit[0]:.2f} a pixel, p {p[0]:.2f}"
+            f"{name}: {len(prior.inferred_names)} parameters, ln evidence {evidence:.2f} +- "
+            f"{error:.2f} ({ess:.0f} effective of {DRAWS}, k {k:.2f}), {seconds:.0f} CPU s; "
+            f"chi2 {misfit[0]:.2f} a pixel, p {p[0]:.2f}"
         )
         derived = load_derived(options.table, engine)
-        values = dict(zip(derived.names, derived(draws, prior.names).T, strict=True))
+        values = dict(zip(derived.names, derived(theta, prior.names).T, strict=True))
         for quantity in SHOWN:
             low, middle, high = np.quantile(values[quantity], [0.16, 0.5, 0.84])
             print(f"    {quantity} {middle:.3g} ({low:.3g} to {high:.3g})")
-        rate = rates(prior, draws)
+        rate = rates(prior, theta)
         low, middle, high = np.quantile(rate, [0.16, 0.5, 0.84], axis=0)
         [line] = axes.loglog(TIMES, middle, label=f"{name}, ln Z {evidence:.1f}")
         axes.fill_between(TIMES, low, high, alpha=0.2, color=line.get_color())
@@ -92,28 +104,30 @@ def rates(prior, theta):
     return formed.T
 
 
-def nested(prior, likelihood, flux, ivar, zred):
-    """Equally weighted theta, ln evidence and number of likelihoods."""
+def sampled(prior, engine, likelihood, flux, ivar, zred):
+    """Equally weighted theta, ln evidence with its error, effective draws and Pareto's k."""
     seen = torch.tensor(flux), torch.tensor(ivar)
-    upper = prior.upper(zred)
-
-    def theta_of(u):
-        unit = prior.given.join(u, 0.5)
-        coordinates = prior.from_unit(unit, 1 - unit, np.broadcast_to(upper, unit.shape))
-        coordinates[:, ~prior.inferred] = prior.given.at(zred)
-        return prior.theta(coordinates, np.float32)
+    batch = Batch(flux, ivar, np.zeros(1, dtype=int), np.array([zred]))
 
     @torch.no_grad()
-    def log_likelihood(u):
-        return likelihood(*seen, torch.from_numpy(theta_of(u))[None])[0].numpy()
+    def log_likelihood(theta):
+        return likelihood(*seen, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
 
-    sampler = nautilus.Sampler(
-        lambda u: u, log_likelihood, n_dim=len(prior.inferred_names), n_live=LIVE, vectorized=True,
-        pass_dict=False, seed=1, pool=None,
-    )  # fmt: skip
-    sampler.run(n_eff=EFFECTIVE)
-    u = sampler.posterior(equal_weight=True)[0]
-    return theta_of(u), sampler.log_z, sampler.n_like
+    rng = np.random.default_rng(0)
+    target = Target(log_likelihood, Anchored(prior, engine, batch))
+    first = Mixture.normal(len(prior.inferred_names))
+    for _ in range(ROUNDS):
+        z, first = explore(target, first, WALKERS, rng)
+        z = first.sample(DRAWS, rng)
+        log_weights = target(z) - first.log_prob(z)
+        smoothed, k = pareto_smoothed(log_weights)
+        if effective_sample_size(log_weights) > ENOUGH:
+            break
+    coordinates = target.space(z)[0]
+    chosen = rng.permutation(systematic(normalised(smoothed), 2000, rng.random()))
+    evidence, error = log_evidence(smoothed)
+    theta = prior.theta(coordinates[chosen], np.float32)
+    return theta, evidence, error, effective_sample_size(log_weights), k
 
 
 if __name__ == "__main__":
