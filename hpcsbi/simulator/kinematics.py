@@ -22,6 +22,7 @@ __all__ = ["STARS", "Dispersions", "Kinematics"]
 
 STARS, LINES = "sigma_smooth", "eline_sigma"
 PER_UNIT = (3.0, 2.0)  # polynomials for each unit of ln dispersion, in narrow and in wide pixels
+FEWER = 0.75  # of a rank, over the degree: 99 % of the errors stay where full ranks have them
 TOLERANCE = 1e-6  # of a range
 
 
@@ -137,8 +138,13 @@ class Kinematics:
 
     def ranks(self, of_dust: Ranks) -> Ranks:
         """Ranks of all moments of a group, from those of dust."""
-        further = self.degrees - 1
-        return {part: (*ranks, *ranks[:FURTHER] * further) for part, ranks in of_dust.items()}
+        return {
+            part: (
+                *ranks,
+                *(_share(ranks[m], k) for k in range(1, self.degrees) for m in range(FURTHER)),
+            )
+            for part, ranks in of_dust.items()
+        }
 
     def factors(
         self, of_dust: Tensor, terms: Sequence[Term], column: Mapping[str, Tensor], lines: bool
@@ -216,6 +222,11 @@ class Kinematics:
         """Greatest dispersion of lines, km/s; `fixed` is that where none is free."""
         of_lines = columns.get(LINES, columns.get(STARS))
         return of_lines.high if of_lines and STARS in columns else fixed
+
+
+def _share(rank: int, degree: int) -> int:
+    """Rank of the moments of a further degree, whose spectra are fainter."""
+    return max(1, round(FEWER * rank / degree))
 
 
 def _roots(degrees: int) -> np.ndarray:
