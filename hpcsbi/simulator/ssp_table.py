@@ -108,20 +108,14 @@ class Ssp(torch.nn.Module):
         bases, coefficients = composites(components, self.tables, self.groups, self.terms, of_stars)
         self.gas = None
         if free:
-            self.emission = {name: gas[name] for name in GAS_RANKS}
+            self.of_stars = [of_group["continuum"][0] for of_group in of_stars]
             self.free_gas = FreeGas(logzsol, gas["ionising"], gas["age_onto"])
+            self.emission = {name: gas[name] for name in GAS_RANKS}
             photons = self.free_gas.photons(components, self.groups, inside)
-            middle = len(inside) // 2
-            stars = torch.tensor(components @ self.tables["continuum"][middle, :, 0].astype(float))
-            of_all = photons.unflatten(1, (len(self.groups), -1)).sum(1)
-            basis, values = gas_composites(
-                of_all[middle * len(components) :][: len(components)], stars,
-                self.emission, self.terms, of_gas,
-            )  # fmt: skip
+            basis, values = self._gas_basis(components, photons, of_gas)
             bases = [torch.cat([of_group, basis]) for of_group in bases]
             coefficients = torch.cat([coefficients, photons], 1)
             self.gas = GasNodes(logzsol, values)
-            self.of_stars = [of_group["continuum"][0] for of_group in dust.ranks]
         basis = torch.cat(bases)
         self._keep("basis", basis)
         self._keep("coefficients", coefficients)
@@ -129,6 +123,22 @@ class Ssp(torch.nn.Module):
         rows = basis.split(self.layout.ranks.tolist())
         lasting = [row for row, order in zip(rows, self.layout.orders, strict=True) if not order]
         self._keep("dustless_basis", torch.cat(lasting))
+
+    def _gas_basis(
+        self, components: np.ndarray, photons: Tensor, ranks: Ranks
+    ) -> tuple[Tensor, Tensor]:
+        """Basis and values at nodes of what gas emits, beside the stars of a middle metallicity.
+
+        Arguments:
+            components: mass in each SSP, shape (components, ages).
+            photons: see `FreeGas.photons`.
+            ranks: of the parts of the gas.
+        """
+        middle = len(self.nodes) // 2
+        stars = torch.tensor(components @ self.tables["continuum"][middle, :, 0].astype(float))
+        of_all = photons.unflatten(1, (len(self.groups), -1)).sum(1)
+        of_middle = of_all[middle * len(components) :][: len(components)]
+        return gas_composites(of_middle, stars, self.emission, self.terms, ranks)
 
     def flux(self, theta: Tensor, names: Sequence[str]) -> Tensor:
         """Spectra of a batch; differentiable.
