@@ -154,7 +154,8 @@ def _basis(
     roots = [torch.linalg.qr(share, mode="r").R for share in shares]
     moment = [_long(at_node, long) for at_node in table]
     scaled = torch.cat([root @ flux / pixel for root, flux in zip(roots, moment, strict=True)])
-    many = scaled.shape[1] > scaled.shape[0]  # pixels: then the other square is the smaller one
+    # With more pixels than rows the other square is the smaller one, if it has as many directions.
+    many = scaled.shape[1] > scaled.shape[0] >= ranks[0]
     square = scaled @ scaled.T if many else scaled.T @ scaled
     vectors = torch.linalg.eigh(square).eigenvectors.flip(1)[:, : ranks[0]]
     if many:

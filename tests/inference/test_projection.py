@@ -123,3 +123,20 @@ def test_floor_is_unknown_below_the_quoted_errors():
 
     assert (found[:, 1] > 0.5).float().mean() > 0.9
     assert (found[:, 0].exp() < 0.1).float().mean() > 0.9
+
+
+def test_a_basis_beside_which_the_prior_is_lost_still_projects():
+    """Columns almost alike and ever so wide; other spectra do not notice, and NaN stays NaN."""
+    basis = orthogonal().double()
+    basis[:, 5] = basis[:, 4] * (1 + 1e-9)
+    wide = basis * 1e9
+    residual = torch.randn(3, PIXELS, generator=torch.Generator().manual_seed(0)).double()
+    weight = torch.ones(3, PIXELS).double()
+    weight[1] *= 1e-30  # in which no such thing happens
+    coefficients, width, taken = project(residual, weight, wide, products(wide))
+
+    assert coefficients.isfinite().all() and width.isfinite().all() and taken.isfinite().all()
+    alone = project(residual[1:2], weight[1:2], wide, products(wide))
+    assert torch.allclose(coefficients[1], alone[0][0]) and torch.allclose(width[1], alone[1][0])
+    residual[2], weight[2] = torch.nan, torch.nan
+    assert project(residual, weight, wide, products(wide))[0][2].isnan().all()
