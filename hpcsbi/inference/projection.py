@@ -6,7 +6,7 @@ import torch
 
 __all__ = ["fit_reference", "floor_estimate", "products", "project", "reference_spectrum"]
 
-RIDGE = 1e-9  # of a diagonal in float64: more than what sums over a thousand pixels round off
+RIDGE = 1e-12  # of a diagonal: more than what sums over a thousand pixels round off in float64
 LOOSE = 0.1  # the reference is only as good as this, whatever the quoted errors
 DUST = (1.0, 2.0)  # mean and width of a Gaussian prior on the reference's dust
 DUST_RANGE = (-2.0, 14.0)
@@ -91,31 +91,13 @@ def project(
     row, column = torch.tril_indices(n_basis, n_basis, device=basis.device)
     precision = weight.new_zeros(len(weight), n_basis, n_basis)
     precision[:, row, column] = weight @ pairs  # the lower half is all that Cholesky reads
-    precision.diagonal(dim1=1, dim2=2).add_(1)  # the prior
-    covariance = torch.cholesky_inverse(_factor(precision))
+    # The prior; beside columns so wide that 1 is lost, what keeps their matrix from being singular.
+    precision.diagonal(dim1=1, dim2=2).mul_(1 + RIDGE).add_(1)
+    covariance = torch.cholesky_inverse(torch.linalg.cholesky_ex(precision).L)
     coefficients = (covariance @ ((weight * residual) @ basis)[:, :, None])[:, :, 0]
     width = covariance.diagonal(dim1=1, dim2=2).sqrt()
     taken = (1 - width**2).sum(1)
     return coefficients.to(residual), width.to(residual), taken.to(residual)
-
-
-def _factor(precision: torch.Tensor) -> torch.Tensor:
-    """Cholesky factors; NaN where rounding leaves a matrix without one.
-
-    A basis fitted to noisy spectra may be so wide that 1 is lost beside it: there the diagonal is
-    raised by what rounding takes.
-
-    Arguments:
-        precision: lower halves, shape (n, n_basis, n_basis).
-    """
-    factor, failed = torch.linalg.cholesky_ex(precision)
-    if not failed.any():
-        return factor
-    bad = failed > 0
-    raised = precision[bad]
-    raised.diagonal(dim1=1, dim2=2).mul_(1 + RIDGE)
-    factor[bad], failed[bad] = torch.linalg.cholesky_ex(raised)
-    return torch.where((failed > 0)[:, None, None], torch.nan, factor)
 
 
 def floor_estimate(
