@@ -1,8 +1,12 @@
 """Rates that are constant in bins: their mass by age, what the engine mixes it of, their times."""
 
+import os
+
 import numpy as np
 import pytest
+import tiny
 import torch
+from history_checks import check_engine, check_history_slopes, check_prospector
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +15,12 @@ from hpcsbi.simulator.bins import Bins, constant_rates
 from hpcsbi.simulator.continuity import Continuity
 from hpcsbi.simulator.post_starburst import PostStarburst
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_arrays import ARRAYS
+from hpcsbi.store.opening import open_complete
 
+HOME = os.environ.get("SPS_HOME")
+PRIORS = {name: Prior(tiny.columns(name)) for name in ("continuity", "post_starburst", "dirichlet")}
+FIRST = dict.fromkeys(PRIORS, "logsfr_ratio_1") | {"dirichlet": "z_fraction_1"}
 LOG_AGE = np.linspace(5, 10.3, 107)
 widths = st.lists(st.floats(0.002, 3.0), min_size=4, max_size=4)
 masses = st.lists(st.floats(-10.0, 3.0), min_size=4, max_size=4)
@@ -104,3 +113,24 @@ def test_bins_that_do_not_ascend_are_refused(family, least):
     with pytest.raises(BadInput, match=f"tage begins at 0.1 Gyr.*ratio_1.*from {least} "):
         family(Prior(columns | {"tage": {"low": 0.1, "high": 9}}).columns)
     family(Prior(columns | {"tage": {"low": least, "high": 9}}).columns)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_the_table_holds_all_kinds_of_bins(name):
+    """The engine against sums of SSPs, on the prior and on its corners."""
+    table = open_complete(tiny.TABLE, "tabulate")
+    check_engine({array: table.read(array) for array in ARRAYS}, PRIORS[name])
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_slopes_are_those_of_finite_differences(name):
+    """Of a spectrum by each column."""
+    check_history_slopes(PRIORS[name])
+
+
+@pytest.mark.fsps
+@pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")
+@pytest.mark.parametrize("name", PRIORS)
+def test_prospector_makes_the_same_spectra(name):
+    """By the template of each."""
+    check_prospector(PRIORS[name], FIRST[name])

@@ -1,39 +1,15 @@
 """Bins of age with ratios between neighbours: where they are, Prospector, the engine."""
 
-import os
-
 import numpy as np
 import pytest
 import tiny
-from bins_checks import check_engine, check_history_slopes, check_prospector
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.continuity import Continuity
 from hpcsbi.simulator.physics import Physics, check_names
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import ARRAYS
-from hpcsbi.store.opening import open_complete
 
-HOME = os.environ.get("SPS_HOME")
 PRIOR = Prior(tiny.columns("continuity"))
-
-
-def test_the_table_holds_it():
-    """The engine against sums of SSPs, on the prior and on its corners."""
-    table = open_complete(tiny.TABLE, "tabulate")
-    check_engine({name: table.read(name) for name in ARRAYS}, PRIOR)
-
-
-def test_slopes_are_those_of_finite_differences():
-    """Of a spectrum by each column."""
-    check_history_slopes(PRIOR)
-
-
-@pytest.mark.fsps
-@pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")
-def test_prospector_makes_the_same_spectra():
-    """By its own template."""
-    check_prospector(PRIOR, "logsfr_ratio_1")
 
 
 def columns(bins, tage=13.7, ratios=0.0):

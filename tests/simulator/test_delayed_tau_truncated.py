@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from history_checks import check_coordinates, check_slopes
+from history_checks import check_coordinates, check_engine, check_slopes
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -14,13 +14,11 @@ from scipy.integrate import quad
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.delayed_tau import delayed_tau_weights
 from hpcsbi.simulator.delayed_tau_truncated import DelayedTauTruncated
-from hpcsbi.simulator.exact_spectra import exact_spectra
 from hpcsbi.simulator.fork_server import OK
 from hpcsbi.simulator.fsps_spectra import direct_spectra, direct_ssps
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import ARRAYS
-from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.opening import open_complete
 
 HOME = os.environ.get("SPS_HOME")
@@ -157,13 +155,7 @@ def test_the_first_coordinate_is_the_mean_age():
 def test_the_table_holds_truncated_histories():
     """The engine against sums of SSPs on the prior, and on its corners."""
     table = open_complete(tiny.TABLE, "tabulate")
-    engine = Ssp(**{name: table.read(name) for name in ARRAYS}, prior=PRIOR)
-    rng, ends = np.random.default_rng(2), np.array(PRIOR.bounds).T
-    corners = ends[np.arange(len(ends)), rng.integers(0, 2, (200, len(ends)))]
-    for rows, (median, p99) in ((PRIOR.sample(500, rng), (1e-4, 2e-3)), (corners, (5e-4, 2e-2))):
-        flux = engine.flux(torch.tensor(rows), PRIOR.names).numpy()
-        error = np.abs(np.log(flux / exact_spectra(engine, rows, PRIOR.names)))
-        assert np.median(error) < median and np.percentile(error, 99) < p99
+    check_engine({name: table.read(name) for name in ARRAYS}, PRIOR)
 
 
 @pytest.mark.fsps

@@ -1,19 +1,13 @@
 """Bins of age whose fractions are a Dirichlet draw: the draw, Prospector, the engine."""
 
-import os
-
 import numpy as np
 import pytest
 import tiny
-from bins_checks import check_engine, check_history_slopes, check_prospector
 from scipy import stats
 
 from hpcsbi.simulator.dirichlet import Dirichlet
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import ARRAYS
-from hpcsbi.store.opening import open_complete
 
-HOME = os.environ.get("SPS_HOME")
 PRIOR = Prior(tiny.columns("dirichlet"))
 
 
@@ -49,21 +43,3 @@ def test_masses_are_prospectors():
         column = {name: [value] for name, value in row.items()}
         younger = [Dirichlet.younger(10 ** (end - 9), column)[0] for end in told["agebins"][:, 1]]
         assert younger == pytest.approx(masses.cumsum(), abs=1e-6)
-
-
-def test_the_table_holds_it():
-    """The engine against sums of SSPs, on the prior and on its corners."""
-    table = open_complete(tiny.TABLE, "tabulate")
-    check_engine({name: table.read(name) for name in ARRAYS}, PRIOR)
-
-
-def test_slopes_are_those_of_finite_differences():
-    """Of a spectrum by each column."""
-    check_history_slopes(PRIOR)
-
-
-@pytest.mark.fsps
-@pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")
-def test_prospector_makes_the_same_spectra():
-    """By its own template."""
-    check_prospector(PRIOR, "z_fraction_1")

@@ -1,37 +1,13 @@
 """Bins of age whose edges move: where they are, Prospector, the engine."""
 
-import os
-
 import numpy as np
 import pytest
 import tiny
-from bins_checks import check_engine, check_history_slopes, check_prospector
 
 from hpcsbi.simulator.post_starburst import PostStarburst
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import ARRAYS
-from hpcsbi.store.opening import open_complete
 
-HOME = os.environ.get("SPS_HOME")
 PRIOR = Prior(tiny.columns("post_starburst"))
-
-
-def test_the_table_holds_it():
-    """The engine against sums of SSPs, on the prior and on its corners."""
-    table = open_complete(tiny.TABLE, "tabulate")
-    check_engine({name: table.read(name) for name in ARRAYS}, PRIOR)
-
-
-def test_slopes_are_those_of_finite_differences():
-    """Of a spectrum by each column."""
-    check_history_slopes(PRIOR)
-
-
-@pytest.mark.fsps
-@pytest.mark.skipif(not HOME, reason="SPS_HOME is not set")
-def test_prospector_makes_the_same_spectra():
-    """By its own template."""
-    check_prospector(PRIOR, "logsfr_ratio_1")
 
 
 def test_bins_and_masses_are_prospectors():
