@@ -232,11 +232,12 @@ def _flags(
 
 def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
     """True where most draws are older than the Universe was, before that bound cuts them."""
-    if not posterior.prior.bound_age:
+    prior = posterior.prior
+    if not prior.bound_age or not (prior.ages & prior.inferred).any():
         return np.zeros(len(batch), dtype=bool)
     free = posterior.sample(batch, 50, bounded=False)
-    older = free.coordinates > posterior.prior.upper(batch.zred_column)
-    return older[..., posterior.prior.ages].any(-1).mean(1) > 0.5
+    older = free.coordinates > prior.upper(batch.zred_column)
+    return older[..., prior.ages].any(-1).mean(1) > 0.5
 
 
 def _tell(store: Store, notice: str) -> None:
