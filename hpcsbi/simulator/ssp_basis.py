@@ -159,7 +159,8 @@ def _basis(
     square = scaled @ scaled.T if many else scaled.T @ scaled
     vectors = torch.linalg.eigh(square).eigenvectors.flip(1)[:, : ranks[0]]
     if many:
-        vectors = torch.nn.functional.normalize(scaled.T @ vectors, dim=0)
+        # Orthogonal also where next to nothing is left: what rounding makes would count twice.
+        vectors = torch.linalg.qr(torch.nn.functional.normalize(scaled.T @ vectors, dim=0)).Q
     projection = vectors / pixel[:, None]
     leading = torch.cat([s @ (flux @ projection) for s, flux in zip(shares, moment, strict=True)])
     of_long = dict(zip(long, (vectors.T * pixel).split(pixels, 1), strict=True))
