@@ -16,9 +16,11 @@ import time
 import numpy as np
 import torch
 
-from hpcsbi.inference.certificate import LARGEST_K, RESCUE, certify, strong
+from hpcsbi.inference.certificate import certify
+from hpcsbi.inference.rescue import Effort
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
+from hpcsbi.statistics.importance_weights import LARGEST_K, strong
 
 LEVELS = [0.025, 0.16, 0.5, 0.84, 0.975]
 
@@ -71,8 +73,8 @@ def judge(posterior, theta, zred, draws, seed):
     drawn = posterior.sample(batch, draws, cap=50)
     clock.append(time.process_time())
     found = []
-    for rescue in ((), RESCUE):
-        found.append(certify(posterior, likelihood, drawn, batch, LEVELS, rescue).numbers)
+    for effort in (None, Effort()):
+        found.append(certify(posterior, likelihood, drawn, batch, LEVELS, effort).numbers)
         clock.append(time.process_time())
     drawing, weighting, both = np.diff(clock) * 1e3 / len(theta)
     with torch.no_grad():

@@ -15,11 +15,12 @@ import copy
 import numpy as np
 import torch
 
-from hpcsbi.inference.certificate import certify, strong
+from hpcsbi.inference.certificate import certify
 from hpcsbi.inference.row_checks import predictive_columns
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.statistics.importance_weights import strong
 
 DRAWS, LEVELS = 1000, [0.16, 0.5, 0.84]
 STEEPER = 0.6  # exponent of the extra wavelength dependence
@@ -61,7 +62,7 @@ def told(name, posterior, likelihood, flux, ivar):
     """Two lines of the table."""
     batch = Batch(flux, ivar, np.arange(len(flux)))
     drawn = posterior.sample(batch, DRAWS)
-    for when, options in (("before", {"rescue": ()}), ("after", {})):
+    for when, options in (("before", {"effort": None}), ("after", {})):
         found = certify(posterior, likelihood, drawn, batch, LEVELS, **options)
         ess, k, n = (found.numbers[key] for key in ("ess", "pareto_k", "n_weights"))
         high = np.quantile(k, 0.99, method="higher")

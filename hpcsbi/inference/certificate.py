@@ -2,9 +2,10 @@
 
 The draws become importance samples of the exact posterior. Where their weights are good, quantiles
 of the weighted draws are right whatever the flow did, and the evidence comes along. Where they are
-weak, wider and then fitted proposals in the flow's base space are tried, until one is good.
+weak, proposals are fitted in the flow's base space, until one is good (`rescue`).
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.rescue import Effort, rescued
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.prior import Prior
@@ -20,19 +22,18 @@ from hpcsbi.statistics.importance_weights import (
     log_evidence,
     normalised,
     pareto_smoothed,
+    strong,
     systematic,
     weighted_quantiles,
 )
-from hpcsbi.statistics.mixture import Mixture, adapted_mixture
 from hpcsbi.terminal import with_progress
 
-__all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "RESCUE", "Certificate", "Step", "certify", "strong"]
+__all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "Certificate", "certify"]
 
 QUANTILES = {"p2_5": 0.025, "p16": 0.16, "p50": 0.5, "p84": 0.84, "p97_5": 0.975}
 ORIGINS = ("flow", "reweighted", "mcmc")  # what the catalogue's quantiles may come from
-LARGEST_K = 0.7
-# Effective draws: p16, p50 and p84 are good to 0.1 standard deviations, p2.5 and p97.5 to 0.15.
-FEWEST = 200
+MOST = 4000  # weighted draws that are passed on
+EFFORT = Effort()
 STREAM = 1  # keeps the certificate's random numbers apart from those of the draws
 
 COLUMNS = {
@@ -42,32 +43,6 @@ COLUMNS = {
     "log_evidence": ("float64", "ln of the evidence, flux in L_sun / Angstrom; NaN: weak weights"),
     "log_evidence_error": ("float32", "standard error of log_evidence; inf: weak weights"),
 }
-
-
-@dataclass(frozen=True)
-class Step:
-    """One try to find better weights.
-
-    Arguments:
-        draws: number of draws.
-        width: of a normal about zero in the base space, where the flow's own is 1.
-        components: normals fitted to the weighted draws of the step before; 0 for none.
-    """
-
-    draws: int
-    width: float = 1.0
-    components: int = 0
-
-
-# Cheapest order found by benchmarks/certificate.py; each step starts from the one before it.
-RESCUE = (
-    Step(1000, width=1.25),
-    Step(2000, components=4),
-    Step(2000, components=4),
-    Step(4000, components=4),
-    Step(4000, components=4),
-    Step(4000, components=4),
-)
 
 
 @dataclass(frozen=True)
@@ -82,7 +57,8 @@ class Certificate:
         numbers: values of COLUMNS by name, each of shape (objects,).
         before: the same of the flow's own draws, before any rescue.
         weighted: of each object the proposals behind the numbers, in `Prior.coordinates`, shape
-            (n_weights, n_theta), and their smoothed weights, which add up to one.
+            (n, n_theta), and their smoothed weights, which add up to one; of more than MOST
+            proposals as many equally weighted ones.
     """
 
     draws: Draws
@@ -125,18 +101,13 @@ class _Weighted:
         }
 
 
-def strong(ess: np.ndarray | float, pareto_k: np.ndarray | float) -> np.ndarray:
-    """True where weights are good enough to stand for the posterior."""
-    return (np.asarray(ess) >= FEWEST) & (np.asarray(pareto_k) < LARGEST_K)
-
-
 def certify(
     posterior: Posterior,
     likelihood: Likelihood,
     drawn: Draws,
     batch: Batch,
     levels: list[float],
-    rescue: tuple[Step, ...] = RESCUE,
+    effort: Effort | None = EFFORT,
 ) -> Certificate:
     """Weight the draws of each spectrum, and try again where the weights are weak.
 
@@ -148,22 +119,23 @@ def certify(
         drawn: `posterior.sample(batch, ...)`.
         batch: the spectra, usable ones.
         levels: of the quantiles.
-        rescue: what to try in turn.
+        effort: how much is tried where the weights are weak; None: nothing.
     """
     firsts = _of_flow(posterior.prior, likelihood, drawn, batch)
     bests, rows = [], []
     for i in with_progress(range(len(firsts)), "certificate", 1, len(firsts)):
         best = firsts[i]
         rng = np.random.default_rng([int(batch.seeds[i]), STREAM])
-        if not best.strong:
-            best = _rescued(posterior, likelihood, best, batch[i : i + 1], rescue, rng)
+        if effort is not None and not best.strong:
+            one = drawn.base[i], drawn.acceptance[i]
+            best = _rescued(posterior, likelihood, best, *one, batch[i : i + 1], effort, rng)
         bests.append(best)
         rows.append(_row(posterior.prior, best, drawn.coordinates[i], levels, rng))
     coordinates, quantiles, weighted = zip(*rows, strict=True)
     reweighted = np.array([best.strong for best in bests])
     kept = np.where(reweighted, drawn.coordinates.shape[1], drawn.kept).astype(np.int32)
     return Certificate(
-        replace(drawn, coordinates=np.stack(coordinates), kept=kept),
+        replace(drawn, coordinates=np.stack(coordinates), kept=kept, base=None),
         reweighted,
         np.stack(quantiles, axis=1),
         _columns(bests),
@@ -219,29 +191,29 @@ def _rescued(
     posterior: Posterior,
     likelihood: Likelihood,
     first: _Weighted,
+    base: np.ndarray,
+    acceptance: float,
     batch: Batch,
-    rescue: tuple[Step, ...],
+    effort: Effort,
     rng: np.random.Generator,
 ) -> _Weighted:
-    """Weighted draws of one object from the first step that gives strong ones, or the last."""
-    z, weighted, to_coordinates = None, first, posterior.mapping(batch)
-    for step in rescue:
-        if step.components and z is not None:
-            proposal = adapted_mixture(z, weighted.log_weights, step.components, rng)
-        else:
-            proposal = Mixture.normal(posterior.n_base, step.width)
-        z = proposal.sample(step.draws, rng)
+    """Weighted draws of one object from the first proposal that gives strong ones, or the last."""
+    to_coordinates = posterior.mapping(batch)
+
+    def target(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         coordinates, log_jacobian = to_coordinates(z[None])
-        log_q = proposal.log_prob(z) - log_jacobian
-        log_weights = _log_weights(posterior.prior, likelihood, coordinates, log_q, batch)[0]
-        smoothed, k = pareto_smoothed(log_weights)
-        ess = effective_sample_size(log_weights)
-        weighted = _Weighted(
-            coordinates[0], log_weights, smoothed, float(k), float(ess), step.draws
-        )
-        if weighted.strong:
-            break
-    return weighted
+        log_target = _log_weights(posterior.prior, likelihood, coordinates, -log_jacobian, batch)
+        return coordinates[0], log_target[0]
+
+    known = np.isfinite(first.log_weights)
+    z = base[known].astype(float)
+    log_target = first.log_weights[known] - 0.5 * (z**2).sum(1)
+    log_target -= 0.5 * z.shape[1] * math.log(2 * math.pi)
+    tried = first.n / acceptance if acceptance else 0.0
+    coordinates, log_weights = rescued(target, z, log_target, tried, effort, rng)
+    smoothed, k = pareto_smoothed(log_weights)
+    ess = effective_sample_size(log_weights)
+    return _Weighted(coordinates, log_weights, smoothed, float(k), float(ess), len(log_weights))
 
 
 def _row(
@@ -259,4 +231,13 @@ def _row(
     chosen = rng.permutation(systematic(weights, len(drawn), rng.random()))
     theta = prior.theta(best.coordinates, np.float32)
     quantiles = weighted_quantiles(theta, weights, levels)
-    return best.coordinates[chosen], quantiles, (best.coordinates, weights)
+    return best.coordinates[chosen], quantiles, _few(best.coordinates, weights, rng)
+
+
+def _few(
+    coordinates: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """MOST weighted draws at most, of equal weight if there were more."""
+    if len(weights) <= MOST:
+        return coordinates, weights
+    return coordinates[systematic(weights, MOST, rng.random())], np.full(MOST, 1 / MOST)

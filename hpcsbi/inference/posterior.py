@@ -35,12 +35,15 @@ class Draws:
         log_prob: their log density, before the box is cut out of it, shape (objects, n).
         kept: number of draws inside the prior, at most n, shape (objects,).
         acceptance: share of all draws that lie inside the prior, shape (objects,).
+        base: points of the flow's base space that became the draws, shape (objects, n, n_base);
+            None of draws that no flow made.
     """
 
     coordinates: np.ndarray
     log_prob: np.ndarray
     kept: np.ndarray
     acceptance: np.ndarray
+    base: np.ndarray | None = None
 
     def quantiles(self, prior: Prior, levels: Sequence[float]) -> np.ndarray:
         """Quantiles of theta in its own units, as products hold it; NaN where nothing is kept.
@@ -166,14 +169,15 @@ class Posterior:
         generators = [base_draws(seed) for seed in batch.seeds]
         coordinates = np.full((objects, n, n_theta), np.nan)
         log_prob = np.full((objects, n), np.nan, dtype=np.float32)
+        base = np.full((objects, n, self.n_base), np.nan, dtype=np.float32)
         kept, inside_all, tried = (np.zeros(objects, dtype=np.int64) for _ in range(3))
         known = (torch.isfinite(context).all(1) & torch.isfinite(shift).all(1)).numpy()
         for _ in range(cap):
             todo = np.flatnonzero((kept < n) & known)
             if not len(todo):
                 break
-            base = [generators[i].standard_normal((n, self.n_base), np.float32) for i in todo]
-            z = torch.from_numpy(np.stack(base, 1))
+            drawn = [generators[i].standard_normal((n, self.n_base), np.float32) for i in todo]
+            z = torch.from_numpy(np.stack(drawn, 1))
             some = self.invert(context[todo]), shift[todo], given[todo]
             new, log_jacobian = self._transform(z, *some)
             log_q = (_log_normal(z) - log_jacobian).T.numpy()
@@ -186,12 +190,14 @@ class Posterior:
                 good = good[: n - kept[i]]
                 rows = slice(kept[i], kept[i] + len(good))
                 coordinates[i, rows], log_prob[i, rows] = new[j, good], log_q[j, good]
+                base[i, rows] = drawn[j][good]
                 kept[i] += len(good)
         return (
             coordinates,
             log_prob,
             kept.astype(np.int32),
             (inside_all / np.maximum(tried, 1)).astype(np.float32),
+            base,
         )
 
     @torch.no_grad()

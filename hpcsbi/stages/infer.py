@@ -12,7 +12,7 @@ from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
 from hpcsbi.inference.catalogue_columns import arrays_of, columns_without_posterior
-from hpcsbi.inference.certificate import QUANTILES, certify, strong
+from hpcsbi.inference.certificate import QUANTILES, certify
 from hpcsbi.inference.derived_columns import ABOUT, derived_quantiles, prior_shares
 from hpcsbi.inference.observed_lines import observed_line_columns
 from hpcsbi.inference.posterior import Draws, Posterior
@@ -24,6 +24,7 @@ from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.statistics.importance_weights import strong
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage

@@ -10,16 +10,22 @@ import numpy as np
 from scipy.special import logsumexp
 
 __all__ = [
+    "FEWEST",
+    "LARGEST_K",
     "effective_sample_size",
     "flattened",
     "log_evidence",
     "normalised",
     "pareto_k",
     "pareto_smoothed",
+    "strong",
     "systematic",
     "weighted_quantiles",
 ]
 
+LARGEST_K = 0.7
+# Effective draws: p16, p50 and p84 are good to 0.1 standard deviations, p2.5 and p97.5 to 0.15.
+FEWEST = 200
 CHUNK = 256  # rows whose tails are fitted at once
 FEWEST_IN_TAIL = 5
 SMALLEST = float(np.log(np.finfo(float).tiny))  # a weight below it, over the largest, is none
@@ -34,6 +40,16 @@ def effective_sample_size(log_weights: np.ndarray) -> np.ndarray:
     weights = normalised(log_weights)
     squares = (weights**2).sum(-1)
     return np.where(squares > 0, 1 / np.where(squares > 0, squares, 1), 0.0)
+
+
+def strong(size: np.ndarray | float, k: np.ndarray | float) -> np.ndarray:
+    """True where weights are good enough to stand for the posterior.
+
+    Arguments:
+        size: `effective_sample_size`.
+        k: `pareto_k`.
+    """
+    return (np.asarray(size) >= FEWEST) & (np.asarray(k) < LARGEST_K)
 
 
 def normalised(log_weights: np.ndarray) -> np.ndarray:

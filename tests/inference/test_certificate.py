@@ -9,8 +9,9 @@ import torch
 from negative_controls import spoiled
 from scipy import stats
 
-from hpcsbi.inference.certificate import Step, certify, strong
+from hpcsbi.inference.certificate import certify
 from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.rescue import Effort
 from hpcsbi.inference.row_checks import predictive_columns
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
@@ -18,6 +19,7 @@ from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.noise import FractionalNoise
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.statistics.calibration import ks_p_values
+from hpcsbi.statistics.importance_weights import strong
 from hpcsbi.store.opening import open_complete
 
 N, DRAWS = 200, 1000
@@ -56,7 +58,7 @@ def certified(posterior, flux, ivar, likelihood=None, **options):
 def plain(flow):
     """Weights of the flow's own draws, nothing rescued."""
     posterior, _, flux, ivar = flow
-    return certified(posterior, flux, ivar, rescue=())
+    return certified(posterior, flux, ivar, effort=None)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +117,7 @@ def test_a_spoiled_flow_is_noticed_and_mended(flow, plain, rescued, width, shift
     posterior, _, flux, ivar = flow
     few = slice(80)
     wrong = spoiled(posterior, width, shift)
-    noticed = certified(wrong, flux[few], ivar[few], rescue=()).numbers
+    noticed = certified(wrong, flux[few], ivar[few], effort=None).numbers
     mended, own = certified(wrong, flux[few], ivar[few]), plain.numbers
 
     assert np.median(noticed["ess"]) < 0.6 * np.median(own["ess"])
@@ -164,7 +166,7 @@ def test_another_dust_law_is_seen_by_the_predictive_p(flow, rescued):
     )
     generator = torch.Generator().manual_seed(0)
     flux, ivar, _ = FractionalNoise()(steeper, wave, None, generator)
-    found = certified(posterior, flux.numpy(), ivar.numpy(), rescue=())
+    found = certified(posterior, flux.numpy(), ivar.numpy(), effort=None)
 
     p, k = p_of(posterior, found, flux.numpy(), ivar.numpy()), found.numbers["pareto_k"]
     drawn = found.draws.kept > 0
@@ -179,7 +181,7 @@ def test_sigma_of_the_observed_flux_costs_effective_draws(flow, plain):
     """Taking the quoted ivar for the simulator's 5 % of the model is noticed."""
     posterior, _, flux, ivar = flow
     given = Likelihood(posterior.ssp, posterior.names, "given")
-    wrong = certified(posterior, flux[:100], ivar[:100], given, rescue=())
+    wrong = certified(posterior, flux[:100], ivar[:100], given, effort=None)
     assert np.median(wrong.numbers["ess"]) < 0.75 * np.median(plain.numbers["ess"])
 
 
@@ -206,7 +208,7 @@ def test_hopeless_spectra_give_no_warning(flow):
     ivar[1, ::2] /= 1.3**2
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = certified(posterior, flux, ivar, rescue=(Step(500, 1.25), Step(500, 1, 2)))
+        found = certified(posterior, flux, ivar, effort=Effort(500, most=1000))
 
         p = p_of(posterior, found, flux, ivar)
 
@@ -239,7 +241,7 @@ def test_a_likelihood_that_is_the_same_for_all_draws_is_not_strong(flow):
             return torch.full(theta.shape[:2], self.value, dtype=torch.float64)
 
     for value in (0.0, -700.0, -1.8e308, -np.inf, np.nan):
-        found = certified(posterior, flux[:2], ivar[:2], Same(value), rescue=(Step(500, 1.25),))
+        found = certified(posterior, flux[:2], ivar[:2], Same(value), effort=Effort(500, most=500))
         assert not found.reweighted.any() and (found.numbers["ess"] == 0).all(), value
         assert (found.numbers["pareto_k"] == np.inf).all()
         assert np.isnan(found.numbers["log_evidence"]).all()
@@ -254,7 +256,7 @@ def test_evidence_counts_what_the_prior_cut_off(flow, plain):
     leaking = np.flatnonzero((plain.draws.acceptance < 0.9) & plain.reweighted)[:30]
     batch = Batch(flux, ivar, SEEDS)[leaking]
     drawn = posterior.sample(batch, 10)
-    other = certify(posterior, posterior.likelihood, drawn, batch, LEVELS, (Step(4000, 1.1),))
+    other = certify(posterior, posterior.likelihood, drawn, batch, LEVELS)
 
     errors = np.hypot(
         plain.numbers["log_evidence_error"][leaking], other.numbers["log_evidence_error"]
