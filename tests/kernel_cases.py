@@ -1,6 +1,7 @@
 """Draws against a spectrum whose likelihood scipy knows, and the bytes that kernels make of it."""
 
 import hashlib
+import inspect
 
 import numpy as np
 from scipy import stats
@@ -9,9 +10,14 @@ from hpcsbi.kernels.attenuation import attenuate
 from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.kernels.logarithm import project_log
 
+ARGUMENTS = tuple(inspect.signature(pulls.py_func).parameters)[:-2]
 
-def case(pixels, snr, floor, orders=0, n=8, seed=0):
-    """Arguments of `pulls` for draws about a truth, and the residuals' likelihood by scipy."""
+
+def case(pixels, snr, floor, orders=0, n=8, seed=0, smooth=False):
+    """Arguments of `pulls` for draws about a truth, and the residuals' likelihood by scipy.
+
+    That is without the errors of curves (`orders`) and of the model (`smooth`).
+    """
     rng = np.random.default_rng(seed)
     k = np.linspace(1.5, 0.5, pixels).astype(np.float32)
     bare = rng.uniform(0.5, 2, (n, pixels)).astype(np.float32)
@@ -21,7 +27,12 @@ def case(pixels, snr, floor, orders=0, n=8, seed=0):
     flux = model[0] + np.hypot(sigma, floor * model[0]) * rng.normal(size=pixels)
     seen, weight = (flux / sigma).astype(np.float32), (1 / sigma).astype(np.float32)
     curves = 0.04 * rng.normal(size=(orders, pixels)).astype(np.float32)
-    arguments = bare, mass, dust2, k, seen, weight, 0.0, np.full(n, floor, np.float32), curves
+    first, local = np.zeros(pixels, np.int64), np.empty((pixels, 0))
+    if smooth:
+        first, local = np.arange(pixels) // 5, rng.random((pixels, 6))
+    errors = first, local, np.full(n, 0.01, np.float32)
+    floors = np.full(n, floor, np.float32)
+    arguments = bare, mass, dust2, k, seen, weight, 0.0, floors, curves, *errors
     variance = sigma**2 + (floor * model) ** 2
     right = stats.norm.logpdf(flux, model, np.sqrt(variance)).sum(1)
     return arguments, right, -np.log(sigma).sum() - pixels / 2 * np.log(2 * np.pi)
@@ -40,6 +51,7 @@ def digest():
     for pixels in (37, 138, 500):
         for orders in (0, 3):
             bytes_of.update(found(case(pixels, 50, 0.02, orders)[0]).tobytes())
+            bytes_of.update(found(case(pixels, 50, 0.02, orders, smooth=True)[0]).tobytes())
         flux = case(pixels, 1, 0, n=40)[0][0]
         out = np.empty((40, 2), np.float32)
         project_log(flux, np.stack([np.ones(pixels), np.arange(pixels)]).astype("f4"), out)

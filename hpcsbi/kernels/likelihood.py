@@ -5,15 +5,21 @@ import math
 import numpy as np
 
 from hpcsbi.kernels.arithmetic import BLOCK, LANES, LN2, LOG2E, compiled, padded_length, small_exp
+from hpcsbi.kernels.smooth_error import integrate
 from hpcsbi.kernels.sums import inner, product
 
 __all__ = ["pulls"]
 
 
 @compiled
-def _calibrated(columns: np.ndarray, pull: np.ndarray) -> tuple[float, float]:
+def _calibrated(
+    curves: np.ndarray, model: np.ndarray, pull: np.ndarray, columns: np.ndarray
+) -> tuple[float, float]:
     """What the amplitudes of the curves take from chi squared, and ln det of 1 + D D^T."""
-    orders = len(columns)
+    orders, pixels = curves.shape
+    for c in range(orders):
+        for p in range(pixels):
+            columns[c, p] = model[p] * curves[c, p]
     factor, solved = np.zeros((orders, orders)), np.empty(orders)
     gain, log_det = 0.0, 0.0
     for i in range(orders):
@@ -42,6 +48,9 @@ def pulls(
     fraction: float,
     floor: np.ndarray,
     curves: np.ndarray,
+    first: np.ndarray,
+    local: np.ndarray,
+    spread: np.ndarray,
     chi2: np.ndarray,
     log_ratio: np.ndarray,
 ) -> None:
@@ -62,6 +71,9 @@ def pulls(
         floor: noise floor as a fraction of the model flux, float32, shape (n,).
         curves: by which the model may be off, times their standard deviations, float32, shape
             (orders, pixels); their amplitudes are integrated out, see `Likelihood.of_model`.
+        first, local: of a smooth error, see `smooth_error.integrate`; shapes (pixels,) and (pixels,
+            reach), where a reach of 0 is none.
+        spread: standard deviation of that error as a fraction of the model, float32, shape (n,).
         chi2, log_ratio: filled, float64, shape (n,).
     """
     pixels, orders = len(k), len(curves)
@@ -71,6 +83,9 @@ def pulls(
     pull, over = np.zeros(many, np.float32), np.zeros(many, np.float32)
     model = np.empty(pixels, np.float32)
     columns = np.zeros((orders, many), np.float32)
+    smooth = local.shape[1] > 0
+    kept = len(mass) * smooth, pixels
+    pull_of, model_of = np.empty(kept, np.float32), np.empty(kept, np.float32)
     for i in range(len(mass)):
         scale, t, noise = np.float32(mass[i]), dust2[i], floor[i]
         for p in range(pixels):  # exp(-t k) = 2^power 2^part
@@ -90,16 +105,19 @@ def pulls(
             pull[p], over[p], model[p] = difference, difference / wide, scaled
         rest = product(ratio, apart)
         log_ratio[i] = math.log(rest) + apart[0] * LN2
-        if orders:
-            for p in range(pixels):
-                root = np.float32(1) / np.sqrt(ratio[p])
-                pull[p] *= root
-                model[p] *= root
-            for c in range(orders):
-                for p in range(pixels):
-                    columns[c, p] = model[p] * curves[c, p]
-            gain, log_det = _calibrated(columns, pull)
-            chi2[i] = inner(pull, pull) - gain
-            log_ratio[i] += log_det
-        else:
+        if not orders and not smooth:
             chi2[i] = inner(pull, over)
+            continue
+        for p in range(pixels):
+            root = np.float32(1) / np.sqrt(ratio[p])
+            pull[p] *= root
+            model[p] *= root
+        chi2[i] = inner(pull, pull)
+        if smooth:
+            pull_of[i], model_of[i] = pull[:pixels], model
+        else:
+            gain, log_det = _calibrated(curves, model, pull, columns)
+            chi2[i] -= gain
+            log_ratio[i] += log_det
+    if smooth:
+        integrate(pull_of, model_of, curves, first, local, spread, chi2, log_ratio)

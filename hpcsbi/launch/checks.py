@@ -151,6 +151,9 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
     for node in filter(None, (tabulate, simulate)):
         check = import_module("hpcsbi.simulator.physics").check_prior
         check(node["prior"].columns, node["physics"])
+    if simulate and "augment" in nodes:
+        smooth_error = import_module("hpcsbi.simulator.templates").smooth_error
+        smooth_error(nodes["augment"]["noise"].settings(), simulate["prior"].names)
     calls = [
         (bool(tabulate) and not shipped, tabulate),
         (simulate.get("source") == "fsps", simulate),

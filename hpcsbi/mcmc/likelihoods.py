@@ -71,5 +71,5 @@ def _by_fsps(
     """ln likelihood of spectra by FSPS, -inf for those that it cannot make."""
     names = likelihood.names
     model, _ = direct_spectra(theta, names, grid, physics)
-    floor = likelihood.floor(torch.tensor(theta))[None]
-    return likelihood.of_model(flux, ivar, torch.from_numpy(model)[None], floor)[0][0].numpy()
+    rows = torch.tensor(theta)[None]
+    return likelihood.of_model(flux, ivar, torch.from_numpy(model)[None], rows)[0][0].numpy()

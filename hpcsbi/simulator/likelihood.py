@@ -6,20 +6,24 @@ Gaussian in every valid pixel. Three kinds of sigma, because each answers anothe
 - "survey": the quoted ivar and the noise floor of theta in quadrature; what `SurveyNoise` does.
 - "given": the quoted ivar and nothing else; what the paper's MCMC assumes.
 
-Importance weights of a flow need the likelihood of the simulator that trained it. An error of the
-flux calibration (a smooth factor with Gaussian amplitudes) is integrated out in closed form.
+Importance weights of a flow need the likelihood of the simulator that trained it. Errors of the
+flux calibration and of the model, which are smooth factors with Gaussian amplitudes (`templates`),
+are integrated out in closed form.
 """
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.likelihood import pulls
-from hpcsbi.simulator.noise import Noise, response_curves
+from hpcsbi.kernels.smooth_error import integrate
+from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
+from hpcsbi.simulator.templates import SmoothError, response_curves, smooth_error
 
 __all__ = ["KINDS", "Likelihood", "of_simulator"]
 
@@ -29,9 +33,9 @@ KINDS = ("fractional", "survey", "given")
 class Likelihood(torch.nn.Module):
     """ln p(flux | theta) for batches of spectra and, for each, of parameters; differentiable.
 
-    Model fluxes and residuals are float32, sums and the amplitudes of the calibration float64:
-    near its maximum ln L is wrong by up to 3e-3 at S/N 100 a pixel, 0.03 at 1000, 0.3 at 10^4, with
-    and without calibration. Sigma enters as its ratio to the quoted one, whose logarithm is small.
+    Model fluxes and residuals are float32, sums and the amplitudes of templates float64: near its
+    maximum ln L is wrong by up to 3e-3 at S/N 100 a pixel, 0.03 at 1000, 0.3 at 10^4, with and
+    without templates. Sigma enters as its ratio to the quoted one, whose logarithm is small.
     An engine turned into float64 (`ssp.double()`) makes everything float64.
 
     Arguments:
@@ -39,11 +43,12 @@ class Likelihood(torch.nn.Module):
         names: columns of theta.
         kind: one of KINDS.
         fraction: sigma over model flux, for "fractional".
-        calibration: standard deviation of each amplitude of `noise.response_curves`, by which the
-            model is multiplied (1 plus their sum); not for "fractional".
+        calibration: standard deviation of each amplitude of `templates.response_curves`, by which
+            the model is multiplied (1 plus their sum); not for "fractional".
+        smooth: the model's smooth error; not for "fractional".
 
     Raises:
-        ValueError: an unknown kind, or a fraction or calibration that does not go with it.
+        ValueError: an unknown kind, or a fraction or an error that does not go with it.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Likelihood(torch.nn.Module):
         kind: str,
         fraction: float | None = None,
         calibration: float = 0.0,
+        smooth: SmoothError | None = None,
     ) -> None:
         if kind not in KINDS:
             raise BadInput(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
@@ -62,10 +68,18 @@ class Likelihood(torch.nn.Module):
             )
         if calibration and kind == "fractional":
             raise BadInput("likelihood 'fractional' has no calibration error.")
+        if smooth is not None and kind == "fractional":
+            raise BadInput("likelihood 'fractional' has no smooth error of the model.")
         super().__init__()
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
-        curves = calibration * response_curves(torch.from_numpy(ssp.wave)) if calibration else None
-        self.register_buffer("curves", curves, persistent=False)
+        self.smooth, wave = smooth, torch.from_numpy(ssp.wave)
+        self.local = None if smooth is None else smooth.curves(ssp.wave)
+        curves = [calibration * response_curves(wave)] if calibration else []
+        self.orders = sum(map(len, curves))  # templates in front of those of the smooth error
+        if self.local is not None:
+            curves.append(self.local.dense(wave))
+        whole = torch.cat(curves) if curves else None
+        self.register_buffer("curves", whole, persistent=False)
 
     def forward(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
         """Log likelihood, float64, -inf where theta is not finite, shape (objects, draws).
@@ -87,27 +101,23 @@ class Likelihood(torch.nn.Module):
         return torch.cat(log_likelihood), torch.cat(chi2)
 
     def of_model(
-        self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor
+        self, flux: Tensor, ivar: Tensor, model: Tensor, theta: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Log likelihood and chi squared of model spectra, shapes (objects, draws).
 
         Arguments:
             flux, ivar: see `forward`.
             model: model flux, shape (objects, draws, pixels).
-            floor: noise floor as a fraction of the model flux, shape (objects, draws).
+            theta: gives noise floor and model error, shape (objects, draws, n_theta).
         """
-        pull, scaled, log_ratio = self._over_sigma(flux, ivar, model, floor)
+        pull, scaled, log_ratio = self._over_sigma(flux, ivar, model, self.floor(theta))
         chi2 = (pull.double() ** 2).sum(-1)
         if self.curves is not None:
-            projected, factor = self._normal_equations(pull, scaled)
-            # Woodbury's identity with the covariance 1 + D^T D of the pulls, D = curves * scaled.
-            solved = torch.linalg.solve_triangular(factor, projected[..., None], upper=False)
-            chi2 = chi2 - (solved[..., 0] ** 2).sum(-1)
-            log_ratio = log_ratio + 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            chi2, log_ratio = self._integrated(pull, scaled, theta, chi2, log_ratio)
         return _log_likelihood(ivar, log_ratio, chi2), chi2
 
     def expected_spectra(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
-        """Model spectra, each times its most probable calibration error, (objects, draws, pixels).
+        """Model spectra, each times its most probable smooth errors, (objects, draws, pixels).
 
         Arguments:
             flux, ivar, theta: see `forward`; theta finite.
@@ -116,15 +126,23 @@ class Likelihood(torch.nn.Module):
         if self.curves is None:
             return model
         pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
-        projected, factor = self._normal_equations(pull, scaled)
-        amplitudes = torch.cholesky_solve(projected[..., None], factor)[..., 0].to(model.dtype)
-        return model * (1 + amplitudes @ self.curves.to(model.dtype))
+        projected, factor, deviations = self._normal_equations(pull, scaled, theta)
+        amplitudes = torch.cholesky_solve(projected[..., None], factor)[..., 0] * deviations
+        return model * (1 + amplitudes.to(model.dtype) @ self.curves.to(model.dtype))
 
     def floor(self, theta: Tensor) -> Tensor:
         """Noise floor of draws, zero where theta has none, shape (...)."""
         if "noise_floor" in self.names:
             return theta[..., self.names.index("noise_floor")].contiguous()
         return torch.zeros_like(theta[..., 0])
+
+    def model_error(self, theta: Tensor) -> Tensor:
+        """Standard deviation of the smooth error of draws, zero without one, shape (...)."""
+        if self.smooth is None:
+            return torch.zeros_like(theta[..., 0])
+        if self.smooth.amplitude is not None:
+            return torch.full_like(theta[..., 0], self.smooth.amplitude)
+        return theta[..., self.names.index("model_error")].contiguous()
 
     def _evaluate(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         objects, draws, n_theta = theta.shape
@@ -135,7 +153,7 @@ class Likelihood(torch.nn.Module):
         else:
             model = self.ssp.flux(theta.reshape(-1, n_theta), self.names)
             model = model.reshape(objects, draws, -1)
-            log_likelihood, chi2 = self.of_model(flux, ivar, model, self.floor(theta))
+            log_likelihood, chi2 = self.of_model(flux, ivar, model, theta)
         return torch.where(known, log_likelihood, -math.inf), chi2
 
     def _compiled(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,18 +168,27 @@ class Likelihood(torch.nn.Module):
         floor = self.floor(theta) if self.kind == "survey" else torch.zeros(objects, draws)
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt().float()
         observed = torch.where(ivar > 0, flux.float() * weight, 0.0)
-        curves = torch.empty(0, bare.shape[-1]) if self.curves is None else self.curves.float()
+        templates, error = self._templates(), self.model_error(theta)
         chi2, log_ratio = torch.empty(2, objects, draws, dtype=torch.float64)
         for i in range(objects):
-            rows = (bare, mass, depth, observed, weight, floor, chi2, log_ratio)
-            bare_i, mass_i, depth_i, observed_i, weight_i, floor_i, *out = (
+            rows = (bare, mass, depth, observed, weight, floor, error, chi2, log_ratio)
+            bare_i, mass_i, depth_i, observed_i, weight_i, floor_i, error_i, *out = (
                 a[i].numpy() for a in rows
             )
             pulls(
                 bare_i, mass_i, depth_i, self.ssp.k.numpy(), observed_i, weight_i,
-                self.fraction or 0.0, floor_i, curves.numpy(), *out,
+                self.fraction or 0.0, floor_i, *templates, error_i, *out,
             )  # fmt: skip
         return _log_likelihood(ivar, log_ratio, chi2), chi2
+
+    def _templates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Those that reach all pixels, and those of a smooth error, as compiled loops take them."""
+        pixels = self.ssp.pixels
+        whole = np.empty((0, pixels)) if self.curves is None else self.curves.numpy()
+        curves = whole[: self.orders].astype(np.float32)
+        if self.local is None:
+            return curves, np.zeros(pixels, np.int64), np.empty((pixels, 0))
+        return curves, self.local.first, self.local.values
 
     def _over_sigma(
         self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor
@@ -177,19 +204,55 @@ class Likelihood(torch.nn.Module):
         ratio = self._variance_ratio(scaled, valid, floor)
         return pull * ratio.rsqrt(), scaled * ratio.rsqrt(), ratio.double().log().sum(-1)
 
-    def _normal_equations(self, pull: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
+    def _integrated(
+        self, pull: Tensor, scaled: Tensor, theta: Tensor, chi2: Tensor, log_ratio: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        """Chi squared and the sum of ln(variance / quoted) with all amplitudes integrated out.
+
+        Woodbury's identity with the covariance 1 + D^T D of the pulls, D = curves * scaled.
+
+        Arguments:
+            pull, scaled, theta: see `_normal_equations`.
+            chi2, log_ratio: the same at amplitudes of zero, shape (objects, draws).
+        """
+        if self.local is not None and self.ssp.is_compiled(scaled):
+            rows = (a.flatten(0, 1).float().numpy() for a in (pull, scaled))
+            error = self.model_error(theta).flatten().float().numpy()
+            both = torch.stack([chi2, chi2 * 0 + log_ratio]).flatten(1)
+            integrate(*rows, *self._templates(), error, *both.numpy())
+            return both.unflatten(1, chi2.shape).unbind()
+        projected, factor, _ = self._normal_equations(pull, scaled, theta)
+        solved = torch.linalg.solve_triangular(factor, projected[..., None], upper=False)
+        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return chi2 - (solved[..., 0] ** 2).sum(-1), log_ratio + log_det
+
+    def _normal_equations(
+        self, pull: Tensor, scaled: Tensor, theta: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
         """Of the amplitudes, in their standard deviations: right side and Cholesky factor, float64.
 
         Arguments:
             pull, scaled: residual and model over sigma, shape (objects, draws, pixels).
+            theta: gives the model error, shape (objects, draws, n_theta).
+
+        Returns:
+            Beside them the amplitudes' standard deviations over those in `curves`, shape (objects,
+            draws, templates), or one number for all.
         """
         curves, pull, scaled = self.curves.double(), pull.double(), scaled.double()
         orders = len(curves)
         pairs = (curves[:, None] * curves).flatten(0, 1)
         projected = (pull * scaled) @ curves.T
         precision = ((scaled**2) @ pairs.T).unflatten(-1, (orders, orders))
+        deviations: Tensor | float = 1.0
+        if self.local is not None:
+            error = self.model_error(theta).double()[..., None]
+            ones = torch.ones_like(error).expand(-1, -1, self.orders)
+            deviations = torch.cat([ones, error.expand(-1, -1, len(self.local))], -1)
+            projected = projected * deviations
+            precision = precision * deviations[..., None] * deviations[..., None, :]
         precision = precision + torch.eye(orders, dtype=torch.float64, device=pull.device)
-        return projected, torch.linalg.cholesky_ex(precision).L
+        return projected, torch.linalg.cholesky_ex(precision).L, deviations
 
     def _variance_ratio(self, scaled: Tensor, valid: Tensor, floor: Tensor) -> Tensor:
         """Variance over the quoted variance, 1 where masked; `scaled` is model / quoted sigma."""
@@ -214,6 +277,6 @@ def of_simulator(ssp: Ssp, names: Sequence[str], noise: Noise) -> Likelihood:
         noise: e.g. `posterior.model.noise`.
     """
     known = noise.settings()
-    return Likelihood(
-        ssp, names, known["kind"], known.get("fraction"), known.get("calibration", 0.0)
-    )
+    fraction, calibration = known.get("fraction"), known.get("calibration", 0.0)
+    smooth = smooth_error(known, names)
+    return Likelihood(ssp, names, known["kind"], fraction, calibration, smooth)

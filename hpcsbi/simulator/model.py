@@ -9,6 +9,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.noise import Noise, make_noise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.templates import smooth_error
 from hpcsbi.store.settings import Settings
 
 __all__ = ["Model"]
@@ -27,12 +28,19 @@ class Model:
         grid: pixels.
         physics: what is not inferred.
         noise: None for spectra without noise.
+
+    Raises:
+        BadInput: a column of the prior that the noise does not take.
     """
 
     prior: Prior
     grid: Grid
     physics: Physics
     noise: Noise | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise is not None:
+            smooth_error(self.noise.settings(), self.prior.names)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Model":

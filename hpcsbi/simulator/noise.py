@@ -4,12 +4,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Annotated, ClassVar, Protocol
 
-import numpy as np
 import torch
 
 from hpcsbi.arguments import Between, Count, refuse_wrong
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import REFERENCE_WIDTH, fewest_pixels
+from hpcsbi.simulator.templates import LENGTH, SmoothError, response_curves
 
 __all__ = [
     "NOISES",
@@ -17,7 +17,6 @@ __all__ = [
     "Noise",
     "SurveyNoise",
     "make_noise",
-    "response_curves",
     "total_sigma",
 ]
 
@@ -28,7 +27,6 @@ WINDOWS = ((3820.0, 9200.0), (3600.0, 9824.0), (3622.0, 10354.0), (3600.0, 10400
 # Bright sky lines and bands, observed frame, Angstrom: centre and half width.
 SKY = ((5578.0, 15.0), (6301.0, 15.0), (6870.0, 40.0), (7610.0, 60.0), (8350.0, 150.0))
 SKY_RED = 9250.0
-ORDERS = 3  # of the flux calibration's error
 
 
 class Noise(Protocol):
@@ -47,6 +45,7 @@ class Noise(Protocol):
         floor: torch.Tensor | None,
         generator: torch.Generator,
         zred: torch.Tensor | None = None,
+        model_error: torch.Tensor | None = None,
     ) -> Observation:
         """Noisy flux and its ivar, both (n, pixels), and the redshift of the observation, (n,).
 
@@ -56,6 +55,8 @@ class Noise(Protocol):
             floor: noise floor as a fraction of the flux, shape (n,).
             generator: of the random numbers.
             zred: where theta tells the redshift, shape (n,); None: the model draws it.
+            model_error: standard deviation of the model's smooth error as a fraction of the flux,
+                where theta has it, shape (n,).
         """
 
     def settings(self) -> dict:
@@ -90,8 +91,9 @@ class FractionalNoise:
         floor: torch.Tensor | None,
         generator: torch.Generator,
         zred: torch.Tensor | None = None,
+        model_error: torch.Tensor | None = None,
     ) -> Observation:
-        """See `Noise`; no pixel is masked, and a noise floor is not part of this model.
+        """See `Noise`; no pixel is masked; neither a floor nor a smooth error are part of it.
 
         Nor is a redshift: it is zero unless it is told.
         """
@@ -115,6 +117,8 @@ class SurveyNoise:
     at random, and some spectra are cut to a contiguous stretch. The noise floor is a fraction of
     the true flux, added in quadrature; the quoted ivar does not know of it. Nor does it know of the
     error of the flux calibration: a smooth factor, 1 plus `response_curves` with random amplitudes.
+    Nor of a smooth error of the model (`SmoothError`), whose amplitude is given here or is a column
+    of theta, model_error.
 
     On any pixels it is the same spectrograph: gaps have lengths in Angstrom, and sigma falls with
     the root of a pixel's width. Jitter and the share of single bad pixels are those of a pixel,
@@ -130,6 +134,8 @@ class SurveyNoise:
         cut: share of the spectra that keep only a contiguous stretch.
         calibration: standard deviation of each amplitude of the flux calibration's error; 0.04 is
             what SDSS, DESI and MaNGA spectra ask for.
+        model_error: standard deviation of the model's smooth error, as a fraction of the flux.
+        model_error_length: over which that error is correlated, Angstrom, rest frame.
     """
 
     kind: ClassVar[str] = "survey"
@@ -138,6 +144,8 @@ class SurveyNoise:
     min_pixels: Count = 20
     cut: Annotated[float, Between(0, 1)] = 0.1
     calibration: float = 0.0
+    model_error: Annotated[float, Between(0, 0.2)] = 0.0
+    model_error_length: Annotated[float, Between(20, 5000)] = LENGTH
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr", tuple(self.snr))
@@ -156,6 +164,7 @@ class SurveyNoise:
         floor: torch.Tensor | None,
         generator: torch.Generator,
         zred: torch.Tensor | None = None,
+        model_error: torch.Tensor | None = None,
     ) -> Observation:
         """See `Noise`."""
         draw = _Draw(generator)
@@ -167,13 +176,23 @@ class SurveyNoise:
         sigma = self._sigma(flux, observed, valid, draw) / torch.gradient(place)[0].sqrt()
         total = torch.hypot(sigma, flux * floor[:, None]) if floor is not None else sigma
         noise = total * draw.normal(*flux.shape)
-        amplitudes = self.calibration * draw.normal(len(flux), ORDERS)
-        noisy = flux * (1 + amplitudes @ response_curves(wave)) + noise
+        curves = response_curves(wave)
+        amplitudes = self.calibration * draw.normal(len(flux), len(curves))
+        factor = 1 + amplitudes @ curves
+        if self.model_error or model_error is not None:
+            curves = SmoothError(self.model_error_length).curves(wave.cpu().numpy()).dense(wave)
+            error = self.model_error if model_error is None else model_error[:, None]
+            factor = factor + error * (draw.normal(len(flux), len(curves)) @ curves)
+        noisy = flux * factor + noise
         return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0), zred
 
     def settings(self) -> dict:
-        """See `Noise`."""
-        return {"kind": self.kind, **asdict(self)}
+        """See `Noise`; the smooth error is left out at its defaults: older stores know of none."""
+        settings = {"kind": self.kind, **asdict(self)}
+        for name, default in (("model_error", 0.0), ("model_error_length", LENGTH)):
+            if settings[name] == default:
+                del settings[name]
+        return settings
 
     def _window_and_zred(self, n: int, draw: "_Draw") -> tuple[torch.Tensor, torch.Tensor]:
         window = torch.tensor(WINDOWS, device=draw.device)[draw.integer(len(WINDOWS), n)]
@@ -235,17 +254,6 @@ def make_noise(kind: str, **settings: float) -> Noise:
     if kind not in NOISES:
         raise BadInput(f"noise.kind is {kind!r}: choose from {', '.join(NOISES)}.")
     return NOISES[kind](**settings)
-
-
-def response_curves(wave: torch.Tensor) -> torch.Tensor:
-    """Legendre polynomials 1 to 3 over the grid, shape (3, pixels).
-
-    Arguments:
-        wave: pixel centres, ascending, shape (pixels,).
-    """
-    x = np.interp(wave.cpu(), [wave[0].item(), wave[-1].item()], [-1, 1])
-    curves = np.polynomial.legendre.legvander(x, ORDERS).T[1:]
-    return torch.as_tensor(curves, dtype=wave.dtype, device=wave.device)
 
 
 def total_sigma(

@@ -120,9 +120,9 @@ def fresh_pairs(
     own, device = prior.theta(coordinates), wave.device
     theta = torch.as_tensor(own, dtype=torch.float32, device=device)
     signal = ssp.flux(theta, prior.names)
-    names = prior.names
-    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
+    column = dict(zip(prior.names, theta.T, strict=True))
+    floor, error = column.get("noise_floor"), column.get("model_error")
     seeded, zred = torch_generator(int(rng.integers(2**62)), device), prior.given.redshift(own)
     zred = None if zred is None else torch.as_tensor(zred, dtype=torch.float32, device=device)
-    flux, ivar, _ = noise(signal, wave, floor, seeded, zred)
+    flux, ivar, _ = noise(signal, wave, floor, seeded, zred, error)
     return torch.as_tensor(coordinates, dtype=torch.float32).to(device), signal, flux, ivar

@@ -225,6 +225,15 @@ PARAMETERS = {
             label="noise floor",
             log_label="log noise floor",
         ),
+        Parameter(
+            name="model_error",
+            unit="fraction of the model flux, smooth in wavelength",
+            low=0.0,
+            high=1.0,
+            header="model error",
+            label="model error",
+            log_label="log model error",
+        ),
     )
 }
 

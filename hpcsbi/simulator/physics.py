@@ -14,7 +14,8 @@ from hpcsbi.simulator.kinematics import Kinematics
 __all__ = ["NEEDED", "Physics", "check_names", "check_prior"]
 
 NEEDED = ("logmass", "logzsol", "dust2")  # and the columns of a history and of other dust
-BESIDE = ("line_strength", "noise_floor")  # what else theta may hold; the second is the noise's
+# What else theta may hold; all but the first are the noise's.
+BESIDE = ("line_strength", "noise_floor", "model_error")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def predict(
 
     Returns:
         Chi squared per valid pixel of the pixel-wise median of the draws' spectra, with the median
-        noise floor, and the posterior predictive p-value, shapes (n,).
+        noise floor and model error, and the posterior predictive p-value, shapes (n,).
     """
     # Copies in torch's own memory: products of unaligned ones differ in the last bit.
     flux, ivar, theta = (
@@ -31,9 +31,9 @@ def predict(
     )
     with torch.no_grad():
         spectra = likelihood.ssp.flux(theta.flatten(0, 1), likelihood.names)
-        spectra, floor = spectra.unflatten(0, theta.shape[:2]), likelihood.floor(theta)
-        _, chi2 = likelihood.of_model(flux, ivar, spectra, floor)
-        middle = (values.quantile(0.5, 1, keepdim=True) for values in (spectra, floor))
+        spectra = spectra.unflatten(0, theta.shape[:2])
+        _, chi2 = likelihood.of_model(flux, ivar, spectra, theta)
+        middle = (values.quantile(0.5, 1, keepdim=True) for values in (spectra, theta))
         _, central = likelihood.of_model(flux, ivar, *middle)
     pixels = (ivar > 0).sum(1).numpy()
     return central[:, 0].numpy() / np.maximum(pixels, 1), p_value(chi2.numpy(), pixels)

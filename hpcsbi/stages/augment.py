@@ -127,15 +127,15 @@ def _augmented(store: Store, source: Store, plan: PairPlan, rows: slice) -> dict
     model = Model.of(settings)
     rng = generator(settings["seed"], "augment", rows.start // store.batch)
     seed = int(rng.integers(2**62))
-    names = model.prior.names
-    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
+    column = dict(zip(model.prior.names, torch.from_numpy(theta).float().T, strict=True))
     told = model.prior.given.redshift(theta)
     noisy, ivar, zred = model.noise(
         torch.from_numpy(flux),
         torch.from_numpy(source.read("wave")).float(),
-        None if floor is None else torch.from_numpy(floor).float(),
+        column.get("noise_floor"),
         torch_generator(seed),
         None if told is None else torch.from_numpy(told).float(),
+        column.get("model_error"),
     )
     return {
         "theta": theta,

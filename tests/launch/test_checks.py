@@ -24,6 +24,9 @@ from hpcsbi.launch.checks import check_stages
         (ALL, ["prior=two_part_dust"], "another physics.dust_type (4)"),
         (ALL, ["physics=two_part_dust", "prior=digs"], "demonstration table"),
         (("simulate",), ["physics=two_part_dust", "prior=digs"], "physics.dust_type is 4"),
+        (ALL, ["noise=digs", "prior=model_error"], "kind fractional knows no error of the model"),
+        (ALL, ["noise.model_error=0.01", "prior=model_error"], "noise.model_error is 0.01: leave"),
+        (ALL, ["noise.model_error_length=2"], "noise.model_error_length is 2: a number, 20 to"),
         (MODEL, ["experiment=survey"], "tabulate.demo=true"),
         (MODEL, ["experiment=paper"], "SPS_HOME is not set"),
         (ALL, ["simulate.source=fsps"], "SPS_HOME"),
@@ -50,6 +53,8 @@ def test_what_can_be_wrong_is_wrong_before_the_first_stage(
         [],
         ["experiment=survey", "tabulate.demo=true"],
         ["cluster=array"],
+        ["prior=model_error", "noise.model_error_length=100"],
+        ["noise.model_error=0.01"],
         ["train.source=stored", "augment.copies=2", "simulate.n=2001"],
     ],
 )

@@ -13,15 +13,20 @@ from scipy import stats
 
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.exact_spectra import exact_spectra
 from hpcsbi.simulator.likelihood import KINDS, Likelihood, of_simulator
-from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise, response_curves
+from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.prospector_model import spectrum
+from hpcsbi.simulator.templates import SmoothError, response_curves
 from hpcsbi.statistics.importance_weights import effective_sample_size
 
 NAMES = tuple(tiny.DIGS)
 SURVEY = tuple(tiny.DIGS | tiny.NUISANCE)
+FREE = (*SURVEY, "model_error")
+COLUMN = {"low": 0.001, "high": 0.1, "log": True, "nuisance": True}
 WAVE = torch.from_numpy(Grid().wave).float()
 
 
@@ -38,11 +43,13 @@ def spectra(engine, noise, n, seed, names=SURVEY):
     """Truths, noisy spectra of them, and a few draws around each truth."""
     rng = np.random.default_rng(seed)
     prior = tiny.prior(survey="noise_floor" in names)
+    prior = Prior({**prior.columns, "model_error": COLUMN}) if "model_error" in names else prior
     theta = torch.from_numpy(prior.sample(n, rng)).float()
-    floor = theta[:, names.index("noise_floor")] if "noise_floor" in names else None
+    column = dict(zip(names, theta.T, strict=True))
     model = engine.flux(theta, names)
     generator = torch.Generator().manual_seed(seed)
-    flux, ivar, _ = noise(model, WAVE, floor, generator)
+    nuisances = column.get("noise_floor"), generator, None, column.get("model_error")
+    flux, ivar, _ = noise(model, WAVE, *nuisances)
     near = theta[:, None] * (1 + 0.01 * torch.randn(n, 5, len(names), generator=generator))
     near[:, 0] = theta
     return near, flux, ivar
@@ -97,15 +104,20 @@ def test_agrees_with_prospector_on_the_same_spectra(engine, kind):
         assert found[i] == pytest.approx(lnlike_spec(model, observation), abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "calibrated"])
+ERRORS = {
+    "calibrated": (SURVEY, {"calibration": 0.04}),
+    "smooth": (SURVEY, {"smooth": SmoothError(150, 0.01)}),
+    "all": (FREE, {"calibration": 0.04, "smooth": SmoothError(60)}),
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *ERRORS])
 def test_the_compiled_loop_is_the_written_one(engine, kind):
     """Without gradients a compiled loop does it: ln L and chi squared to 2e-3."""
-    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(3, 50)), 20, 11)
+    names, errors = ERRORS.get(kind, (SURVEY, {}))
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(3, 50)), 20, 11, names)
     theta[..., 0] -= torch.tensor([0.0, 1e-3, -1e-3, 3e-3, -3e-3])
-    if kind == "calibrated":
-        one = Likelihood(engine, SURVEY, "survey", calibration=0.04)
-    else:
-        one = likelihood(engine, kind)
+    one = Likelihood(engine, names, "survey", **errors) if errors else likelihood(engine, kind)
     compiled, written = (one.evaluate(flux, ivar, rows) for rows in (theta, moving(theta)))
 
     near = written[0].detach() > written[0].detach()[:, :1] - 30
@@ -137,32 +149,28 @@ def test_the_engine_against_the_full_sum(engine):
     one = likelihood(engine, "fractional", NAMES)
     full = torch.from_numpy(exact_spectra(engine, theta[:, 0].numpy(), NAMES))[:, None]
 
-    error = (
-        one(flux, ivar, theta[:, :1]) - one.of_model(flux, ivar, full, one.floor(theta[:, :1]))[0]
-    ).abs()
+    error = (one(flux, ivar, theta[:, :1]) - one.of_model(flux, ivar, full, theta[:, :1])[0]).abs()
 
     assert float(error.median()) < 0.02 and float(error.max()) < 1
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "calibrated"])
+@pytest.mark.parametrize("kind", [*KINDS, *ERRORS])
 def test_gradient_is_that_of_finite_differences(engine, kind):
     """Every column's derivative, in float64, to 1e-4 of its own size."""
     double = copy.deepcopy(engine).double()
-    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(20, 60)), 6, 4)
+    names, errors = ERRORS.get(kind, (SURVEY, {}))
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(20, 60)), 6, 4, names)
     theta = theta.double()
-    if kind == "calibrated":
-        one = Likelihood(double, SURVEY, "survey", calibration=0.04)
-    else:
-        one = likelihood(double, kind)
+    one = Likelihood(double, names, "survey", **errors) if errors else likelihood(double, kind)
     moving = theta.clone().requires_grad_()
     gradient = torch.autograd.grad(one(flux, ivar, moving).sum(), moving)[0]
 
-    for j in range(len(SURVEY)):
-        step = torch.zeros(len(SURVEY), dtype=torch.float64)
+    for j in range(len(names)):
+        step = torch.zeros(len(names), dtype=torch.float64)
         step[j] = 1e-5
         up, down = (one(flux, ivar, theta + sign * step) for sign in (1, -1))
         numeric = (up - down) / 2e-5
-        assert torch.allclose(gradient[..., j], numeric, rtol=2e-3, atol=2e-2), SURVEY[j]
+        assert torch.allclose(gradient[..., j], numeric, rtol=2e-3, atol=2e-2), names[j]
 
 
 @pytest.mark.parametrize("kind", ["given", "survey"])
@@ -188,6 +196,80 @@ def test_calibration_is_integrated_out(engine, kind):
             assert float(found[i, j]) == pytest.approx(expected, abs=5e-3, rel=5e-6)
             squared = pull @ np.linalg.solve(covariance, pull)
             assert float(chi2[i, j]) == pytest.approx(squared, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["given", "survey"])
+@pytest.mark.parametrize("length", [60.0, 200.0])
+@pytest.mark.parametrize("calibration", [0.0, 0.04])
+def test_a_smooth_error_is_integrated_out(engine, kind, length, calibration):
+    """The density of one big normal with a Gaussian process in its covariance, draw by draw."""
+    noise = SurveyNoise(snr=(5, 60), calibration=calibration, model_error_length=length)
+    theta, flux, ivar = spectra(engine, noise, 6, 9, FREE)
+    one = Likelihood(engine, FREE, kind, None, calibration, SmoothError(length))
+    found, chi2 = one.evaluate(flux, ivar, theta)
+    other = Likelihood(engine, FREE, kind, None, calibration, SmoothError(1.2 * length))
+    of_model = one.of_model(
+        flux, ivar, engine.flux(theta.flatten(0, 1), FREE).view(6, 5, -1), theta
+    )
+
+    wave = torch.from_numpy(engine.wave)
+    curves = SmoothError(length).curves(engine.wave).dense(wave).numpy()
+    tilts = calibration * response_curves(wave).numpy()
+    for i in range(6):
+        valid = ivar[i].numpy() > 0
+        y, weight = (a[i].double().numpy()[valid] for a in (flux, ivar))
+        models = engine.flux(theta[i], FREE).double().numpy()[:, valid]
+        for j, model in enumerate(models):
+            floor, error = theta[i, j, -2:].double().numpy()
+            sigma = sigma_of(kind, model, weight, floor)
+            whole = error**2 * curves.T @ curves + tilts.T @ tilts
+            # In units of sigma, where the covariance is well conditioned.
+            relative = model / sigma
+            whole = np.eye(valid.sum()) + relative[:, None] * whole[valid][:, valid] * relative
+            normal = stats.multivariate_normal(np.zeros(valid.sum()), whole)
+            pull = (y - model) / sigma
+            expected = normal.logpdf(pull) - np.log(sigma).sum()
+            assert float(found[i, j]) == pytest.approx(expected, abs=5e-3, rel=5e-6)
+            squared = pull @ np.linalg.solve(whole, pull)
+            assert float(chi2[i, j]) == pytest.approx(squared, rel=1e-3)
+    for a, b in zip((found, chi2), of_model, strict=True):
+        assert torch.allclose(a, b, rtol=3e-6, atol=5e-3)
+    # Control: a length that is a fifth off is another density.
+    assert (other(flux, ivar, theta) - found).abs().max() > 0.5
+
+
+@pytest.mark.parametrize("length", [60.0, 200.0])
+def test_the_truth_fits_only_with_its_smooth_error(engine, length):
+    """Chi squared of the truth is the number of pixels; with half the error it is not."""
+    prior = tiny.prior(survey=True).columns | {"model_error": Column(0.02, 0.1)}
+    theta = torch.from_numpy(Prior(prior).sample(300, np.random.default_rng(10))).float()
+    theta[:, FREE.index("noise_floor")] = 0.003
+    noise = SurveyNoise(snr=(100, 300), cut=0.0, model_error_length=length)
+    generator = torch.Generator().manual_seed(10)
+    model = engine.flux(theta, FREE)
+    flux, ivar, _ = noise(model, WAVE, theta[:, -2], generator, None, theta[:, -1])
+    one = Likelihood(engine, FREE, "survey", smooth=SmoothError(length))
+    smaller = theta * torch.where(torch.arange(len(FREE)) == len(FREE) - 1, 0.5, 1.0)
+    shares = [
+        float((one.evaluate(flux, ivar, rows[:, None])[1][:, 0] / (ivar > 0).sum(1)).mean())
+        for rows in (theta, smaller)
+    ]
+
+    assert abs(shares[0] - 1) < 4 * np.sqrt(2 / 130 / 300)
+    assert shares[1] > 1.15
+
+
+def test_no_error_of_the_model_is_the_likelihood_without(engine):
+    """An amplitude that goes to zero; and the amplitude that made the spectra is the best."""
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(100, 300), cut=0.0), 200, 12, FREE)
+    theta = theta[:, :1].repeat(1, 7, 1)
+    factors = torch.tensor([1e-6, 0.3, 0.7, 1.0, 1.4, 3.0, 10.0])
+    theta[..., -1] *= factors
+    found = Likelihood(engine, FREE, "survey", smooth=SmoothError(200))(flux, ivar, theta)
+    without = Likelihood(engine, SURVEY, "survey")(flux, ivar, theta[..., :-1])
+
+    assert torch.allclose(found[:, 0], without[:, 0], rtol=1e-6, atol=2e-3)
+    assert int(found.mean(0).argmax()) == 3
 
 
 def test_the_truth_fits_only_with_its_calibration(engine):
@@ -224,6 +306,24 @@ def test_expected_spectra_follow_the_calibration(engine):
     assert off(tilted, ivar).max() < 1e-3
     assert torch.equal(off(tilted, 0 * ivar), abs(model / flux - 1).amax(1))
     assert off(Likelihood(engine, SURVEY, "survey"), ivar).median() > 0.05
+
+
+def test_expected_spectra_follow_the_smooth_error(engine):
+    """Where noise is low, and some pixels beyond; far from any datum they are the model itself."""
+    theta = torch.from_numpy(tiny.prior(survey=True).sample(20, np.random.default_rng(3))).float()
+    theta[:, SURVEY.index("noise_floor")] = 1e-4
+    model, smooth = engine.flux(theta, SURVEY), SmoothError(200, 0.03)
+    curves = smooth.curves(engine.wave).dense(WAVE)
+    amplitudes = 0.03 * torch.randn(20, len(curves), generator=torch.Generator().manual_seed(3))
+    flux, ivar = model * (1 + amplitudes @ curves), (1000 / model) ** 2
+    ivar[:, 60:62] = 0
+    ivar[:, 100:] = 0
+    one = Likelihood(engine, SURVEY, "survey", smooth=smooth)
+    expected = one.expected_spectra(flux, ivar, theta[:, None])[:, 0]
+    off, before = abs(expected / flux - 1), abs(model / flux - 1)
+
+    assert off[:, :100].max() < 5e-3 < before[:, :100].amax(1).median()
+    assert torch.allclose(expected[:, 125:], model[:, 125:], rtol=1e-4)
 
 
 def test_masked_pixels_do_not_count(engine):
@@ -278,6 +378,9 @@ def test_simulators_have_their_likelihood(engine):
     assert of_simulator(engine, NAMES, SurveyNoise()).kind == "survey"
     tilted = of_simulator(engine, NAMES, SurveyNoise(calibration=0.04))
     assert tilted.curves.abs().max() == pytest.approx(0.04)
+    free = of_simulator(engine, FREE, SurveyNoise(model_error_length=90))
+    assert free.smooth == SmoothError(90, None)
+    assert of_simulator(engine, NAMES, SurveyNoise(model_error=0.02)).smooth.amplitude == 0.02
 
     with pytest.raises(ValueError, match="choose from fractional, survey, given"):
         Likelihood(engine, NAMES, "poisson")
@@ -285,6 +388,10 @@ def test_simulators_have_their_likelihood(engine):
         Likelihood(engine, NAMES, "fractional")
     with pytest.raises(ValueError, match="no calibration"):
         Likelihood(engine, NAMES, "fractional", 0.05, 0.04)
+    with pytest.raises(ValueError, match="no smooth error"):
+        Likelihood(engine, NAMES, "fractional", 0.05, smooth=SmoothError())
+    with pytest.raises(ValueError, match="column model_error"):
+        of_simulator(engine, FREE, FractionalNoise())
 
 
 @pytest.mark.slow
@@ -300,15 +407,16 @@ def test_table_against_direct_fsps(engine):
     one = likelihood(engine, "fractional", NAMES)
 
     table = one(flux, ivar, torch.from_numpy(theta)[:, None])
-    error = (table - one.of_model(flux, ivar, direct[:, None], torch.zeros(10, 1))[0]).abs()
+    rows = torch.from_numpy(theta)[:, None]
+    error = (table - one.of_model(flux, ivar, direct[:, None], rows)[0]).abs()
 
     assert float(error.median()) < 0.1 and float(error.max()) < 1
 
 
-@pytest.mark.parametrize("calibration", [0.0, 0.04])
-def test_the_table_and_the_curves_move_with_it(engine, calibration):
+@pytest.mark.parametrize("errors", [{}, ERRORS["calibrated"][1], ERRORS["smooth"][1]])
+def test_the_table_and_the_curves_move_with_it(engine, errors):
     """Moved, it takes spectra and theta of its new device and mixes no others in."""
-    elsewhere = Likelihood(copy.deepcopy(engine), SURVEY, "survey", calibration=calibration)
+    elsewhere = Likelihood(copy.deepcopy(engine), SURVEY, "survey", **errors)
     flux, theta = torch.ones(3, len(WAVE), device=META), torch.ones(3, 5, len(SURVEY), device=META)
 
     with OneDevice():

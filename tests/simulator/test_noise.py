@@ -9,9 +9,9 @@ from hpcsbi.simulator.noise import (
     FractionalNoise,
     SurveyNoise,
     make_noise,
-    response_curves,
     total_sigma,
 )
+from hpcsbi.simulator.templates import SmoothError, response_curves
 
 WAVE = torch.linspace(3750, 9500, 138)
 
@@ -104,6 +104,44 @@ def test_calibration_errors_are_smooth_factors():
     )
 
 
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("length", [100.0, 400.0])
+def test_errors_of_the_model_are_smooth_factors(grid, length):
+    """Apart from noise they have the covariance that is asked for, and masks and errors stay."""
+    wave = torch.from_numpy(grid.wave).float()
+    flux, error = spectra(6000, 1.0, wave), torch.linspace(0.01, 0.05, 6000)
+    loud = {"snr": (900, 1000), "cut": 0.0}
+    plain, same, _ = SurveyNoise(**loud)(flux, wave, None, seeded(8))
+    noise = SurveyNoise(**loud, model_error_length=length)
+    noisy, ivar, _ = noise(flux, wave, None, seeded(8), None, error)
+    given, *_ = SurveyNoise(**loud, model_error=0.02, model_error_length=length)(
+        flux, wave, None, seeded(8)
+    )
+    some = slice(None, None, grid.pixels // 40)
+    valid = ivar > 0
+    factor = torch.where(valid, (noisy - plain) / flux, 0.0) / error[:, None]
+    counts = valid[:, some].float().T @ valid[:, some].float()
+    found = (factor[:, some].T @ factor[:, some] / counts).numpy()
+
+    assert torch.equal(ivar, same)
+    assert torch.allclose(torch.where(valid, given - plain, 0.0) / flux, 0.02 * factor, atol=1e-5)
+    curves = SmoothError(length).curves(grid.wave[some]).dense(wave.double()[some]).numpy()
+    enough = counts.numpy() > 2000
+    assert np.abs(found - curves.T @ curves)[enough].max() < 0.13
+    wrong = SmoothError(2 * length).curves(grid.wave[some]).dense(wave.double()[some]).numpy()
+    assert np.abs(found - wrong.T @ wrong)[enough].max() > 0.2
+
+
+def test_settings_of_the_smooth_error_are_told_where_it_is_not_the_default():
+    """So stores of before have the settings that they had, in their order."""
+    assert [*SurveyNoise().settings()] == [
+        "kind", "snr", "max_zred", "min_pixels", "cut", "calibration",
+    ]  # fmt: skip
+    changed = {"model_error": 0.01, "model_error_length": 100.0}
+    assert SurveyNoise(**changed).settings() == SurveyNoise().settings() | changed
+    assert make_noise(**SurveyNoise(**changed).settings()) == SurveyNoise(**changed)
+
+
 def test_signal_to_noise_spans_its_range():
     """Mean flux over sigma is log-uniform from the lowest to the highest value asked."""
     flux = spectra(4000)
@@ -127,7 +165,10 @@ def test_noise_scales_with_the_flux(power):
     assert torch.allclose(b[1] * scale**2, a[1], rtol=2e-4)
 
 
-@pytest.mark.parametrize("noise", [FractionalNoise(0.03), SurveyNoise(snr=(5, 50), cut=0.3)])
+@pytest.mark.parametrize(
+    "noise",
+    [FractionalNoise(0.03), SurveyNoise(snr=(5, 50), cut=0.3), SurveyNoise(model_error=0.03)],
+)
 def test_settings_make_an_equal_model(noise):
     """What travels in the stores gives the same noise again, to the bit."""
     flux = spectra(20)
@@ -151,6 +192,8 @@ def test_bad_settings_are_refused():
         SurveyNoise(calibration=4)
     with pytest.raises(ValueError, match=r"noise\.cut is 2: a number, 0 to 1"):
         SurveyNoise(cut=2)
+    with pytest.raises(ValueError, match=r"noise\.model_error is 1: a number, 0 to 0\.2"):
+        SurveyNoise(model_error=1)
 
 
 @given(st.lists(st.floats(0.0, 3.0), min_size=1, max_size=8), st.integers(0, 99))

@@ -91,3 +91,29 @@ def test_fresh_pairs_are_observed_where_the_universe_is_as_old_as_they_are(seed)
 
     assert ages[0][0] == pytest.approx(ages[0][1], abs=2e-6)
     assert np.array_equal(ages[0][0], ages[1][0]) and np.abs(np.subtract(*ages[1])).mean() > 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fresh_pairs_have_the_error_of_the_model_that_theta_says(seed):
+    """Beside the same spectra and noise; control: a noise of twice the length is another error."""
+    column = {"low": 0.001, "high": 0.1, "log": True, "nuisance": True}
+    plain = tiny.prior(survey=True)
+    prior = Prior({**plain.columns, "model_error": column})
+    ssp, pad = engine(prior), np.zeros(len(prior.names))
+    wave = torch.tensor(ssp.wave).float()
+    pairs = []
+    for length in (60, 120):
+        noise = SurveyNoise(snr=(900, 1000), cut=0.0, model_error_length=length)
+        pairs.append(fresh_pairs(400, prior, ssp, noise, wave, pad, np.random.default_rng(seed)))
+    error = prior.theta(pairs[0][0].double().numpy())[:, -1]
+    floor = prior.theta(pairs[0][0].double().numpy())[:, -2]
+    calm = (floor < 0.01) & (error > 0.03)
+    neighbours = []
+    for _, signal, flux, ivar in pairs:
+        valid = (ivar > 0).numpy()
+        off = np.where(valid, (flux / signal - 1).numpy(), np.nan)[calm] / error[calm, None]
+        assert np.nanstd(off) == pytest.approx(1, abs=0.2)
+        neighbours.append(np.nanmean(off[:, 2:] * off[:, :-2]))
+
+    assert neighbours[0] == pytest.approx(np.exp(-0.5 * (84 / 60) ** 2), abs=0.15)
+    assert neighbours[1] - neighbours[0] > 0.2

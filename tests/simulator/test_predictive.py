@@ -7,6 +7,7 @@ from scipy import stats
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import p_value, predict
+from hpcsbi.simulator.templates import SmoothError
 
 NAMES = tuple(tiny.DIGS | tiny.NUISANCE)
 
@@ -61,6 +62,23 @@ def test_a_calibration_error_is_allowed_for(engine, survey):
 
     assert abs(chi2.mean() - 1) < 0.06 and 0.3 < p.mean() < 0.7
     assert predict(survey, theta, tilted, ivar)[0].mean() > 3
+
+
+@pytest.mark.parametrize("length", [100.0, 400.0])
+def test_an_error_of_the_model_is_allowed_for(engine, survey, length):
+    """Of the size that the draws say, as the median of theirs says of the median spectrum."""
+    theta, flux, ivar = observed(engine, 200, 0.003, 4)
+    smooth, rng = SmoothError(length), np.random.default_rng(5)
+    curves = smooth.curves(engine.wave).dense(torch.from_numpy(engine.wave)).numpy()
+    wrong = flux * (1 + 0.03 * rng.normal(size=(200, len(curves))) @ curves).astype(np.float32)
+    one = Likelihood(engine, (*NAMES, "model_error"), "survey", smooth=smooth)
+    free = np.concatenate([theta, np.full_like(theta[..., :1], 0.03)], -1)
+    chi2, p = predict(one, free, wrong, ivar)
+
+    assert abs(chi2.mean() - 1) < 0.05 and 0.4 < p.mean() < 0.6
+    free[..., -1] = 0.01
+    assert predict(one, free, wrong, ivar)[1].mean() < 0.1
+    assert predict(survey, theta, wrong, ivar)[0].mean() > 3
 
 
 def test_masked_pixels_do_not_count(engine, survey):
