@@ -59,7 +59,7 @@ MEANINGS = {
     Flag.LUMINOSITY: "no galaxy is so bright or faint: is a factor missing in the flux unit? "
     "Nothing is inferred",
     Flag.EDGE: "the posterior piles up at an edge of the prior",
-    Flag.FLOOR_HIGH: "the noise floor needed is above 5 % of the flux",
+    Flag.FLOOR_HIGH: "the noise floor (with a model error) needed is above 5 % of the flux",
     Flag.PREDICTIVE: "the spectrum is improbable under its own posterior",
     Flag.LOW_ACCEPTANCE: "few draws of the flow lie inside the prior",
     Flag.NO_POSTERIOR: "the flow gave no usable draws",

@@ -48,8 +48,8 @@ def observed_line_columns(
 
     Arguments:
         posterior: gives prior, pixels and dispersion.
-        likelihood: its table makes the spectra without lines, each times the calibration error
-            that suits the spectrum best.
+        likelihood: its table makes the spectra without lines, each times the smooth errors that
+            suit the spectrum best.
         drawn: equally weighted draws, of which the first N_DRAWS count.
         batch: the spectra.
     """
@@ -90,15 +90,20 @@ def _measured(
     """Luminosity, its error and the equivalent width of each blend, shapes (objects, blends)."""
     valid, draws = ivar > 0, torch.tensor(theta)
     flux, variance = np.where(valid, flux, 0.0), 1 / np.where(valid, ivar, 1.0)
-    # Lines, of the spectrum or of the model, take no part in the calibration: it gives way to them.
+    # Lines, of the spectrum or of the model, have no part in smooth errors, which give way to them.
     quiet = np.where(valid & ~reaches.any(0), ivar, 0.0)
     spectra = (torch.tensor(np.asarray(a, np.float32)) for a in (flux, quiet))
-    continuum = _without_lines(likelihood, *spectra, draws).double().numpy()
+    observed = *spectra, draws
+    continuum = _without_lines(likelihood, *observed).double().numpy()
     floor = likelihood.floor(draws)[..., None].double().numpy()
     noise = variance[:, None] + (floor * continuum) ** 2
     sums = widths[:, None] * reaches.T  # over the pixels of each blend, (pixels, blends)
     luminosity = (flux[:, None] - continuum) @ sums
     error = np.sqrt((noise @ (widths[:, None] * sums)).mean(1) + luminosity.var(1))
+    if likelihood.smooth is not None:  # between the pixels beside a blend nothing measures it
+        weights = torch.tensor(continuum[..., None, :] * sums.T)
+        unknown = likelihood.variance_of_errors(*observed, weights).numpy()
+        error = np.sqrt(error**2 + unknown.mean(1))
     level = (continuum @ sums).mean(1) / np.maximum(sums.sum(0), widths.min())
     whole = reaches.any(1) & ~(~valid[:, None] & reaches).any(-1)
     luminosity = np.where(whole, luminosity.mean(1), np.nan)
@@ -108,7 +113,7 @@ def _measured(
 def _without_lines(
     likelihood: Likelihood, flux: torch.Tensor, ivar: torch.Tensor, draws: torch.Tensor
 ) -> torch.Tensor:
-    """Line-free spectra, each times its calibration error, shape (objects, draws, pixels)."""
+    """Line-free spectra, each times its smooth errors, shape (objects, draws, pixels)."""
     names = likelihood.names
     if "line_strength" in names:
         draws = draws.clone()

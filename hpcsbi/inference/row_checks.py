@@ -3,6 +3,8 @@
 One way for the draws of a flow and for those of a chain, so that both may stand in one catalogue.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hpcsbi.flags import Flag
@@ -12,11 +14,11 @@ from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS, predict
 from hpcsbi.simulator.prior import Prior
 
-__all__ = ["OF_DRAWS", "posterior_flags", "predictive_columns"]
+__all__ = ["OF_DRAWS", "error_fractions", "posterior_flags", "predictive_columns"]
 
 OF_DRAWS = Flag.EDGE | Flag.PREDICTIVE | Flag.FLOOR_HIGH  # the flags that `posterior_flags` sets
 EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
-HIGH_FLOOR = 0.05
+FRACTIONS, HIGH_FLOOR = ("noise_floor", "model_error"), 0.05
 IMPROBABLE = 1e-3
 
 
@@ -43,6 +45,19 @@ def predictive_columns(
     return {"chi2": chi2, "predictive_p": p}
 
 
+def error_fractions(names: Sequence[str], medians: np.ndarray) -> np.ndarray | None:
+    """Noise floor and error of the model in quadrature, shape (objects,); None without either.
+
+    Arguments:
+        names: columns of theta.
+        medians: of theta in its own units, shape (objects, n_theta).
+    """
+    columns = [medians[:, i] for i, name in enumerate(names) if name in FRACTIONS]
+    if len(columns) < 2:
+        return columns[0] if columns else None
+    return np.hypot(*columns)
+
+
 def posterior_flags(
     posterior: Posterior,
     drawn: Draws,
@@ -56,7 +71,7 @@ def posterior_flags(
         posterior: gives the prior.
         drawn: equally weighted draws.
         predictive_p: posterior predictive p-values, shape (objects,).
-        floor: medians of the noise floor, shape (objects,); None where there is none.
+        floor: `error_fractions`; None where there is none.
         zred: redshifts, shape (objects,).
     """
     flags = np.zeros(len(zred), dtype=np.int32)

@@ -11,7 +11,7 @@ from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.derived_columns import derived_quantiles, prior_shares
 from hpcsbi.inference.observed_lines import observed_line_columns
 from hpcsbi.inference.posterior import Draws, Posterior
-from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
+from hpcsbi.inference.row_checks import error_fractions, posterior_flags, predictive_columns
 from hpcsbi.mcmc.chain import Chain
 from hpcsbi.mcmc.fit_columns import METHODS, chain_columns, kept_draws, spaced_indices
 from hpcsbi.simulator.batch import Batch
@@ -114,10 +114,7 @@ def check_columns(
     drawn = Draws(coordinates[None, order], np.zeros((1, n)), np.array([n]), np.ones(1))
     columns = predictive_columns(posterior.prior, likelihood, drawn, batch)
     columns |= observed_line_columns(posterior, likelihood, drawn, batch)
-    floor = None
-    if "noise_floor" in posterior.names:
-        medians = drawn.quantiles(posterior.prior, [0.5])[0]
-        floor = medians[:, posterior.names.index("noise_floor")]
+    floor = error_fractions(posterior.names, drawn.quantiles(posterior.prior, [0.5])[0])
     flags = posterior_flags(posterior, drawn, columns["predictive_p"], floor, batch.zred)
     return {name: values[0] for name, values in (columns | {"flags": flags}).items()}
 

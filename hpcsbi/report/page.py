@@ -17,6 +17,7 @@ from hpcsbi.statistics.calibration import rank_fractions
 __all__ = [
     "calibration_pictures",
     "corner_picture",
+    "errors_words",
     "example_picture",
     "fit_picture",
     "html",
@@ -111,7 +112,7 @@ def corner_picture(
 def fit_picture(
     likelihood: Likelihood, draws: np.ndarray, flux: np.ndarray, ivar: np.ndarray
 ) -> tuple[str, float]:
-    """The observed spectrum under what posterior draws expect of it, calibration error included.
+    """The observed spectrum under what posterior draws expect of it, smooth errors included.
 
     Arguments:
         likelihood: makes spectra of draws.
@@ -128,3 +129,12 @@ def fit_picture(
     return picture(
         spectrum_plots.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)
     ), floor
+
+
+def errors_words(likelihood: Likelihood) -> str:
+    """Which smooth errors the spectra of `fit_picture` have; "" for none."""
+    if not len(likelihood.amplitudes):
+        return ""
+    if likelihood.smooth is None:
+        return ", each times the smooth calibration error that suits it best"
+    return ", each times the smooth errors of calibration and model that suit it best"

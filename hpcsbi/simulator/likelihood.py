@@ -14,16 +14,15 @@ are integrated out in closed form.
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.likelihood import pulls
-from hpcsbi.kernels.smooth_error import integrate
+from hpcsbi.simulator.amplitudes import Amplitudes
 from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
-from hpcsbi.simulator.templates import SmoothError, response_curves, smooth_error
+from hpcsbi.simulator.templates import SmoothError, smooth_error
 
 __all__ = ["KINDS", "Likelihood", "of_simulator"]
 
@@ -72,14 +71,8 @@ class Likelihood(torch.nn.Module):
             raise BadInput("likelihood 'fractional' has no smooth error of the model.")
         super().__init__()
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
-        self.smooth, wave = smooth, torch.from_numpy(ssp.wave)
-        self.local = None if smooth is None else smooth.curves(ssp.wave)
-        curves = [calibration * response_curves(wave)] if calibration else []
-        self.orders = sum(map(len, curves))  # templates in front of those of the smooth error
-        if self.local is not None:
-            curves.append(self.local.dense(wave))
-        whole = torch.cat(curves) if curves else None
-        self.register_buffer("curves", whole, persistent=False)
+        self.smooth = smooth
+        self.amplitudes = Amplitudes(ssp.wave, calibration, smooth)
 
     def forward(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
         """Log likelihood, float64, -inf where theta is not finite, shape (objects, draws).
@@ -112,8 +105,11 @@ class Likelihood(torch.nn.Module):
         """
         pull, scaled, log_ratio = self._over_sigma(flux, ivar, model, self.floor(theta))
         chi2 = (pull.double() ** 2).sum(-1)
-        if self.curves is not None:
-            chi2, log_ratio = self._integrated(pull, scaled, theta, chi2, log_ratio)
+        if len(self.amplitudes):
+            error, compiled = self.model_error(theta), self.ssp.is_compiled(scaled)
+            chi2, log_ratio = self.amplitudes.integrated(
+                pull, scaled, error, chi2, log_ratio, compiled
+            )
         return _log_likelihood(ivar, log_ratio, chi2), chi2
 
     def expected_spectra(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
@@ -123,12 +119,26 @@ class Likelihood(torch.nn.Module):
             flux, ivar, theta: see `forward`; theta finite.
         """
         model = self.ssp.flux(theta.flatten(0, 1), self.names).unflatten(0, theta.shape[:2])
-        if self.curves is None:
+        if not len(self.amplitudes):
             return model
         pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
-        projected, factor, deviations = self._normal_equations(pull, scaled, theta)
-        amplitudes = torch.cholesky_solve(projected[..., None], factor)[..., 0] * deviations
-        return model * (1 + amplitudes.to(model.dtype) @ self.curves.to(model.dtype))
+        return model * (1 + self.amplitudes.expected(pull, scaled, self.model_error(theta)))
+
+    def variance_of_errors(
+        self, flux: Tensor, ivar: Tensor, theta: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Variance of sums over pixels of the smooth errors, which are fractions of the model.
+
+        Arguments:
+            flux, ivar, theta: see `expected_spectra`.
+            weights: of the pixels in each sum, shape (objects, draws, sums, pixels).
+
+        Returns:
+            What the spectrum leaves of it, shape (objects, draws, sums).
+        """
+        model = self.ssp.flux(theta.flatten(0, 1), self.names).unflatten(0, theta.shape[:2])
+        pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        return self.amplitudes.variance(weights, pull, scaled, self.model_error(theta))
 
     def floor(self, theta: Tensor) -> Tensor:
         """Noise floor of draws, zero where theta has none, shape (...)."""
@@ -168,7 +178,7 @@ class Likelihood(torch.nn.Module):
         floor = self.floor(theta) if self.kind == "survey" else torch.zeros(objects, draws)
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt().float()
         observed = torch.where(ivar > 0, flux.float() * weight, 0.0)
-        templates, error = self._templates(), self.model_error(theta)
+        templates, error = self.amplitudes.compiled(), self.model_error(theta)
         chi2, log_ratio = torch.empty(2, objects, draws, dtype=torch.float64)
         for i in range(objects):
             rows = (bare, mass, depth, observed, weight, floor, error, chi2, log_ratio)
@@ -180,15 +190,6 @@ class Likelihood(torch.nn.Module):
                 self.fraction or 0.0, floor_i, *templates, error_i, *out,
             )  # fmt: skip
         return _log_likelihood(ivar, log_ratio, chi2), chi2
-
-    def _templates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Those that reach all pixels, and those of a smooth error, as compiled loops take them."""
-        pixels = self.ssp.pixels
-        whole = np.empty((0, pixels)) if self.curves is None else self.curves.numpy()
-        curves = whole[: self.orders].astype(np.float32)
-        if self.local is None:
-            return curves, np.zeros(pixels, np.int64), np.empty((pixels, 0))
-        return curves, self.local.first, self.local.values
 
     def _over_sigma(
         self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor
@@ -203,56 +204,6 @@ class Likelihood(torch.nn.Module):
             return pull, scaled, 0.0
         ratio = self._variance_ratio(scaled, valid, floor)
         return pull * ratio.rsqrt(), scaled * ratio.rsqrt(), ratio.double().log().sum(-1)
-
-    def _integrated(
-        self, pull: Tensor, scaled: Tensor, theta: Tensor, chi2: Tensor, log_ratio: Tensor | float
-    ) -> tuple[Tensor, Tensor]:
-        """Chi squared and the sum of ln(variance / quoted) with all amplitudes integrated out.
-
-        Woodbury's identity with the covariance 1 + D^T D of the pulls, D = curves * scaled.
-
-        Arguments:
-            pull, scaled, theta: see `_normal_equations`.
-            chi2, log_ratio: the same at amplitudes of zero, shape (objects, draws).
-        """
-        if self.local is not None and self.ssp.is_compiled(scaled):
-            rows = (a.flatten(0, 1).float().numpy() for a in (pull, scaled))
-            error = self.model_error(theta).flatten().float().numpy()
-            both = torch.stack([chi2, chi2 * 0 + log_ratio]).flatten(1)
-            integrate(*rows, *self._templates(), error, *both.numpy())
-            return both.unflatten(1, chi2.shape).unbind()
-        projected, factor, _ = self._normal_equations(pull, scaled, theta)
-        solved = torch.linalg.solve_triangular(factor, projected[..., None], upper=False)
-        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return chi2 - (solved[..., 0] ** 2).sum(-1), log_ratio + log_det
-
-    def _normal_equations(
-        self, pull: Tensor, scaled: Tensor, theta: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
-        """Of the amplitudes, in their standard deviations: right side and Cholesky factor, float64.
-
-        Arguments:
-            pull, scaled: residual and model over sigma, shape (objects, draws, pixels).
-            theta: gives the model error, shape (objects, draws, n_theta).
-
-        Returns:
-            Beside them the amplitudes' standard deviations over those in `curves`, shape (objects,
-            draws, templates), or one number for all.
-        """
-        curves, pull, scaled = self.curves.double(), pull.double(), scaled.double()
-        orders = len(curves)
-        pairs = (curves[:, None] * curves).flatten(0, 1)
-        projected = (pull * scaled) @ curves.T
-        precision = ((scaled**2) @ pairs.T).unflatten(-1, (orders, orders))
-        deviations: Tensor | float = 1.0
-        if self.local is not None:
-            error = self.model_error(theta).double()[..., None]
-            ones = torch.ones_like(error).expand(-1, -1, self.orders)
-            deviations = torch.cat([ones, error.expand(-1, -1, len(self.local))], -1)
-            projected = projected * deviations
-            precision = precision * deviations[..., None] * deviations[..., None, :]
-        precision = precision + torch.eye(orders, dtype=torch.float64, device=pull.device)
-        return projected, torch.linalg.cholesky_ex(precision).L, deviations
 
     def _variance_ratio(self, scaled: Tensor, valid: Tensor, floor: Tensor) -> Tensor:
         """Variance over the quoted variance, 1 where masked; `scaled` is model / quoted sigma."""

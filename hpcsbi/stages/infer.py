@@ -16,7 +16,7 @@ from hpcsbi.inference.certificate import QUANTILES, certify
 from hpcsbi.inference.derived_columns import ABOUT, derived_quantiles, prior_shares
 from hpcsbi.inference.observed_lines import observed_line_columns
 from hpcsbi.inference.posterior import Draws, Posterior
-from hpcsbi.inference.row_checks import posterior_flags, predictive_columns
+from hpcsbi.inference.row_checks import error_fractions, posterior_flags, predictive_columns
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
@@ -221,10 +221,7 @@ def _flags(
     flags[drawn.kept < drawn.coordinates.shape[1]] |= Flag.LOW_ACCEPTANCE
     flags[drawn.acceptance < FEW_ACCEPTED] |= Flag.LOW_ACCEPTANCE
     flags[best.kept == 0] |= Flag.NO_POSTERIOR
-    floor = None
-    if "noise_floor" in posterior.names:
-        median = [*QUANTILES].index("p50")
-        floor = columns["quantiles"][:, median, posterior.names.index("noise_floor")]
+    floor = error_fractions(posterior.names, columns["quantiles"][:, [*QUANTILES].index("p50")])
     flags |= posterior_flags(posterior, best, columns["predictive_p"], floor, zred)
     if "ess" in columns:
         flags[~strong(columns["ess"], columns["pareto_k"])] |= Flag.WEAK_WEIGHTS

@@ -34,7 +34,6 @@ __all__ = ["report"]
 
 TABLE, OBJECTS, DRAWS = 20, 6, 200  # rows of the table, objects drawn, draws of each
 CERTIFICATE = ("origin", "ess", "n_weights", "pareto_k")
-CALIBRATED = ", each times the smooth calibration error that suits it best"
 RATE, COST = ("stage", "rows", "worker_seconds"), ("stage", "cpu_seconds", "wall_seconds")
 
 
@@ -252,8 +251,7 @@ def _objects(
             observed = (spectra.read(name, np.array([row]))[0] for name in ("flux", "ivar"))
             entry["spectrum"], floor = page.fit_picture(likelihood, draws[:DRAWS], *observed)
             entry["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
-            if likelihood.curves is not None:
-                entry["calibration"] = CALIBRATED
+            entry["calibration"] = page.errors_words(likelihood)
         objects.append(entry)
     return objects
 

@@ -15,6 +15,7 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.templates import SmoothError
 
 PRIOR, GRID = tiny.prior(survey=True), Grid()
 POSTERIOR = SimpleNamespace(prior=PRIOR, grid=GRID, model=SimpleNamespace(physics=Physics()))
@@ -38,12 +39,12 @@ def truth():
     return coordinates
 
 
-def with_lines(likelihood, coordinates, seed=0, snr=200.0, noise=True):
-    """Spectra with Gaussian lines of 350 km/s, and their luminosities."""
+def with_lines(likelihood, coordinates, seed=0, snr=200.0, noise=True, factor=1.0):
+    """Spectra, off by a factor, with Gaussian lines of 350 km/s, and their luminosities."""
     theta = torch.tensor(PRIOR.theta(coordinates)).float()
     theta[:, NAMES.index("line_strength")] = 0.0
     flux = likelihood.ssp.flux(theta, PRIOR.names).double().numpy()
-    luminosity = flux.mean(1)[:, None] * STRENGTHS
+    luminosity, flux = flux.mean(1)[:, None] * STRENGTHS, flux * factor
     for j, lines in enumerate(BLENDS.values()):
         for line in lines:
             profile = np.exp(-0.5 * ((GRID.fine / line - 1) * 299792.458 / 350) ** 2).mean(1)
@@ -87,6 +88,30 @@ def test_errors_are_those_of_the_noise(likelihood, truth):
 
     ratio = np.std(measured, axis=0) / np.mean(errors, axis=0)
     assert ((ratio > 0.6) & (ratio < 1.4)).all(), ratio
+
+
+@pytest.mark.parametrize("error", [0.01, 0.03])
+def test_errors_hold_what_a_smooth_error_hides_under_a_line(likelihood, truth, error):
+    """Spread over realisations of the error; without it in the likelihood errors are too small."""
+    smooth = SmoothError(300, error)
+    curves = smooth.curves(GRID.wave).dense(torch.from_numpy(GRID.wave)).numpy()
+    aware, blind = (
+        Likelihood(likelihood.ssp, NAMES, "survey", None, 0.04, each) for each in (smooth, None)
+    )
+    rng, measured, errors = np.random.default_rng(0), [], []
+    for seed in range(60):
+        factor = 1 + error * rng.normal(size=(OBJECTS, len(curves))) @ curves
+        wrong, _ = with_lines(likelihood, truth, seed, 300.0, factor=factor)
+        both = [
+            observed_line_columns(POSTERIOR, each, drawn(truth, n=4), wrong)
+            for each in (aware, blind)
+        ]
+        measured.append([each["observed_luminosity"][:, 1:] for each in both])
+        errors.append([each["observed_luminosity_error"][:, 1:] for each in both])
+
+    ratio = np.std(measured, axis=0) / np.mean(errors, axis=0)
+    assert ((ratio[0] > 0.6) & (ratio[0] < 1.4)).all(), ratio[0]
+    assert np.median(ratio[1]) > 2
 
 
 def test_widths_are_luminosities_over_the_continuum(likelihood, truth):

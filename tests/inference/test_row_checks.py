@@ -9,7 +9,12 @@ import torch
 
 from hpcsbi.flags import Flag
 from hpcsbi.inference.posterior import Draws
-from hpcsbi.inference.row_checks import OF_DRAWS, posterior_flags, predictive_columns
+from hpcsbi.inference.row_checks import (
+    OF_DRAWS,
+    error_fractions,
+    posterior_flags,
+    predictive_columns,
+)
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.cosmology import age_of_universe
@@ -113,6 +118,16 @@ def test_bad_fits_and_high_floors_are_flagged():
     ]  # fmt: skip
     assert not (flags_of(PRIOR, drawn, p) & Flag.FLOOR_HIGH).any()
     assert both | Flag.EDGE == OF_DRAWS
+
+
+def test_a_smooth_error_counts_like_a_floor():
+    """In quadrature, whichever of them theta has."""
+    names, medians = ("tage", "noise_floor", "model_error"), np.array([[5, 0.03, 0.04]])
+
+    assert error_fractions(names, medians) == pytest.approx(0.05)
+    assert error_fractions(names[:2], medians) == pytest.approx(0.03)
+    assert error_fractions(("tage", "tau", "model_error"), medians) == pytest.approx(0.04)
+    assert error_fractions(("tage", "tau", "dust2"), medians) is None
 
 
 def test_right_draws_fit_and_others_do_not(likelihood):

@@ -1,10 +1,15 @@
 """Pictures stand on the page without anything to fetch."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from matplotlib.figure import Figure
 
+from hpcsbi.grid import Grid
 from hpcsbi.report import page
+from hpcsbi.simulator.amplitudes import Amplitudes
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.templates import SmoothError
 
 
 def test_pictures_hold_their_own_bytes():
@@ -42,3 +47,15 @@ def test_what_is_given_is_not_drawn():
     both = page.corner_picture(inferred, draws, (given, known))
     assert both == page.corner_picture(inferred, draws, (without, draws[:, 1:]))
     assert both != page.corner_picture(inferred, draws, (inferred, known))
+
+
+def test_smooth_errors_are_told():
+    """Those that the expected spectra have, and none where there are none."""
+    wave = Grid().wave
+    words = [
+        page.errors_words(SimpleNamespace(amplitudes=Amplitudes(wave, size, smooth), smooth=smooth))
+        for size, smooth in ((0.0, None), (0.04, None), (0.04, SmoothError()), (0.0, SmoothError()))
+    ]
+
+    assert words[0] == "" and "calibration error" in words[1] != words[2] == words[3]
+    assert "of calibration and model" in words[2]

@@ -377,7 +377,7 @@ def test_simulators_have_their_likelihood(engine):
     assert (one.kind, one.fraction) == ("fractional", 0.03)
     assert of_simulator(engine, NAMES, SurveyNoise()).kind == "survey"
     tilted = of_simulator(engine, NAMES, SurveyNoise(calibration=0.04))
-    assert tilted.curves.abs().max() == pytest.approx(0.04)
+    assert tilted.amplitudes.curves.abs().max() == pytest.approx(0.04)
     free = of_simulator(engine, FREE, SurveyNoise(model_error_length=90))
     assert free.smooth == SmoothError(90, None)
     assert of_simulator(engine, NAMES, SurveyNoise(model_error=0.02)).smooth.amplitude == 0.02

@@ -1,0 +1,149 @@
+"""Amplitudes of templates in a likelihood: integrated out, most probable, and how well known.
+
+With pulls r = (flux - model) / sigma and D = templates * model / sigma, in units of the amplitudes'
+standard deviations, the pulls have the covariance 1 + D^T D. By Woodbury's identity all follows
+from the normal matrix N = 1 + D D^T of the amplitudes: chi squared is r^2 - (D r)^T N^-1 (D r), ln
+of the determinant that of N, and given r the amplitudes have mean N^-1 D r and covariance N^-1.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpcsbi.kernels.smooth_error import integrate
+from hpcsbi.simulator.templates import SmoothError, response_curves
+
+__all__ = ["Amplitudes"]
+
+ENTRIES = 1 << 22  # of normal matrices at once, 32 MiB
+
+
+class Amplitudes(torch.nn.Module):
+    """Those of the flux calibration's templates and of the model's smooth error.
+
+    Arguments:
+        wave: pixel centres, Angstrom, shape (pixels,).
+        calibration: standard deviation of the amplitudes of `response_curves`; 0 is none.
+        smooth: the smooth error of the model, if there is one.
+
+    Attributes:
+        curves: templates, those of the calibration first, times their standard deviations, which
+            for those of the smooth error are one, float64, shape (templates, pixels).
+        everywhere: how many of them reach all pixels.
+        local: the others, if there are any.
+    """
+
+    def __init__(self, wave: np.ndarray, calibration: float, smooth: SmoothError | None) -> None:
+        super().__init__()
+        pixels = torch.from_numpy(np.asarray(wave, float))
+        curves = calibration * response_curves(pixels)[: None if calibration else 0]
+        self.everywhere, self.local = len(curves), None
+        if smooth is not None:
+            self.local = smooth.curves(wave)
+            curves = torch.cat([curves, self.local.dense(pixels)])
+        self.register_buffer("curves", curves, persistent=False)
+        meeting = (curves.abs() @ curves.abs().T).triu().nonzero().T.contiguous()
+        self.register_buffer("meeting", meeting, persistent=False)  # pairs that share pixels
+
+    def __len__(self) -> int:
+        return len(self.curves)
+
+    def compiled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Templates as compiled loops take them: see `kernels.smooth_error.integrate`."""
+        pixels = self.curves.shape[1]
+        curves = self.curves[: self.everywhere].numpy().astype(np.float32)
+        if self.local is None:
+            return curves, np.zeros(pixels, np.int64), np.empty((pixels, 0))
+        return curves, self.local.first, self.local.values
+
+    def integrated(
+        self,
+        pull: Tensor,
+        scaled: Tensor,
+        error: Tensor,
+        chi2: Tensor,
+        log_ratio: Tensor | float,
+        compiled: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Chi squared and ln(variance / quoted variance) with all amplitudes integrated out.
+
+        Arguments:
+            pull, scaled: residual and model over sigma, 0 where masked, shape (objects, draws,
+                pixels).
+            error: standard deviation of the smooth error, shape (objects, draws).
+            chi2, log_ratio: of amplitudes that are zero, shape (objects, draws).
+            compiled: float32 on a CPU will do, and no gradient is wanted.
+        """
+        if compiled and self.local is not None:
+            rows = (a.flatten(0, 1).float().numpy() for a in (pull, scaled))
+            both = torch.stack([chi2, torch.zeros_like(chi2) + log_ratio]).flatten(1)
+            integrate(*rows, *self.compiled(), error.flatten().float().numpy(), *both.numpy())
+            new_chi2, new_log_ratio = both.unflatten(1, chi2.shape)
+            return new_chi2, new_log_ratio
+        side, factor, _ = self._normal_equations(pull, scaled, error)
+        solved = torch.linalg.solve_triangular(factor, side[..., None], upper=False)
+        log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return chi2 - (solved[..., 0] ** 2).sum(-1), log_ratio + log_det
+
+    def expected(self, pull: Tensor, scaled: Tensor, error: Tensor) -> Tensor:
+        """Sum of the templates with their most probable amplitudes, (objects, draws, pixels).
+
+        Arguments:
+            pull, scaled, error: see `integrated`.
+        """
+        parts = []
+        for rows in self._parts(pull, scaled, error):
+            side, factor, deviations = self._normal_equations(*rows)
+            amplitudes = torch.cholesky_solve(side[..., None], factor)[..., 0] * deviations
+            parts.append(amplitudes.to(pull.dtype) @ self.curves.to(pull.dtype))
+        return torch.cat(parts)
+
+    def variance(self, weights: Tensor, pull: Tensor, scaled: Tensor, error: Tensor) -> Tensor:
+        """Of sums over pixels of the templates, given the spectrum, shape (objects, draws, sums).
+
+        Arguments:
+            weights: of the pixels in each sum, shape (objects, draws, sums, pixels).
+            pull, scaled, error: see `integrated`.
+        """
+        parts = []
+        for some, *rows in self._parts(weights, pull, scaled, error):
+            _, factor, deviations = self._normal_equations(*rows)
+            sides = (some.double() @ self.curves.double().T) * deviations[..., None, :]
+            solved = torch.linalg.solve_triangular(factor, sides.mT, upper=False)
+            parts.append((solved**2).sum(-2))
+        return torch.cat(parts)
+
+    def _parts(self, *arrays: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Objects whose normal matrices are made at once; all, where these are small."""
+        entries = arrays[-1].shape[1] * len(self) ** 2
+        step = len(arrays[0]) if self.local is None else max(ENTRIES // entries, 1)
+        return zip(*(array.split(step) for array in arrays), strict=True)
+
+    def _normal_equations(
+        self, pull: Tensor, scaled: Tensor, error: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Right side D r, Cholesky factor of the normal matrix, and standard deviations.
+
+        Returns:
+            float64, shapes (objects, draws, templates), (objects, draws, templates, templates),
+            and that of the first: standard deviations of the amplitudes over those in `curves`.
+        """
+        curves, pull, scaled = self.curves.double(), pull.double(), scaled.double()
+        side, squares = (pull * scaled) @ curves.T, scaled**2
+        deviations = torch.ones_like(side)
+        if self.local is None:
+            pairs = (curves[:, None] * curves).flatten(0, 1)
+            precision = (squares @ pairs.T).unflatten(-1, (len(self), len(self)))
+        else:
+            i, j = self.meeting
+            pairs = squares @ (curves[i] * curves[j]).T
+            precision = pairs.new_zeros(*side.shape, len(self))
+            precision[..., i, j] = pairs
+            precision[..., j, i] = pairs
+            deviations[..., self.everywhere :] = error.double()[..., None]
+            side = side * deviations
+            precision = precision * deviations[..., None] * deviations[..., None, :]
+        precision = precision + torch.eye(len(self), dtype=torch.float64, device=pull.device)
+        return side, torch.linalg.cholesky_ex(precision).L, deviations

@@ -1,0 +1,90 @@
+"""Amplitudes of templates, given a spectrum: against the formulas of a linear Gaussian model."""
+
+import numpy as np
+import pytest
+import torch
+
+from hpcsbi.grid import Grid
+from hpcsbi.simulator.amplitudes import Amplitudes
+from hpcsbi.simulator.templates import SmoothError
+
+WAVE = Grid().wave
+CASES = [(0.04, None), (0.0, SmoothError(200)), (0.04, SmoothError(70)), (0.04, SmoothError(2000))]
+
+
+def spectra(seed: int = 0, objects: int = 3, draws: int = 4):
+    """Pulls, models over sigma with masked pixels, and standard deviations of the smooth error."""
+    rng = np.random.default_rng(seed)
+    pull = rng.normal(size=(objects, draws, len(WAVE)))
+    scaled = rng.uniform(20, 60, pull.shape)
+    masked = rng.random((objects, 1, len(WAVE))) < 0.2
+    masked[0, :, 100:] = True
+    error = rng.uniform(0.005, 0.05, pull.shape[:2])
+    return [
+        torch.tensor(a) for a in (np.where(masked, 0, pull), np.where(masked, 0, scaled), error)
+    ]
+
+
+def covariance(amplitudes: Amplitudes, error: float) -> np.ndarray:
+    """Of the errors in pixels, before any spectrum."""
+    curves = amplitudes.curves.numpy().copy()
+    curves[amplitudes.everywhere :] *= error
+    return curves.T @ curves
+
+
+@pytest.mark.parametrize(("calibration", "smooth"), CASES)
+def test_errors_given_a_spectrum_are_those_of_a_gaussian_process(calibration, smooth):
+    """Mean, and variance of sums over pixels, by conditioning in pixels; the density as well."""
+    amplitudes, (pull, scaled, error) = Amplitudes(WAVE, calibration, smooth), spectra()
+    sums = torch.rand(6, len(WAVE)).double().expand(3, 4, -1, -1)
+    expected = amplitudes.expected(pull, scaled, error)
+    variance = amplitudes.variance(sums, pull, scaled, error)
+    nothing = torch.zeros(3, 4).double()
+    chi2, log_det = amplitudes.integrated(pull, scaled, error, (pull**2).sum(-1), nothing, False)
+
+    for i in range(3):
+        for j in range(4):
+            before = covariance(amplitudes, float(error[i, j]))
+            relative = np.diag(scaled[i, j].numpy())
+            of_pulls = np.eye(len(WAVE)) + relative @ before @ relative
+            gain = before @ relative @ np.linalg.inv(of_pulls)
+            r = pull[i, j].numpy()
+            np.testing.assert_allclose(expected[i, j], gain @ r, atol=1e-8)
+            after = before - gain @ relative @ before
+            some = sums[i, j].numpy()
+            np.testing.assert_allclose(variance[i, j], np.diag(some @ after @ some.T), rtol=1e-5)
+            assert float(chi2[i, j]) == pytest.approx(r @ np.linalg.solve(of_pulls, r))
+            assert float(log_det[i, j]) == pytest.approx(np.linalg.slogdet(of_pulls)[1])
+
+
+@pytest.mark.parametrize(("calibration", "smooth"), CASES)
+def test_the_compiled_loop_is_the_written_one(calibration, smooth):
+    """To the rounding of float32 numbers that it takes."""
+    amplitudes, (pull, scaled, error) = Amplitudes(WAVE, calibration, smooth), spectra(1)
+    pull, scaled, error = (a.float() for a in (pull, scaled, error))
+    chi2 = (pull.double() ** 2).sum(-1)
+    both = [amplitudes.integrated(pull, scaled, error, chi2, 0 * chi2, c) for c in (True, False)]
+
+    for compiled, written in zip(*both, strict=True):
+        torch.testing.assert_close(compiled, written, rtol=1e-5, atol=1e-4)
+        assert not torch.allclose(compiled, 0 * chi2, atol=1)
+
+
+def test_what_a_spectrum_does_not_hold_is_not_known():
+    """Where nothing is measured the variance is that of before, elsewhere far less."""
+    amplitudes, (pull, scaled, error) = Amplitudes(WAVE, 0.0, SmoothError(200)), spectra()
+    pixels = torch.eye(len(WAVE)).double().expand(3, 4, -1, -1)
+    share = amplitudes.variance(pixels, pull, scaled, error) / error[..., None] ** 2
+
+    assert share[0, :, 125:].min() > 0.98
+    assert share[0, :, 10:90].max() < 0.5
+    assert share.max() < 1 + 1e-9
+
+
+def test_many_objects_are_worked_on_in_parts(monkeypatch):
+    """With the same numbers as all at once."""
+    amplitudes, rows = Amplitudes(WAVE, 0.04, SmoothError(100)), spectra(2, objects=7)
+    whole = amplitudes.expected(*rows)
+    monkeypatch.setattr("hpcsbi.simulator.amplitudes.ENTRIES", 2 * 4 * len(amplitudes) ** 2)
+
+    assert torch.allclose(amplitudes.expected(*rows), whole, atol=1e-12)
