@@ -53,13 +53,13 @@ def draw(prior, n, inside, rng):
 def observe(posterior, theta, seed):
     """Noisy spectra of theta."""
     rows = torch.from_numpy(theta).float()
-    names = posterior.names
-    floor = rows[:, names.index("noise_floor")] if "noise_floor" in names else None
+    column = dict(zip(posterior.names, rows.T, strict=True))
+    nuisances = column.get("noise_floor"), torch.Generator().manual_seed(seed), None
     noise = posterior.model.noise
     wave = torch.from_numpy(posterior.grid.wave).float()
     with torch.no_grad():
-        clean = posterior.ssp.flux(rows, names)
-    flux, ivar, _ = noise(clean, wave, floor, torch.Generator().manual_seed(seed))
+        clean = posterior.ssp.flux(rows, posterior.names)
+    flux, ivar, _ = noise(clean, wave, *nuisances, column.get("model_error"))
     return flux.numpy(), ivar.numpy()
 
 

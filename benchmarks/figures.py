@@ -59,6 +59,11 @@ FIGURES = (
         tree=True,
     ),
     Figure(
+        "a likelihood of rank 30 over one of rank 3: templates that reach all pixels, smooth error",
+        "ranks.py",
+        r"^rank  30: any +([\d.]+), smooth +([\d.]+)",
+    ),
+    Figure(
         "draws, the library's time over ours: 5 and 7 parameters",
         "sampler_speed.py",
         r"parameters: .*ratio ([\d.]+)",

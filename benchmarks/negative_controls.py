@@ -36,8 +36,9 @@ def observed(posterior, theta, steeper=0.0):
     law = (wave / 5500) ** -0.7
     clean = clean * torch.exp(dust2 * (law - law * (wave / 5500) ** -steeper))
     noise = posterior.model.noise
-    floor = posterior.likelihood.floor(rows)
-    flux, ivar, _ = noise(clean, wave, floor, torch.Generator().manual_seed(1))
+    floor, generator = posterior.likelihood.floor(rows), torch.Generator().manual_seed(1)
+    error = posterior.likelihood.model_error(rows) if posterior.likelihood.smooth else None
+    flux, ivar, _ = noise(clean, wave, floor, generator, None, error)
     return flux.numpy(), ivar.numpy()
 
 
