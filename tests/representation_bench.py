@@ -36,13 +36,16 @@ def engine(prior: Prior) -> Ssp:
 
 class Bench:
     """A representation, fitted, and pairs to try it on; its prior is flat or informative, and may
-    have an age that is given.
+    have an age that is given, and one column that is fixed at 1.
     """
 
-    def __init__(self, kind: str, informative: bool = False, given: bool = False) -> None:
+    def __init__(
+        self, kind: str, informative: bool = False, given: bool = False, fixed: str | None = None
+    ) -> None:
         survey = kind in ("pixels", "projection")
         columns = tiny.columns("informative") if informative else SURVEY
         columns = columns | ({"tage": tiny.GIVEN_AGE} if given else {})
+        columns = columns | ({fixed: {"given": 1.0}} if fixed else {})
         self.prior = Prior({name: columns[name] for name in list(SURVEY)[: None if survey else 5]})
         self.ssp = engine(self.prior)
         self.wave = torch.tensor(self.ssp.wave).float()

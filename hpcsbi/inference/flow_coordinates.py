@@ -3,7 +3,8 @@
 Columns of a symmetry (mass, a screen of dust) are inferred relative to a measured shift, against
 what their galaxy's other columns would shift a spectrum by; the others are normal scores of the
 prior (of a flat one a probit of its box), so that the flow cannot leave it. Columns that are given
-are no target but context. Coordinates are those of `Prior.coordinates` (log10 for log columns).
+are no target but context, and those that are fixed neither. Coordinates are those of
+`Prior.coordinates` (log10 for log columns).
 """
 
 import math
@@ -64,6 +65,8 @@ class Representation(torch.nn.Module, ABC):
     Attributes:
         shifted: columns of theta that are inferred relative to a measured shift.
         given, inferred: numbers of the columns that are given, and of all others.
+        told: numbers of those that the context must tell: given ones that are not fixed, and
+            shifted ones whose shift it does not depend on otherwise.
         pad: by how much training widens the prior of shifted columns; a flat one of mass needs no
             such thing, because the context does not depend on it.
     """
@@ -77,15 +80,17 @@ class Representation(torch.nn.Module, ABC):
         super().__init__()
         self.names = names = prior.names
         self.ssp = ssp
-        self.column = {name: names.index(name) for name in self.shifted if name in names}
+        inferred = prior.inferred_names
+        self.column = {name: names.index(name) for name in self.shifted if name in inferred}
         self.given = np.flatnonzero(~prior.inferred).tolist()
         self.inferred = np.flatnonzero(prior.inferred).tolist()
-        free = torch.tensor([name in self.shifted for name in names])
+        free = torch.tensor([name in self.column for name in names])
         self.register_buffer("free", free, persistent=False)
         bells, shifted = prior.distributions, self.column
         self.bells = NormalScores({i: bells[i] for i in bells if i not in shifted.values()})
-        # Columns whose shift the context must tell: it does not depend on them otherwise.
-        self.told = [i for name, i in shifted.items() if i in bells and not self.shifted[name]]
+        # Of their shift the context is silent otherwise.
+        self.silent = [i for name, i in shifted.items() if i in bells and not self.shifted[name]]
+        self.told = [*self.silent, *prior.given.of_redshift.tolist()]
         self._keep(**tensors)
 
     @property
@@ -101,8 +106,9 @@ class Representation(torch.nn.Module, ABC):
     @property
     def pad(self) -> torch.Tensor:
         """Widening of the prior in training, in coordinates, shape (n_theta,)."""
-        pad = torch.tensor([self.shifted.get(name, 0.0) for name in self.names])
-        pad[self.told] = PAD
+        pad = torch.zeros(len(self.names))
+        for name, i in self.column.items():
+            pad[i] = PAD if i in self.silent else self.shifted[name]
         return pad
 
     def usable(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
@@ -213,8 +219,7 @@ class Representation(torch.nn.Module, ABC):
         raw, shift = self.measure(flux, ivar)
         if self.given:
             shift[:, self.given] = given
-        told = [*self.told, *self.given]
-        return (torch.cat([raw, shift[:, told]], 1) if told else raw), shift
+        return (torch.cat([raw, shift[:, self.told]], 1) if self.told else raw), shift
 
     def _anchor(self, coordinates: torch.Tensor) -> torch.Tensor:
         """Shift that the other columns alone would give a noise-free spectrum, (..., n_theta).

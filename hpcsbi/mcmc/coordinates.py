@@ -96,8 +96,9 @@ class Anchored:
         self.high, self.given = prior.upper(self.zred), prior.given.at(self.zred)
         columns = list(prior.names)
         named = [name for name in SYMMETRIES if name in columns]
+        free = [name for name in named if name in prior.inferred_names]
         curved = [] if {*ssp.history.curved} & {*prior.given.names} else ssp.history.curved
-        self.free = np.array([columns.index(name) for name in named], dtype=int)
+        self.free = np.array([columns.index(name) for name in free], dtype=int)
         self.history = np.array([columns.index(name) for name in curved], dtype=int)
         self.hard = np.append(self.history, self.free)
         self.boxed = np.setdiff1d(np.flatnonzero(prior.inferred), self.hard)
@@ -109,13 +110,15 @@ class Anchored:
             straight = ssp.history.straight(prior.theta(shapes)[:, self.history])
             self.centre[self.history] = straight.mean(0)
             self.scale[self.history] = straight.std(0)
-        if named:
+        if free:
             curve = ssp.k.double().numpy()
             slopes = {"logmass": np.full_like(curve, LN10), "dust2": -curve}
+            # Of a dust2 that is fixed, too: the anchor's spectra have no dust.
             design = np.stack([slopes[name] for name in named], axis=1)
-            self.centre[self.free], self.scale[self.free] = self._measure(
-                batch.flux[0], batch.ivar[0], design, named, shapes
-            )
+            measured = self._measure(batch.flux[0], batch.ivar[0], design, named, shapes)
+            kept = [named.index(name) for name in free]
+            self.centre[self.free], self.scale[self.free] = (each[kept] for each in measured)
+            self.onto = self.onto[kept]
         self.prior_of_boxed = _part(prior, self.boxed)
         self.prior_of_hard = _part(prior, self.hard)
         volume = prior.volumes(self.high)[self.hard]

@@ -156,9 +156,9 @@ def prior_difference(prior: Prior, other: Prior) -> str:
     for name, column in other.columns.items():
         counterpart = prior.columns.get(name)
         if counterpart is None:
-            parts.append(f"{name} from {_span(column)}")
+            parts.append(f"{name} {_lies(column)}")
         elif _shape(counterpart) != _shape(column):
-            parts.append(f"{name} from {_span(column)} (here {_span(counterpart)})")
+            parts.append(f"{name} {_lies(column)} (here {_span(counterpart)})")
     parts = [f"with {', '.join(parts)}"] if parts else []
     without = [name for name in prior.names if name not in other.names]
     parts += [f"without {', '.join(without)}"] if without else []
@@ -227,12 +227,18 @@ def _cell(columns: Columns | None, name: str, row: int) -> tuple[str, str, str] 
     return quantity(*(float(columns[f"{name}_{p}"][row]) for p in ("p16", "p50", "p84")))
 
 
-def _shape(column: Column) -> tuple[float, float, Mapping | None, str | None]:
+def _shape(column: Column) -> tuple[float, float, Mapping | None, str | float | None]:
     return column.low, column.high, column.distribution, column.given
+
+
+def _lies(column: Column) -> str:
+    return _span(column) if column.is_fixed else f"from {_span(column)}"
 
 
 def _span(column: Column) -> str:
     """Range of a column, and its distribution where it is not flat, or what gives it."""
+    if column.is_fixed:
+        return f"fixed at {column.given:g}"
     span = f"{column.low:g} to {column.high:g}"
     if column.given is not None:
         return f"{span}, given by the {column.given.replace('_', ' ')}"

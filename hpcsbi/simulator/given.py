@@ -1,7 +1,8 @@
 """The columns of theta that are known of each object beside its spectrum, and not inferred.
 
 A history whose first stars formed with the Universe has an age that follows from the redshift:
-spectra depend on it, and whoever infers the other columns has to know it.
+spectra depend on it, and whoever infers the other columns has to know it. A column that is fixed is
+one number everywhere: spectra depend on it, and nobody has to be told.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import numpy as np
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.cosmology import age_of_universe, redshift_at_age
+from hpcsbi.simulator.parameters import parameter
 
 __all__ = ["Given"]
 
@@ -22,25 +24,33 @@ class Given:
 
     Arguments:
         columns: those of the prior, in the order of theta.
+        bound_age: a fixed age is not known of an object whose Universe is younger.
 
     Attributes:
         names: of the given columns, in order.
+        fixed: True for those that are one number everywhere, shape (given,).
         inferred: True for the columns that are not given, shape (n_theta,).
 
     Raises:
         BadInput: two columns hold one and the same number.
     """
 
-    def __init__(self, columns: Mapping[str, Column]) -> None:
-        self.names = tuple(name for name, column in columns.items() if column.given is not None)
-        self.inferred = np.array([name not in self.names for name in columns], dtype=bool)
-        self.low = np.array([columns[name].low for name in self.names], dtype=float)
-        self.high = np.array([columns[name].high for name in self.names], dtype=float)
-        if len(self.names) > 1:
+    def __init__(self, columns: Mapping[str, Column], bound_age: bool = False) -> None:
+        given = {name: column for name, column in columns.items() if column.given is not None}
+        self.names = tuple(given)
+        self.fixed = np.array([column.is_fixed for column in given.values()], dtype=bool)
+        self.inferred = np.array([name not in given for name in columns], dtype=bool)
+        self.low = np.array([column.low for column in given.values()], dtype=float)
+        self.high = np.array([column.high for column in given.values()], dtype=float)
+        self.of_redshift = np.flatnonzero(~self.inferred)[~self.fixed]  # columns of theta
+        told = [name for name, column in given.items() if not column.is_fixed]
+        if len(told) > 1:
             raise BadInput(
-                f"prior: {' and '.join(self.names)} are both given as "
-                f"{columns[self.names[0]].given}: give one of them, and infer the others."
+                f"prior: {' and '.join(told)} are both given as "
+                f"{columns[told[0]].given}: give one of them, and infer the others."
             )
+        ages = [given[name].low for name in given if parameter(name).age and name not in told]
+        self.oldest = max(ages, default=0.0) if bound_age else 0.0  # Gyr, of fixed ages
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,21 +59,23 @@ class Given:
         """The given columns of objects at redshifts, shape (..., given); NaN for no redshift.
 
         Arguments:
-            zred: shape (...); None will do where no column is given.
+            zred: shape (...); None will do where all columns are fixed, or none is given.
 
         Raises:
-            BadInput: a column is given and no redshift is.
+            BadInput: a column is given by the redshift and there is none.
         """
-        if not self:
-            return np.empty((*np.shape(zred), 0))
+        if self.fixed.all():
+            return np.broadcast_to(self.low, (*np.shape(zred), len(self)))
         if zred is None:
             raise BadInput(
-                f"{self.names[0]} is given by the redshift of each object, and there is none: give "
-                "the redshifts of the spectra (zred), or a prior that infers it."
+                f"{self.names[np.argmin(self.fixed)]} is given by the redshift of each object, and "
+                "there is none: give the redshifts of the spectra (zred), or a prior that infers "
+                "it."
             )
         age = age_of_universe(zred)[..., None]
         inside = age.clip(self.low, self.high)
-        return np.where(np.abs(age - inside) < ROUNDING, inside, age)
+        age = np.where(np.abs(age - inside) < ROUNDING, inside, age)
+        return np.where(self.fixed, self.low, age)
 
     def covers(self, zred: np.ndarray | float | None) -> np.ndarray:
         """True where the given columns lie in their ranges at redshifts, bool, shape (...).
@@ -71,7 +83,8 @@ class Given:
         Elsewhere there is no simulation to learn from.
         """
         values = self.at(zred)
-        return ((values >= self.low) & (values <= self.high)).all(-1)
+        inside = ((values >= self.low) & (values <= self.high)).all(-1)
+        return inside & (age_of_universe(zred) >= self.oldest) if self.oldest else inside
 
     def redshift(self, theta: np.ndarray) -> np.ndarray | None:
         """Redshifts at which theta's given columns are what they are, float64, shape (n,).
@@ -80,11 +93,11 @@ class Given:
             theta: own units, shape (n, n_theta).
 
         Returns:
-            None where no column is given.
+            None where no column is given by the redshift.
         """
-        if not self:
+        if not len(self.of_redshift):
             return None
-        return redshift_at_age(np.asarray(theta, dtype=float)[:, np.argmin(self.inferred)])
+        return redshift_at_age(np.asarray(theta, dtype=float)[:, self.of_redshift[0]])
 
     def join(self, inferred: np.ndarray, given: np.ndarray | float) -> np.ndarray:
         """Columns in the order of theta, shape (..., n_theta), of those inferred and those given.

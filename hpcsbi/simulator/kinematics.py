@@ -31,8 +31,8 @@ class Dispersions:
     """Chebyshev polynomials in ln(dispersion) between two dispersions.
 
     Arguments:
-        low, high: km/s.
-        degrees: how many polynomials, and nodes.
+        low, high: km/s; the same where there is but one dispersion.
+        degrees: how many polynomials, and nodes; one of one dispersion.
     """
 
     low: float
@@ -67,6 +67,8 @@ class Dispersions:
         Arguments:
             dispersion: km/s, shape (n,); of NaN the values are NaN, but for the first, which is 1.
         """
+        if self.degrees == 1:
+            return torch.ones_like(dispersion)[None]
         x = ((torch.log(dispersion) - self._middle) / self._half).clamp(-1, 1)
         values = [torch.ones_like(x), x]
         while len(values) < self.degrees:
@@ -176,7 +178,7 @@ class Kinematics:
         Returns:
             shape (n, 3, pixels).
         """
-        if self.dispersions is None:
+        if self.degrees == 1:
             return moments
         name = LINES if lines and LINES in column else STARS
         values = self.dispersions.polynomials(column[name]).numpy()
@@ -199,6 +201,8 @@ class Kinematics:
         """What a table for a prior and a grid has to hold; None where no dispersion is free."""
         if (span := cls.range(columns)) is None:
             return None
+        if span[0] == span[1]:
+            return Dispersions(*span, 1)
         rate = PER_UNIT[bool(grid.widths.max() > NARROW)]
         return Dispersions(*span, 2 + math.ceil(rate * math.log(span[1] / span[0])))
 

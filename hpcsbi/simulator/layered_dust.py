@@ -162,10 +162,11 @@ class TwoPart(torch.nn.Module):
     def _keep_shapes(self, slopes: Column | None) -> None:
         """Shapes that `slope` is mixed of, what mixes them, and the terms that they make."""
         low, high = (slopes.low, slopes.high) if slopes else (-0.5, 0.5)
-        self.middle, self.half = (low + high) / 2, (high - low) / 2
+        self.middle, half = (low + high) / 2, (high - low) / 2
+        self.half = half or 1.0  # of a slope that is fixed there is one
         nodes = np.cos(np.pi * (np.arange(12) + 0.5) / 12)
         one = torch.ones(len(nodes), dtype=torch.float64)
-        index = torch.from_numpy(self.middle + self.half * nodes)
+        index = torch.from_numpy(self.middle + half * nodes)
         column = {"dust2": one, "dust_index": index, "dust1_fraction": 0 * one}
         ratios = self.slope(column)[0].numpy()
         cloud = self.cloud_rise.numpy()

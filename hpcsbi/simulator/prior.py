@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -65,7 +65,7 @@ class Prior:
     @cached_property
     def given(self) -> Given:
         """The columns that are known of each object."""
-        return Given(self.columns)
+        return Given(self.columns, self.bound_age)
 
     @property
     def inferred(self) -> np.ndarray:
@@ -186,7 +186,8 @@ class Prior:
 
     def to_unit(self, coordinates: np.ndarray, upper: np.ndarray) -> np.ndarray:
         """Share of each column's prior below coordinates, the inverse of `from_unit`."""
-        unit = (coordinates - self.low) / (upper - self.low)
+        width = upper - self.low
+        unit = (coordinates - self.low) / np.where(width == 0, 1.0, width)  # of a fixed one
         for i, distribution in self.distributions.items():
             unit[..., i] = distribution.cdf(coordinates[..., i]) / distribution.cdf(upper[..., i])
         return unit
@@ -274,13 +275,7 @@ class Prior:
 
     def settings(self) -> dict:
         """Plain numbers and names from which `Prior(**settings)` makes an equal prior."""
-        columns = {name: asdict(column) for name, column in self.columns.items()}
-        for column in columns.values():
-            distribution, given = column.pop("distribution"), column.pop("given")
-            if distribution is not None:  # a flat column has none; its numbers come in any order
-                column["distribution"] = dict(sorted(distribution.items()))
-            if given is not None:
-                column["given"] = given
+        columns = {name: column.settings() for name, column in self.columns.items()}
         return {"columns": columns, "bound_age": self.bound_age}
 
     def upper(self, zred: np.ndarray | float | None) -> np.ndarray:

@@ -174,7 +174,8 @@ def nodes_inside(logzsol: np.ndarray, prior: Prior) -> np.ndarray:
         )
     first = np.searchsorted(logzsol, low + 1e-9, side="right") - 1
     last = np.searchsorted(logzsol, high - 1e-9)
-    return np.arange(first, last + 1)
+    first = min(first, len(logzsol) - 2)
+    return np.arange(first, max(last, first + 1) + 1)  # two also of one metallicity
 
 
 def _gas_arrays(values: Mapping[str, np.ndarray], tied: Mapping[str, Array]) -> dict[str, Array]:

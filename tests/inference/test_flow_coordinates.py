@@ -85,6 +85,28 @@ def test_a_given_column_is_context_and_no_target(benches, kind, informative):
         assert torch.allclose(-torch.linalg.slogdet(slopes[inferred])[1], log_det[i], atol=0.02)
 
 
+@pytest.mark.parametrize("fixed", ["dust2", "tage", "tau"])
+@pytest.mark.parametrize("kind", sorted(REPRESENTATIONS))
+def test_a_fixed_column_is_neither_context_nor_target(benches, kind, fixed):
+    """There and back with its number, one coordinate less for the network, the context as it was,
+    and a mass that scatters as little about the spectrum's as where nothing is fixed.
+    """
+    bench, free = benches(kind, False, False, fixed), benches(kind)
+    representation, column = bench.representation, bench.prior.names.index(fixed)
+    coordinates, _, flux, ivar = bench.draw(300, 3)
+    context, shift = representation.context(flux, ivar, coordinates[:, [column]])
+    u, log_det = representation.to_flow(coordinates, shift)
+    back, log_det_back = representation.from_flow(u, shift)
+
+    assert u.shape == (300, len(bench.prior.names) - 1) and representation.pad[column] == 0
+    assert context.shape[1] <= free.representation.n_context  # fewer shapes, maybe
+    assert torch.isfinite(context).all() and torch.isfinite(u).all()
+    assert torch.equal(back[:, column], coordinates[:, column])
+    assert torch.allclose(back, coordinates, atol=2e-3)
+    assert torch.allclose(log_det, log_det_back, atol=2e-2)
+    assert representation.target_sd[0] < 1.5 * free.representation.target_sd[0]
+
+
 @pytest.mark.parametrize("kind", ["equivariant", "projection"])
 def test_the_anchor_knows_a_given_age(benches, kind):
     """An older spectrum of the same flow coordinates and shift has another mass; nothing else does

@@ -49,6 +49,14 @@ def given_space(name, *more):
     return Anchored(prior, ssp, batch)
 
 
+def fixed_space(*names):
+    """Of columns that are fixed where the spectrum has them."""
+    values = dict(zip(tiny.DIGS, tiny.prior().theta(MEAN).tolist(), strict=True))
+    prior = Prior(tiny.DIGS | {name: {"given": values[name]} for name in names})
+    ssp = table_engine(prior)
+    return Anchored(prior, ssp, noisy_spectrum(ssp, prior))
+
+
 CASES = {
     "flat": lambda: anchored_space(),
     "informative": lambda: anchored_space(informative_prior()),
@@ -57,6 +65,8 @@ CASES = {
     "truncated": lambda: history_space("truncated", -1.0),
     "dust": dusty_space,
     "given": lambda: given_space("survey"),
+    "fixed dust": lambda: fixed_space("dust2"),
+    "fixed age": lambda: fixed_space("tage"),
     "given burst": lambda: given_space("burst", -1.0, -1.5),
 }
 
@@ -113,6 +123,15 @@ def test_a_given_age_is_that_of_the_object():
     assert (other[:, tage] == age_of_universe(0.8)).all()
     with pytest.raises(ValueError, match="tage is given by the redshift"):
         Box(prior)
+
+
+def test_the_mass_of_a_spectrum_whose_dust_is_fixed_is_where_it_was():
+    """Its standard normal lies on the truth, whatever the dust; control: not on ten times it."""
+    space = fixed_space("dust2")
+    truth = space.points(MEAN[None])[0, 0]
+    more = MEAN + np.eye(5)[0]
+
+    assert abs(truth) < 2 < abs(space.points(more[None])[0, 0])
 
 
 @pytest.mark.parametrize(("name", "amount"), [("logmass", 1.5), ("dust2", 0.6)])

@@ -68,6 +68,11 @@ def test_priors_differ_by_what_is_given():
     )
     assert tables.prior_difference(given, inferred).endswith(f"(here {words})")
     assert tables.prior_difference(given, given) == "the same prior"
+    fixed = Prior({"tage": {"given": 7.5}})
+    assert tables.prior_difference(inferred, fixed) == (
+        "the prior with tage fixed at 7.5 (here 6.5 to 13.5)"
+    )
+    assert tables.prior_difference(fixed, inferred).endswith("13.5 (here fixed at 7.5)")
 
 
 def test_verdict_rows_mark_what_failed():

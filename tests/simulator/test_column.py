@@ -21,6 +21,14 @@ from hpcsbi.simulator.cosmology import age_of_universe
         ("tau", Column(1, 9, given="age_of_universe"), "tau .Gyr. is no age"),
         ("tage", Column(1, 9, True, True, given="age_of_universe"), "leave out log, nuisance"),
         ("tage", Column(0.1, 9, given="age_of_universe"), "low is 0.1, and the Universe is 0.181"),
+        ("tage", Column(high=9), "tage has no low: a column has low and high, or is fixed and has"),
+        ("tage", Column(given="age_of_universe"), "has no low and no high"),
+        ("tage", Column(1, 9, given=True), "given is True: choose from age_of_universe, or a numb"),
+        ("gas_logu", Column(given=-5), "gas_logu spans -5 to -5 .* -4.0 to -1.0"),
+        ("tage", Column(given=float("nan")), "tage spans nan to nan"),
+        ("dust2", Column(0, 4, given=1), "dust2 is fixed at 1, not inferred: leave out low and hi"),
+        ("tau", Column(log=True, nuisance=True, given=1.0), "fixed .*: leave out log, nuisance"),
+        ("logmass", Column(given=10), "logmass: given=10, and how bright a spectrum is tells it"),
     ],
 )
 def test_bad_columns_are_refused(name, column, message):
@@ -47,3 +55,14 @@ def test_a_column_is_flat_unless_it_says_more():
     assert Column(0, 1, distribution=bell) == Column(0, 1, distribution=dict(bell))
     assert Column(0, 1, distribution=bell) != Column(0, 1)
     assert len({Column(0, 1, distribution=bell), Column(0, 1, distribution=dict(bell))}) == 1
+
+
+def test_a_fixed_column_has_no_range():
+    """The number is both its bounds, and all that its settings hold; any column of a family may."""
+    for name, value in (("dust_index", -0.7), ("sigma_smooth", 200), ("tage", 0.05), ("dust2", 0)):
+        column = Column(given=value)
+        check_column(name, column)
+        assert column.is_fixed and (column.low, column.high) == (value, value)
+        assert column.settings() == {"given": value} and Column(**column.settings()) == column
+    assert not Column(1, 9, given="age_of_universe").is_fixed and not Column(0, 1).is_fixed
+    assert not Column(0, 1, given=True).is_fixed  # a type that no number is

@@ -84,3 +84,41 @@ def test_one_number_has_one_column(monkeypatch):
     with pytest.raises(ValueError, match="tage and other are both given as age_of_universe"):
         Prior(columns)
     assert Given({name: columns[name] for name in PRIOR.names}).names == ("tage",)
+
+
+FIXED = {"dust2": {"given": 0.03}, "tau": {"given": 1.0}}
+
+
+def test_fixed_columns_are_known_without_a_redshift():
+    """One number for all objects, whatever their redshift, and covered everywhere."""
+    given = Prior(tiny.DIGS | FIXED).given
+
+    assert given.names == ("dust2", "tau") and given.fixed.all() and given.inferred.sum() == 3
+    for zred, shape in ((None, ()), (0.3, ()), (np.array([0.0, 30.0, np.nan]), (3,))):
+        assert given.at(zred).shape == (*shape, 2) and (given.at(zred) == [0.03, 1.0]).all()
+        assert given.covers(zred).all()
+    assert given.redshift(np.ones((2, 5))) is None
+    whole = given.join(np.arange(6.0).reshape(2, 3), given.at(None))
+    assert whole.tolist() == [[0, 1, 0.03, 2, 1], [3, 4, 0.03, 5, 1]]
+
+
+def test_fixed_columns_stand_beside_a_given_age():
+    """Each is what it is alone."""
+    given, zred = Prior(dict(PRIOR.columns) | FIXED).given, np.array([0.0, 0.5, 3.0, np.nan])
+
+    assert given.names == ("dust2", "tage", "tau") and given.fixed.tolist() == [True, False, True]
+    assert np.array_equal(given.at(zred)[:, [1]], GIVEN.at(zred), equal_nan=True)
+    assert (given.at(zred)[:, [0, 2]] == [0.03, 1.0]).all()
+    assert np.array_equal(given.covers(zred), GIVEN.covers(zred))
+    theta = np.tile(PRIOR.bounds[1], (2, 1))
+    assert np.array_equal(given.redshift(theta), GIVEN.redshift(theta))
+    with pytest.raises(ValueError, match="tage is given by the redshift of each object"):
+        given.at(None)
+
+
+def test_a_fixed_age_is_no_older_than_the_universe():
+    """Where the prior bounds ages; nothing is known of an object that would be."""
+    columns, zred = tiny.DIGS | {"tage": {"given": 5.0}}, np.array([0.0, 1.0, 1.4, 3.0, np.nan])
+
+    assert Prior(columns, True).given.covers(zred).tolist() == [True, True, False, False, False]
+    assert Prior(columns).given.covers(zred).all()

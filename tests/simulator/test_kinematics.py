@@ -93,6 +93,28 @@ def test_the_dispersion_of_the_physics_is_one_of_them():
     assert errors[1].max() > 0.02  # negative control
 
 
+def test_a_table_for_a_fixed_dispersion_holds_that_one():
+    """As many moments as one that is smoothed so, and the same bytes; another one is refused."""
+    tied, smoothed = engine_of(2, "dust2")
+    columns = dict(tied.columns) | {"sigma_smooth": {"given": Physics().sigma_smooth}}
+    prior = Prior(columns)
+    engine = kinematics_table.engine(2, prior)
+    theta = draws(tied)
+    same = np.insert(theta, prior.names.index("sigma_smooth"), Physics().sigma_smooth, axis=1)
+
+    assert engine.kinematics.degrees == 1
+    flux = engine.flux(torch.tensor(same), prior.names).numpy()
+    assert flux == pytest.approx(smoothed.flux(torch.tensor(theta), tied.names).numpy(), rel=1e-5)
+    exact = exact_spectra(engine, same, prior.names)
+    assert exact == pytest.approx(exact_spectra(smoothed, theta, tied.names), rel=1e-6)
+    nodes = engine.kinematics.dispersions.nodes
+    assert nodes == pytest.approx([350.0])
+    with pytest.raises(BadInput, match=r"spans 200 to 200 km/s, the table 350 to 350"):
+        Kinematics({"sigma_smooth": Column(given=200)}, nodes)
+    apart = {"sigma_smooth": Column(given=200), "eline_sigma": Column(given=100)}
+    assert Kinematics.table(apart, kinematics_table.GRID).degrees > 2
+
+
 def test_slopes_and_both_ways_to_sum():
     """Automatic slopes are those of differences; compiled sums are those of torch."""
     prior, engine = engine_of(2, "dust2", "sigma_smooth")

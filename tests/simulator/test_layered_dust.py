@@ -250,3 +250,22 @@ def test_tables_agree_with_prospector(number, name):
     other = theta.copy()  # negative control: other numbers of dust
     other[:, [prior.names.index(each) for each in ATTENUATIONS[name].names]] *= 0.9
     assert np.median(errors(exact_spectra(engine, other, prior.names), direct)) > 0.01
+
+
+@pytest.mark.parametrize("family", ["free_slope", "two_part"])
+def test_a_fixed_slope_is_one_of_the_free_ones(engines, family):
+    """Exactly, and by the basis, whose terms hold this slope alone."""
+    free, wide = engines(4, family)
+    names = ATTENUATIONS[family].names
+    prior = Prior(dict(wide.columns) | {"dust_index": {"given": -0.7}})
+    engine = dusty_table.engine(4, prior)
+    theta = prior.sample(200, np.random.default_rng(0))
+    right = dusty_table.truth(theta, prior.names, 4)
+
+    assert {*names} <= {*prior.names} and (theta[:, prior.names.index("dust_index")] == -0.7).all()
+    exact = exact_spectra(engine, theta, prior.names)
+    assert exact == pytest.approx(exact_spectra(free, theta, wide.names), rel=1e-4)
+    error = errors(engine.flux(torch.tensor(theta), prior.names), right)
+    assert np.median(error) < 3e-5 and np.percentile(error, 99) < 2e-3
+    theta[:, prior.names.index("dust_index")] = -0.6  # negative control
+    assert np.median(errors(free.flux(torch.tensor(theta), wide.names), right)) > 5e-3

@@ -435,3 +435,41 @@ def test_settings_of_a_given_column_make_an_equal_prior():
     assert prior.settings()["columns"]["tage"]["given"] == "age_of_universe"
     assert prior.inferred_names == ("logmass", "logzsol", "dust2", "tau")
     assert not any("given" in column for column in tiny.prior().settings()["columns"].values())
+
+
+def test_a_fixed_column_is_its_number_wherever_it_goes():
+    """In draws, coordinates and float32; the others are drawn as without it, and have the density
+    that they have alone. Another number is outside.
+    """
+    fixed = Prior(tiny.DIGS | {"dust2": {"given": 0.03}})  # float32 has no such number
+    wide, column = tiny.prior(), 2
+    draws = fixed.sample(2000, np.random.default_rng(0))
+    free = wide.sample(2000, np.random.default_rng(0))
+    alone = Prior({name: x for name, x in tiny.DIGS.items() if name != "dust2"})
+
+    assert (draws[:, column] == 0.03).all() and fixed.inferred_names == alone.names
+    assert np.array_equal(draws[:, fixed.inferred], free[:, fixed.inferred])
+    assert np.allclose(fixed.log_prob(draws), alone.log_prob(draws[:, fixed.inferred]))
+    coordinates = fixed.coordinates(draws)
+    assert fixed.inside(coordinates).all() and np.isfinite(fixed.log_density(coordinates)).all()
+    assert (fixed.theta(coordinates)[:, column] == 0.03).all()
+    single = fixed.theta(coordinates, np.float32)
+    assert (single[:, column] == np.float32(0.03)).all() and fixed.support(single).all()
+    unit = fixed.to_unit(coordinates, fixed.high)
+    assert np.isfinite(unit).all()
+    assert fixed.from_unit(unit, 1 - unit, fixed.high) == pytest.approx(coordinates)
+    assert (fixed.widened(unit, 0.0)[:, column] == 0.03).all()
+    draws[:, column] = 0.031
+    assert not fixed.support(draws).any() and (fixed.log_prob(draws) == -np.inf).all()
+
+
+def test_settings_of_a_fixed_column_are_its_number():
+    """Through JSON, beside a given one and one with a distribution."""
+    columns = {**tiny.given_prior().columns, **tiny.columns("informative")} | {
+        "dust2": {"given": 1},
+        "tage": tiny.GIVEN_AGE,
+    }
+    prior = Prior(columns, bound_age=True)
+
+    assert Prior(**json.loads(json.dumps(prior.settings()))) == prior
+    assert prior.settings()["columns"]["dust2"] == {"given": 1}

@@ -25,6 +25,9 @@ def test_nodes_bracket_the_prior():
 
     assert nodes[of(-1.1, -0.5)][[0, -1]] == pytest.approx([-1.2, -0.4])
     assert nodes[of(-2.0, 0.4)] == pytest.approx(nodes)
+    for value, around in ((-0.5, [-0.6, -0.4]), (-2.0, [-2.0, -1.8]), (0.4, [0.2, 0.4])):
+        fixed = nodes_inside(nodes, Prior({"logzsol": {"given": value}}))
+        assert nodes[fixed] == pytest.approx(around)
     with pytest.raises(BadInput, match=r"spans -2.0 to 0.45, the table -2.00 to 0.40: narrow"):
         of(-2.0, 0.45)
 
