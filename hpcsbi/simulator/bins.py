@@ -7,7 +7,8 @@ wherever the edges are.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import count, takewhile
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from hpcsbi.kernels.edges import formed_until
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.interpolation import interval
 
-__all__ = ["BinnedHistory", "Bins", "constant_rates", "log_rates", "numbered"]
+__all__ = ["BinnedHistory", "Bins", "constant_rates", "log_rates", "names_of", "numbered"]
 
 GYR = 1e9  # years
 LN10 = float(np.log(10))
@@ -125,23 +126,27 @@ class BinnedHistory(ABC):
 
     A subclass says where the bins are and what forms in them, and what Prospector calls it.
 
-    Arguments:
-        youngest_galaxy: Gyr, below which the bins do not ascend.
+    Raises:
+        BadInput: the prior has galaxies whose bins do not ascend.
     """
 
     names: ClassVar[tuple[str, ...]]
-    youngest_galaxy: ClassVar[float]
     source: ClassVar[str] = "FastStepBasis"
     curved: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
-        low = columns["tage"].low
-        if low < self.youngest_galaxy:
+        low, youngest = columns["tage"].low, self.youngest_galaxy(columns)
+        if low < youngest:
             raise BadInput(
                 f"prior of tage begins at {low} Gyr; with {', '.join(self.names[1:])} it is the "
-                f"older end of bins of age, which ascend from {self.youngest_galaxy} Gyr on: let "
-                "it begin there in conf/prior."
+                f"older end of bins of age, which ascend from {youngest:g} Gyr on: let it begin "
+                "there in conf/prior."
             )
+
+    @staticmethod
+    @abstractmethod
+    def youngest_galaxy(columns: Mapping[str, Column]) -> float:
+        """Gyr, below which the bins of a prior do not ascend."""
 
     @staticmethod
     @abstractmethod
@@ -206,12 +211,15 @@ def tensors(column: Mapping[str, np.ndarray | float]) -> dict[str, Tensor]:
     }
 
 
+def names_of(stem: str, names: Collection[str]) -> list[str]:
+    """stem_1, stem_2 ... as far as there are any among some names."""
+    numbers = takewhile(lambda i: f"{stem}_{i}" in names, count(1))
+    return [f"{stem}_{i}" for i in numbers]
+
+
 def numbered(column: Mapping[str, Tensor], stem: str) -> Tensor:
     """Columns stem_1, stem_2 ... as far as there are any, shape (n, columns)."""
-    names = []
-    while f"{stem}_{len(names) + 1}" in column:
-        names.append(f"{stem}_{len(names) + 1}")
-    return torch.stack([column[name] for name in names], 1)
+    return torch.stack([column[name] for name in names_of(stem, column)], 1)
 
 
 def log_rates(ratios: Tensor) -> Tensor:

@@ -7,8 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcsbi.simulator.bins import BinnedHistory, Bins, numbered, tensors
-from hpcsbi.simulator.continuity import FEWEST, MOST, YOUNGEST_GALAXY, edges_since
+from hpcsbi.simulator.agebins import (
+    EDGES,
+    FEWEST,
+    MOST,
+    YOUNGEST_GALAXY,
+    check_edges,
+    edges_since,
+)
+from hpcsbi.simulator.bins import BinnedHistory, Bins, names_of, numbered, tensors
+from hpcsbi.simulator.column import Column
 
 __all__ = ["Dirichlet"]
 
@@ -18,11 +26,11 @@ LEAST = 1e-12  # of the rate of all bins together, in one
 class Dirichlet(BinnedHistory):
     """See `histories.History`.
 
-    Bins are those of `Continuity`. What the rate of a bin is of the sum of all rates comes by
-    broken sticks: the youngest has 1 - z_fraction_1, the next z_fraction_1 (1 - z_fraction_2), the
-    oldest the product of all. Where z_fraction_i is beta distributed with a = alpha (bins - i) and
-    b = alpha, the fractions are Dirichlet distributed with concentration alpha: a prior that is
-    conditional in the fractions is one of independent columns.
+    Bins are those of `Continuity`, see `agebins.edges_since`. What the rate of a bin is of the sum
+    of all rates comes by broken sticks: the youngest has 1 - z_fraction_1, the next z_fraction_1
+    (1 - z_fraction_2), the oldest the product of all. Where z_fraction_i is beta distributed with
+    a = alpha (bins - i) and b = alpha, the fractions are Dirichlet distributed with concentration
+    alpha: a prior that is conditional in the fractions is one of independent columns.
 
     References:
         Leja et al. 2017, arXiv:1609.09073, section 3.1; Betancourt 2010, arXiv:1010.3436;
@@ -30,10 +38,20 @@ class Dirichlet(BinnedHistory):
     """
 
     names: ClassVar[tuple[str, ...]] = ("tage", *(f"z_fraction_{i}" for i in range(1, FEWEST)))
-    further: ClassVar[tuple[str, ...]] = tuple(f"z_fraction_{i}" for i in range(FEWEST, MOST))
+    further: ClassVar[tuple[str, ...]] = (
+        *(f"z_fraction_{i}" for i in range(FEWEST, MOST)), *EDGES,
+    )  # fmt: skip
     example: ClassVar[Mapping[str, float]] = {"tage": 1.0} | dict.fromkeys(names[1:], 0.6)
     templates: ClassVar[tuple[str, ...]] = ("dirichlet_sfh",)
-    youngest_galaxy: ClassVar[float] = YOUNGEST_GALAXY
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        super().__init__(columns)
+        check_edges(columns, 1 + len(names_of("z_fraction", columns)))
+
+    @staticmethod
+    def youngest_galaxy(columns: Mapping[str, Column]) -> float:
+        """See `BinnedHistory`."""
+        return YOUNGEST_GALAXY
 
     @staticmethod
     def bins_of(column: Mapping[str, Tensor]) -> Bins:
@@ -42,7 +60,7 @@ class Dirichlet(BinnedHistory):
         rest = left.cumprod(1)
         before = torch.cat([torch.ones_like(rest[:, :1]), rest[:, :-1]], 1)
         share = torch.cat([before * (1 - left), rest[:, -1:]], 1)
-        edges = edges_since(column["tage"], share.shape[1])
+        edges = edges_since(column, share.shape[1])
         return Bins.of_rates(edges, share.clamp_min(LEAST).log())
 
     @staticmethod

@@ -25,7 +25,7 @@ class History(Protocol):
 
     Arguments:
         names: its columns of theta.
-        further: columns that it may have beside them; each takes the one before it.
+        further: columns that it may have beside them; one of a number takes those before it.
         example: values of them that make a spectrum, to try FSPS with.
         templates: of Prospector's TemplateLibrary.
         source: of `prospect.sources`, which makes the spectra.

@@ -140,6 +140,36 @@ PARAMETERS = {
             label=r"$t_\mathrm{trunc}/t_\mathrm{age}$",
             log_label=r"$\log\,t_\mathrm{trunc}/t_\mathrm{age}$",
         ),
+        *(
+            Parameter(
+                name=f"agebin_edge_{i}",
+                unit=f"Gyr, where bin {i} of age ends and the next older begins",
+                low=0.002,
+                high=13.9,
+                header=f"bin edge {i} [Gyr]",
+                label=rf"$t_\mathrm{{edge\,{i}}}$ [Gyr]",
+                log_label=rf"$\log\,t_\mathrm{{edge\,{i}}}/\mathrm{{Gyr}}$",
+            )
+            for i in range(1, 14)
+        ),
+        Parameter(
+            name="oldest_agebin_fraction",
+            unit="age at which the oldest bin begins over tage",
+            low=0.05,
+            high=0.99,
+            header="oldest bin / age",
+            label=r"$t_\mathrm{oldest}/t_\mathrm{age}$",
+            log_label=r"$\log\,t_\mathrm{oldest}/t_\mathrm{age}$",
+        ),
+        Parameter(
+            name="tflex",
+            unit="Gyr, where the flexible bins of age end and the fixed ones begin",
+            low=0.1,
+            high=13.0,
+            header="t flex [Gyr]",
+            label=r"$t_\mathrm{flex}$ [Gyr]",
+            log_label=r"$\log\,t_\mathrm{flex}/\mathrm{Gyr}$",
+        ),
         Parameter(
             name="tlast",
             unit="Gyr",

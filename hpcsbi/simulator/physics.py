@@ -93,13 +93,14 @@ def check_names(names: Sequence[str], physics: Physics) -> None:
             "theta has the column eline_sigma without sigma_smooth: where lines have a dispersion, "
             "stars have one, too: add it in conf/prior."
         )
-    first = next((name for name in history.further if name not in names), None)
-    after = history.further[history.further.index(first) :] if first else ()
-    if beyond := [name for name in after if name in names]:
-        raise BadInput(
-            f"theta has the column {beyond[0]} without {first}: they are numbered without a gap; "
-            "mend conf/prior."
-        )
+    for name in history.further:
+        stem, _, number = name.rpartition("_")
+        before = [f"{stem}_{i}" for i in range(1, int(number))] if number.isdigit() else []
+        if name in names and (missing := [each for each in before if each not in names]):
+            raise BadInput(
+                f"theta has the column {name} without {missing[0]}: they are numbered without a "
+                "gap; mend conf/prior."
+            )
     further = [name for each in (FreeGas, Kinematics) for name in (*each.names, *each.further)]
     known = (*NEEDED, *history.names, *history.further, *dust.names, *further, *BESIDE)
     idle = [name for name in names if name not in known]

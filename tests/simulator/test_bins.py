@@ -19,8 +19,31 @@ from hpcsbi.simulator.ssp_arrays import ARRAYS
 from hpcsbi.store.opening import open_complete
 
 HOME = os.environ.get("SPS_HOME")
-PRIORS = {name: Prior(tiny.columns(name)) for name in ("continuity", "post_starburst", "dirichlet")}
-FIRST = dict.fromkeys(PRIORS, "logsfr_ratio_1") | {"dirichlet": "z_fraction_1"}
+FIVE = {
+    f"agebin_edge_{i}": {"given": t} for i, t in enumerate((0.01, 0.05, 0.1, 0.316, 1.0), start=1)
+}
+
+
+def prior_of(name, said=None):
+    """One that ships, and what it says beside of where its bins lie."""
+    columns = tiny.columns(name)
+    return Prior({"tage": columns["tage"]} | (said or {}) | columns)
+
+
+PRIORS = {
+    "continuity": prior_of("continuity"),
+    "post_starburst": prior_of("post_starburst"),
+    "dirichlet": prior_of("dirichlet"),
+    "five edges": prior_of("continuity", FIVE),
+    "an edge that is inferred": prior_of(
+        "continuity", {"agebin_edge_1": {"low": 0.01, "high": 0.05}}
+    ),
+    "an oldest bin": prior_of("dirichlet", {"oldest_agebin_fraction": {"given": 0.7}}),
+    "flexible bins to 3 Gyr": prior_of("post_starburst", {"tflex": {"given": 3.0}}),
+}
+FIRST = dict.fromkeys(PRIORS, "logsfr_ratio_1") | dict.fromkeys(
+    ("dirichlet", "an oldest bin"), "z_fraction_1"
+)
 LOG_AGE = np.linspace(5, 10.3, 107)
 widths = st.lists(st.floats(0.002, 3.0), min_size=4, max_size=4)
 masses = st.lists(st.floats(-10.0, 3.0), min_size=4, max_size=4)

@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 import tiny
 
+from hpcsbi.errors import BadInput
 from hpcsbi.simulator.post_starburst import PostStarburst
 from hpcsbi.simulator.prior import Prior
 
 PRIOR = Prior(tiny.columns("post_starburst"))
 
 
-def test_bins_and_masses_are_prospectors():
+@pytest.mark.parametrize("more", [{}, {"tflex": 3.5}])
+def test_bins_and_masses_are_prospectors(more):
     """By its own transforms, of any row whose bins last a million years."""
     transforms = pytest.importorskip("prospect.models.transforms")
     for theta in PRIOR.sample(20, np.random.default_rng(0)):
-        row = dict(zip(PRIOR.names, theta, strict=True))
+        row = dict(zip(PRIOR.names, theta, strict=True)) | more
         told = {name: np.atleast_1d(x) for name, x in PostStarburst.prospector(row).items()}
         agebins = transforms.psb_logsfr_ratios_to_agebins(**told)
         masses = transforms.logsfr_ratios_to_masses_psb(**told)
@@ -42,3 +44,25 @@ def test_flexible_bins_form_equal_masses():
     widths = np.diff(edges, axis=1)[1:6, 0]
     assert widths[1] == pytest.approx(widths[2]) and widths[0] == pytest.approx(100 * widths[1])
     assert edges[5, 1] == pytest.approx(2.0) and edges[-1, 1] == pytest.approx(10.0)
+
+
+def test_flexible_bins_end_where_the_prior_says():
+    """At 2 Gyr to the byte, elsewhere with room for the others; else the line names both."""
+    flat = {name: [0.0] for name in PostStarburst.names} | {"tage": [10.0], "tlast": [0.5]}
+    some = flat | {"logsfr_ratio_1": [-2.0], "logsfr_ratio_old_1": [0.5]}
+    log_age = np.linspace(5, 10.3, 107)
+    default, same, other = (
+        PostStarburst.weights(log_age, some | more)
+        for more in ({}, {"tflex": [2.0]}, {"tflex": [4.0]})
+    )
+    assert np.array_equal(default, same) and np.abs(default - other).max() > 0.01
+
+    columns = tiny.columns("post_starburst")
+    for tflex, message in (
+        (1.5, "tlast reaches 1.5 Gyr, .* end at 1.5 .tflex.: let it reach 1.4"),
+        (6.2, "tage begins at 6.5 Gyr.*ascend from 6.7 Gyr on"),
+    ):
+        told = columns | {"tflex": {"given": tflex}}
+        with pytest.raises(BadInput, match=message):
+            PostStarburst(Prior(told).columns)
+    PostStarburst(Prior(columns | {"tflex": {"low": 1.6, "high": 6.0}}).columns)
