@@ -72,6 +72,10 @@ def check_column(name: str, column: Column) -> None:
     """
     known = parameter(name)
     ends = {"low": column.low, "high": column.high}
+    if column.is_fixed:
+        _check_fixed(name, column, ends)
+    elif column.given is not None:
+        _check_given(name, column)
     if missing := [end for end, bound in ends.items() if bound is MISSING]:
         raise BadInput(
             f"prior of {name} has no {' and no '.join(missing)}: a column has low and high, or is "
@@ -92,20 +96,22 @@ def check_column(name: str, column: Column) -> None:
         raise BadInput(f"prior of {name} is in log, but it is a logarithm: leave log out.")
     if column.log and column.low <= 0:
         raise BadInput(f"prior of {name} is in log, but low is {column.low}: it must be > 0.")
-    if column.is_fixed:
-        _check_fixed(name, column)
-    elif column.given is not None:
-        _check_given(name, column)
+    if column.given in GIVEN and column.low < YOUNGEST:
+        raise BadInput(
+            f"prior of {name}: low is {column.low}, and the Universe is {YOUNGEST} Gyr old at "
+            "redshift 20, beyond which nothing is inferred: raise it."
+        )
 
 
-def _check_fixed(name: str, column: Column) -> None:
+def _check_fixed(name: str, column: Column, ends: Mapping[str, float]) -> None:
     """Refuse what is not of a column that is fixed, or one that cannot be."""
     if name == ALWAYS_INFERRED:
         raise BadInput(
             f"prior of {name}: given={column.given}, and how bright a spectrum is tells it: infer "
             "it."
         )
-    more = {"low and high": not column.low == column.high == column.given} | _of_inferred(column)
+    more = {end: bound not in (MISSING, column.given) for end, bound in ends.items()}
+    more |= _of_inferred(column)
     if words := [word for word, value in more.items() if value]:
         raise BadInput(
             f"prior of {name} is fixed at {column.given}, not inferred: leave out "
@@ -128,11 +134,6 @@ def _check_given(name: str, column: Column) -> None:
         raise BadInput(
             f"prior of {name} is given, not inferred: it has low and high; leave out "
             f"{', '.join(words)}."
-        )
-    if column.low < YOUNGEST:
-        raise BadInput(
-            f"prior of {name}: low is {column.low}, and the Universe is {YOUNGEST} Gyr old at "
-            "redshift 20, beyond which nothing is inferred: raise it."
         )
 
 

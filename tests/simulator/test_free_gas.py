@@ -58,6 +58,18 @@ def test_spectra_are_sums_over_ages(case, gas_logz):
     assert moved[:20].max() > 2e-2  # negative control
 
 
+def test_gas_may_be_fixed():
+    """As free gas there is, to the byte: the table holds all of it."""
+    free = gas_table.prior("dust2", gas_logz=True)
+    numbers = {"gas_logu": -2.2, "gas_logz": -0.1}
+    prior = Prior(dict(free.columns) | {name: {"given": x} for name, x in numbers.items()})
+    theta = torch.tensor(prior.sample(20, np.random.default_rng(0)))
+    flux = [gas_table.engine(2, each).flux(theta, each.names) for each in (free, prior)]
+
+    assert prior.inferred_names == tuple(n for n in free.names if n not in numbers)
+    assert torch.equal(*flux)
+
+
 def test_gas_of_the_stars_metallicity_is_the_default():
     """A column that says so changes nothing; one that says otherwise does."""
     tied, free = gas_table.prior("dust2"), gas_table.prior("dust2", gas_logz=True)

@@ -71,6 +71,22 @@ def test_mass_is_conserved(tage, tau):
     assert np.abs(weights[max(older, 1) :]).max(initial=0) < 1e-9
 
 
+@pytest.mark.parametrize("place", [0.0, 0.7])
+@pytest.mark.parametrize("name", ["survey", "burst", "truncated", "dirichlet"])
+def test_any_column_but_the_mass_may_be_fixed(arrays, name, place):
+    """Anywhere in its range the engine is as good as where the column is free."""
+    free = Prior(tiny.columns(name))
+    known = SURVEY.names if name != "survey" else ("logmass", "noise_floor")
+    for fixed in [each for each in free.names if each not in known][:5]:
+        i = free.names.index(fixed)
+        number = free.theta(free.low + place * (free.high - free.low))[i]
+        prior = Prior(dict(free.columns) | {fixed: {"given": float(number)}})
+        theta = prior.sample(60, np.random.default_rng(0))
+        error = errors(Ssp(**arrays, prior=prior), theta, prior.names)
+        assert (theta[:, i] == number).all()
+        assert np.median(error) < 2e-4 and np.percentile(error, 99) < 1e-2, fixed
+
+
 @pytest.mark.parametrize("name", PRIORS)
 def test_fast_equals_exact_on_the_prior(engines, name):
     """The basis and the interpolation cost less than the table's own error."""
