@@ -14,11 +14,13 @@ from hpcsbi.simulator.ssp_table import Ssp
 __all__ = ["exact_spectra"]
 
 
-def exact_spectra(engine: Ssp, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def exact_spectra(
+    engine: Ssp, theta: np.ndarray, names: Sequence[str], instrument: np.ndarray | None = None
+) -> np.ndarray:
     """The same without basis or interpolated weights, float64: the reference of `flux`.
 
     Arguments:
-        theta, names: see `flux`.
+        theta, names, instrument: see `flux`.
 
     Returns:
         shape (n, pixels).
@@ -27,6 +29,7 @@ def exact_spectra(engine: Ssp, theta: np.ndarray, names: Sequence[str]) -> np.nd
     column = dict(zip(names, np.array(theta, dtype=float).T, strict=True))
     tensors = {name: torch.from_numpy(values.copy()) for name, values in column.items()}
     depths, slopes = (of(tensors).numpy() for of in (engine.dust.depth, engine.dust.slope))
+    added = None if instrument is None else engine.by_pixel.added(torch.tensor(instrument)).double()
     strength = column.get("line_strength", np.ones(len(theta)))[:, None, None]
     mass = engine.history.weights(engine.log_age, column) * 10 ** column["logmass"][:, None]
     nodes = torch.from_numpy(engine.logzsol)
@@ -43,15 +46,17 @@ def exact_spectra(engine: Ssp, theta: np.ndarray, names: Sequence[str]) -> np.nd
                     of_part[rows] += np.tensordot(weights, tables[node].astype(float), 1)
             lines = name == "lines"
             factor = strength if lines else 1.0
-            moments = moments + factor * engine.kinematics.of_dust(of_part, tensors, lines)
+            moments = moments + factor * engine.kinematics.of_dust(of_part, tensors, lines, added)
         if engine.gas is not None:
-            moments += _gas(engine, mass * group, tensors)
+            moments += _gas(engine, mass * group, tensors, added)
         series = moments[:, 0] + slope * (moments[:, 1] + slope * moments[:, 2])
         flux += series * np.exp(-depth)
     return flux
 
 
-def _gas(engine: Ssp, weights: np.ndarray, column: Mapping[str, Tensor]) -> np.ndarray:
+def _gas(
+    engine: Ssp, weights: np.ndarray, column: Mapping[str, Tensor], added: Tensor | None
+) -> np.ndarray:
     """Moments of what gas emits around mixtures of populations, shape (n, moments, pixels)."""
     cell, right = interval(torch.from_numpy(engine.logzsol), column["logzsol"])
     onto = torch.tensor(engine.free_gas.onto[engine.nodes])
@@ -65,6 +70,6 @@ def _gas(engine: Ssp, weights: np.ndarray, column: Mapping[str, Tensor]) -> np.n
         nodes = GasNodes(engine.free_gas.logzsol, values).double()
         of_part = nodes(photons, column).unflatten(1, (-1, engine.pixels)).numpy()
         lines = name == "gas_lines"
-        of_dust = engine.kinematics.of_dust(of_part, column, lines)
+        of_dust = engine.kinematics.of_dust(of_part, column, lines, added)
         total = total + (strength[:, None, None] if lines else 1.0) * of_dust
     return total

@@ -59,17 +59,21 @@ class Dispersions:
         first, *further = np.tensordot(onto, at_nodes, 1)
         return np.concatenate([first, *(of[..., :FURTHER, :] for of in further)], axis=-2)
 
+    def place(self, dispersion: Tensor) -> Tensor:
+        """Where polynomials are taken, -1 to 1; differentiable, shape of `dispersion`, km/s."""
+        return ((torch.log(dispersion) - self._middle) / self._half).clamp(-1, 1)
+
     def polynomials(self, dispersion: Tensor) -> Tensor:
-        """Values of all polynomials; differentiable, shape (degrees, n).
+        """Values of all polynomials; differentiable, shape (degrees, ...).
 
         Beyond the range its ends are taken.
 
         Arguments:
-            dispersion: km/s, shape (n,); of NaN the values are NaN, but for the first, which is 1.
+            dispersion: km/s, any shape; of NaN the values are NaN, but for the first, which is 1.
         """
         if self.degrees == 1:
             return torch.ones_like(dispersion)[None]
-        x = ((torch.log(dispersion) - self._middle) / self._half).clamp(-1, 1)
+        x = self.place(dispersion)
         values = [torch.ones_like(x), x]
         while len(values) < self.degrees:
             values.append(2 * x * values[-1] - values[-2])
@@ -149,7 +153,12 @@ class Kinematics:
         }
 
     def factors(
-        self, of_dust: Tensor, terms: Sequence[Term], column: Mapping[str, Tensor], lines: bool
+        self,
+        of_dust: Tensor,
+        terms: Sequence[Term],
+        column: Mapping[str, Tensor],
+        lines: bool,
+        by_pixel: bool = False,
     ) -> Tensor:
         """Factors of terms; differentiable, shape (groups, terms, n).
 
@@ -158,35 +167,61 @@ class Kinematics:
             terms: of all degrees.
             column: values of each name, shape (n,).
             lines: whether they are of lines, or of stars and the continuum of gas.
+            by_pixel: leave the polynomials out, which differ from pixel to pixel, see `places`.
         """
         if self.dispersions is None:
             return of_dust
-        name = LINES if lines and LINES in column else STARS
-        values = self.dispersions.polynomials(column[name])
+        values = [1.0] * self.degrees
+        if not by_pixel:
+            values = self.dispersions.polynomials(column[_name(column, lines)])
         first = sum(not term.degree for term in terms)
         orders = [term.order for term in terms[:first]]
         further = of_dust[:, [i for i in range(len(orders)) if orders[i] < FURTHER]]
         return torch.cat([of_dust, *(further * value for value in values[1:])], 1)
 
-    def of_dust(self, moments: np.ndarray, column: Mapping[str, Tensor], lines: bool) -> np.ndarray:
+    def places(self, column: Mapping[str, Tensor], added: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the polynomials of each pixel are taken; differentiable, shapes (n, pixels).
+
+        Arguments:
+            column: values of each name, shape (n,).
+            added: square of what the instrument adds, (km/s)^2, shape (n, pixels).
+
+        Returns:
+            Those of stars and the continuum of gas, and those of lines: the same object where lines
+            have no dispersion of their own.
+        """
+        others = self.dispersions.place(_total(column[STARS], added))
+        if LINES not in column:
+            return others, others
+        return others, self.dispersions.place(_total(column[LINES], added))
+
+    def of_dust(
+        self,
+        moments: np.ndarray,
+        column: Mapping[str, Tensor],
+        lines: bool,
+        added: Tensor | None = None,
+    ) -> np.ndarray:
         """Dust moments of spectra of their dispersion, from all moments of the table.
 
         Arguments:
             moments: shape (n, moments, pixels).
             column, lines: see `factors`.
+            added: see `places`; None for no instrument.
 
         Returns:
             shape (n, 3, pixels).
         """
         if self.degrees == 1:
             return moments
-        name = LINES if lines and LINES in column else STARS
-        values = self.dispersions.polynomials(column[name]).numpy()
-        total = moments[:, : -FURTHER * (self.degrees - 1)].copy()
+        own = column[_name(column, lines)]
+        total = own[:, None] if added is None else _total(own, added)
+        values = self.dispersions.polynomials(total).numpy()
+        sums = moments[:, : -FURTHER * (self.degrees - 1)].copy()
         for degree, value in enumerate(values[1:]):
-            first = total.shape[1] + degree * FURTHER
-            total[:, :FURTHER] += value[:, None, None] * moments[:, first : first + FURTHER]
-        return total
+            first = sums.shape[1] + degree * FURTHER
+            sums[:, :FURTHER] += value[:, None] * moments[:, first : first + FURTHER]
+        return sums
 
     @staticmethod
     def range(columns: Mapping[str, Column]) -> tuple[float, float] | None:
@@ -226,6 +261,16 @@ class Kinematics:
         """Greatest dispersion of lines, km/s; `fixed` is that where none is free."""
         of_lines = columns.get(LINES, columns.get(STARS))
         return of_lines.high if of_lines and STARS in columns else fixed
+
+
+def _name(column: Mapping[str, Tensor], lines: bool) -> str:
+    """Of the column that tells the dispersion of lines, or of everything else."""
+    return LINES if lines and LINES in column else STARS
+
+
+def _total(dispersion: Tensor, added: Tensor) -> Tensor:
+    """Dispersion of each pixel, km/s, shape (n, pixels)."""
+    return (dispersion[:, None] ** 2 + added).sqrt()
 
 
 def _share(rank: int, degree: int) -> int:

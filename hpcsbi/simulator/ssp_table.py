@@ -22,6 +22,7 @@ from hpcsbi.simulator.histories import History, family_of
 from hpcsbi.simulator.interpolation import interval
 from hpcsbi.simulator.kinematics import Kinematics
 from hpcsbi.simulator.physics import Physics, check_names
+from hpcsbi.simulator.pixel_dispersions import PixelDispersions
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import nodes_inside
 from hpcsbi.simulator.ssp_basis import composites, gas_composites
@@ -32,6 +33,7 @@ __all__ = ["CHUNK", "GAS_RANKS", "Ssp"]
 PAPER = Physics()
 GAS_RANKS: Ranks = {"gas_continuum": (8, 4, 2), "gas_lines": (20, 10, 6)}
 CHUNK = 4096  # larger batches fall out of the cache
+BY_PIXEL = 1 << 18  # pixels of a batch in which each has its dispersion: there are more arrays
 
 
 class Ssp(torch.nn.Module):
@@ -102,6 +104,7 @@ class Ssp(torch.nn.Module):
             ranks = [{"continuum": of_group["continuum"]} | of_gas for of_group in ranks]
         self.terms = self.kinematics.terms(self.dust.terms)
         self.layout = layout_of(self.terms, ranks)
+        self.by_pixel = PixelDispersions(self.kinematics, self.terms, ranks, self.wave)
         self._keep("k", dust_curve)
         self._keep("metallicity", self.logzsol)
         components = self.history.components(self.log_age)
@@ -140,30 +143,34 @@ class Ssp(torch.nn.Module):
         of_middle = of_all[middle * len(components) :][: len(components)]
         return gas_composites(of_middle, stars, self.emission, self.terms, ranks)
 
-    def flux(self, theta: Tensor, names: Sequence[str]) -> Tensor:
+    def flux(self, theta: Tensor, names: Sequence[str], instrument: Tensor | None = None) -> Tensor:
         """Spectra of a batch; differentiable.
 
         Arguments:
             theta: parameters in their own units, shape (n, n_theta).
             names: theta's columns; without line_strength the lines are as FSPS draws them.
+            instrument: what the instrument adds to theta's dispersions, km/s, see
+                `survey.line_spread`, shape (n, KNOTS); None: nothing.
 
         Returns:
             L_sun / Angstrom of 10^logmass solar masses formed, shape (n, pixels), float32 (float64
             for an engine that was turned into it).
         """
         check_names(names, self.physics)
-        bare, depth = self.bare(theta, names)
+        bare, depth = self.bare(theta, names, instrument)
         # The mass in float64: the rounding of a large exponent would move every pixel.
         logmass = theta[:, [*names].index("logmass")].to(self.k.dtype).double()
         mass = (10.0**logmass).to(self.k.dtype)[:, None]
         scale = mass if depth is None else mass * torch.exp(-depth[:, None] * self.k)
         return bare * scale
 
-    def bare(self, theta: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+    def bare(
+        self, theta: Tensor, names: Sequence[str], instrument: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Spectra of one solar mass before the screen that is common to all stars, if there is one.
 
         Arguments:
-            theta, names: see `flux`; logmass does not matter.
+            theta, names, instrument: see `flux`; logmass does not matter.
 
         Returns:
             Spectra, smoothed behind the screen, which depend on the dust as smoothing and dust do
@@ -172,10 +179,11 @@ class Ssp(torch.nn.Module):
         """
         spectra, depths = [], []
         bases = self.basis.split(self.rows)
-        for column in self._chunks(theta, names):
-            factors = self._factors(column, self.dust.factors(column), self.terms)
-            groups = self._weighted(column, factors, self.layout).split(self.rows, 1)
-            groups = [weighted @ basis for weighted, basis in zip(groups, bases, strict=True)]
+        for column, added in self._chunks(theta, names, instrument):
+            of_dust = self.dust.factors(column)
+            factors = self._factors(column, of_dust, self.terms, added is not None)
+            weighted = self._weighted(column, factors, self.layout).split(self.rows, 1)
+            groups = self.by_pixel.spectra(weighted, bases, column, added)
             flux, depth = self.dust.behind(groups, column)
             spectra.append(flux)
             depths.append(depth)
@@ -192,9 +200,9 @@ class Ssp(torch.nn.Module):
         """
         spectra, layout = [], self.layout.dustless()
         without = [term for term in self.terms if not term.order]
-        for column in self._chunks(theta, names):
+        for column, _ in self._chunks(theta, names):
             without_dust = self.k.new_ones(len(self.groups), 1, len(column["logzsol"]))
-            factors = self._factors(column, without_dust, without)
+            factors = self._factors(column, without_dust, without, False)
             spectra.append(self._weighted(column, factors, layout) @ self.dustless_basis)
         return _joined(spectra)
 
@@ -206,18 +214,24 @@ class Ssp(torch.nn.Module):
             and not (theta.requires_grad)
         )
 
-    def _chunks(self, theta: Tensor, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-        """Columns of the rows that are worked on at once."""
-        for part in theta.to(self.k.dtype).split(CHUNK):
-            yield dict(zip(names, part.T.contiguous().unbind(), strict=True))
+    def _chunks(
+        self, theta: Tensor, names: Sequence[str], instrument: Tensor | None = None
+    ) -> Iterator[tuple[dict[str, Tensor], Tensor | None]]:
+        """Columns of the rows that are worked on at once, and what is added to their dispersion."""
+        rows = CHUNK if instrument is None else max(BY_PIXEL // self.pixels, 1)
+        parts = theta.to(self.k.dtype).split(rows)
+        curves = [None] * len(parts) if instrument is None else instrument.split(rows)
+        for part, curve in zip(parts, curves, strict=True):
+            yield dict(zip(names, part.T.contiguous().unbind(), strict=True)), curve
 
     def _factors(
-        self, column: Mapping[str, Tensor], of_dust: Tensor, terms: Sequence[Term]
+        self, column: Mapping[str, Tensor], of_dust: Tensor, terms: Sequence[Term], by_pixel: bool
     ) -> Tensor:
         """Of all terms, from those that dust gives to all parts of a group, shape (terms, n)."""
         strength = column.get("line_strength")
         others, of_lines = (
-            self.kinematics.factors(of_dust, terms, column, lines) for lines in (False, True)
+            self.kinematics.factors(of_dust, terms, column, lines, by_pixel)
+            for lines in (False, True)
         )
         of_lines = of_lines if strength is None else of_lines * strength
         others = [others] * (1 if self.gas is None else 2)  # lines come last

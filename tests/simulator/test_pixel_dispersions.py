@@ -1,0 +1,158 @@
+"""Spectra through an instrument: limits, invariances, Gaussians of each pixel, both ways to sum."""
+
+from functools import cache
+
+import kinematics_table
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpcsbi.errors import BadInput
+from hpcsbi.simulator.exact_spectra import exact_spectra
+from hpcsbi.simulator.pixel_dispersions import sum_by_pixel
+from hpcsbi.survey.line_spread import KNOTS, LineSpread, between_knots
+
+STEEP = LineSpread((4700.0, 5200.0), (900.0, 3000.0))  # 142 to 42 km/s
+BOTH = ("sigma_smooth", "eline_sigma")
+CASES = {
+    "screen": (2, ("dust2",)),
+    "two parts": (4, ("dust2", "dust_index", "dust1_fraction")),
+}
+
+
+@cache
+def engine_of(dust_type, *names):
+    prior = kinematics_table.prior(*names)
+    return prior, kinematics_table.engine(dust_type, prior)
+
+
+def draws(prior, n=20, seed=0):
+    theta = prior.sample(n, np.random.default_rng(seed))
+    theta[: n // 2, prior.names.index("tage")] = np.geomspace(0.02, 0.3, n // 2)  # with lines
+    for name in BOTH:
+        if name in prior.names:  # with the instrument inside of the table
+            at = prior.names.index(name)
+            theta[:, at] = theta[:, at].clip(60, 370)
+    return theta
+
+
+def steep(n):
+    return STEEP.at_knots(kinematics_table.GRID.wave, np.zeros(n))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_pixel_is_smoothed_to_its_own_dispersion(case):
+    """Stars and lines, behind their dust, as spectra smoothed to the dispersion of that pixel."""
+    dust_type, dust = CASES[case]
+    prior, engine = engine_of(dust_type, *dust, *BOTH)
+    theta, pixels = draws(prior), range(0, 81, 5)
+    added = (steep(1)[0] ** 2 @ between_knots(kinematics_table.GRID.wave))[pixels]
+    names, right = prior.names, []
+    for square, pixel in zip(added, pixels, strict=True):
+        wider = theta.copy()
+        for name in BOTH:
+            wider[:, names.index(name)] = np.hypot(theta[:, names.index(name)], square**0.5)
+        rows = [dict(zip(names, row, strict=True)) for row in wider]
+        right.append(kinematics_table.truth(rows, dust_type)[:, pixel])
+    right, instrument = np.array(right).T, steep(len(theta))
+
+    flux = engine.flux(torch.tensor(theta), names, torch.tensor(instrument)).numpy()
+    for spectra in (flux, exact_spectra(engine, theta, names, instrument)):
+        error = np.abs(np.log(spectra[:, pixels] / right))
+        assert np.median(error) < 2e-4 and np.percentile(error, 99) < 1e-2
+    for other in (None, torch.tensor(instrument[:, ::-1].copy())):  # negative controls
+        moved = engine.flux(torch.tensor(theta), names, other).numpy()[:, pixels]
+        assert np.abs(np.log(moved / right)).max() > 2e-2
+
+
+@pytest.mark.parametrize("names", [("dust2", "sigma_smooth"), ("dust2", *BOTH)])
+def test_nothing_added_changes_nothing(names):
+    """To the rounding of float32."""
+    prior, engine = engine_of(2, *names)
+    theta = torch.tensor(draws(prior))
+    flux = engine.flux(theta, prior.names)
+    same = engine.flux(theta, prior.names, torch.zeros(len(theta), KNOTS))
+    assert same.numpy() == pytest.approx(flux.numpy(), rel=2e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(added=st.floats(0, 150), seed=st.integers(0, 1000))
+def test_one_width_at_all_wavelengths_is_a_wider_galaxy(added, seed):
+    """Dispersions add in quadrature."""
+    prior, engine = engine_of(2, "dust2", *BOTH)
+    theta = draws(prior, 4, seed)
+    wider = theta.copy()
+    for name in BOTH:
+        at = prior.names.index(name)
+        wider[:, at] = np.hypot(theta[:, at], added)
+    through = torch.full((len(theta), KNOTS), added)
+    flux = engine.flux(torch.tensor(theta), prior.names, through).numpy()
+    assert flux == pytest.approx(engine.flux(torch.tensor(wider), prior.names).numpy(), rel=2e-5)
+
+
+def test_an_object_has_its_own_curve():
+    """Whatever stands beside it in a batch, also of more rows than are worked on at once."""
+    prior, engine = engine_of(2, "dust2", *BOTH)
+    theta = torch.tensor(np.tile(draws(prior, 10), (400, 1)))
+    curves = torch.tensor(np.random.default_rng(1).uniform(0, 100, (len(theta), KNOTS)))
+    flux = engine.flux(theta, prior.names, curves)
+    for row in (0, 1, 1999, 3999):
+        alone = engine.flux(theta[row : row + 1], prior.names, curves[row : row + 1])
+        assert alone[0].numpy() == pytest.approx(flux[row].numpy(), rel=1e-4)
+
+
+def test_slopes_and_both_ways_to_sum():
+    """Automatic slopes are those of differences; compiled sums are those of torch."""
+    prior, engine = engine_of(2, "dust2", "sigma_smooth")
+    theta = torch.tensor(draws(prior))
+    instrument = torch.tensor(steep(len(theta)))
+    with torch.no_grad():
+        compiled = engine.flux(theta, prior.names, instrument)
+    written = engine.flux(theta.clone().requires_grad_(), prior.names, instrument).detach()
+    assert written.numpy() == pytest.approx(compiled.numpy(), rel=1e-4)
+
+    double = kinematics_table.engine(2, prior).double()
+    at, theta = prior.names.index("sigma_smooth"), theta.requires_grad_()
+    (slope,) = torch.autograd.grad(double.flux(theta, prior.names, instrument).log().sum(), theta)
+    step = 1e-4 * torch.eye(len(prior.names))[at]
+    low, high = (
+        double.flux(theta.detach() + side * step, prior.names, instrument) for side in (-1, 1)
+    )
+    numerical = (high.log() - low.log()).sum(1) / 2e-4
+    assert slope[:, at].numpy() == pytest.approx(numerical.numpy(), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.slow
+def test_gas_that_is_free_goes_through_the_instrument():
+    """Its continuum as the stars, its lines as lines: as the exact sums."""
+    prior, engine = engine_of(2, "dust2", "gas_logu", *BOTH)
+    theta, instrument = draws(prior), steep(20)
+    exact = exact_spectra(engine, theta, prior.names, instrument)
+    flux = engine.flux(torch.tensor(theta), prior.names, torch.tensor(instrument)).numpy()
+    error = np.abs(np.log(flux / exact))
+    assert np.median(error) < 2e-4 and np.percentile(error, 99) < 1e-2
+    assert np.abs(np.log(exact_spectra(engine, theta, prior.names) / exact)).max() > 0.02
+
+
+def test_sums_are_those_of_chebyshev_polynomials():
+    """Numpy's, in any number of degrees and pieces."""
+    rng = np.random.default_rng(0)
+    for degrees in (2, 3, 7):
+        columns = [[slice(4 * k, 4 * k + 3), slice(4 * k + 3, 4 * k + 4)] for k in range(degrees)]
+        weighted, basis = rng.normal(size=(5, 4 * degrees)), rng.normal(size=(4 * degrees, 6))
+        x = rng.uniform(-1, 1, (5, 6))
+        of_degree = np.einsum("nkr,krp->knp", *(
+            weighted.reshape(5, degrees, 4), basis.reshape(degrees, 4, 6)
+        ))  # fmt: skip
+        right = np.polynomial.chebyshev.chebval(x, of_degree, tensor=False)
+        made = sum_by_pixel(*map(torch.tensor, (weighted, basis)), columns, torch.tensor(x))
+        assert made.numpy() == pytest.approx(right, rel=1e-12, abs=1e-12)
+
+
+def test_a_dispersion_that_is_not_free_is_refused():
+    """An instrument adds to a column."""
+    prior, engine = engine_of(2, "dust2")
+    with pytest.raises(BadInput, match="adds to sigma_smooth, and the prior has no such column"):
+        engine.flux(torch.tensor(draws(prior)), prior.names, torch.zeros(20, KNOTS))
