@@ -68,7 +68,7 @@ def table(path, rows=5, unit=UNIT, ivar_unit=None, pixels=3000, **changes):
 
 def sdss(
     path, kind="GALAXY", zwarning=0, mask=(), pixels=3800, zred=0.05, loglam=3.58, best="SPECOBJ",
-    coadd="COADD", upper=False, keys=("PLATE", "MJD", "FIBERID"), drop=(), behind=(),
+    coadd="COADD", upper=False, keys=("PLATE", "MJD", "FIBERID"), drop=(), behind=(), wdisp=None,
 ):  # fmt: skip
     """A spec file of the SDSS family; mask: (pixel, bit) pairs of and_mask.
 
@@ -86,6 +86,8 @@ def sdss(
         "and_mask": ("J", and_mask),
         "or_mask": ("J", np.full(pixels, 1 << 24)),
     }
+    if wdisp is not None:
+        columns["wdisp"] = ("E", wdisp)
     values = {"PLATE": 266, "MJD": 51602, "FIBERID": 7, "FIELD": 15000, "CATALOGID": 4375924049}
     row = {name: ("K", [values[name]]) for name in keys}
     row |= {"CLASS": ("6A", [kind]), "Z": ("E", [zred]), "ZWARNING": ("J", [zwarning])}

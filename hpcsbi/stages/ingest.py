@@ -25,6 +25,7 @@ from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
 from hpcsbi.survey.formats import Survey, UnreadableError
+from hpcsbi.survey.line_spread import KNOTS, knots
 from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.pixels import WIDEST
 from hpcsbi.survey.repeats import repeats
@@ -156,6 +157,12 @@ def _arrays(rows: int, grid: Grid) -> dict[str, Array]:
         "n_pixels": Array(row, "int32", {"description": "valid pixels"}),
         "snr": Array(row, "float32", {"description": "median over valid pixels"}),
         "file": Array(row, "string"),
+        "instrument": Array(
+            {"row": rows, "knot": KNOTS},
+            "float32",
+            {"units": "km/s", "description": "dispersion it adds at knots, NaN where not known"},
+        ),
+        "knot": Array({"knot": KNOTS}, "float64", {"units": "Angstrom"}, knots(grid.wave)),
         "reason": Array(row, "string", {"description": "what of a row is not used, and why"}),
     }
 
@@ -196,7 +203,7 @@ def _piece(survey: Survey, grid: Grid, source: Source, rows: slice) -> list[dict
     name, made, done = Path(source.path).name, [], rows.start
     try:
         for block in survey.read(source, rows):
-            made.append(columns_of(block, survey.air, grid))
+            made.append(columns_of(block, survey.air, grid, survey.spread))
             done += len(block.id)
     except UnreadableError as error:
         names = [f"{source.stem}-{row}" for row in range(done, rows.stop)]

@@ -25,6 +25,7 @@ from hpcsbi.survey.column_files import ColumnFile
 from hpcsbi.survey.compressed import kind, open_contents, path_or_contents
 from hpcsbi.survey.file_format import ColumnFileMaker, FileFormat, Layout
 from hpcsbi.survey.fits_files import open_fits
+from hpcsbi.survey.line_spread import LineSpread
 from hpcsbi.survey.registry import FORMATS, survey_of
 from hpcsbi.survey.source import Source
 from hpcsbi.survey.spectra import USUAL, Spectra, per_angstrom, unread_spectra
@@ -56,9 +57,11 @@ class Survey:
         ebv_factor: factor on the E(B-V) of the file.
         flux_unit: unit of Parquet and .npz files that do not name theirs.
         air: wavelengths of the files are in air.
+        line_spread: observed wavelength, Angstrom, and resolution, wavelength over FWHM, at some
+            places, see `LineSpread`: of rows whose file does not tell their own; () for not known.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a line spread that is none.
     """
 
     name: str
@@ -68,19 +71,35 @@ class Survey:
     ebv_factor: float = 1.0
     flux_unit: str = USUAL
     air: bool = False
+    line_spread: Sequence[Sequence[float]] = field(default=(), hash=False)
 
     def __post_init__(self) -> None:
         if self.name not in FORMATS:
             raise BadInput(f"survey {self.name!r}: choose from {', '.join(FORMATS)}.")
         per_angstrom(self.flux_unit, "survey.flux_unit")
+        pairs = [[*pair] for pair in self.line_spread]
+        if any(len(pair) != 2 for pair in pairs):
+            raise BadInput(
+                f"survey.line_spread is {pairs}: it takes pairs of wavelength and resolution."
+            )
+        object.__setattr__(self, "line_spread", pairs)
+        _ = self.spread
 
     @property
     def _format(self) -> FileFormat:
         return FORMATS[self.name]
 
+    @property
+    def spread(self) -> LineSpread | None:
+        """Line-spread function of rows whose file does not tell their own; None: not known."""
+        return LineSpread(*zip(*self.line_spread, strict=True)) if self.line_spread else None
+
     def settings(self) -> dict:
         """Plain values that decide how files are read."""
-        return asdict(self)
+        known = asdict(self)
+        if not self.line_spread:  # as stores have it that know no such thing
+            del known["line_spread"]
+        return known
 
     def sources(self, paths: Sequence[Path]) -> list[Source]:
         """Pair spectra with what lies beside them (DESI: coadds with redrock files).

@@ -9,6 +9,7 @@ from astropy.io import fits
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.file_format import FileFormat, Options
 from hpcsbi.survey.fits_files import bad_pixels, check_shape, flux_unit
+from hpcsbi.survey.line_spread import FWHM, LIGHT
 from hpcsbi.survey.spectra import Spectra
 
 __all__ = ["Manga"]
@@ -42,6 +43,8 @@ class Manga(FileFormat):
         for name in ("IVAR", "MASK"):
             check_shape(hdus, name, shape, "FLUX")
         check_shape(hdus, "Z", shape[:1], "FLUX")
+        if "SRES" in hdus:
+            check_shape(hdus, "SRES", shape, "FLUX")
         if hdus["WAVE"].shape not in (shape, shape[1:]):
             check_shape(hdus, "WAVE", shape[1:], "FLUX")
         return shape[0], []
@@ -51,7 +54,10 @@ class Manga(FileFormat):
     ) -> Iterator[Spectra]:
         """See `FileFormat.read`."""
         bad = bad_pixels(hdus["MASK"].section[rows], options.bad_bits)
-        wave = hdus["WAVE"]
+        wave, spread = hdus["WAVE"], None
+        if "SRES" in hdus:
+            with np.errstate(divide="ignore"):
+                spread = LIGHT / FWHM / hdus["SRES"].section[rows].astype(float)
         yield Spectra(
             wave=(wave.data if len(wave.shape) == 1 else wave.section[rows]).astype(float),
             flux=hdus["FLUX"].section[rows].astype(float),
@@ -59,4 +65,5 @@ class Manga(FileFormat):
             zred=hdus["Z"].data[rows].astype(float),
             id=[f"{stem}-{row}" for row in range(rows.start, rows.stop)],
             unit=self.unit(hdus),
+            dispersion=spread,
         )

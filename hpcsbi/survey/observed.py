@@ -5,6 +5,7 @@ import numpy as np
 from hpcsbi.flags import Flag, bits
 from hpcsbi.grid import Grid, fewest_pixels
 from hpcsbi.survey.geometry import Group, groups, why_unreached
+from hpcsbi.survey.line_spread import KNOTS, LineSpread, at_knots
 from hpcsbi.survey.pixels import native_pixels, too_wide
 from hpcsbi.survey.quality import quality
 from hpcsbi.survey.rest_frame import (
@@ -24,13 +25,16 @@ FIRST_ZRED, LAST_ZRED, LOCAL_ZRED = -0.01, 20.0, 0.01
 FAINTEST, BRIGHTEST = 1e-4, 1e13
 
 
-def columns_of(spectra: Spectra, air: bool, grid: Grid) -> dict[str, np.ndarray]:
+def columns_of(
+    spectra: Spectra, air: bool, grid: Grid, spread: LineSpread | None = None
+) -> dict[str, np.ndarray]:
     """All columns of a block of spectra but the file's name.
 
     Arguments:
         spectra: as a reader found them.
         air: wavelengths are in air.
         grid: the model's pixels.
+        spread: line-spread function of rows that do not tell their own; None: not known.
     """
     rows = len(spectra.id)
     flux, ivar = np.zeros((2, rows, grid.pixels), dtype=np.float32)
@@ -69,7 +73,22 @@ def columns_of(spectra: Spectra, air: bool, grid: Grid) -> dict[str, np.ndarray]
         "n_pixels": n_pixels,
         "snr": snr,
         "reason": reason.astype(str),
+        "instrument": _instruments(spectra, grid.wave, spread),
     }
+
+
+def _instruments(spectra: Spectra, wave: np.ndarray, spread: LineSpread | None) -> np.ndarray:
+    """What the instrument adds, km/s, float32, NaN where that is not known, shape (rows, KNOTS)."""
+    numbers = np.full((len(spectra.id), KNOTS), np.nan, dtype=np.float32)
+    use = np.flatnonzero((spectra.zred > FIRST_ZRED) & (spectra.zred <= LAST_ZRED))
+    if spread is not None:
+        numbers[use] = spread.at_knots(wave, spectra.zred[use])
+    if spectra.dispersion is not None:
+        for row in use:
+            native = spectra.wave if np.ndim(spectra.wave) == 1 else spectra.wave[row]
+            own = at_knots(wave, native / (1 + spectra.zred[row]), spectra.dispersion[row])
+            numbers[row] = np.where(np.isfinite(own), own, numbers[row])
+    return numbers
 
 
 def _on_grid(

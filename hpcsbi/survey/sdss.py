@@ -1,5 +1,6 @@
 """Spec files of the SDSS family (legacy, BOSS, eBOSS, SDSS-V), one spectrum a file."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -8,10 +9,12 @@ from astropy.io import fits
 
 from hpcsbi.survey.file_format import FileFormat, Options
 from hpcsbi.survey.fits_files import bad_pixels, column_or, flux_unit, names_of, not_among
+from hpcsbi.survey.line_spread import LIGHT
 from hpcsbi.survey.spectra import Spectra
 
 __all__ = ["Sdss"]
 
+WDISP = 1e-4 * math.log(10) * LIGHT  # km/s: wdisp counts pixels of 1e-4 dex
 COADD = {"FLUX", "LOGLAM", "IVAR"}
 # Tables of redshifts, the best fit before others.
 BEST = ("SPECOBJ", "SPALL", "SPZBEST", "ZBEST")
@@ -45,7 +48,7 @@ class Sdss(FileFormat):
         """See `FileFormat.read`; or_mask is not used: it marks what a single exposure missed."""
         pixels, best = _coadd(hdus), _best(hdus)
         known, object_ = set(names_of(best)), best.data
-        masked = "AND_MASK" in names_of(pixels)
+        masked, spread = (name in names_of(pixels) for name in ("AND_MASK", "WDISP"))
         pixels = pixels.data
         ivar = pixels["ivar"].astype(float)
         if masked:
@@ -57,6 +60,7 @@ class Sdss(FileFormat):
             zred=object_["Z"].astype(float),
             id=[_name({name: object_[name][0] for name in known}) or stem],
             unit=self.unit(hdus),
+            dispersion=WDISP * pixels["wdisp"].astype(float)[None] if spread else None,
             zwarn=column_or(object_, "ZWARNING", 0) != 0,
             other_class="CLASS" in known and not_among(object_["CLASS"], options.classes),
             no_status=np.array([not masked or not known >= {"ZWARNING", "CLASS"}]),

@@ -45,6 +45,8 @@ class Spectra:
         unit: erg/s/cm2/A of one unit of flux.
         ebv: Galactic E(B-V) as it is to be used, NaN where unknown, shape (rows,).
         distance: luminosity distance, Mpc, NaN where not given, shape (rows,).
+        dispersion: what the instrument adds at each pixel, km/s, not positive or NaN where that is
+            not known, shape of `flux`; None where the file does not tell.
         zwarn, other_class, bad_fiber: what the survey says against a row, bool, shape (rows,).
         no_status: the file lacks a column that says so, bool, shape (rows,).
         reason: why a row could not be read, "" where it was; why it has no redshift.
@@ -58,6 +60,7 @@ class Spectra:
     unit: float
     ebv: np.ndarray | None = None
     distance: np.ndarray | None = None
+    dispersion: Vectors | None = None
     zwarn: np.ndarray | None = None
     other_class: np.ndarray | None = None
     bad_fiber: np.ndarray | None = None

@@ -9,6 +9,7 @@ from survey_files import SURVEYS, configured, continuum, make, read
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.formats import Survey, UnreadableError
+from hpcsbi.survey.line_spread import LIGHT
 from hpcsbi.survey.source import Source
 
 
@@ -231,3 +232,17 @@ def test_unknown_survey_is_refused():
     """The error lists the surveys there are."""
     with pytest.raises(ValueError, match="sdss, desi, manga, table"):
         Survey("twomass")
+
+
+def test_a_line_spread_is_told_by_the_configuration():
+    """DESI's is 0.64 to 0.77 Angstrom wide; what is none is refused; where none is none is kept."""
+    wave = np.array([3700.0, 5000.0, 6500.0, 9000.0])
+    sigma = wave * configured("desi").spread.dispersion(wave) / LIGHT
+    assert sigma == pytest.approx([0.675, 0.675, 0.64, 0.76], rel=0.01)
+    assert configured("table").spread is None
+    assert "line_spread" not in configured("table").settings()
+    assert configured("desi").settings()["line_spread"][0] == [3600, 2265]
+    with pytest.raises(BadInput, match="pairs of wavelength and resolution"):
+        Survey("desi", line_spread=[[3600, 2000, 1]])
+    with pytest.raises(BadInput, match="wavelengths that rise"):
+        Survey("desi", line_spread=[[3600, 2000], [3500, 2000]])

@@ -6,6 +6,9 @@ import survey_files
 from astropy.io import fits
 from survey_files import DATA, configured, continuum, read, real
 
+from hpcsbi.grid import Grid
+from hpcsbi.survey.line_spread import KNOTS, between_knots, knots
+from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.source import Source
 
 
@@ -84,3 +87,45 @@ def test_real_sdss_nuclei():
     ]
     np.testing.assert_allclose([s.zred[0] for s in spectra], [0.0030, 0.0038, 0.0040], atol=1e-4)
     assert [bool(each.other_class[0]) for each in spectra] == [False, True, False]
+
+
+def test_the_instrument_is_what_the_file_tells(tmp_path):
+    """wdisp counts pixels of 1e-4 dex, 69 km/s; where it is 0 it is not known."""
+    wide = np.full(3800, 0.87, dtype=np.float32)
+    wide[1000:1010] = 0
+    path = survey_files.sdss(tmp_path / "s.fits", wdisp=wide)
+    (spectra,) = read(configured("sdss"), path)
+    columns = columns_of(spectra, False, Grid(), configured("sdss").spread)
+
+    assert spectra.dispersion[0, 0] == pytest.approx(0.87 * 69.03, rel=1e-4)
+    assert columns["instrument"] == pytest.approx(np.full((1, KNOTS), 60.06), rel=1e-3)
+
+
+def test_a_file_without_it_has_the_surveys_curve(tmp_path):
+    """At its own redshift."""
+    (spectra,) = read(configured("sdss"), survey_files.sdss(tmp_path / "s.fits"))
+    spread = configured("sdss").spread
+    columns = columns_of(spectra, False, Grid(), spread)
+
+    assert spectra.dispersion is None
+    right = spread.dispersion(knots(Grid().wave) * 1.05)
+    assert columns["instrument"][0] == pytest.approx(right, rel=1e-5)
+    assert np.isnan(columns_of(spectra, False, Grid())["instrument"]).all()
+
+
+@real
+def test_real_instruments():
+    """Twelve fibres: 45 to 90 km/s, within 5 km/s of their wdisp, and near the survey's curve."""
+    survey = configured("sdss")
+    paths = sorted((DATA / "spectra").glob("spec-*.fits"))
+    assert len(paths) == 12
+    for path in paths:
+        (spectra,) = read(survey, path)
+        numbers = columns_of(spectra, False, Grid(), survey.spread)["instrument"][0]
+        rest = spectra.wave / (1 + spectra.zred[0])
+        inside = (rest > 3750) & (rest < 9500) & (spectra.dispersion[0] > 0)
+        curve = np.sqrt(numbers**2 @ between_knots(Grid().wave, rest[inside]))
+        assert np.abs(curve - spectra.dispersion[0, inside]).max() < 5
+        assert ((numbers > 44) & (numbers < 90)).all()
+        expected = survey.spread.at_knots(Grid().wave, spectra.zred)[0]
+        assert np.abs(np.log(numbers / expected)).max() < 0.35
