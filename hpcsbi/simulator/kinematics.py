@@ -18,7 +18,7 @@ from hpcsbi.grid import NARROW, Grid
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.terms import FURTHER, Ranks, Term
 
-__all__ = ["STARS", "Dispersions", "Kinematics"]
+__all__ = ["STARS", "TOLERANCE", "Dispersions", "Kinematics"]
 
 STARS, LINES = "sigma_smooth", "eline_sigma"
 PER_UNIT = (3.0, 2.0)  # polynomials for each unit of ln dispersion, in narrow and in wide pixels
@@ -232,10 +232,19 @@ class Kinematics:
         return min(each.low for each in some), max(each.high for each in some)
 
     @classmethod
-    def table(cls, columns: Mapping[str, Column], grid: Grid) -> Dispersions | None:
-        """What a table for a prior and a grid has to hold; None where no dispersion is free."""
+    def table(
+        cls, columns: Mapping[str, Column], grid: Grid, widest: float = 0.0
+    ) -> Dispersions | None:
+        """What a table for a prior and a grid has to hold; None where no dispersion is free.
+
+        Arguments:
+            columns: of the prior.
+            grid: pixels.
+            widest: that instruments add at most, km/s.
+        """
         if (span := cls.range(columns)) is None:
             return None
+        span = span[0], math.hypot(span[1], widest)
         if span[0] == span[1]:
             return Dispersions(*span, 1)
         rate = PER_UNIT[bool(grid.widths.max() > NARROW)]

@@ -9,6 +9,7 @@ import torch
 from hpcsbi.arguments import Between, Count, refuse_wrong
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import REFERENCE_WIDTH, fewest_pixels
+from hpcsbi.simulator.instruments import WINDOWS
 from hpcsbi.simulator.templates import LENGTH, SmoothError, response_curves
 
 __all__ = [
@@ -22,8 +23,6 @@ __all__ = [
 
 Observation = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # flux, ivar, zred
 
-# Observed-frame coverage of the spectrographs, Angstrom: SDSS, DESI, MaNGA, BOSS.
-WINDOWS = ((3820.0, 9200.0), (3600.0, 9824.0), (3622.0, 10354.0), (3600.0, 10400.0))
 # Bright sky lines and bands, observed frame, Angstrom: centre and half width.
 SKY = ((5578.0, 15.0), (6301.0, 15.0), (6870.0, 40.0), (7610.0, 60.0), (8350.0, 150.0))
 SKY_RED = 9250.0
@@ -34,9 +33,11 @@ class Noise(Protocol):
 
     Arguments:
         kind: what its settings call it.
+        instrument: whether lines are as wide as instruments make them, see `instruments`.
     """
 
     kind: ClassVar[str]
+    instrument: bool
 
     def __call__(
         self,
@@ -78,6 +79,7 @@ class FractionalNoise:
     """
 
     kind: ClassVar[str] = "fractional"
+    instrument: ClassVar[bool] = False
     fraction: float = 0.05
 
     def __post_init__(self) -> None:
@@ -136,6 +138,7 @@ class SurveyNoise:
             what SDSS, DESI and MaNGA spectra ask for.
         model_error: standard deviation of the model's smooth error, as a fraction of the flux.
         model_error_length: over which that error is correlated, Angstrom, rest frame.
+        instrument: `flux` is as wide as the instruments of `survey_and_zred` make it.
     """
 
     kind: ClassVar[str] = "survey"
@@ -146,6 +149,7 @@ class SurveyNoise:
     calibration: float = 0.0
     model_error: Annotated[float, Between(0, 0.2)] = 0.0
     model_error_length: Annotated[float, Between(20, 5000)] = LENGTH
+    instrument: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr", tuple(self.snr))
@@ -168,7 +172,8 @@ class SurveyNoise:
     ) -> Observation:
         """See `Noise`."""
         draw = _Draw(generator)
-        window, drawn = self._window_and_zred(len(flux), draw)
+        survey, drawn = self.survey_and_zred(len(flux), generator)
+        window = torch.tensor(WINDOWS, device=draw.device)[survey]
         zred = drawn if zred is None else zred
         observed = wave * (1 + zred[:, None])
         place = _places(wave)
@@ -187,17 +192,18 @@ class SurveyNoise:
         return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0), zred
 
     def settings(self) -> dict:
-        """See `Noise`; the smooth error is left out at its defaults: older stores know of none."""
+        """See `Noise`; what stores of before do not know of is left out at its default."""
         settings = {"kind": self.kind, **asdict(self)}
-        for name, default in (("model_error", 0.0), ("model_error_length", LENGTH)):
-            if settings[name] == default:
+        for name in ("model_error", "model_error_length", "instrument"):
+            if settings[name] == getattr(type(self), name):
                 del settings[name]
         return settings
 
-    def _window_and_zred(self, n: int, draw: "_Draw") -> tuple[torch.Tensor, torch.Tensor]:
-        window = torch.tensor(WINDOWS, device=draw.device)[draw.integer(len(WINDOWS), n)]
-        near = draw.uniform(n) < 1 / 3
-        return window, torch.where(near, 0.03, self.max_zred) * draw.uniform(n)
+    def survey_and_zred(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """Numbers of WINDOWS and redshifts with which n observations begin, shapes (n,)."""
+        draw = _Draw(generator)
+        survey, near = draw.integer(len(WINDOWS), n), draw.uniform(n) < 1 / 3
+        return survey, torch.where(near, 0.03, self.max_zred) * draw.uniform(n)
 
     def _valid(
         self, observed: torch.Tensor, place: torch.Tensor, window: torch.Tensor, draw: "_Draw"

@@ -8,6 +8,7 @@ import torch
 
 from hpcsbi.errors import BadInput
 from hpcsbi.seeds import generator, torch_generator
+from hpcsbi.simulator.instruments import line_spreads
 from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
@@ -100,7 +101,7 @@ def fresh_pairs(
     wave: torch.Tensor,
     pad: np.ndarray,
     rng: np.random.Generator,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     """Draw parameters, spectra and noise that no store holds.
 
     Arguments:
@@ -113,16 +114,19 @@ def fresh_pairs(
         rng: generator of parameters; it also seeds that of the noise.
 
     Returns:
-        Coordinates of theta (n, n_theta), noise-free flux, noisy flux and ivar (n, pixels).
+        Coordinates of theta (n, n_theta), noise-free flux, noisy flux and ivar (n, pixels); and
+        what the instrument adds to dispersions (n, KNOTS), where the noise has instruments.
     """
     wave = wave.to(ssp.k.device)
     coordinates = prior.widened(rng.random((n, len(prior.names))), pad)
     own, device = prior.theta(coordinates), wave.device
     theta = torch.as_tensor(own, dtype=torch.float32, device=device)
-    signal = ssp.flux(theta, prior.names)
     column = dict(zip(prior.names, theta.T, strict=True))
     floor, error = column.get("noise_floor"), column.get("model_error")
     seeded, zred = torch_generator(int(rng.integers(2**62)), device), prior.given.redshift(own)
     zred = None if zred is None else torch.as_tensor(zred, dtype=torch.float32, device=device)
+    instrument = line_spreads(noise, n, wave, seeded, zred)
+    signal = ssp.flux(theta, prior.names, instrument)
     flux, ivar, _ = noise(signal, wave, floor, seeded, zred, error)
-    return torch.as_tensor(coordinates, dtype=torch.float32).to(device), signal, flux, ivar
+    pairs = torch.as_tensor(coordinates, dtype=torch.float32).to(device), signal, flux, ivar
+    return pairs if instrument is None else (*pairs, instrument)

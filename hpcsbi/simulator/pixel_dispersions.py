@@ -4,6 +4,7 @@ A spectrum is a sum over polynomials in the dispersion. Where all pixels have th
 of the polynomials are factors of theta; where not, spectra of each degree are added by pixel.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,11 +12,13 @@ import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
-from hpcsbi.simulator.kinematics import STARS, Kinematics
+from hpcsbi.simulator.column import Column
+from hpcsbi.simulator.instruments import WIDEST, Observing
+from hpcsbi.simulator.kinematics import STARS, TOLERANCE, Kinematics
 from hpcsbi.simulator.terms import Ranks, Term
 from hpcsbi.survey.line_spread import between_knots
 
-__all__ = ["PixelDispersions", "sum_by_pixel"]
+__all__ = ["PixelDispersions", "check_instrument", "sum_by_pixel"]
 
 
 class PixelDispersions(torch.nn.Module):
@@ -115,6 +118,36 @@ def sum_by_pixel(
             total = torch.addcmul(total, twice if degree else x, latest)
         latest, before = total, latest
     return latest
+
+
+def check_instrument(
+    noise: Observing, columns: Mapping[str, Column], kinematics: Kinematics | None = None
+) -> None:
+    """Refuse noise with instruments where they have no dispersion to widen, or no table for it.
+
+    Arguments:
+        noise: the noise model.
+        columns: of the prior.
+        kinematics: of the table, where there is one.
+
+    Raises:
+        BadInput: in one line, with the mend.
+    """
+    if not noise.instrument:
+        return
+    if STARS not in columns:
+        raise BadInput(
+            f"noise.instrument=true adds to {STARS}, and the prior has no such column: take "
+            "prior=kinematics, or noise.instrument=false."
+        )
+    high = Kinematics.range(columns)[1]
+    wide = math.hypot(high, WIDEST)
+    if kinematics and wide > kinematics.dispersions.high * (1 + TOLERANCE):
+        raise BadInput(
+            f"noise.instrument=true makes the prior's {high:.0f} km/s up to {wide:.0f} wide, and "
+            f"the table ends at {kinematics.dispersions.high:.0f}: make it again with "
+            "jobs/tabulate.py and this noise, or lower the prior."
+        )
 
 
 def _columns(terms: Sequence[Term], ranks: Ranks) -> tuple[list[list[slice]], list[list[slice]]]:
