@@ -176,7 +176,8 @@ def _log_weights(
     """
     with torch.no_grad():
         # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-        arrays = (batch.flux, batch.ivar, prior.theta(coordinates, np.float32))
+        flux, ivar, *instrument = batch.spectra
+        arrays = (flux, ivar, prior.theta(coordinates, np.float32), *instrument)
         log_likelihood = likelihood(*(torch.tensor(np.asarray(a, np.float32)) for a in arrays))
     log_prior = prior.log_density(coordinates, batch.zred_column)
     log_weights = log_likelihood.numpy() + log_prior - log_q

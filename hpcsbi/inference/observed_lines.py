@@ -5,6 +5,8 @@ of the posterior's draws leave over in the pixels that it reaches. It does not t
 for the lines themselves, whose ratios FSPS fixes.
 """
 
+import math
+
 import numpy as np
 import torch
 from scipy.constants import speed_of_light
@@ -13,6 +15,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.simulator.instruments import WIDEST
 from hpcsbi.simulator.kinematics import Kinematics
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS
@@ -55,14 +58,14 @@ def observed_line_columns(
     """
     grid, fixed = posterior.grid, posterior.model.physics.sigma_smooth
     dispersion = Kinematics.widest_lines(posterior.prior.columns, fixed)
+    dispersion = math.hypot(dispersion, WIDEST * (batch.instrument is not None))
     columns = {name: np.full((len(batch), len(BLENDS)), np.nan) for name in OBSERVED}
     reaches = np.stack([_pixels(grid, blend, dispersion) for blend in BLENDS.values()])
     counts = np.minimum(drawn.kept, N_DRAWS)
     for kept in np.unique(counts[counts > 0]):
         rows = counts == kept
         theta = posterior.prior.theta(drawn.coordinates[rows, :kept], np.float32)
-        some = batch[rows]
-        measured = _measured(likelihood, theta, some.flux, some.ivar, reaches, grid.widths)
+        measured = _measured(likelihood, theta, batch[rows], reaches, grid.widths)
         for name, values in zip(OBSERVED, measured, strict=True):
             columns[name][rows] = values
     return columns
@@ -82,19 +85,18 @@ def _pixels(grid: Grid, blend: tuple[float, ...], dispersion: float) -> np.ndarr
 def _measured(
     likelihood: Likelihood,
     theta: np.ndarray,
-    flux: np.ndarray,
-    ivar: np.ndarray,
+    batch: Batch,
     reaches: np.ndarray,
     widths: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Luminosity, its error and the equivalent width of each blend, shapes (objects, blends)."""
+    _, ivar, *instrument = batch.spectra
     valid, draws = ivar > 0, torch.tensor(theta)
-    flux, variance = np.where(valid, flux, 0.0), 1 / np.where(valid, ivar, 1.0)
+    flux, variance = np.where(valid, batch.flux, 0.0), 1 / np.where(valid, ivar, 1.0)
     # Lines, of the spectrum or of the model, have no part in smooth errors, which give way to them.
     quiet = np.where(valid & ~reaches.any(0), ivar, 0.0)
-    spectra = (torch.tensor(np.asarray(a, np.float32)) for a in (flux, quiet))
-    observed = *spectra, draws
-    continuum = _without_lines(likelihood, *observed).double().numpy()
+    f, i, *added = (torch.tensor(np.asarray(a, np.float32)) for a in (flux, quiet, *instrument))
+    continuum = _without_lines(likelihood, f, i, draws, *added).double().numpy()
     floor = likelihood.floor(draws)[..., None].double().numpy()
     noise = variance[:, None] + (floor * continuum) ** 2
     sums = widths[:, None] * reaches.T  # over the pixels of each blend, (pixels, blends)
@@ -102,7 +104,7 @@ def _measured(
     error = np.sqrt((noise @ (widths[:, None] * sums)).mean(1) + luminosity.var(1))
     if likelihood.smooth is not None:  # between the pixels beside a blend nothing measures it
         weights = torch.tensor(continuum[..., None, :] * sums.T)
-        unknown = likelihood.variance_of_errors(*observed, weights).numpy()
+        unknown = likelihood.variance_of_errors(f, i, draws, weights, *added).numpy()
         error = np.sqrt(error**2 + unknown.mean(1))
     level = (continuum @ sums).mean(1) / np.maximum(sums.sum(0), widths.min())
     whole = reaches.any(1) & ~(~valid[:, None] & reaches).any(-1)
@@ -111,16 +113,22 @@ def _measured(
 
 
 def _without_lines(
-    likelihood: Likelihood, flux: torch.Tensor, ivar: torch.Tensor, draws: torch.Tensor
+    likelihood: Likelihood,
+    flux: torch.Tensor,
+    ivar: torch.Tensor,
+    draws: torch.Tensor,
+    instrument: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Line-free spectra, each times its smooth errors, shape (objects, draws, pixels)."""
     names = likelihood.names
     if "line_strength" in names:
         draws = draws.clone()
         draws[..., names.index("line_strength")] = 0.0
-        return likelihood.expected_spectra(flux, ivar, draws)
-    expected = likelihood.expected_spectra(flux, ivar, draws)
+        return likelihood.expected_spectra(flux, ivar, draws, instrument)
+    expected = likelihood.expected_spectra(flux, ivar, draws, instrument)
     theta = draws.flatten(0, 1)
     without = torch.cat([theta, torch.zeros(len(theta), 1)], 1)
-    bare = likelihood.ssp.flux(without, (*names, "line_strength"))
-    return expected * (bare / likelihood.ssp.flux(theta, names)).unflatten(0, draws.shape[:2])
+    added = None if instrument is None else instrument.repeat_interleave(draws.shape[1], 0)
+    bare = likelihood.ssp.flux(without, (*names, "line_strength"), added)
+    full = likelihood.ssp.flux(theta, names, added)
+    return expected * (bare / full).unflatten(0, draws.shape[:2])

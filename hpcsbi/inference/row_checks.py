@@ -40,8 +40,7 @@ def predictive_columns(
             rows = np.minimum(drawn.kept, enough) == kept
             if kept > 0:
                 theta = prior.theta(drawn.coordinates[rows, :kept], np.float32)
-                some = batch[rows]
-                chi2[rows], p[rows] = predict(likelihood, theta, some.flux, some.ivar)
+                chi2[rows], p[rows] = predict(likelihood, theta, *batch[rows].spectra)
     return {"chi2": chi2, "predictive_p": p}
 
 

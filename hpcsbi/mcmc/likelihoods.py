@@ -1,11 +1,12 @@
 """Engines of the likelihood that a chain walks on: the table, or FSPS itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 
+from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.simulator.batch import Batch
@@ -43,21 +44,31 @@ def log_likelihoods(
 
     Returns:
         two functions of theta, shape (n, n_theta) -> (n,).
+
+    Raises:
+        BadInput: FSPS itself, where an instrument widens lines.
     """
     # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-    spectrum = torch.tensor(batch.flux), torch.tensor(batch.ivar)
+    spectrum = [torch.tensor(array) for array in batch.spectra]
     chosen = likelihood_of(posterior, likelihood)
-    table = partial(_by_table, chosen, *spectrum)
+    table = partial(_by_table, chosen, spectrum)
     if engine == "table":
         return table, table
+    if batch.instrument is not None:
+        raise BadInput(
+            "fit.engine=prospector smooths to one dispersion, and the flow was trained with "
+            "noise.instrument=true: take fit.engine=table."
+        )
     return table, partial(_by_fsps, chosen, posterior.grid, posterior.model.physics, *spectrum)
 
 
 @torch.no_grad()
 def _by_table(
-    likelihood: Likelihood, flux: torch.Tensor, ivar: torch.Tensor, theta: np.ndarray
+    likelihood: Likelihood, spectrum: Sequence[torch.Tensor], theta: np.ndarray
 ) -> np.ndarray:
-    return likelihood(flux, ivar, torch.tensor(theta, dtype=torch.float32)[None])[0].numpy()
+    flux, ivar, *instrument = spectrum
+    draws = torch.tensor(theta, dtype=torch.float32)[None]
+    return likelihood(flux, ivar, draws, *instrument)[0].numpy()
 
 
 def _by_fsps(

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from hpcsbi.report import diagnostic_plots, object_plots, spectrum_plots
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.histories import family_of
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.prior import Prior
@@ -109,25 +110,23 @@ def corner_picture(
     return picture(object_plots.corner(sets, titles, keys=keys), "png")
 
 
-def fit_picture(
-    likelihood: Likelihood, draws: np.ndarray, flux: np.ndarray, ivar: np.ndarray
-) -> tuple[str, float]:
+def fit_picture(likelihood: Likelihood, draws: np.ndarray, batch: Batch) -> tuple[str, float]:
     """The observed spectrum under what posterior draws expect of it, smooth errors included.
 
     Arguments:
         likelihood: makes spectra of draws.
         draws: the posterior, own units, shape (n, n_theta).
-        flux, ivar: the spectrum, shape (pixel,).
+        batch: the spectrum, one.
 
     Returns:
         The picture, and the median noise floor that its residuals include.
     """
-    theta, *observed = (torch.as_tensor(array[None]) for array in (draws, flux, ivar))
+    theta, flux, ivar, *added = map(torch.as_tensor, (draws[None], *batch.spectra))
     with torch.no_grad():
-        model = likelihood.expected_spectra(*observed, theta)[0].numpy()
+        model = likelihood.expected_spectra(flux, ivar, theta, *added)[0].numpy()
     floor = float(likelihood.floor(theta).median())
     return picture(
-        spectrum_plots.spectrum_fit(likelihood.ssp.wave, flux, ivar, model, floor)
+        spectrum_plots.spectrum_fit(likelihood.ssp.wave, batch.flux[0], batch.ivar[0], model, floor)
     ), floor
 
 

@@ -16,6 +16,8 @@ class Batch:
             shape (objects, pixels).
         seeds: one integer each, on which its draws depend, whatever batch it is in.
         zred: redshifts, for priors that bound tage by the age of the Universe; None for no bound.
+        instrument: what the instrument adds to dispersions, km/s, see `survey.line_spread`,
+            float32, shape (objects, KNOTS); None: nothing.
 
     Example:
         >>> flux = np.ones((3, 138), dtype=np.float32)
@@ -28,14 +30,20 @@ class Batch:
     ivar: np.ndarray
     seeds: np.ndarray
     zred: np.ndarray | None = None
+    instrument: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.flux)
 
     def __getitem__(self, rows: slice | np.ndarray) -> "Batch":
         """Those objects, as a batch: a slice, indices, or a mask."""
-        zred = None if self.zred is None else self.zred[rows]
-        return Batch(self.flux[rows], self.ivar[rows], self.seeds[rows], zred)
+        return Batch(*(None if each is None else each[rows] for each in vars(self).values()))
+
+    @property
+    def spectra(self) -> tuple[np.ndarray, ...]:
+        """Flux and ivar; and what the instrument adds, where it adds something."""
+        spectra = self.flux, self.ivar
+        return spectra if self.instrument is None else (*spectra, self.instrument)
 
     @property
     def zred_column(self) -> np.ndarray | None:

@@ -74,22 +74,27 @@ class Likelihood(torch.nn.Module):
         self.smooth = smooth
         self.amplitudes = Amplitudes(ssp.wave, calibration, smooth)
 
-    def forward(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
+    def forward(
+        self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
+    ) -> Tensor:
         """Log likelihood, float64, -inf where theta is not finite, shape (objects, draws).
 
         Arguments:
             flux, ivar: spectra, ivar = 0 where masked, shape (objects, pixels).
             theta: parameters in their own units, shape (objects, draws, n_theta).
+            instrument: what each spectrum's instrument adds to dispersions, see `Ssp.flux`, shape
+                (objects, KNOTS); None: nothing.
         """
-        return self.evaluate(flux, ivar, theta)[0]
+        return self.evaluate(flux, ivar, theta, instrument)[0]
 
-    def evaluate(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(
+        self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Log likelihood and chi squared, shapes (objects, draws); see `forward`."""
         step = max(CHUNK // theta.shape[1], 1)
-        parts = [
-            self._evaluate(*rows)
-            for rows in zip(flux.split(step), ivar.split(step), theta.split(step), strict=True)
-        ]
+        inputs = (flux, ivar, theta) if instrument is None else (flux, ivar, theta, instrument)
+        pieces = zip(*(each.split(step) for each in inputs), strict=True)
+        parts = [self._evaluate(*rows) for rows in pieces]
         log_likelihood, chi2 = zip(*parts, strict=True)
         return torch.cat(log_likelihood), torch.cat(chi2)
 
@@ -112,33 +117,45 @@ class Likelihood(torch.nn.Module):
             )
         return _log_likelihood(ivar, log_ratio, chi2), chi2
 
-    def expected_spectra(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> Tensor:
+    def expected_spectra(
+        self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
+    ) -> Tensor:
         """Model spectra, each times its most probable smooth errors, (objects, draws, pixels).
 
         Arguments:
-            flux, ivar, theta: see `forward`; theta finite.
+            flux, ivar, theta, instrument: see `forward`; theta finite.
         """
-        model = self.ssp.flux(theta.flatten(0, 1), self.names).unflatten(0, theta.shape[:2])
+        model = self.spectra(theta, instrument)
         if not len(self.amplitudes):
             return model
         pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
         return model * (1 + self.amplitudes.expected(pull, scaled, self.model_error(theta)))
 
     def variance_of_errors(
-        self, flux: Tensor, ivar: Tensor, theta: Tensor, weights: Tensor
+        self,
+        flux: Tensor,
+        ivar: Tensor,
+        theta: Tensor,
+        weights: Tensor,
+        instrument: Tensor | None = None,
     ) -> Tensor:
         """Variance of sums over pixels of the smooth errors, which are fractions of the model.
 
         Arguments:
-            flux, ivar, theta: see `expected_spectra`.
+            flux, ivar, theta, instrument: see `expected_spectra`.
             weights: of the pixels in each sum, shape (objects, draws, sums, pixels).
 
         Returns:
             What the spectrum leaves of it, shape (objects, draws, sums).
         """
-        model = self.ssp.flux(theta.flatten(0, 1), self.names).unflatten(0, theta.shape[:2])
+        model = self.spectra(theta, instrument)
         pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
         return self.amplitudes.variance(weights, pull, scaled, self.model_error(theta))
+
+    def spectra(self, theta: Tensor, instrument: Tensor | None = None) -> Tensor:
+        """Model spectra, shape (objects, draws, pixels); arguments as of `forward`."""
+        flat = theta.flatten(0, 1), self.names, _of_draws(instrument, theta.shape[1])
+        return self.ssp.flux(*flat).unflatten(0, theta.shape[:2])
 
     def floor(self, theta: Tensor) -> Tensor:
         """Noise floor of draws, zero where theta has none, shape (...)."""
@@ -154,23 +171,26 @@ class Likelihood(torch.nn.Module):
             return torch.full_like(theta[..., 0], self.smooth.amplitude)
         return theta[..., self.names.index("model_error")].contiguous()
 
-    def _evaluate(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        objects, draws, n_theta = theta.shape
+    def _evaluate(
+        self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         known = torch.isfinite(theta).all(-1)
         theta = torch.where(known[..., None], theta, 1.0)  # the table cannot look up NaN
         if self.ssp.is_compiled(theta):
-            log_likelihood, chi2 = self._compiled(flux, ivar, theta)
+            log_likelihood, chi2 = self._compiled(flux, ivar, theta, instrument)
         else:
-            model = self.ssp.flux(theta.reshape(-1, n_theta), self.names)
-            model = model.reshape(objects, draws, -1)
+            model = self.spectra(theta, instrument)
             log_likelihood, chi2 = self.of_model(flux, ivar, model, theta)
         return torch.where(known, log_likelihood, -math.inf), chi2
 
-    def _compiled(self, flux: Tensor, ivar: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def _compiled(
+        self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """`of_model` without model spectra in memory."""
         objects, draws, n_theta = theta.shape
         theta = theta.to(torch.float32)
-        bare, depth = self.ssp.bare(theta.reshape(-1, n_theta), self.names)
+        added = _of_draws(instrument, draws)
+        bare, depth = self.ssp.bare(theta.reshape(-1, n_theta), self.names, added)
         depth = torch.zeros(objects * draws) if depth is None else depth.contiguous()
         bare, depth = bare.view(objects, draws, -1), depth.view(objects, draws)
         column = {name: theta[..., i].contiguous() for i, name in enumerate(self.names)}
@@ -218,6 +238,11 @@ def _log_likelihood(ivar: Tensor, log_ratio: Tensor | float, chi2: Tensor) -> Te
     fixed = log_ivar - (ivar > 0).sum(-1) * math.log(2 * math.pi)
     log_likelihood = 0.5 * (fixed[:, None] - log_ratio - chi2.double())
     return log_likelihood.nan_to_num(-math.inf, posinf=-math.inf, neginf=-math.inf)
+
+
+def _of_draws(instrument: Tensor | None, draws: int) -> Tensor | None:
+    """Those of each object's draws, one after the other, shape (objects * draws, KNOTS)."""
+    return None if instrument is None else instrument.repeat_interleave(draws, 0)
 
 
 def of_simulator(ssp: Ssp, names: Sequence[str], noise: Noise) -> Likelihood:

@@ -12,7 +12,11 @@ N_DRAWS = 64  # enough for a median spectrum and a p-value to a few per cent
 
 
 def predict(
-    likelihood: Likelihood, theta: np.ndarray, flux: np.ndarray, ivar: np.ndarray
+    likelihood: Likelihood,
+    theta: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    instrument: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict each spectrum from its posterior draws.
 
@@ -20,6 +24,7 @@ def predict(
         likelihood: its sigma counts, and what it integrates over is allowed for.
         theta: draws in their own units, all finite, shape (n, draws, n_theta).
         flux, ivar: the observed spectra, shape (n, pixels).
+        instrument: what it adds to dispersions, shape (n, KNOTS); None: nothing.
 
     Returns:
         Chi squared per valid pixel of the pixel-wise median of the draws' spectra, with the median
@@ -29,9 +34,9 @@ def predict(
     flux, ivar, theta = (
         torch.tensor(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta[:, :N_DRAWS])
     )
+    added = None if instrument is None else torch.tensor(instrument)
     with torch.no_grad():
-        spectra = likelihood.ssp.flux(theta.flatten(0, 1), likelihood.names)
-        spectra = spectra.unflatten(0, theta.shape[:2])
+        spectra = likelihood.spectra(theta, added)
         _, chi2 = likelihood.of_model(flux, ivar, spectra, theta)
         middle = (values.quantile(0.5, 1, keepdim=True) for values in (spectra, theta))
         _, central = likelihood.of_model(flux, ivar, *middle)

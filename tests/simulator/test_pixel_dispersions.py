@@ -8,10 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.exact_spectra import exact_spectra
-from hpcsbi.simulator.pixel_dispersions import sum_by_pixel
+from hpcsbi.simulator.instruments import LINE_SPREADS, WIDEST
+from hpcsbi.simulator.kinematics import Kinematics
+from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.pixel_dispersions import check_instrument, sum_by_pixel
 from hpcsbi.survey.line_spread import KNOTS, LineSpread, between_knots
 
 STEEP = LineSpread((4700.0, 5200.0), (900.0, 3000.0))  # 142 to 42 km/s
@@ -156,3 +161,70 @@ def test_a_dispersion_that_is_not_free_is_refused():
     prior, engine = engine_of(2, "dust2")
     with pytest.raises(BadInput, match="adds to sigma_smooth, and the prior has no such column"):
         engine.flux(torch.tensor(draws(prior)), prior.names, torch.zeros(20, KNOTS))
+
+
+def test_noise_with_instruments_takes_a_dispersion_and_a_table_for_it():
+    """One line with the mend."""
+    prior, engine = engine_of(2, "dust2", *BOTH)
+    noise = SurveyNoise(instrument=True)
+    with pytest.raises(BadInput, match=r"no such column: take prior=kinematics"):
+        check_instrument(noise, kinematics_table.prior("dust2").columns)
+    with pytest.raises(BadInput, match="400 km/s up to 412 wide, and the table ends at 400"):
+        check_instrument(noise, prior.columns, engine.kinematics)
+    check_instrument(SurveyNoise(), {}, engine.kinematics)
+    check_instrument(noise, prior.columns)
+    wide = Kinematics.table(prior.columns, kinematics_table.GRID, WIDEST)
+    check_instrument(noise, prior.columns, Kinematics(prior.columns, wide.nodes))
+    assert (wide.low, wide.high) == (60.0, pytest.approx(412.3, abs=0.1))
+
+
+def chances(engine, prior, theta, flux, ivar, instrument):
+    """Probability below the true dispersion, all other columns known, shape (n,)."""
+    likelihood, at = Likelihood(engine, prior.names, "given"), prior.names.index("sigma_smooth")
+    grid = torch.linspace(60, 390, 331)
+    draws = theta[:, None].repeat(1, len(grid), 1)
+    draws[..., at] = grid
+    added = None if instrument is None else torch.tensor(instrument).float()
+    with torch.no_grad():
+        log = likelihood(flux, ivar, draws, added)
+    weight = torch.softmax(log, 1)
+    return (weight * (grid <= theta[:, at : at + 1])).sum(1).numpy()
+
+
+def test_dispersions_seen_through_an_instrument_are_recovered():
+    """The truth has a uniform rank in its posterior with the curve, and without it none."""
+    prior, engine = engine_of(2, "dust2", "sigma_smooth")
+    rng, n = np.random.default_rng(5), 200
+    theta = draws(prior, n, 5)
+    theta[:, prior.names.index("sigma_smooth")] = rng.uniform(60, 390, n)
+    theta[:, prior.names.index("dust2")] = 0.3
+    theta, desi = torch.tensor(theta).float(), LINE_SPREADS[1]
+    instrument = desi.at_knots(kinematics_table.GRID.wave, rng.uniform(0, 0.2, n))
+    flux = engine.flux(theta, prior.names, torch.tensor(instrument).float())
+    sigma = 0.01 * flux.mean(1, keepdim=True) * torch.ones_like(flux)
+    noise = torch.from_numpy(rng.normal(size=flux.shape)).float()
+    spectra = theta, flux + sigma * noise, sigma**-2
+
+    right = chances(engine, prior, *spectra, instrument)
+    assert stats.kstest(right, "uniform").pvalue > 1e-3
+    assert stats.kstest(chances(engine, prior, *spectra, None), "uniform").pvalue < 1e-6
+    assert stats.kstest(chances(engine, prior, *spectra, 1.5 * instrument), "uniform").pvalue < 1e-6
+
+
+def test_likelihoods_through_an_instrument_are_the_same_both_ways():
+    """Compiled and differentiable; each object by its own curve, chi squared by hand."""
+    prior, engine = engine_of(2, "dust2", *BOTH)
+    theta = torch.tensor(draws(prior, 24)).float().view(4, 6, -1)
+    curves = torch.tensor(np.random.default_rng(2).uniform(0, 100, (4, KNOTS))).float()
+    flux = engine.flux(theta[:, 0], prior.names, curves) * 1.01
+    ivar = (0.02 * flux) ** -2
+    likelihood = Likelihood(engine, prior.names, "given")
+    compiled, chi2 = likelihood.evaluate(flux, ivar, theta, curves)
+    written = likelihood(flux, ivar, theta.clone().requires_grad_(), curves).detach()
+    model = likelihood.spectra(theta, curves)
+
+    assert written.numpy() == pytest.approx(compiled.numpy(), rel=1e-4)
+    by_hand = ((flux[:, None] - model) ** 2 * ivar[:, None]).sum(-1)
+    assert chi2.numpy() == pytest.approx(by_hand.numpy(), rel=1e-3, abs=1e-2)
+    other = likelihood(flux, ivar, theta, curves.flip(0))
+    assert (other - compiled).abs().max() > 1  # negative control
