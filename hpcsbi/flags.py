@@ -35,9 +35,10 @@ class Flag(IntFlag):
     WEAK_WEIGHTS = 1 << 22
     DUST_RANGE = 1 << 23
     GIVEN_RANGE = 1 << 24
+    NO_INSTRUMENT = 1 << 25
 
 
-# Bits 0 to 15 and 23 are set by ingest, 16 to 22 and 24 by infer.
+# Bits 0 to 15 and 23 are set by ingest, 16 to 22, 24 and 25 by infer.
 MEANINGS = {
     Flag.NO_DATA: "fewer than 20 valid pixels (as large a share of more than 138): nothing is "
     "inferred; see the column reason",
@@ -69,6 +70,8 @@ MEANINGS = {
     "masked there",
     Flag.GIVEN_RANGE: "at this redshift a column that is given leaves the range of the prior: "
     "nothing is inferred",
+    Flag.NO_INSTRUMENT: "the flow takes what the instrument adds to dispersions, and neither file "
+    "nor survey tells it: nothing is inferred",
 }
 
 # Nothing is inferred for these.

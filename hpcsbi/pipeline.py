@@ -49,7 +49,10 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage("tabulate", "ssp.zarr", probe=1, seed=1),
         Stage("simulate", "simulations.zarr", {"table": "tabulate"}, probe=1024, seed=2),
-        Stage("augment", "training.zarr", {"simulations": "simulate"}, probe=4096, seed=3),
+        Stage(
+            "augment", "training.zarr", {"simulations": "simulate", "table": "tabulate"},
+            probe=4096, seed=3,
+        ),
         Stage(
             "train", "flows/*", {"training": "augment", "table": "tabulate"}, unit=STEPS, seed=4
         ),

@@ -1,6 +1,7 @@
 """A tiny run that tests share: the shipped table, few spectra, a flow of a few hundred steps."""
 
 import shutil
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
 from hpcsbi.inference.flow import Flow
 from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.instruments import WIDEST
+from hpcsbi.simulator.kinematics import Kinematics
+from hpcsbi.simulator.noise import FractionalNoise, Noise, SurveyNoise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import ARRAYS, table_layout
@@ -19,6 +22,7 @@ from hpcsbi.stages.augment import augment
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.stages.train import train
 from hpcsbi.store.opening import create, open_complete
+from hpcsbi.survey.line_spread import LIGHT
 
 TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
 CONF = Path(__file__).parents[1] / "conf"
@@ -59,6 +63,7 @@ def pairs(
     under: Prior | None = None,
     grid: Grid | None = None,
     table: Path = TABLE,
+    noise: Noise | None = None,
     **options: int,
 ) -> Path:
     """simulations.zarr and training.zarr of a run; the path of the latter.
@@ -71,10 +76,10 @@ def pairs(
         str(run / "simulations.zarr"), "table", n, None, 64, under or prior(survey),
         grid or Grid(), Physics(), str(table), 0, Serial(),
     )  # fmt: skip
-    noise = SurveyNoise(snr=(20, 300), cut=0.0) if survey else FractionalNoise()
+    noise = noise or (SurveyNoise(snr=(20, 300), cut=0.0) if survey else FractionalNoise())
     augment(
         str(run / "training.zarr"), str(run / "simulations.zarr"), noise, **counts, shard=512,
-        seed=0, cluster=Serial(),
+        seed=0, cluster=Serial(), table=str(table),
     )  # fmt: skip
     return run / "training.zarr"
 
@@ -111,6 +116,30 @@ def table_on(grid: Grid, out: Path) -> Path:
         rows = {name: shipped.read(name, store.rows_of(shard)) for name in store.sharded}
         for name in ("continuum", "lines"):
             rows[name] = rows[name][..., left] * (1 - part) + rows[name][..., left + 1] * part
+        store.write(shard, **rows)
+    return out
+
+
+def table_of_dispersions(out: Path, under: Prior, broad: float = 20.0) -> Path:
+    """The shipped table smoothed to the dispersions of a prior and of instruments.
+
+    A Gaussian that is narrower than a pixel spreads a spectrum by half of its variance times the
+    second difference; `broad` times as wide, so that wide pixels tell dispersions.
+    """
+    shipped, grid = open_complete(TABLE, "tabulate"), Grid()
+    free = Kinematics.table(under.columns, grid, WIDEST)
+    axes = {name: shipped.read(name) for name in ARRAYS[2:]} | {"sigma_nodes": free.nodes}
+    attributes = {name: shipped.attributes[name] for name in ("notice", "accuracy")}
+    settings = {**shipped.settings, "kinematics": asdict(free)}
+    layout = table_layout(axes, Physics())
+    store = create(out, layout, settings, shipped.shard, attributes)
+    widths = free.nodes[:, None] / LIGHT * grid.wave / grid.widths  # in pixels
+    for shard in store.shards:
+        rows = {name: shipped.read(name, store.rows_of(shard)) for name in store.sharded}
+        for name in ("continuum", "lines"):
+            bent = np.gradient(np.gradient(rows[name], axis=-1), axis=-1)
+            spread = 0.5 * broad * widths[:, None, None, None] ** 2 * bent
+            rows[name] = free.moments(rows[name] + spread).astype(np.float32)
         store.write(shard, **rows)
     return out
 

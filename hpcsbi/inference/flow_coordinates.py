@@ -19,6 +19,7 @@ from hpcsbi.inference.normal_scores import NormalScores
 from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.survey.line_spread import KNOTS
 
 __all__ = ["LN10", "Representation", "measurable"]
 
@@ -31,6 +32,7 @@ PART, STANDARDISED = 1024, 4096
 BRIGHTEST = 1e16
 LARGEST_SN = 1e7  # of a pixel
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
+TOLD_KNOTS = [0, KNOTS // 2, KNOTS - 1]  # of an instrument: a level, a slope and a bend
 PAD = 0.5  # dex of mass where its prior is not flat
 
 
@@ -130,7 +132,11 @@ class Representation(torch.nn.Module, ABC):
         """
 
     def context(
-        self, flux: torch.Tensor, ivar: torch.Tensor, given: torch.Tensor | None = None
+        self,
+        flux: torch.Tensor,
+        ivar: torch.Tensor,
+        given: torch.Tensor | None = None,
+        instrument: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Standardised context, (n, n_context), and shift, which holds given columns, (n, n_theta).
 
@@ -138,10 +144,12 @@ class Representation(torch.nn.Module, ABC):
             flux: L_sun per Angstrom, shape (n, pixels); what stands under a mask does not count.
             ivar: its inverse variance, 0 (or NaN) where masked, shape (n, pixels).
             given: coordinates of the given columns, shape (n, given); None where there are none.
+            instrument: what it adds to dispersions, km/s, shape (n, KNOTS), of which a few numbers
+                are told; None where the pairs of the training had none.
         """
         valid = ivar > 0  # a NaN under a mask would reach every pixel
         flux, ivar = torch.where(valid, flux, 0.0), torch.where(valid, ivar, 0.0)
-        raw, shift = self._measured(flux, ivar, given)
+        raw, shift = self._measured(flux, ivar, given, instrument)
         context = (raw - self.context_mean) / self.context_sd
         return context.clamp(-10, 10), shift
 
@@ -213,13 +221,19 @@ class Representation(torch.nn.Module, ABC):
         return inside, log_slope
 
     def _measured(
-        self, flux: torch.Tensor, ivar: torch.Tensor, given: torch.Tensor | None
+        self,
+        flux: torch.Tensor,
+        ivar: torch.Tensor,
+        given: torch.Tensor | None,
+        instrument: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `measure`, with what else the network is told: some shifts, and given columns."""
+        """As `measure`, with what else the network is told: shifts, given columns, instrument."""
         raw, shift = self.measure(flux, ivar)
         if self.given:
             shift[:, self.given] = given
-        return (torch.cat([raw, shift[:, self.told]], 1) if self.told else raw), shift
+        more = [] if instrument is None else [instrument[:, TOLD_KNOTS].log()]
+        more += [shift[:, self.told]] if self.told else []
+        return (torch.cat([raw, *more], 1) if more else raw), shift
 
     def _anchor(self, coordinates: torch.Tensor) -> torch.Tensor:
         """Shift that the other columns alone would give a noise-free spectrum, (..., n_theta).
@@ -265,15 +279,13 @@ class Representation(torch.nn.Module, ABC):
         self.register_buffer("_symmetries", both, persistent=False)
         self.register_buffer("_onto_symmetries", torch.linalg.pinv(both), persistent=False)
 
-    def standardise(
-        self, coordinates: torch.Tensor, flux: torch.Tensor, ivar: torch.Tensor
-    ) -> None:
-        """Set the means and widths of context and target from a training sample."""
+    def standardise(self, coordinates: torch.Tensor, *spectra: torch.Tensor) -> None:
+        """Set means and widths of context and target; spectra are flux, ivar and any instrument."""
         zeros = torch.zeros_like(self._inferred(self.low))
         self._keep(target_mean=zeros, target_sd=torch.ones_like(zeros))
-        rows, raw, u = rows_at_once(STANDARDISED, flux.shape[1]), [], []
-        for f, i, c in zip(*(a.split(rows) for a in (flux, ivar, coordinates)), strict=True):
-            context, shift = self._measured(f, i, c[:, self.given])
+        rows, raw, u = rows_at_once(STANDARDISED, spectra[0].shape[1]), [], []
+        for c, f, i, *more in zip(*(a.split(rows) for a in (coordinates, *spectra)), strict=True):
+            context, shift = self._measured(f, i, c[:, self.given], *(more or [None]))
             raw.append(context)
             u.append(self.to_flow(c, shift)[0])
         raw, u = torch.cat(raw), torch.cat(u)

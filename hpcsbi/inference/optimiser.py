@@ -110,9 +110,10 @@ def network_inputs(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Flow coordinates, context and log-determinant of the pairs that can be read."""
     parts = []
-    for c, f, i in parts_for(representation, pairs):
-        good = representation.usable(f, i)
-        context, shift = representation.context(f[good], i[good], c[good][:, representation.given])
-        u, log_det = representation.to_flow(c[good], shift)
+    for part in parts_for(representation, pairs):
+        good = representation.usable(*part[1:3])
+        c, f, i, *instrument = (values[good] for values in part)
+        context, shift = representation.context(f, i, c[:, representation.given], *instrument)
+        u, log_det = representation.to_flow(c, shift)
         parts.append((u, context, log_det))
     return tuple(torch.cat(values) for values in zip(*parts, strict=True))

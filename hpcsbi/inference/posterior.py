@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from hpcsbi.errors import BadInput
 from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.maf_inverse import Map
 from hpcsbi.inference.representation import make_representation
@@ -117,15 +118,22 @@ class Posterior:
         return self.representation.usable(torch.from_numpy(flux), torch.from_numpy(ivar)).numpy()
 
     @torch.no_grad()
-    def log_prob(self, coordinates: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+    def log_prob(
+        self,
+        coordinates: np.ndarray,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        instrument: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Log density in `Prior.coordinates`, not renormalised to the box, shape (n,).
 
         Arguments:
             coordinates: of theta, one row per spectrum, shape (n, n_theta); the density is that of
                 the inferred columns, given the others.
-            flux, ivar: spectra, shape (n, pixels).
+            flux, ivar, instrument: spectra, see `Batch`.
         """
-        context, shift = self._context(flux, ivar, np.asarray(coordinates)[:, ~self.prior.inferred])
+        given = np.asarray(coordinates)[:, ~self.prior.inferred]
+        context, shift = self._context(given, flux, ivar, instrument)
         rows = torch.as_tensor(coordinates, dtype=torch.float32)
         u, log_det = self.representation.to_flow(rows, shift)
         return (self.network.log_prob(u, context) + log_det).numpy()
@@ -146,7 +154,7 @@ class Posterior:
             bounded: inferred ages end where the prior bounds them by the batch's redshifts.
         """
         given = self._given(batch)
-        context, shift = self._context(batch.flux, batch.ivar, given)
+        context, shift = self._context(given, *batch.spectra)
         parts = []
         blocks = range(0, len(context), OBJECTS)
         for i in with_progress(blocks, "draws of the flow", OBJECTS, len(context)):
@@ -213,7 +221,7 @@ class Posterior:
             log |d coordinates / d z| of the inferred ones, shape (objects, n).
         """
         given = self._given(batch)
-        context, shift = self._context(batch.flux, batch.ivar, given)
+        context, shift = self._context(given, *batch.spectra)
         to_flow = self.invert(context)
 
         @torch.no_grad()
@@ -244,11 +252,22 @@ class Posterior:
         return np.broadcast_to(given.at(batch.zred), (len(batch), len(given)))
 
     def _context(
-        self, flux: np.ndarray, ivar: np.ndarray, given: np.ndarray
+        self,
+        given: np.ndarray,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        instrument: np.ndarray | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        arrays = (np.asarray(array, dtype=np.float32) for array in (flux, ivar, given))
+        if (instrument is not None) != self.model.noise.instrument:
+            raise BadInput(
+                f"the flow was trained with noise.instrument={self.model.noise.instrument}, and "
+                f"what the instrument adds is {'not ' * (instrument is None)}told of the spectra."
+            )
+        arrays = [flux, ivar, given] if instrument is None else [flux, ivar, given, instrument]
         # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-        return self.representation.context(*map(torch.tensor, arrays))
+        return self.representation.context(
+            *(torch.tensor(np.asarray(array, dtype=np.float32)) for array in arrays)
+        )
 
 
 def _log_normal(z: torch.Tensor) -> torch.Tensor:

@@ -224,12 +224,13 @@ def fit_representation(
         dust_curve: optical depth of each pixel for dust2 = 1, shape (pixels,).
         ssp: see `Representation`.
         draw: given the widening of the prior, gives coordinates of theta, noise-free flux
-            (or noisy where there is none), flux and ivar of the sample.
+            (or noisy where there is none), flux, ivar and, where the noise has instruments, what
+            they add to dispersions, of the sample.
     """
     box = {"low": prior.low, "high": prior.high, "log": prior.log}
     tensors = {name: torch.tensor(values).float() for name, values in box.items()}
     representation = make_representation(kind, prior, tensors | {"dust_curve": dust_curve}, ssp)
-    coordinates, signal, flux, ivar = draw(representation.pad)
-    representation.fit(signal, flux, ivar)
-    representation.standardise(coordinates, flux, ivar)
+    coordinates, signal, *spectra = draw(representation.pad)
+    representation.fit(signal, *spectra[:2])
+    representation.standardise(coordinates, *spectra)
     return representation

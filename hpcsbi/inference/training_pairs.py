@@ -1,12 +1,12 @@
 """Where training pairs come from: fresh ones without end, or stored ones, epoch after epoch."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,13 +26,14 @@ BLOCK = 16  # batches made at once: large enough for matrix products, small enou
 CHUNK = 1024  # spectra projected at once
 SAMPLE, LEAST = 40_000, 8192  # pairs that fix the representation, and of any number of pixels
 
-Pairs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Pairs = tuple[torch.Tensor, ...]  # coordinates, flux, ivar, and instrument where there is one
 
 
 class Reader(Protocol):
     """A store of pairs, as far as training needs to know."""
 
     shard: int
+    arrays: Mapping[str, Any]
 
     def read(self, name: str, rows: slice) -> np.ndarray:
         """Rows of one array."""
@@ -52,10 +53,10 @@ class Supply(Protocol):
         """Batches in a block."""
 
     def make(self, block: int, pad: torch.Tensor) -> Pairs:
-        """Coordinates of theta, flux and ivar of a block; `pad` widens the prior."""
+        """Pairs of a block; `pad` widens the prior."""
 
     def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Coordinates, noise-free flux (or noisy where there is none), flux and ivar."""
+        """Pairs, with noise-free flux (or noisy where there is none) behind the coordinates."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ class FreshPairs:
 
     def make(self, block: int, pad: torch.Tensor) -> Pairs:
         """See `Supply`."""
-        coordinates, _, flux, ivar = self._draw(self.batches_in(block) * self.batch, pad, 1, block)
-        return coordinates, flux, ivar
+        n = self.batches_in(block) * self.batch
+        coordinates, _, *spectra = self._draw(n, pad, 1, block)
+        return coordinates, *spectra
 
     def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See `Supply`."""
@@ -118,8 +120,8 @@ class StoredPairs:
     def sample(self, pad: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See `Supply`."""
         first = slice(0, min(self.rows.stop, _sample_size(self.wave)))
-        coordinates, flux, ivar = read_pairs(self.prior, self.store, first)
-        return coordinates, flux, flux, ivar
+        coordinates, flux, *rest = read_pairs(self.prior, self.store, first)
+        return coordinates, flux, flux, *rest
 
     def _rows(self, block: int) -> range:
         shards = -(-self.rows.stop // self.store.shard)
@@ -130,10 +132,11 @@ class StoredPairs:
 
 
 def read_pairs(prior: Prior, store: Reader, rows: slice) -> Pairs:
-    """Coordinates of theta, flux and ivar of stored pairs."""
-    theta, flux, ivar = (store.read(name, rows) for name in ("theta", "flux", "ivar"))
+    """Stored pairs."""
+    names = [name for name in ("theta", "flux", "ivar", "instrument") if name in store.arrays]
+    theta, *spectra = (store.read(name, rows) for name in names)
     coordinates = torch.as_tensor(prior.coordinates(theta), dtype=torch.float32)
-    return coordinates, torch.from_numpy(flux), torch.from_numpy(ivar)
+    return coordinates, *map(torch.from_numpy, spectra)
 
 
 def parts_for(representation: Representation, pairs: Pairs) -> Iterator[Pairs]:
@@ -188,8 +191,9 @@ def _prepare(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     u, context = [], []
     pairs = supply.make(block, representation.pad)
-    for c, f, i in parts_for(representation, pairs):
-        context_part, shift = representation.context(f, i, c[:, representation.given])
+    for c, f, i, *instrument in parts_for(representation, pairs):
+        given = c[:, representation.given]
+        context_part, shift = representation.context(f, i, given, *instrument)
         context.append(context_part)
         u.append(representation.to_flow(c, shift)[0])
     return torch.cat(u), torch.cat(context)

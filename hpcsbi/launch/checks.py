@@ -115,6 +115,8 @@ def _refuse_unknown_nodes(cfg: DictConfig) -> None:
 
 def _reads(key: str, node: Mapping[str, Any]) -> bool:
     """Whether a stage with these arguments reads what one of them names."""
+    if key == "table" and "noise" in node:
+        return node["noise"].instrument
     if key == "table":
         return node["source"] in ("table", "fresh")
     if key == "catalogue":
@@ -148,6 +150,9 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
             store = table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
             ssp_arrays = import_module("hpcsbi.simulator.ssp_arrays")
             ssp_arrays.check_table(store, tabulate["prior"])
+    if "augment" in nodes and simulate:
+        check = import_module("hpcsbi.simulator.pixel_dispersions").check_instrument
+        check(nodes["augment"]["noise"], simulate["prior"].columns)
     for node in filter(None, (tabulate, simulate)):
         check = import_module("hpcsbi.simulator.physics").check_prior
         check(node["prior"].columns, node["physics"])

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hpcsbi.errors import file_trouble
+from hpcsbi.errors import BadInput, file_trouble
 from hpcsbi.run.folder import FlowFolder
+from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.files import Damaged, load_weights
 from hpcsbi.store.opening import open_store
@@ -18,10 +20,12 @@ from hpcsbi.store.store import Store
 __all__ = [
     "draws_of",
     "finished_rows",
+    "instruments",
     "label",
     "prior_of",
     "read_json",
     "read_some",
+    "spectrum_of",
     "store_at",
     "values_of",
     "weights_of",
@@ -111,6 +115,34 @@ def weights_of(folder: Path) -> tuple[dict, list[str]]:
         return {}, [str(error)]
     except OSError as error:
         return {}, [file_trouble(error)]
+
+
+def instruments(
+    store: Store, rows: slice | np.ndarray, noise: Noise
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """What instruments add to dispersions, (rows, KNOTS), and where that is known, (rows,).
+
+    None, and known everywhere, where the noise model has no instruments.
+
+    Raises:
+        BadInput: the noise model has instruments, and the store tells none.
+    """
+    if not noise.instrument:
+        return None, np.True_
+    if "instrument" not in store.arrays:
+        raise BadInput(
+            f"{store.path} does not tell what the instrument adds, which noise.instrument=true "
+            "takes: it is of an older version, or of another noise; make it again."
+        )
+    added = store.read("instrument", rows)
+    return added, np.isfinite(added).all(1)
+
+
+def spectrum_of(store: Store, row: int, noise: Noise) -> Batch:
+    """One of the stored spectra, with its instrument if the noise model has any."""
+    at = np.array([row])
+    flux, ivar = (store.read(name, at) for name in ("flux", "ivar"))
+    return Batch(flux, ivar, at, None, instruments(store, at, noise)[0])
 
 
 def prior_of(store: Store) -> Prior:

@@ -8,16 +8,22 @@ import torch
 
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster.executors import Cluster
+from hpcsbi.errors import BadInput
+from hpcsbi.run.flows import load_engine
 from hpcsbi.seeds import generator, torch_generator
+from hpcsbi.simulator.instruments import line_spreads
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.pairs import SPLITS, PairPlan
+from hpcsbi.simulator.pixel_dispersions import check_instrument
+from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
+from hpcsbi.survey.line_spread import KNOTS, knots
 
 __all__ = ["augment"]
 
@@ -33,6 +39,7 @@ def augment(
     shard: Count,
     seed: Natural,
     cluster: Cluster,
+    table: str | None = None,
 ) -> None:
     """Draw noise for every simulated spectrum and say which pairs training may see.
 
@@ -46,9 +53,12 @@ def augment(
         shard: rows that are made at a time; a file holds more where there are very many.
         seed: seed of noise and split.
         cluster: where to run.
+        table: the SSP table, for noise with instruments: it makes spectra as wide as they do, in
+            place of those of the simulations, which are as wide as their galaxies.
 
     Raises:
-        ValueError: more spectra held out than there are, or no row left.
+        ValueError: more spectra held out than there are, no row left, or instruments and a table
+            or simulations that do not suit them.
     """
     source = open_complete(simulations, "simulate", verify=False)
     refuse_damage(source, "simulate", slice(0, source.rows), ("status",))
@@ -63,13 +73,28 @@ def augment(
         "test": test,
         "seed": seed,
     }
+    if noise.instrument:
+        settings["table"] = _check_table(table, source, noise)
     store = _create(Path(out), source, settings, len(plan), shard)
-    task = partial(_augment_shard, out, simulations, marks)
+    task = partial(_augment_shard, out, simulations, marks, table)
     run_shards(task, store, cluster, "augment")
 
 
+def _check_table(table: str | None, source: Store, noise: Noise) -> dict:
+    """Settings of the table that makes spectra through instruments."""
+    if source.settings["source"] != "table" or table is None:
+        raise BadInput(
+            "noise.instrument=true makes spectra as wide as instruments by the table: take "
+            "simulate.source=table, and name augment.table."
+        )
+    prior = Model.of(source.settings).prior
+    check_instrument(noise, prior.columns, load_engine(table, prior).kinematics)
+    return open_complete(table, "tabulate").settings
+
+
 def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> Store:
-    names = Model.of(settings).prior.names
+    model = Model.of(settings)
+    names = model.prior.names
     wave = source.read("wave")
     pixels = {"row": rows, "pixel": len(wave)}
     unit = "solar luminosities per Angstrom"
@@ -87,6 +112,11 @@ def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> 
         "wave": Array({"pixel": len(wave)}, "float64", {"units": "Angstrom"}, values=wave),
         "parameter": Array({"parameter": len(names)}, "string", values=np.array(names)),
     }
+    if model.noise.instrument:
+        of_each = {"row": rows, "knot": KNOTS}
+        about = {"units": "km/s", "description": "dispersion that the instrument adds at knots"}
+        arrays["instrument"] = Array(of_each, "float32", about)
+        arrays["knot"] = Array({"knot": KNOTS}, "float64", {"units": "Angstrom"}, knots(wave))
     return create(out, arrays, settings, shard, {"notice": source.attributes["notice"]})
 
 
@@ -109,16 +139,26 @@ def _plan(simulations: str, marks: str, sizes: tuple[int, int, int, int]) -> Pai
     return PairPlan(_usable(open_store(simulations)), *sizes)
 
 
-def _augment_shard(out: str, simulations: str, marks: str, shard: int) -> int:
+@lru_cache(maxsize=1)
+def _engine(table: str, simulations: str, marks: str) -> Ssp:
+    """Made once in each process; see `_plan`."""
+    return load_engine(table, Model.of(open_store(simulations).settings).prior)
+
+
+def _augment_shard(out: str, simulations: str, marks: str, table: str | None, shard: int) -> int:
     store, source = Store(Path(out)), open_store(simulations)
     sizes = tuple(store.settings[name] for name in ("copies", "validation", "test", "seed"))
     plan, rows = _plan(simulations, marks, sizes), store.rows_of(shard)
     refuse_damage(source, "simulate", plan.base(rows))
-    write_batches(store, shard, partial(_augmented, store, source, plan))
+    through = "table" in store.settings
+    engine = _engine(table, simulations, marks) if through else None
+    write_batches(store, shard, partial(_augmented, store, source, plan, engine))
     return rows.stop - rows.start
 
 
-def _augmented(store: Store, source: Store, plan: PairPlan, rows: slice) -> dict[str, np.ndarray]:
+def _augmented(
+    store: Store, source: Store, plan: PairPlan, engine: Ssp | None, rows: slice
+) -> dict[str, np.ndarray]:
     """All arrays of some pairs."""
     settings = store.settings
     base = plan.base(rows)
@@ -129,15 +169,15 @@ def _augmented(store: Store, source: Store, plan: PairPlan, rows: slice) -> dict
     seed = int(rng.integers(2**62))
     column = dict(zip(model.prior.names, torch.from_numpy(theta).float().T, strict=True))
     told = model.prior.given.redshift(theta)
-    noisy, ivar, zred = model.noise(
-        torch.from_numpy(flux),
-        torch.from_numpy(source.read("wave")).float(),
-        column.get("noise_floor"),
-        torch_generator(seed),
-        None if told is None else torch.from_numpy(told).float(),
-        column.get("model_error"),
-    )
-    return {
+    told = None if told is None else torch.from_numpy(told).float()
+    wave, draws = torch.from_numpy(source.read("wave")).float(), torch_generator(seed)
+    added, signal = line_spreads(model.noise, len(base), wave, draws, told), torch.from_numpy(flux)
+    if added is not None:
+        signal = engine.flux(torch.from_numpy(theta).float(), model.prior.names, added)
+    floor, error = column.get("noise_floor"), column.get("model_error")
+    noisy, ivar, zred = model.noise(signal, wave, floor, draws, told, error)
+    instrument = {} if added is None else {"instrument": added.numpy()}
+    return instrument | {
         "theta": theta,
         "flux": noisy.numpy(),
         "ivar": ivar.numpy(),

@@ -22,6 +22,7 @@ from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import predictive_columns
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.folder import verdict_of
+from hpcsbi.run.readers import instruments
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
@@ -182,7 +183,8 @@ def _calibrated(
     )
     names = ("theta", "flux", "ivar", "zred")
     theta, flux, ivar, zred = (source.read(name, test) for name in names)
-    whole = _Pairs(posterior.prior.coordinates(theta), Batch(flux, ivar, seeds, zred))
+    added, _ = instruments(source, test, posterior.model.noise)
+    whole = _Pairs(posterior.prior.coordinates(theta), Batch(flux, ivar, seeds, zred, added))
     possible, usable = posterior.prior.inside(whole.truth, zred), posterior.usable(flux, ivar)
     arrays = columns_without_ranks(_sizes(len(possible), posterior))
     arrays |= {"theta": theta, "possible": possible}
@@ -202,7 +204,7 @@ def _of_flow(
     drawn = posterior.sample(pairs.spectra, draws, cap, bounded=False)
     ranks = _ranks(posterior, drawn, pairs, rng)
     return {f"flow_{name}": values for name, values in ranks.items()} | {
-        "log_prob": posterior.log_prob(pairs.truth, pairs.spectra.flux, pairs.spectra.ivar),
+        "log_prob": posterior.log_prob(pairs.truth, *pairs.spectra.spectra),
         "acceptance": drawn.acceptance,
     }
 

@@ -98,7 +98,8 @@ def _test_pairs(source: Store) -> dict[str, np.ndarray]:
         raise BadInput(
             f"{source.path} holds no test pairs: run jobs/augment.py with augment.test > 0."
         )
-    return {name: source.read(name, rows) for name in ("theta", "flux", "ivar", "zred")}
+    names = ("theta", "flux", "ivar", "zred", "instrument")
+    return {name: source.read(name, rows) for name in names if name in source.arrays}
 
 
 def _row(training: TrainingStatus) -> dict:
@@ -141,8 +142,9 @@ def _score(
     row |= {"draws_per_second": speed(posterior), "notice": posterior.notice}
     score = np.full(len(test["theta"]), np.nan)
     good = posterior.usable(test["flux"], test["ivar"])
-    truth, flux, ivar = (test[name][good] for name in ("theta", "flux", "ivar"))
-    log_prob = posterior.log_prob(posterior.prior.coordinates(truth), flux, ivar)
+    names = [name for name in ("theta", "flux", "ivar", "instrument") if name in test]
+    truth, *spectra = (test[name][good] for name in names)
+    log_prob = posterior.log_prob(posterior.prior.coordinates(truth), *spectra)
     score[good] = np.where(np.isfinite(log_prob), log_prob, -np.inf)
     if (score == -np.inf).any():
         n = int((score == -np.inf).sum())
@@ -174,7 +176,8 @@ def _speed(
     if not len(good):
         return None
     seeds = np.array([object_seed(seed, f"speed {i}") for i in good])
-    batch = Batch(test["flux"][good], test["ivar"][good], seeds, test["zred"][good])
+    names = [name for name in ("flux", "ivar", "zred", "instrument") if name in test]
+    batch = Batch(seeds=seeds, **{name: test[name][good] for name in names})
     posterior.sample(batch[:1], draws, bounded=False)  # what is made once is not counted
     start = time.process_time()
     kept = posterior.sample(batch, draws, bounded=False).kept.sum()

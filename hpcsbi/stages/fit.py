@@ -31,6 +31,7 @@ from hpcsbi.run.chain_checkpoint import batches_to_extend, forget_checkpoints, h
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.merges import CATALOGUE
+from hpcsbi.run.readers import instruments
 from hpcsbi.run.selection import checksum_of, select_rows
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
@@ -100,8 +101,7 @@ def fit(
         flow: folder of the trained flow: it gives prior, table and noise, and `start` may use it.
         spectra: the store of spectra.
         catalogue: catalogue.zarr of this flow and these spectra; None for none.
-        objects: ids, or a number of first rows; None for those that the catalogue flags
-            WEAK_WEIGHTS.
+        objects: ids, or a number of first rows; None for those flagged WEAK_WEIGHTS.
         engine: "table", or "prospector" for FSPS itself (0.05 s a likelihood; takes SPS_HOME).
         start: "flow" (and the flow's base space), or without the flow "prior" or "optimiser"
             (in amplitude, dust and mean age of the spectrum, `spaces.Anchored`).
@@ -113,8 +113,7 @@ def fit(
         converge: end as soon as a chain has converged; else after `steps`.
         block: steps between two looks at the clock and at convergence, more in long chains.
         draws: draws that the store keeps, equally spaced in the chain.
-        proposals: draws of the flow that are compared with the chain, and weighted; at least
-            `draws`.
+        proposals: draws of the flow that are weighted and compared, at least `draws`.
         shard: objects that are kept at a time; a file holds more where there are very many.
         seed: seed of the chains; that of an object depends on it and on the object's id only.
         cluster: where to run.
@@ -245,7 +244,8 @@ def _fitted(
     settings, spectra = store.settings, store.read(SPECTRUM, rows)
     names = ("id", "zred", "flux", "ivar", "flags")
     ids, zred, flux, ivar, flags = (source.read(name, spectra) for name in names)
-    fitted = (flags & NOT_INFERRED == 0) & posterior.prior.given.covers(zred)
+    added, known = instruments(source, spectra, posterior.model.noise)
+    fitted = (flags & NOT_INFERRED == 0) & posterior.prior.given.covers(zred) & known
     by_flow = posterior.usable(flux, ivar)
     if settings["start"] == "flow":
         fitted &= by_flow
@@ -253,7 +253,7 @@ def _fitted(
     columns |= {"id": ids, "zred": zred}
     likelihood = likelihood_of(posterior, settings["likelihood"])
     seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
-    batch = Batch(flux, ivar, seeds, zred)
+    batch = Batch(flux, ivar, seeds, zred, added)
     for i in np.flatnonzero(fitted):
         spectrum = batch[i : i + 1]
         with clock(costs.seconds, "chain"):

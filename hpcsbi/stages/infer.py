@@ -20,6 +20,7 @@ from hpcsbi.inference.row_checks import error_fractions, posterior_flags, predic
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
+from hpcsbi.run.readers import instruments
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.derived import QUANTITIES
@@ -92,6 +93,7 @@ def infer(
         posterior.grid.settings(),
         "Ingest the spectra on the flow's grid (asked), or name another infer.flow.",
     )
+    instruments(source, slice(0, 0), posterior.model.noise)  # are there
     settings = {
         "code": code_of("infer"),
         "flow": posterior.settings,
@@ -167,14 +169,16 @@ def _inferred(
     columns = columns_without_posterior(sizes, settings["certificate"], derived)
     columns |= {"id": ids, "zred": zred, "n_pixels": (ivar > 0).sum(1, dtype=np.int32)}
     wanted, covered = flags & NOT_INFERRED == 0, posterior.prior.given.covers(zred)
-    good = posterior.usable(flux, ivar) & wanted & covered
+    added, known = instruments(source, rows, posterior.model.noise)
+    good = posterior.usable(flux, ivar) & wanted & covered & known
     if good.any():
         seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
-        measured = _measure(posterior, Batch(flux, ivar, seeds, zred)[good], settings)
+        measured = _measure(posterior, Batch(flux, ivar, seeds, zred, added)[good], settings)
         for name, values in measured.items():
             columns[name][good] = values
     columns["flags"] |= flags
     columns["flags"][wanted & ~covered] |= Flag.GIVEN_RANGE
+    columns["flags"][wanted & ~known] |= Flag.NO_INSTRUMENT
     return columns
 
 

@@ -19,6 +19,7 @@ from hpcsbi.run.readers import (
     prior_of,
     read_json,
     read_some,
+    spectrum_of,
     store_at,
     values_of,
     weights_of,
@@ -248,8 +249,8 @@ def _objects(
         else:
             entry["corner"] = page.corner_picture(prior, draws)
         if likelihood is not None:
-            observed = (spectra.read(name, np.array([row]))[0] for name in ("flux", "ivar"))
-            entry["spectrum"], floor = page.fit_picture(likelihood, draws[:DRAWS], *observed)
+            observed = spectrum_of(spectra, row, Model.of(store.settings).noise)
+            entry["spectrum"], floor = page.fit_picture(likelihood, draws[:DRAWS], observed)
             entry["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
             entry["calibration"] = page.errors_words(likelihood)
         objects.append(entry)

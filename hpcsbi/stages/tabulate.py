@@ -26,7 +26,9 @@ from hpcsbi.simulator.fsps_spectra import (
     preflight,
     versions,
 )
+from hpcsbi.simulator.instruments import WIDEST
 from hpcsbi.simulator.kinematics import Dispersions, Kinematics
+from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.physics import Physics, check_prior
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import (
@@ -67,6 +69,7 @@ def tabulate(
     seed: Natural,
     cluster: Cluster,
     demo: bool | None = None,
+    noise: Noise | None = None,
 ) -> None:
     """Write the table of SSPs and its error against direct predictions.
 
@@ -80,6 +83,7 @@ def tabulate(
         cluster: where to run.
         demo: True copies the shipped demonstration table, False makes one by FSPS; None copies only
             where SPS_HOME is not set.
+        noise: whose instruments widen the prior's dispersions; None for none.
 
     Raises:
         Mismatch: `out` was made with other settings, or the shipped table is to be copied and is
@@ -94,7 +98,8 @@ def tabulate(
         return
     if notice := resolution_notice(grid):
         tell_once(notice)
-    store = _create(out, grid, physics, prior, shard)
+    widest = WIDEST if noise is not None and noise.instrument else 0.0
+    store = _create(out, grid, physics, prior, shard, widest)
     function = partial(_tabulate_shard, out, grid, physics)
     run_shards(function, store, cluster, "tabulate", threads=True)
     wanted = {"draws": draws, "seed": seed, "prior": prior.settings()}
@@ -145,7 +150,9 @@ def metallicities(prior: Prior) -> np.ndarray:
     return np.unique(np.round([*np.arange(first, last + 1) * STEP, *LOGZ], 4))
 
 
-def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) -> Store:
+def _create(
+    out: str, grid: Grid, physics: Physics, prior: Prior, shard: int, widest: float
+) -> Store:
     """The store, empty or as an earlier run left it; FSPS is tried only when it is needed."""
     nodes = metallicities(prior)
     stand_in = bool(tree_notice(os.environ["SPS_HOME"]))
@@ -162,7 +169,7 @@ def _create(out: str, grid: Grid, physics: Physics, prior: Prior, shard: int) ->
     if free:
         settings["gas"] = "free"
         age_basis = [np.zeros((1, 1))] * 2
-    dispersions = Kinematics.table(prior.columns, grid)
+    dispersions = Kinematics.table(prior.columns, grid, widest)
     if dispersions:
         settings["kinematics"] = asdict(dispersions)
     if not Path(out).exists() or open_store(out, check=False).damaged_coordinates():

@@ -30,6 +30,7 @@ from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.pixel_dispersions import check_instrument
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.files import Damaged, load_weights, save_weights
 from hpcsbi.store.locks import Lock, locked
@@ -228,6 +229,7 @@ def _go_on(
 def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -> Supply:
     model = Model.of(pairs.settings)
     wave = torch.from_numpy(pairs.read("wave")).float()
+    check_instrument(model.noise, model.prior.columns, ssp and ssp.kinematics)
     if source == "fresh" and ssp is None:
         raise FileNotFoundError("train.source=fresh needs the table: run jobs/tabulate.py first.")
     if source == "fresh":
