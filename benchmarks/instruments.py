@@ -110,10 +110,14 @@ def worth(engine, prior, theta, added, sn):
         fit, errors = fitted(engine, prior, truth, flux, sn * width / flux, inferred, known)
         off = (fit - truth)[:, inferred] / errors
         sigma = np.median(prior.theta(fit)[:, prior.names.index("sigma_smooth")])
+        error = np.median(errors[:, inferred.index(prior.names.index("sigma_smooth"))])
         told = ", ".join(
             f"{prior.names[i]} {np.median(np.abs(off[:, k])):.1f}" for k, i in enumerate(inferred)
         )
-        print(f"{what} the curve: {sigma:.0f} km/s of {GALAXY:.0f}; off by, in errors: {told}")
+        print(
+            f"{what} the curve: {sigma:.0f} km/s of {GALAXY:.0f}, known to "
+            f"{100 * (10**error - 1):.1f} %; off by, in errors: {told}"
+        )
 
 
 def model(engine, prior, coordinates, curves):

@@ -1,5 +1,7 @@
 """A whole run through instruments: pairs, flow, calibration, catalogue, chains and the page."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,7 +59,7 @@ def run(tmp_path_factory):
     names = [str(file) for file in files]
     ingest(spectra, names, survey_files.configured("sdss"), Grid(), 16, Serial())
     infer(catalogue, str(flow), spectra, 400, 20, 100, True, 16, 0, Serial())
-    passed = calibrate(stores["calibration"], str(flow), str(training), 100, 20, 64, 0, Serial())
+    calibrate(stores["calibration"], str(flow), str(training), 100, 20, 64, 0, Serial())
     fit(
         stores["fits"], str(flow), spectra, catalogue, 1, "table", "prior", "simulator", "mixed",
         64, [50], 200, True, 50, 500, 500, 4, 0, Serial(),
@@ -65,7 +67,7 @@ def run(tmp_path_factory):
     rest = {"flow": str(flow), "beside": None, "costs": str(path / "costs.jsonl")}
     report(out=str(path / "report.html"), **stores, **rest)
     compare(str(path / "sweep.html"), str(path), str(training), 4, 50, 0)
-    return path, passed
+    return path
 
 
 def held_out(path):
@@ -79,7 +81,7 @@ def held_out(path):
 
 def test_pairs_are_as_wide_as_their_instruments(run):
     """Residuals are those of the noise about spectra through each pair's own curve alone."""
-    path, _ = run
+    path = run
     theta, batch = held_out(path)
     posterior = load_posterior(str(path / "flows" / "flow"))
     likelihood = posterior.likelihood
@@ -93,20 +95,23 @@ def test_pairs_are_as_wide_as_their_instruments(run):
     pixels = (batch.ivar > 0).sum(1)
     p = stats.chi2.sf(chi2[:, 0].numpy(), pixels)
     assert stats.kstest(p, "uniform").pvalue > 1e-3
-    assert (right - without).mean() > 5 and (right - swapped).mean() > 1
+    for other in (without, swapped):  # negative controls
+        gain = right - other
+        assert gain.mean() > 4 * gain.std() / np.sqrt(len(gain))
 
 
 def test_published_posteriors_are_calibrated(run):
-    """By flow and certificate alike, most of them re-weighted."""
-    path, passed = run
+    """Ranks of truths are uniform, and most rows are re-weighted."""
+    path = run
     store = open_complete(path / "calibration.zarr", "calibrate")
-    assert passed
+    verdict = json.loads((path / "calibration.json").read_text())
+    assert min(each["ks_p"] for each in verdict["parameters"].values()) > 1e-4
     assert store.read("reweighted")[store.read("possible")].mean() > 0.5
 
 
 def test_the_catalogue_goes_by_each_spectrums_instrument(run):
     """Rows of files that tell nothing and that tell theirs are inferred; others say why not."""
-    path, _ = run
+    path = run
     spectra = open_complete(path / "spectra.zarr", "ingest")
     added = spectra.read("instrument")
     assert added[0] == pytest.approx(1.1 * 69.03, rel=1e-3) and (added[1] != added[0]).all()
@@ -118,7 +123,7 @@ def test_the_catalogue_goes_by_each_spectrums_instrument(run):
 
 def test_a_spectrum_without_an_instrument_says_so(run, tmp_path):
     """A table of one's own whose configuration tells no line spread; with one it is inferred."""
-    path, _ = run
+    path = run
     file = survey_files.table(tmp_path / "mine.fits", rows=2)
     survey, flow = survey_files.configured("table"), str(path / "flows" / "flow")
     ingest(tmp_path / "without.zarr", str(file), survey, Grid(), 16, Serial())
@@ -131,7 +136,7 @@ def test_a_spectrum_without_an_instrument_says_so(run, tmp_path):
 
 def test_what_takes_an_instrument_is_not_done_without(run, tmp_path):
     """One line each: spectra of another kind, FSPS as the engine, simulations of FSPS."""
-    path, _ = run
+    path = run
     posterior = load_posterior(str(path / "flows" / "flow"))
     _, batch = held_out(path)
     bare = Batch(batch.flux, batch.ivar, batch.seeds, batch.zred)

@@ -120,7 +120,7 @@ def table_on(grid: Grid, out: Path) -> Path:
     return out
 
 
-def table_of_dispersions(out: Path, under: Prior, broad: float = 20.0) -> Path:
+def table_of_dispersions(out: Path, under: Prior, broad: float = 40.0) -> Path:
     """The shipped table smoothed to the dispersions of a prior and of instruments.
 
     A Gaussian that is narrower than a pixel spreads a spectrum by half of its variance times the
