@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from itertools import islice
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ class Rows:
 
     n: int
     shard: int
+    arrays: ClassVar = {"theta", "flux", "ivar"}
 
     def rows_of(self, shard):
         return slice(shard * self.shard, min((shard + 1) * self.shard, self.n))
