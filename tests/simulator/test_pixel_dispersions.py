@@ -1,23 +1,32 @@
 """Spectra through an instrument: limits, invariances, Gaussians of each pixel, both ways to sum."""
 
+import os
 from functools import cache
 
 import kinematics_table
 import numpy as np
 import pytest
+import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from hpcsbi.errors import BadInput
+from hpcsbi.grid import Grid
+from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.exact_spectra import exact_spectra
+from hpcsbi.simulator.fsps_spectra import direct_ssps
 from hpcsbi.simulator.instruments import LINE_SPREADS, WIDEST
 from hpcsbi.simulator.kinematics import Kinematics
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.pixel_dispersions import check_instrument, sum_by_pixel
-from hpcsbi.survey.line_spread import KNOTS, LineSpread, between_knots
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.prospector_model import fsps_here, model_of, spectrum
+from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.survey.line_spread import KNOTS, LIGHT, LineSpread, between_knots
 
 STEEP = LineSpread((4700.0, 5200.0), (900.0, 3000.0))  # 142 to 42 km/s
 BOTH = ("sigma_smooth", "eline_sigma")
@@ -228,3 +237,38 @@ def test_likelihoods_through_an_instrument_are_the_same_both_ways():
     assert chi2.numpy() == pytest.approx(by_hand.numpy(), rel=1e-3, abs=1e-2)
     other = likelihood(flux, ivar, theta, curves.flip(0))
     assert (other - compiled).abs().max() > 1  # negative control
+
+
+@pytest.mark.slow
+@pytest.mark.fsps
+@pytest.mark.skipif(not os.environ.get("SPS_HOME"), reason="SPS_HOME is not set")
+def test_prospectors_line_spread_functions_make_the_same(monkeypatch):
+    """Its smoothing by a width at each wavelength, between three metallicities."""
+    grid, physics, nodes = Grid(), Physics(), [-0.3, -0.25, -0.2]
+    prior = Prior(tiny.columns("kinematics") | {"logzsol": {"low": -0.3, "high": -0.2}})
+    free = Kinematics.table(prior.columns, grid, WIDEST)
+    tables = direct_ssps(nodes, grid, physics, free=free)
+    arrays = {name: tables[name] for name in ("continuum", "lines", "log_age")}
+    arrays |= {"logzsol": np.array(nodes), "wave": grid.wave, "sigma_nodes": free.nodes}
+    engine = Ssp(**arrays, dust_curve=dust_curve(grid.wave, physics.dust_type), prior=prior)
+    theta = prior.sample(8, np.random.default_rng(0))
+    added = LINE_SPREADS[1].at_knots(grid.wave, np.linspace(0, 0.4, 8))
+    wave = fsps_here().ssp.wavelengths
+    direct = []
+    for row, curve in zip(theta, added, strict=True):
+        square = curve**2 @ between_knots(grid.wave, wave)
+
+        def told(row, fixed, square=square):
+            width = np.sqrt(row["sigma_smooth"] ** 2 + square) * wave / LIGHT
+            lsf = {"smoothtype": "lsf", "preserve_all_input_frequencies": True}
+            return {"sigma_smooth": width} | lsf
+
+        monkeypatch.setattr(Kinematics, "prospector", staticmethod(told))
+        direct.append(spectrum(physics, grid, dict(zip(prior.names, row, strict=True))))
+    model_of.cache_clear()  # its smoothing stays in it
+    flux = engine.flux(torch.tensor(theta), prior.names, torch.tensor(added)).numpy()
+    error = np.abs(np.log(flux / np.array(direct)))
+
+    assert np.median(error) < 2e-4 and np.percentile(error, 99) < 5e-3
+    swapped = engine.flux(torch.tensor(theta), prior.names, torch.tensor(5 * added)).numpy()
+    assert np.percentile(np.abs(np.log(swapped / np.array(direct))), 99) > 5e-3
