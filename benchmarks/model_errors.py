@@ -22,7 +22,7 @@ from histories import CONF, noise, sampled
 
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
-from hpcsbi.simulator.noise import SurveyNoise, total_sigma
+from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.predictive import predict
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
@@ -125,8 +125,9 @@ def share_solved_once(
     with torch.no_grad():
         model = likelihood.ssp.flux(rows[0], likelihood.names)[None]
         exact = likelihood.of_model(flux[:, 0], ivar[:, 0], model, rows)[0][0].numpy()
-    sigma = total_sigma(ivar, model, likelihood.floor(rows)[..., None])
     valid = ivar > 0
+    floor = likelihood.floor(rows)[..., None] * model
+    sigma = torch.where(valid, torch.hypot(ivar.clamp_min(1e-38).rsqrt(), floor), 1.0)
     pull = torch.where(valid, (flux - model) / sigma, 0.0)[0].double()
     scaled = torch.where(valid, model / sigma, 0.0)[0].double()
     error = likelihood.model_error(rows)[0].double()[:, None]

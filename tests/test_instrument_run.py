@@ -47,7 +47,7 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("instrument")
     table = tiny.table_of_dispersions(path / "ssp.zarr", PRIOR)
     training = tiny.pairs(
-        path, under=PRIOR, table=table, noise=NOISE, n=250, validation=50, test=150
+        path, under=PRIOR, table=table, noise=NOISE, n=200, validation=50, test=80
     )
     flow = tiny.trained(path / "flows", training, table, representation="projection", steps=1000)
     names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")

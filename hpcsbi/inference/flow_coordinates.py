@@ -248,8 +248,7 @@ class Representation(torch.nn.Module, ABC):
         # Draws of one object together: neighbours on the table's grid are in the cache.
         grouped = coordinates.transpose(0, -2)
         flat = grouped.reshape(-1, len(self.names))
-        theta = torch.where(self.log > 0, 10**flat, flat)
-        theta = torch.where(self.free, 0.0, theta)
+        theta = torch.where(self.free, 0.0, torch.where(self.log > 0, 10**flat, flat))
         rows = rows_at_once(PART, self.ssp.pixels)
         shifts = torch.cat([self._split_of_bare(part) for part in theta.split(rows)])
         anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), shifts.T, strict=False)))
@@ -272,9 +271,7 @@ class Representation(torch.nn.Module, ABC):
             self._keep_symmetries(numbers["dust_curve"])
 
     def _keep_symmetries(self, curve: torch.Tensor) -> None:
-        """d ln flux / d (logmass, dust2), shape (pixels, number of shifted columns), and what turns
-        ln flux into those columns by least squares, shape (columns, pixels).
-        """
+        """d ln flux / d (logmass, dust2), (pixels, columns), and its inverse by least squares."""
         both = torch.stack([torch.full_like(curve, LN10), -curve], 1)[:, : len(self.shifted)]
         self.register_buffer("_symmetries", both, persistent=False)
         self.register_buffer("_onto_symmetries", torch.linalg.pinv(both), persistent=False)
@@ -298,7 +295,6 @@ class Representation(torch.nn.Module, ABC):
 
     def _shift(self, like: torch.Tensor, **columns: torch.Tensor) -> torch.Tensor:
         shift = like.new_zeros(len(like), len(self.names))
-        for name, values in columns.items():
-            if name in self.column:
-                shift[:, self.column[name]] = values
+        for name in self.column.keys() & columns.keys():
+            shift[:, self.column[name]] = columns[name]
         return shift

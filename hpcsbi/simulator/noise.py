@@ -18,7 +18,6 @@ __all__ = [
     "Noise",
     "SurveyNoise",
     "make_noise",
-    "total_sigma",
 ]
 
 Observation = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # flux, ivar, zred
@@ -260,20 +259,6 @@ def make_noise(kind: str, **settings: float) -> Noise:
     if kind not in NOISES:
         raise BadInput(f"noise.kind is {kind!r}: choose from {', '.join(NOISES)}.")
     return NOISES[kind](**settings)
-
-
-def total_sigma(
-    ivar: torch.Tensor, model: torch.Tensor, floor: torch.Tensor | float
-) -> torch.Tensor:
-    """Sigma of valid pixels, quoted error and floor in quadrature; 1 where ivar is 0.
-
-    Arguments:
-        ivar: inverse variance as quoted, shape (..., pixels).
-        model: model flux, shape (..., pixels).
-        floor: noise floor as a fraction of the model flux, broadcastable to (..., pixels).
-    """
-    variance = torch.where(ivar > 0, 1 / ivar.clamp_min(1e-38), 1.0)
-    return (variance + torch.where(ivar > 0, (floor * model) ** 2, 0.0)).sqrt()
 
 
 class _Draw:
