@@ -76,7 +76,7 @@ def test_the_stage_itself_refuses_the_same(tmp_path):
         (Flow, {"hiden": 3}, "did you mean node.hidden"),
         (Flow, {"hidden": "wide"}, "node.hidden is 'wide': a whole number, 2 or more"),
         (Prior, {"columns": {"tage": {"low": "x", "high": 3}}}, "node.columns.tage.low is 'x'"),
-        (Prior, {"columns": {"tage": {"low": 1}}}, "node.columns.tage.high is missing"),
+        (Prior, {"columns": {"tage": {"low": 1, "hig": 3}}}, "did you mean node.columns.tage.high"),
         (Prior, {}, "node.columns is missing"),
         (Survey, {"name": "sdss", "bad_bits": "all"}, "node.bad_bits is 'all': a list"),
     ],

@@ -32,7 +32,7 @@ __all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "Certificate", "certify"]
 
 QUANTILES = {"p2_5": 0.025, "p16": 0.16, "p50": 0.5, "p84": 0.84, "p97_5": 0.975}
 ORIGINS = ("flow", "reweighted", "mcmc")  # what the catalogue's quantiles may come from
-MOST = 4000  # weighted draws that are passed on
+MOST = 10_000  # weighted draws that are passed on
 EFFORT = Effort()
 STREAM = 1  # keeps the certificate's random numbers apart from those of the draws
 
@@ -56,9 +56,9 @@ class Certificate:
             (levels, objects, n_theta).
         numbers: values of COLUMNS by name, each of shape (objects,).
         before: the same of the flow's own draws, before any rescue.
-        weighted: of each object the proposals behind the numbers, in `Prior.coordinates`, shape
+        weighted: of each object the proposals behind the quantiles, in `Prior.coordinates`, shape
             (n, n_theta), and their smoothed weights, which add up to one; of more than MOST
-            proposals as many equally weighted ones.
+            proposals as many equally weighted ones, and the flow's where all are weak.
     """
 
     draws: Draws
@@ -122,31 +122,32 @@ def certify(
         effort: how much is tried where the weights are weak; None: nothing.
     """
     firsts = _of_flow(posterior.prior, likelihood, drawn, batch)
-    bests, rows = [], []
+    numbers, reweighted, rows = [], [], []
     for i in with_progress(range(len(firsts)), "certificate", 1, len(firsts)):
         best = firsts[i]
         rng = np.random.default_rng([int(batch.seeds[i]), STREAM])
         if effort is not None and not best.strong:
             one = drawn.base[i], drawn.acceptance[i]
             best = _rescued(posterior, likelihood, best, *one, batch[i : i + 1], effort, rng)
-        bests.append(best)
+        numbers.append(best.numbers)  # and not all draws of a batch in memory
+        reweighted.append(best.strong)
+        best = best if best.strong else firsts[i]
         rows.append(_row(posterior.prior, best, drawn.coordinates[i], levels, rng))
     coordinates, quantiles, weighted = zip(*rows, strict=True)
-    reweighted = np.array([best.strong for best in bests])
+    reweighted = np.array(reweighted)
     kept = np.where(reweighted, drawn.coordinates.shape[1], drawn.kept).astype(np.int32)
     return Certificate(
         replace(drawn, coordinates=np.stack(coordinates), kept=kept, base=None),
         reweighted,
         np.stack(quantiles, axis=1),
-        _columns(bests),
-        _columns(firsts),
+        _columns(numbers),
+        _columns([first.numbers for first in firsts]),
         weighted,
     )
 
 
-def _columns(objects: list[_Weighted]) -> dict[str, np.ndarray]:
+def _columns(numbers: list[dict[str, float]]) -> dict[str, np.ndarray]:
     """Numbers of all objects, by name."""
-    numbers = [weighted.numbers for weighted in objects]
     return {name: np.array([values[name] for values in numbers]) for name in COLUMNS}
 
 
@@ -229,10 +230,11 @@ def _row(
     if not best.strong:
         none = np.full((len(levels), drawn.shape[1]), np.nan)
         return drawn, none, (best.coordinates, weights)
+    coordinates, weights = _few(best.coordinates, weights, rng)
     chosen = rng.permutation(systematic(weights, len(drawn), rng.random()))
-    theta = prior.theta(best.coordinates, np.float32)
+    theta = prior.theta(coordinates, np.float32)
     quantiles = weighted_quantiles(theta, weights, levels)
-    return best.coordinates[chosen], quantiles, _few(best.coordinates, weights, rng)
+    return coordinates[chosen], quantiles, (coordinates, weights)
 
 
 def _few(

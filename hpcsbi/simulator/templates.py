@@ -19,6 +19,7 @@ __all__ = ["LENGTH", "LocalCurves", "SmoothError", "response_curves", "smooth_er
 ORDERS = 3  # of the flux calibration's error
 DEGREE = 5  # of splines: with independent amplitudes they are correlated as a Gaussian to 0.022
 LENGTH = 200.0  # Angstrom
+ROUNDING = 1e-3  # of a length: no rounding of wavelengths to float32 adds a template
 
 
 def response_curves(wave: torch.Tensor) -> torch.Tensor:
@@ -86,7 +87,7 @@ class SmoothError:
         """
         wave = np.asarray(wave, float)
         middle, pieces = (wave[0] + wave[-1]) / 2, np.ptp(wave[[0, -1]]) / self.length
-        pieces = max(int(np.ceil(pieces - 1e-6)), 1)  # no rounding of `wave` adds one
+        pieces = max(int(np.ceil(pieces - ROUNDING)), 1)
         place = pieces / 2 + (wave - middle) / self.length
         first = np.floor(place).astype(np.int64).clip(0, pieces - 1)
         knots = np.arange(-DEGREE, pieces + DEGREE + 1, dtype=float)

@@ -20,7 +20,7 @@ from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.cluster.executors import Array, Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
-from hpcsbi.inference.certificate import FEWEST, QUANTILES
+from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.row_checks import OF_DRAWS
 from hpcsbi.mcmc.fit_columns import ARRAYS, SPECTRUM
 from hpcsbi.run.flows import load_posterior, to_inference_data
@@ -29,6 +29,7 @@ from hpcsbi.stages import fit as module
 from hpcsbi.stages.fit import fit
 from hpcsbi.stages.infer import infer
 from hpcsbi.statistics.calibration import sbc_ranks
+from hpcsbi.statistics.importance_weights import FEWEST
 from hpcsbi.store import layout
 from hpcsbi.store.layout import Array as StoreArray
 from hpcsbi.store.opening import create, open_complete, open_store
