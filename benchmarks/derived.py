@@ -21,6 +21,7 @@ import yaml
 
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.simulator.derived import QUANTITIES, DerivedQuantities
+from hpcsbi.simulator.histories import History, family_of
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.opening import open_store
 
@@ -55,18 +56,40 @@ def main() -> None:
         add_dust_emission=False,
     )  # fmt: skip
     rows = [dict(zip(prior.names, row, strict=True)) for row in theta.tolist()]
-    expected = np.array([of_fsps(population, row) for row in rows])
+    history = family_of(prior.names)
+    expected = np.array([of_fsps(population, history, row) for row in rows])
     print(f"{'quantity':24s} {'largest':>9s} {'99 %':>9s} {'draws':>6s}")
     for name, *figures in deviations(values, expected):
         print("{:24s} {:9.1e} {:9.1e} {:6d}".format(name, *figures))
     print(f"{cost(quantities, prior):.2f} CPU ms for 1000 draws")
 
 
-def of_fsps(population: fsps.StellarPopulation, row: dict[str, float]) -> np.ndarray:
+def formed_mass(population, history: type[History], row: dict[str, float]) -> np.ndarray:
+    """Gyr since the first star, and the share formed until then; `population` is set to it."""
+    tage = row["tage"]
+    t = np.linspace(0, tage, 200_001)
+    if "tau" in row:
+        population.params["tau"] = row["tau"]
+        formed = np.concatenate([[0.0], np.cumsum(middle(t * np.exp(-t / row["tau"])))])
+        return t, formed / formed[-1]
+    edges = 10 ** history.prospector(row)["agebins"][:, 1] / 1e9
+    ends = np.append(0.0, edges)
+    column = {name: torch.tensor([value], dtype=torch.float64) for name, value in row.items()}
+    share = history.bins_of(column).share[0].numpy()
+    # As tables of FSPS: the rate just after and just before each end, oldest first, M_sun / yr.
+    rate = np.repeat((share / (np.diff(ends) * 1e9))[::-1], 2)
+    time = np.repeat(tage - ends[::-1], 2)[1:-1] + np.tile([1e-6, -1e-6], len(share))
+    population.params["sfh"] = 3
+    population.set_tabular_sfh(time.clip(0, None), rate)
+    t = np.union1d(t, (tage - np.append(ends, 0.1)).clip(0))
+    return t, 1 - np.interp(tage - t, ends, np.append(0.0, share.cumsum()))
+
+
+def of_fsps(population, history: type[History], row: dict[str, float]) -> np.ndarray:
     """The same quantities by FSPS and by sums over the history, in the order of QUANTITIES."""
-    tage, tau, mass = row["tage"], row["tau"], 10 ** row["logmass"]
-    for name in ("logzsol", "tau"):
-        population.params[name] = row[name]
+    tage, mass = row["tage"], 10 ** row["logmass"]
+    population.params["logzsol"] = row["logzsol"]
+    t, formed = formed_mass(population, history, row)
     population.params["gas_logz"] = row.get("gas_logz", row["logzsol"])
     if "gas_logu" in row:
         population.params["gas_logu"] = row["gas_logu"]
@@ -79,12 +102,11 @@ def of_fsps(population: fsps.StellarPopulation, row: dict[str, float]) -> np.nda
     wave = population.wavelengths
     lost = np.interp(V_BAND, wave, np.log10(clear / diffuse))
     surviving = population.stellar_mass
-    rates = [
-        float(population.sfr_avg(dt=dt)) if tage > dt else 1 / (dt * 1e9) for dt in (0.01, 0.1)
-    ]
-    t = np.linspace(0, tage, 200_001)
-    formed = np.concatenate([[0.0], np.cumsum(middle(t * np.exp(-t / tau)))])
-    formed /= formed[-1]
+    recent = [(1 - np.interp(tage - dt, t, formed)) / (dt * 1e9) for dt in (0.01, 0.1)]
+    if "tau" in row:
+        recent = [
+            float(population.sfr_avg(dt=dt)) if tage > dt else 1 / (dt * 1e9) for dt in (0.01, 0.1)
+        ]
     mean = np.sum(np.diff(formed) * (tage - middle(t)))
     break_blue, break_red = (beside(wave, per_hertz, [vacuum(band)]) for band in AIR_BANDS)
     per_angstrom = per_hertz * 2.998e18 / wave**2
@@ -99,8 +121,8 @@ def of_fsps(population: fsps.StellarPopulation, row: dict[str, float]) -> np.nda
     return np.array(
         [
             row["logmass"] + np.log10(surviving),
-            *(mass * rate for rate in rates),
-            rates[1] / surviving,
+            *(mass * rate for rate in recent),
+            recent[1] / surviving,
             mean,
             *(tage - np.interp(share, formed, t) for share in (0.5, 0.9)),
             2.5 * lost,
