@@ -4,7 +4,8 @@
         [--errors none 0.01@200 free@200 ...]
 
 SPECTRA is a store of ingest. An error is its standard deviation and its length in Angstrom, with
-`free` for an amplitude that is inferred, flat in its logarithm from 0.1 to 10 %. Of each spectrum,
+`free` for an amplitude that is inferred, flat in its logarithm from 0.1 to 10 %, and after a + the
+error of lines, Angstrom of equivalent width (0.01@200+1, none+1). Of each spectrum,
 by importance sampling in rounds (as benchmarks/histories.py): ln evidence over that of the first
 error, effective draws, Pareto's k, CPU seconds, predictive p, median and half the 68 % interval of
 some columns. Last, what it would take from the effective draws to decompose the amplitudes' normal
@@ -71,7 +72,7 @@ def main() -> None:
             first = evidence if first is None else first
             p = predict(likelihood, theta[None], flux, ivar)[1][0]
             print(
-                f"  {error:9} ln Z {evidence - first:+6.1f} +- {uncertainty:.2f} ({ess:.0f} "
+                f"  {error:10} ln Z {evidence - first:+6.1f} +- {uncertainty:.2f} ({ess:.0f} "
                 f"effective, k {k:.2f}, {seconds:.0f} s), p {p:.2f}: "
                 f"{columns_of(prior, theta)}, {age_of(options.table, engine, prior, theta)}"
                 f"{share_solved_once(likelihood, theta, flux, ivar)}",
@@ -83,8 +84,10 @@ def prior_and_noise(settings: dict, error: str) -> tuple[Prior, SurveyNoise]:
     """The prior with a column of the error where it is free, and the noise of surveys with it."""
     plain, columns = noise().settings(), settings["columns"]
     del plain["kind"]
-    if error != "none":
-        size, length = error.split("@")
+    smooth, _, lines = error.partition("+")
+    plain["line_error"] = float(lines or 0)
+    if smooth != "none":
+        size, length = smooth.split("@")
         plain["model_error_length"] = float(length)
         if size == "free":
             columns = {**columns, "model_error": FREE}

@@ -131,9 +131,8 @@ def fit_picture(likelihood: Likelihood, draws: np.ndarray, batch: Batch) -> tupl
 
 
 def errors_words(likelihood: Likelihood) -> str:
-    """Which smooth errors the spectra of `fit_picture` have; "" for none."""
-    if not len(likelihood.amplitudes):
+    """Which errors the spectra of `fit_picture` have; "" for none."""
+    errors = likelihood.amplitudes.kinds
+    if not errors:
         return ""
-    if likelihood.smooth is None:
-        return ", each times the smooth calibration error that suits it best"
-    return ", each times the smooth errors of calibration and model that suit it best"
+    return f", each times the errors of {' and '.join(errors)} that suit it best"

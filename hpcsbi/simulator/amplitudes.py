@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hpcsbi.kernels.smooth_error import integrate
-from hpcsbi.simulator.templates import SmoothError, response_curves
+from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
 
 __all__ = ["Amplitudes"]
 
@@ -21,25 +21,36 @@ ENTRIES = 1 << 22  # of normal matrices at once, 32 MiB
 
 
 class Amplitudes(torch.nn.Module):
-    """Those of the flux calibration's templates and of the model's smooth error.
+    """Those of the flux calibration's templates, of lines and of the model's smooth error.
 
     Arguments:
         wave: pixel centres, Angstrom, shape (pixels,).
         calibration: standard deviation of the amplitudes of `response_curves`; 0 is none.
         smooth: the smooth error of the model, if there is one.
+        lines: standard deviation of the amplitudes of `line_curves`, Angstrom; 0 is none.
 
     Attributes:
-        curves: templates, those of the calibration first, times their standard deviations, which
-            for those of the smooth error are one, float64, shape (templates, pixels).
-        everywhere: how many of them reach all pixels.
-        local: the others, if there are any.
+        curves: templates, those of the calibration first, then lines, times their standard
+            deviations, which for those of the smooth error are one, float64, shape (templates,
+            pixels).
+        kinds: what the templates are errors of, in words.
+        of_lines: which of them are those of lines.
+        everywhere: how many of them are not the smooth error's.
+        local: that one's, if there are any.
     """
 
-    def __init__(self, wave: np.ndarray, calibration: float, smooth: SmoothError | None) -> None:
+    def __init__(
+        self, wave: np.ndarray, calibration: float, smooth: SmoothError | None, lines: float = 0.0
+    ) -> None:
         super().__init__()
         pixels = torch.from_numpy(np.asarray(wave, float))
         curves = calibration * response_curves(pixels)[: None if calibration else 0]
+        if lines:
+            curves = torch.cat([curves, lines * line_curves(pixels)])
+        errors = {"calibration": calibration, "lines": lines, "the model": smooth}
+        self.kinds = tuple(kind for kind, there in errors.items() if there)
         self.everywhere, self.local = len(curves), None
+        self.of_lines = slice(len(response_curves(pixels)) if calibration else 0, self.everywhere)
         if smooth is not None:
             self.local = smooth.curves(wave)
             curves = torch.cat([curves, self.local.dense(pixels)])
@@ -101,7 +112,9 @@ class Amplitudes(torch.nn.Module):
         return torch.cat(parts)
 
     def variance(self, weights: Tensor, pull: Tensor, scaled: Tensor, error: Tensor) -> Tensor:
-        """Of sums over pixels of the templates, given the spectrum, shape (objects, draws, sums).
+        """Of sums over pixels of smooth errors, given the spectrum, shape (objects, draws, sums).
+
+        Lines are no such error, wherever the sums reach.
 
         Arguments:
             weights: of the pixels in each sum, shape (objects, draws, sums, pixels).
@@ -111,6 +124,7 @@ class Amplitudes(torch.nn.Module):
         for some, *rows in self._parts(weights, pull, scaled, error):
             _, factor, deviations = self._normal_equations(*rows)
             sides = (some.double() @ self.curves.double().T) * deviations[..., None, :]
+            sides[..., self.of_lines] = 0
             solved = torch.linalg.solve_triangular(factor, sides.mT, upper=False)
             parts.append((solved**2).sum(-2))
         return torch.cat(parts)

@@ -7,8 +7,8 @@ Gaussian in every valid pixel. Three kinds of sigma, because each answers anothe
 - "given": the quoted ivar and nothing else; what the paper's MCMC assumes.
 
 Importance weights of a flow need the likelihood of the simulator that trained it. Errors of the
-flux calibration and of the model, which are smooth factors with Gaussian amplitudes (`templates`),
-are integrated out in closed form.
+flux calibration, of lines and of the model, which are factors with Gaussian amplitudes
+(`templates`), are integrated out in closed form.
 """
 
 import math
@@ -45,6 +45,8 @@ class Likelihood(torch.nn.Module):
         calibration: standard deviation of each amplitude of `templates.response_curves`, by which
             the model is multiplied (1 plus their sum); not for "fractional".
         smooth: the model's smooth error; not for "fractional".
+        lines: standard deviation of each amplitude of `templates.line_curves`, Angstrom of
+            equivalent width; not for "fractional".
 
     Raises:
         ValueError: an unknown kind, or a fraction or an error that does not go with it.
@@ -58,6 +60,7 @@ class Likelihood(torch.nn.Module):
         fraction: float | None = None,
         calibration: float = 0.0,
         smooth: SmoothError | None = None,
+        lines: float = 0.0,
     ) -> None:
         if kind not in KINDS:
             raise BadInput(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
@@ -67,12 +70,14 @@ class Likelihood(torch.nn.Module):
             )
         if calibration and kind == "fractional":
             raise BadInput("likelihood 'fractional' has no calibration error.")
+        if lines and kind == "fractional":
+            raise BadInput("likelihood 'fractional' has no error of lines.")
         if smooth is not None and kind == "fractional":
             raise BadInput("likelihood 'fractional' has no smooth error of the model.")
         super().__init__()
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
         self.smooth = smooth
-        self.amplitudes = Amplitudes(ssp.wave, calibration, smooth)
+        self.amplitudes = Amplitudes(ssp.wave, calibration, smooth, lines)
 
     def forward(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
@@ -254,5 +259,5 @@ def of_simulator(ssp: Ssp, names: Sequence[str], noise: Noise) -> Likelihood:
     """
     known = noise.settings()
     fraction, calibration = known.get("fraction"), known.get("calibration", 0.0)
-    smooth = smooth_error(known, names)
-    return Likelihood(ssp, names, known["kind"], fraction, calibration, smooth)
+    smooth, lines = smooth_error(known, names), known.get("line_error", 0.0)
+    return Likelihood(ssp, names, known["kind"], fraction, calibration, smooth, lines)

@@ -10,7 +10,7 @@ from hpcsbi.arguments import Between, Count, refuse_wrong
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import REFERENCE_WIDTH, fewest_pixels
 from hpcsbi.simulator.instruments import WINDOWS
-from hpcsbi.simulator.templates import LENGTH, SmoothError, response_curves
+from hpcsbi.simulator.templates import LENGTH, SmoothError, line_curves, response_curves
 
 __all__ = [
     "NOISES",
@@ -137,6 +137,8 @@ class SurveyNoise:
             what SDSS, DESI and MaNGA spectra ask for.
         model_error: standard deviation of the model's smooth error, as a fraction of the flux.
         model_error_length: over which that error is correlated, Angstrom, rest frame.
+        line_error: standard deviation of what each group of emission lines is off by, as an
+            equivalent width, Angstrom.
         instrument: `flux` is as wide as the instruments of `survey_and_zred` make it.
     """
 
@@ -148,6 +150,7 @@ class SurveyNoise:
     calibration: float = 0.0
     model_error: Annotated[float, Between(0, 0.2)] = 0.0
     model_error_length: Annotated[float, Between(20, 5000)] = LENGTH
+    line_error: Annotated[float, Between(0, 100)] = 0.0
     instrument: bool = False
 
     def __post_init__(self) -> None:
@@ -187,13 +190,16 @@ class SurveyNoise:
             curves = SmoothError(self.model_error_length).curves(wave.cpu().numpy()).dense(wave)
             error = self.model_error if model_error is None else model_error[:, None]
             factor = factor + error * (draw.normal(len(flux), len(curves)) @ curves)
+        if self.line_error:
+            curves = self.line_error * line_curves(wave)
+            factor = factor + draw.normal(len(flux), len(curves)) @ curves
         noisy = flux * factor + noise
         return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0), zred
 
     def settings(self) -> dict:
         """See `Noise`; what stores of before do not know of is left out at its default."""
         settings = {"kind": self.kind, **asdict(self)}
-        for name in ("model_error", "model_error_length", "instrument"):
+        for name in ("model_error", "model_error_length", "line_error", "instrument"):
             if settings[name] == getattr(type(self), name):
                 del settings[name]
         return settings

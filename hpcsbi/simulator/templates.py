@@ -11,10 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.interpolate import BSpline
+from scipy.special import ndtr
 
 from hpcsbi.errors import BadInput
 
-__all__ = ["LENGTH", "LocalCurves", "SmoothError", "response_curves", "smooth_error"]
+__all__ = [
+    "LENGTH",
+    "LocalCurves",
+    "SmoothError",
+    "line_curves",
+    "response_curves",
+    "smooth_error",
+]
 
 ORDERS = 3  # of the flux calibration's error
 DEGREE = 5  # of splines: with independent amplitudes they are correlated as a Gaussian to 0.022
@@ -31,6 +39,47 @@ def response_curves(wave: torch.Tensor) -> torch.Tensor:
     x = np.interp(wave.cpu(), [wave[0].item(), wave[-1].item()], [-1, 1])
     curves = np.polynomial.legendre.legvander(x, ORDERS).T[1:]
     return torch.as_tensor(curves, dtype=wave.dtype, device=wave.device)
+
+
+# Lines that galaxies have more or less of than FSPS: vacuum, Angstrom, and shares of the light of
+# those that are tied (by atomic physics; of [O II] and [S II] at low density).
+LINE_GROUPS = {
+    "oii": ((3727.10, 0.42), (3729.86, 0.58)),
+    "neiii": ((3869.86, 1.0),),
+    "hdelta": ((4102.89, 1.0),),
+    "hgamma": ((4341.69, 1.0),),
+    "hbeta": ((4862.71, 1.0),),
+    "oiii": ((4960.30, 0.25), (5008.24, 0.75)),
+    "hei": ((5877.25, 1.0),),
+    "oi": ((6302.05, 0.75), (6365.54, 0.25)),
+    "nii": ((6549.86, 0.25), (6585.27, 0.75)),
+    "halpha": ((6564.60, 1.0),),
+    "sii": ((6718.29, 0.58), (6732.67, 0.42)),
+}
+LINE_SIGMA = 200.0 / 299_792.458  # of these lines, over their wavelength: as wide as galaxies' are
+SOME = 0.1  # of a group's light: with less it has no template
+
+
+def line_curves(wave: torch.Tensor) -> torch.Tensor:
+    """Templates of lines: of the flux in each pixel, for an equivalent width of 1 Angstrom.
+
+    Arguments:
+        wave: pixel centres, ascending, Angstrom, shape (pixels,).
+
+    Returns:
+        1 / Angstrom, a row for each of LINE_GROUPS that has its light there, (groups, pixels).
+    """
+    centres = wave.double().cpu().numpy()
+    middles = (centres[1:] + centres[:-1]) / 2
+    first, last = 2 * centres[0] - middles[0], 2 * centres[-1] - middles[-1]
+    edges = np.concatenate([[first], middles, [last]])
+    curves = []
+    for lines in LINE_GROUPS.values():
+        inside = sum(share * ndtr((edges - x) / (x * LINE_SIGMA)) for x, share in lines)
+        if np.ptp(inside) > SOME:
+            curves.append(np.diff(inside) / np.diff(edges))
+    rows = np.reshape(curves, (len(curves), len(centres)))
+    return torch.as_tensor(rows, dtype=wave.dtype, device=wave.device)
 
 
 @dataclass(frozen=True)

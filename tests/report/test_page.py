@@ -52,10 +52,10 @@ def test_what_is_given_is_not_drawn():
 def test_smooth_errors_are_told():
     """Those that the expected spectra have, and none where there are none."""
     wave = Grid().wave
+    cases = ((0.0, None, 0.0), (0.04, None, 0.0), (0.04, SmoothError(), 0.0), (0.0, None, 2.0))
     words = [
-        page.errors_words(SimpleNamespace(amplitudes=Amplitudes(wave, size, smooth), smooth=smooth))
-        for size, smooth in ((0.0, None), (0.04, None), (0.04, SmoothError()), (0.0, SmoothError()))
+        page.errors_words(SimpleNamespace(amplitudes=Amplitudes(wave, *case))) for case in cases
     ]
 
-    assert words[0] == "" and "calibration error" in words[1] != words[2] == words[3]
-    assert "of calibration and model" in words[2]
+    assert words[0] == "" and "errors of calibration that" in words[1]
+    assert "of calibration and the model that" in words[2] and "of lines that" in words[3]

@@ -88,3 +88,23 @@ def test_many_objects_are_worked_on_in_parts(monkeypatch):
     monkeypatch.setattr("hpcsbi.simulator.amplitudes.ENTRIES", 2 * 4 * len(amplitudes) ** 2)
 
     assert torch.allclose(amplitudes.expected(*rows), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize(("calibration", "smooth"), CASES)
+def test_lines_are_no_smooth_error(calibration, smooth):
+    """They add nothing to the variance of sums where no pixel of theirs tells their amplitudes."""
+    with_lines, without = (Amplitudes(WAVE, calibration, smooth, x) for x in (5.0, 0.0))
+    pull, scaled, error = spectra()
+    quiet = torch.from_numpy((with_lines.curves[with_lines.of_lines] < 1e-9).numpy().all(0))
+    pull, scaled = pull * quiet, scaled * quiet
+    sums = (~quiet).double().expand(3, 4, 1, -1)
+    one, other = (each.variance(sums, pull, scaled, error) for each in (with_lines, without))
+
+    assert (~quiet).sum() > 10 and torch.allclose(one, other, rtol=1e-6)
+    assert with_lines.kinds == (
+        *without.kinds[: bool(calibration)],
+        "lines",
+        *without.kinds[bool(calibration) :],
+    )
+    expected = (each.expected(pull, scaled, error) for each in (with_lines, without))
+    assert torch.allclose(*expected, atol=1e-9)  # nor are lines expected where nothing tells them

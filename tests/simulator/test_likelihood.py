@@ -20,7 +20,7 @@ from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.prospector_model import spectrum
-from hpcsbi.simulator.templates import SmoothError, response_curves
+from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
 from hpcsbi.statistics.importance_weights import effective_sample_size
 
 NAMES = tuple(tiny.DIGS)
@@ -238,6 +238,35 @@ def test_a_smooth_error_is_integrated_out(engine, kind, length, calibration):
     assert (other(flux, ivar, theta) - found).abs().max() > 0.5
 
 
+@pytest.mark.parametrize("kind", ["given", "survey"])
+@pytest.mark.parametrize("smooth", [None, SmoothError(200)])
+def test_errors_of_lines_are_integrated_out(engine, kind, smooth):
+    """The density of one big normal with the lines in its covariance; half of them is another."""
+    noise = SurveyNoise(snr=(5, 60), line_error=3.0)
+    theta, flux, ivar = spectra(engine, noise, 6, 9, FREE)
+    one, other = (Likelihood(engine, FREE, kind, None, 0.04, smooth, x) for x in (3.0, 1.5))
+    found, _ = one.evaluate(flux, ivar, theta)
+
+    wave = torch.from_numpy(engine.wave)
+    fixed = torch.cat([0.04 * response_curves(wave), 3.0 * line_curves(wave)]).numpy()
+    for i in range(6):
+        valid = ivar[i].numpy() > 0
+        y, weight = (a[i].double().numpy()[valid] for a in (flux, ivar))
+        models = engine.flux(theta[i], FREE).double().numpy()[:, valid]
+        for j, model in enumerate(models):
+            floor, error = theta[i, j, -2:].double().numpy()
+            sigma, whole = sigma_of(kind, model, weight, floor), fixed.T @ fixed
+            if smooth:
+                curves = smooth.curves(engine.wave).dense(wave).numpy()
+                whole = whole + error**2 * curves.T @ curves
+            relative = model / sigma
+            whole = np.eye(valid.sum()) + relative[:, None] * whole[valid][:, valid] * relative
+            normal = stats.multivariate_normal(np.zeros(valid.sum()), whole)
+            expected = normal.logpdf((y - model) / sigma) - np.log(sigma).sum()
+            assert float(found[i, j]) == pytest.approx(expected, abs=5e-3, rel=5e-6)
+    assert (other(flux, ivar, theta) - found).abs().max() > 0.5
+
+
 @pytest.mark.parametrize("length", [60.0, 200.0])
 def test_the_truth_fits_only_with_its_smooth_error(engine, length):
     """Chi squared of the truth is the number of pixels; with half the error it is not."""
@@ -390,6 +419,8 @@ def test_simulators_have_their_likelihood(engine):
         Likelihood(engine, NAMES, "fractional", 0.05, 0.04)
     with pytest.raises(ValueError, match="no smooth error"):
         Likelihood(engine, NAMES, "fractional", 0.05, smooth=SmoothError())
+    with pytest.raises(ValueError, match="no error of lines"):
+        Likelihood(engine, NAMES, "fractional", 0.05, lines=1.0)
     with pytest.raises(ValueError, match="column model_error"):
         of_simulator(engine, FREE, FractionalNoise())
 

@@ -10,7 +10,7 @@ from hpcsbi.simulator.noise import (
     SurveyNoise,
     make_noise,
 )
-from hpcsbi.simulator.templates import SmoothError, response_curves
+from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
 
 WAVE = torch.linspace(3750, 9500, 138)
 
@@ -131,12 +131,28 @@ def test_errors_of_the_model_are_smooth_factors(grid, length):
     assert np.abs(found - wrong.T @ wrong)[enough].max() > 0.2
 
 
+def test_errors_of_lines_have_the_width_that_is_asked_for():
+    """Fluxes differ by lines alone, whose equivalent widths scatter about the model's by 3."""
+    flux, loud = spectra(4000), {"snr": (900, 1000), "cut": 0.0}
+    plain, ivar, _ = SurveyNoise(**loud)(flux, WAVE, None, seeded(8))
+    noisy, same, _ = SurveyNoise(**loud, line_error=3.0)(flux, WAVE, None, seeded(8))
+    curves = line_curves(WAVE)
+    factor = torch.where(ivar > 0, (noisy - plain) / flux, 0.0)
+    away = (curves < 1e-9).all(0)
+    whole = (ivar > 0).all(1)
+    widths = torch.linalg.lstsq(curves.T, factor[whole].T).solution
+
+    assert torch.equal(ivar, same) and (factor[:, away] == 0).all() and whole.sum() > 200
+    error = 3 / np.sqrt(2 * whole.sum())
+    assert (widths.std(1) - 3).abs().max() < 4.5 * error
+
+
 def test_settings_of_the_smooth_error_are_told_where_it_is_not_the_default():
     """So stores of before have the settings that they had, in their order."""
     assert [*SurveyNoise().settings()] == [
         "kind", "snr", "max_zred", "min_pixels", "cut", "calibration",
     ]  # fmt: skip
-    changed = {"model_error": 0.01, "model_error_length": 100.0}
+    changed = {"model_error": 0.01, "model_error_length": 100.0, "line_error": 2.0}
     assert SurveyNoise(**changed).settings() == SurveyNoise().settings() | changed
     assert make_noise(**SurveyNoise(**changed).settings()) == SurveyNoise(**changed)
 

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
-from hpcsbi.simulator.templates import LENGTH, SmoothError, response_curves, smooth_error
+from hpcsbi.simulator.templates import (
+    LENGTH,
+    LINE_GROUPS,
+    SmoothError,
+    line_curves,
+    response_curves,
+    smooth_error,
+)
 
 GRIDS = (Grid(), Grid(pixels=1151), Grid(pixels=1347, spacing="log"))
 
@@ -84,3 +91,26 @@ def test_an_amplitude_is_given_or_inferred():
         smooth_error(given, names)
     with pytest.raises(BadInput, match="kind fractional knows no error of the model"):
         smooth_error(FractionalNoise().settings(), names)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_lines_are_as_wide_as_they_say(grid):
+    """An equivalent width of 1 Angstrom in all pixels together, about the centre of each group."""
+    wave = torch.from_numpy(grid.wave)
+    curves = line_curves(wave).numpy()
+    known = [lines for lines in LINE_GROUPS.values() if lines[-1][0] > grid.edges[0]]
+    assert len(curves) == len(known) >= len(LINE_GROUPS) - 1
+    whole = [lines[0][0] > grid.edges[0] + 20 for lines in known]
+    assert (curves * grid.widths).sum(1)[whole] == pytest.approx(1, abs=1e-4)
+    centres = np.array([sum(x * share for x, share in lines) for lines in known])
+    found = (curves * grid.widths) @ grid.wave
+    assert found[whole] == pytest.approx(centres[whole], abs=grid.widths.max() / 2)
+    near = line_curves(wave.float()).double().numpy()
+    assert np.abs(near - curves).max() < 1e-3 * curves.max()  # the simulator's are float32
+
+
+def test_lines_outside_of_the_grid_are_none():
+    """A grid that ends before H-alpha has no template of what is beyond."""
+    blue = line_curves(torch.linspace(4000, 4900, 100).double())
+    assert len(blue) == 3  # H-delta, H-gamma, H-beta
+    assert line_curves(torch.linspace(7000, 8000, 50)).shape == (0, 50)
