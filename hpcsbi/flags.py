@@ -36,9 +36,10 @@ class Flag(IntFlag):
     DUST_RANGE = 1 << 23
     GIVEN_RANGE = 1 << 24
     NO_INSTRUMENT = 1 << 25
+    OUTSIDE_TRAINING = 1 << 26
 
 
-# Bits 0 to 15 and 23 are set by ingest, 16 to 22, 24 and 25 by infer.
+# Bits 0 to 15 and 23 are set by ingest, 16 to 22 and 24 to 26 by infer.
 MEANINGS = {
     Flag.NO_DATA: "fewer than 20 valid pixels (as large a share of more than 138): nothing is "
     "inferred; see the column reason",
@@ -72,6 +73,7 @@ MEANINGS = {
     "nothing is inferred",
     Flag.NO_INSTRUMENT: "the flow takes what the instrument adds to dispersions, and neither file "
     "nor survey tells it: nothing is inferred",
+    Flag.OUTSIDE_TRAINING: "S/N, redshift, coverage or masks are none that the flow was trained on",
 }
 
 # Nothing is inferred for these.

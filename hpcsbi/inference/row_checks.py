@@ -14,7 +14,13 @@ from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS, predict
 from hpcsbi.simulator.prior import Prior
 
-__all__ = ["OF_DRAWS", "error_fractions", "posterior_flags", "predictive_columns"]
+__all__ = [
+    "OF_DRAWS",
+    "error_fractions",
+    "outside_training",
+    "posterior_flags",
+    "predictive_columns",
+]
 
 OF_DRAWS = Flag.EDGE | Flag.PREDICTIVE | Flag.FLOOR_HIGH  # the flags that `posterior_flags` sets
 EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
@@ -55,6 +61,18 @@ def error_fractions(names: Sequence[str], medians: np.ndarray) -> np.ndarray | N
     if len(columns) < 2:
         return columns[0] if columns else None
     return np.hypot(*columns)
+
+
+def outside_training(posterior: Posterior, batch: Batch) -> np.ndarray:
+    """True for spectra such as the noise model never made, bool, shape (objects,).
+
+    Arguments:
+        posterior: gives prior, grid and noise model.
+        batch: the spectra, with their redshifts.
+    """
+    told = len(posterior.prior.given.of_redshift) > 0
+    spectra = batch.flux, batch.ivar, posterior.grid.wave, batch.zred
+    return posterior.model.noise.beyond(*spectra, told)
 
 
 def posterior_flags(

@@ -1,15 +1,18 @@
 """Noise: from a noise-free spectrum to what an instrument would have recorded of it."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Annotated, ClassVar, Protocol
 
+import numpy as np
 import torch
 
 from hpcsbi.arguments import Between, Count, refuse_wrong
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import REFERENCE_WIDTH, fewest_pixels
 from hpcsbi.simulator.instruments import WINDOWS
+from hpcsbi.simulator.random_tensors import RandomTensors
+from hpcsbi.simulator.survey_masks import draw_valid, odd_masks
+from hpcsbi.simulator.survey_sigma import draw_sigma, mean_snr
 from hpcsbi.simulator.templates import LENGTH, SmoothError, line_curves, response_curves
 
 __all__ = [
@@ -22,9 +25,7 @@ __all__ = [
 
 Observation = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # flux, ivar, zred
 
-# Bright sky lines and bands, observed frame, Angstrom: centre and half width.
-SKY = ((5578.0, 15.0), (6301.0, 15.0), (6870.0, 40.0), (7610.0, 60.0), (8350.0, 150.0))
-SKY_RED = 9250.0
+SIGMAS, MARGIN = 3.0, 1.2  # by which a mean S/N may miss its range: chance, calibration
 
 
 class Noise(Protocol):
@@ -62,6 +63,26 @@ class Noise(Protocol):
     def settings(self) -> dict:
         """Plain numbers from which `make_noise` makes an equal model."""
 
+    def beyond(
+        self,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        wave: np.ndarray,
+        zred: np.ndarray,
+        told: bool = False,
+    ) -> np.ndarray:
+        """True where the model makes no such spectrum: whoever learned from it extrapolates.
+
+        Arguments:
+            flux, ivar: as recorded, shape (n, pixels).
+            wave: pixel centres, Angstrom, rest frame, shape (pixels,).
+            zred: redshifts, shape (n,).
+            told: theta tells them, and its prior says how far they reach.
+
+        Returns:
+            bool, shape (n,).
+        """
+
 
 @dataclass(frozen=True)
 class FractionalNoise:
@@ -98,7 +119,7 @@ class FractionalNoise:
 
         Nor is a redshift: it is zero unless it is told.
         """
-        noise = self.fraction * _Draw(generator).normal(*flux.shape)
+        noise = self.fraction * RandomTensors(generator).normal(*flux.shape)
         noisy = flux * (1 + noise.clamp_min(-0.95))  # -19 sigma: keeps the logarithm defined
         zred = flux.new_zeros(len(flux)) if zred is None else zred
         return noisy, (self.fraction * noisy) ** -2, zred
@@ -106,6 +127,18 @@ class FractionalNoise:
     def settings(self) -> dict:
         """See `Noise`."""
         return {"kind": self.kind, **asdict(self)}
+
+    def beyond(
+        self,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        wave: np.ndarray,
+        zred: np.ndarray,
+        told: bool = False,
+    ) -> np.ndarray:
+        """See `Noise`: any other S/N, or a masked pixel; redshifts change nothing here."""
+        ratio = self.fraction * mean_snr(flux, ivar, np.ones(flux.shape[1]))
+        return (ivar <= 0).any(1) | ~((ratio > 1 / MARGIN) & (ratio < MARGIN))
 
 
 @dataclass(frozen=True)
@@ -173,14 +206,15 @@ class SurveyNoise:
         model_error: torch.Tensor | None = None,
     ) -> Observation:
         """See `Noise`."""
-        draw = _Draw(generator)
+        draw = RandomTensors(generator)
         survey, drawn = self.survey_and_zred(len(flux), generator)
         window = torch.tensor(WINDOWS, device=draw.device)[survey]
         zred = drawn if zred is None else zred
         observed = wave * (1 + zred[:, None])
         place = _places(wave)
-        valid = self._valid(observed, place, window, draw)
-        sigma = self._sigma(flux, observed, valid, draw) / torch.gradient(place)[0].sqrt()
+        least = fewest_pixels(len(wave), self.min_pixels)
+        valid = draw_valid(observed, place, window, least, self.cut, draw)
+        sigma = draw_sigma(flux, observed, valid, self.snr, draw) / torch.gradient(place)[0].sqrt()
         total = torch.hypot(sigma, flux * floor[:, None]) if floor is not None else sigma
         noise = total * draw.normal(*flux.shape)
         curves = response_curves(wave)
@@ -204,53 +238,31 @@ class SurveyNoise:
                 del settings[name]
         return settings
 
+    def beyond(
+        self,
+        flux: np.ndarray,
+        ivar: np.ndarray,
+        wave: np.ndarray,
+        zred: np.ndarray,
+        told: bool = False,
+    ) -> np.ndarray:
+        """See `Noise`: of S/N, redshift, and the pixels that are seen or lost."""
+        valid, place = ivar > 0, _places(torch.as_tensor(wave)).double().numpy()
+        seen, least = valid.sum(1), fewest_pixels(len(place), self.min_pixels)
+        snr = mean_snr(flux, ivar, np.gradient(place))
+        chance = SIGMAS / np.sqrt(np.maximum(seen, 1))
+        beyond = ((snr + chance) * MARGIN < self.snr[0]) | (snr > MARGIN * self.snr[1])
+        beyond |= (seen < least) | odd_masks(valid, place)
+        observed = wave * (1 + zred[:, None])
+        inside = (observed >= np.min(WINDOWS)) & (observed <= np.max(WINDOWS))
+        uncovered = (valid & ~inside).any(1) & (inside.sum(1) >= least)
+        return beyond | uncovered | (~(zred <= self.max_zred) & ~np.bool_(told))
+
     def survey_and_zred(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         """Numbers of WINDOWS and redshifts with which n observations begin, shapes (n,)."""
-        draw = _Draw(generator)
+        draw = RandomTensors(generator)
         survey, near = draw.integer(len(WINDOWS), n), draw.uniform(n) < 1 / 3
         return survey, torch.where(near, 0.03, self.max_zred) * draw.uniform(n)
-
-    def _valid(
-        self, observed: torch.Tensor, place: torch.Tensor, window: torch.Tensor, draw: "_Draw"
-    ) -> torch.Tensor:
-        (n, pixels), least = observed.shape, fewest_pixels(observed.shape[1], self.min_pixels)
-        index = torch.arange(pixels, device=draw.device)
-        inside = (observed >= window[:, :1]) & (observed <= window[:, 1:])
-        # Bad pixels: half of the spectra have none, the others up to 5 %.
-        rate = 0.1 * (draw.uniform(n, 1) - 0.5).clamp_min(0)
-        good = draw.uniform(n, pixels) >= rate
-        for _ in range(2):  # two gaps, each in a third of the spectra
-            start, length = place[draw.integer(pixels, n, 1)], 1 + draw.integer(20, n, 1)
-            gap = (place >= start) & (place < start + length) & (draw.uniform(n, 1) < 1 / 3)
-            good &= ~gap
-        length = least + (pixels - least) * draw.uniform(n, 1)
-        start = (pixels - length) * draw.uniform(n, 1)
-        stretch = (index >= start) & (index < start + length)
-        stretch |= draw.uniform(n, 1) >= self.cut
-        valid = inside & good & stretch
-        # Too little left: keep the window alone, and if that is too little, everything.
-        for fallback in (inside, torch.ones_like(inside)):
-            short = valid.sum(1, keepdim=True) < least
-            valid = torch.where(short, fallback, valid)
-        return valid
-
-    def _sigma(
-        self, flux: torch.Tensor, observed: torch.Tensor, valid: torch.Tensor, draw: "_Draw"
-    ) -> torch.Tensor:
-        n, pixels = flux.shape
-        x = torch.linspace(-1, 1, pixels, device=draw.device)
-        level = _mean(flux, valid)
-        relative = (flux / level).clamp_min(1e-3)
-        tilt = 0.3 * (draw.normal(n, 1) * x + draw.normal(n, 1) * (x * x - 1 / 3))
-        log_sigma = draw.uniform(n, 1) * relative.log() + tilt + 0.1 * draw.normal(n, pixels)
-        for centre, half in SKY:
-            bright = (observed - centre).abs() < half
-            log_sigma = log_sigma + bright * draw.uniform(n, 1)
-        log_sigma = log_sigma + (observed > SKY_RED) * draw.uniform(n, 1) * 1.5
-        sigma = log_sigma.exp() * level
-        low, high = (math.log(s) for s in self.snr)
-        snr = (low + (high - low) * draw.uniform(n, 1)).exp()
-        return sigma * _mean(flux / sigma, valid) / snr
 
 
 NOISES: dict[str, type[Noise]] = {noise.kind: noise for noise in (FractionalNoise, SurveyNoise)}
@@ -267,22 +279,6 @@ def make_noise(kind: str, **settings: float) -> Noise:
     return NOISES[kind](**settings)
 
 
-class _Draw:
-    """Random tensors from one generator."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        self.generator, self.device = generator, generator.device
-
-    def uniform(self, *shape: int) -> torch.Tensor:
-        return torch.rand(shape, generator=self.generator, device=self.device)
-
-    def normal(self, *shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.device)
-
-    def integer(self, below: int, *shape: int) -> torch.Tensor:
-        return torch.randint(below, shape, generator=self.generator, device=self.device)
-
-
 def _places(wave: torch.Tensor) -> torch.Tensor:
     """Distance of each pixel from the first in units of REFERENCE_WIDTH, shape (pixels,).
 
@@ -290,8 +286,3 @@ def _places(wave: torch.Tensor) -> torch.Tensor:
     """
     place = (wave.double() - wave[0].item()) / REFERENCE_WIDTH
     return place.round(decimals=4).to(wave.dtype)
-
-
-def _mean(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Mean over valid pixels, shape (n, 1)."""
-    return (values * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True)

@@ -16,7 +16,12 @@ from hpcsbi.inference.certificate import QUANTILES, certify
 from hpcsbi.inference.derived_columns import ABOUT, derived_quantiles, prior_shares
 from hpcsbi.inference.observed_lines import observed_line_columns
 from hpcsbi.inference.posterior import Draws, Posterior
-from hpcsbi.inference.row_checks import error_fractions, posterior_flags, predictive_columns
+from hpcsbi.inference.row_checks import (
+    error_fractions,
+    outside_training,
+    posterior_flags,
+    predictive_columns,
+)
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
@@ -210,6 +215,7 @@ def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np
     columns["flags"] = _flags(posterior, drawn, best, columns, batch.zred)
     older = _older_than_universe(posterior, batch)
     columns["flags"][older] |= Flag.OLDER_THAN_UNIVERSE
+    columns["flags"][outside_training(posterior, batch)] |= Flag.OUTSIDE_TRAINING
     return columns
 
 

@@ -8,10 +8,12 @@ import tiny
 import torch
 
 from hpcsbi.flags import Flag
+from hpcsbi.grid import Grid
 from hpcsbi.inference.posterior import Draws
 from hpcsbi.inference.row_checks import (
     OF_DRAWS,
     error_fractions,
+    outside_training,
     posterior_flags,
     predictive_columns,
 )
@@ -19,6 +21,7 @@ from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.predictive import predict
 
 PRIOR, SURVEY = tiny.prior(), tiny.prior(survey=True)
@@ -105,6 +108,20 @@ def test_a_given_column_has_no_edge():
     coordinates[1, :, prior.names.index("tau")] = prior.low[prior.names.index("tau")]
 
     assert flags_of(prior, draws_of(coordinates), zred=[0.001, 0.001]).tolist() == [0, Flag.EDGE]
+
+
+def test_a_redshift_beyond_the_noise_is_outside_training():
+    """Of a flow whose noise reaches 0.8; one whose age is given by the redshift has it in range."""
+    wave, flux = Grid().wave, np.ones((2, 138), np.float32)
+    ivar = np.where(wave * 1.85 < 10_000, 400, 0) * flux
+    batch = Batch(flux, ivar, np.arange(2), np.array([0.1, 0.85]))
+    alarms = []
+    for prior in (SURVEY, tiny.given_prior()):
+        model = SimpleNamespace(noise=SurveyNoise())
+        posterior = SimpleNamespace(prior=prior, model=model, grid=Grid())
+        alarms.append(outside_training(posterior, batch).tolist())
+
+    assert alarms == [[False, True], [False, False]]
 
 
 def test_bad_fits_and_high_floors_are_flagged():

@@ -269,3 +269,48 @@ def test_rounded_wavelengths_move_no_mask_of_the_default_grid(seed):
     one, other = (noise(flux, wave, None, seeded(seed))[1] for wave in (WAVE, off))
 
     assert not torch.equal(off, WAVE) and torch.equal(one, other)
+
+
+def beyond(noise, flux, ivar, zred, grid=GRIDS[0], told=False) -> np.ndarray:
+    """Of spectra as the noise model makes them."""
+    return noise.beyond(flux.numpy(), ivar.numpy(), grid.wave, zred.double().numpy(), told)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_no_spectrum_is_beyond_its_own_noise(grid):
+    """At most one in a thousand, with floor, tilt and short stretches; nor of the paper's noise."""
+    wave = torch.from_numpy(grid.wave).float()
+    flux, floor = spectra(4000, 1.0, wave), torch.full((4000,), 0.05)
+    for noise in (SurveyNoise(calibration=0.04, cut=0.3), SurveyNoise((2, 3)), FractionalNoise()):
+        assert beyond(noise, *noise(flux, wave, floor, seeded(20)), grid).mean() <= 1e-3
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_what_it_never_makes_is_beyond_it(grid):
+    """A redshift of 7.8; 0.9 unless told; S/N; pixels no window sees; too few; odd masks."""
+    wave = torch.from_numpy(grid.wave).float()
+    noise = SurveyNoise(snr=(5.0, 50.0), cut=0.0)
+    flux, ivar, zred = noise(spectra(200, 1.0, wave), wave, None, seeded(21))
+    whole = torch.full_like(ivar, float(ivar[ivar > 0].median()))
+    far, near = torch.full_like(zred, 0.9), torch.full_like(zred, 0.02)
+    seen = WAVE.new_tensor(grid.wave * 1.9 < 10000).float()
+    even = torch.from_numpy((grid.wave // 100) % 2 > 0).float()
+    few = (torch.arange(grid.pixels) < 0.1 * grid.pixels).float()
+
+    assert not beyond(noise, flux, ivar, zred, grid).any()
+    assert beyond(noise, flux, ivar, zred + 7.0, grid).all()
+    bright = spectra(200, 1.0, wave)
+    level = 20 * torch.gradient(wave)[0].div(REFERENCE_WIDTH).sqrt()  # S/N 20 in 42 Angstrom
+    good = (level / bright) ** 2
+    assert not beyond(noise, bright, good, near, grid).any()
+    assert beyond(noise, bright, 10 * good, near, grid).all()
+    assert beyond(noise, bright, 0.03 * good, near, grid).all()
+    assert beyond(noise, bright, good * even, near, grid).all()
+    assert beyond(noise, bright, good * few, near, grid).all()
+    assert beyond(noise, bright, good * seen, far, grid).all()
+    assert not beyond(noise, bright, good * seen, far, grid, told=True).any()
+    assert beyond(noise, bright, whole, far, grid, told=True).all()  # beyond every window
+    paper = FractionalNoise()
+    assert not beyond(paper, bright, (20 / bright) ** 2, 9 * far, grid).any()
+    assert beyond(paper, bright, (80 / bright) ** 2, near, grid).all()
+    assert beyond(paper, bright, (20 / bright) ** 2 * even, near, grid).all()

@@ -137,6 +137,8 @@ def test_hard_rows_are_flagged_not_crashed(done):
     assert np.isnan(distant) or distant <= age_of_universe(6.0)
     assert flags[rows["negative"]] & (Flag.NO_POSTERIOR | Flag.PREDICTIVE | Flag.LOW_ACCEPTANCE)
     assert not (flags[:35] & Flag.NO_POSTERIOR).any()
+    outside = flags & Flag.OUTSIDE_TRAINING > 0  # of redshift 6, and below zero: S/N is too low
+    assert outside[[rows["distant"], rows["negative"]]].all() and not outside[rows["masked"]]
 
 
 def test_kept_draws_are_those_of_the_quantiles(run, done, tmp_path):
