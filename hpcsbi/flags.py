@@ -37,9 +37,12 @@ class Flag(IntFlag):
     GIVEN_RANGE = 1 << 24
     NO_INSTRUMENT = 1 << 25
     OUTSIDE_TRAINING = 1 << 26
+    CORRELATED = 1 << 27
+    WINDOW = 1 << 28
+    LINES = 1 << 29
 
 
-# Bits 0 to 15 and 23 are set by ingest, 16 to 22 and 24 to 26 by infer.
+# Bits 0 to 15 and 23 are set by ingest, 16 to 22 and 24 to 29 by infer.
 MEANINGS = {
     Flag.NO_DATA: "fewer than 20 valid pixels (as large a share of more than 138): nothing is "
     "inferred; see the column reason",
@@ -74,6 +77,9 @@ MEANINGS = {
     Flag.NO_INSTRUMENT: "the flow takes what the instrument adds to dispersions, and neither file "
     "nor survey tells it: nothing is inferred",
     Flag.OUTSIDE_TRAINING: "S/N, redshift, coverage or masks are none that the flow was trained on",
+    Flag.CORRELATED: "neighbouring residuals agree more than the posterior's own spectra make them",
+    Flag.WINDOW: "a stretch of the spectrum is off as a whole, more than its posterior allows",
+    Flag.LINES: "residuals at strong lines are larger than the posterior's own spectra have them",
 }
 
 # Nothing is inferred for these.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hpcsbi.inference.row_checks import P_VALUES
 from hpcsbi.store.schema import Schema, empty_columns
 
 __all__ = ["RANKS", "arrays_of", "columns_without_ranks"]
@@ -14,7 +15,7 @@ RANKS: Schema = {
     "joint_ranks": (("row", "joint"), "int32", ""),
     "derived_ranks": (("row", "quantity"), "int32", "of what follows from theta"),
     "tarp": (("row",), "float32", "draws closer to a random point than the truth"),
-    "predictive_p": (("row",), "float32", ""),
+    **{name: (("row",), "float32", "") for name in P_VALUES},
     "n_draws": (("row",), "int32", ""),
 }
 ARRAYS: Schema = {

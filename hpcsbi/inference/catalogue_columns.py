@@ -24,7 +24,10 @@ ARRAYS: Schema = {
     "acceptance": (("row",), "float32", "share of draws inside the prior"),
     "n_pixels": (("row",), "int32", "valid pixels"),
     "chi2": (("row",), "float32", "chi squared per valid pixel, floor included"),
-    "predictive_p": (("row",), "float32", "posterior predictive p-value"),
+    "predictive_p": (("row",), "float32", "posterior predictive p-value of chi squared"),
+    "autocorrelation_p": (("row",), "float32", "the same of products of neighbouring residuals"),
+    "window_p": (("row",), "float32", "the same of the worst stretch of the spectrum"),
+    "lines_p": (("row",), "float32", "the same of strong lines; NaN where none is seen"),
     **{name: (("row",), kind, text) for name, (kind, text) in COLUMNS.items()},
     "origin": (("row",), "string", "of quantiles: " + ", ".join(ORIGINS)),
     "prior_share": (

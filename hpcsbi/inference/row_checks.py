@@ -1,9 +1,9 @@
-"""What draws of a posterior say about their spectrum: chi squared, a p-value, and the flags.
+"""What draws of a posterior say about their spectrum: chi squared, p-values, and the flags.
 
 One way for the draws of a flow and for those of a chain, so that both may stand in one catalogue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,16 +13,26 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS, predict
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.residual_checks import residual_p_values
 
 __all__ = [
     "OF_DRAWS",
+    "P_VALUES",
     "error_fractions",
     "outside_training",
     "posterior_flags",
     "predictive_columns",
 ]
 
-OF_DRAWS = Flag.EDGE | Flag.PREDICTIVE | Flag.FLOOR_HIGH  # the flags that `posterior_flags` sets
+# Columns of p-values, and the flags of those that are IMPROBABLE.
+P_VALUES = {
+    "predictive_p": Flag.PREDICTIVE,
+    "autocorrelation_p": Flag.CORRELATED,
+    "window_p": Flag.WINDOW,
+    "lines_p": Flag.LINES,
+}
+# The flags that `posterior_flags` sets.
+OF_DRAWS = Flag.EDGE | Flag.FLOOR_HIGH | Flag(sum(P_VALUES.values()))
 EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
 FRACTIONS, HIGH_FLOOR = ("noise_floor", "model_error"), 0.05
 IMPROBABLE = 1e-3
@@ -31,23 +41,28 @@ IMPROBABLE = 1e-3
 def predictive_columns(
     prior: Prior, likelihood: Likelihood | None, drawn: Draws, batch: Batch
 ) -> dict[str, np.ndarray]:
-    """Columns chi2 and predictive_p, NaN where there are no draws, shape (objects,).
+    """Columns chi2 and P_VALUES, NaN where there are no draws, shape (objects,).
 
     Arguments:
         prior: that of the draws.
         likelihood: its sigma counts; without one everything is NaN.
         drawn: equally weighted draws.
-        batch: the spectra.
+        batch: the spectra, with the seeds of their replicates.
     """
-    chi2, p = np.full((2, len(batch)), np.nan)
+    columns = {name: np.full(len(batch), np.nan) for name in ("chi2", *P_VALUES)}
     if likelihood is not None:
         enough = min(N_DRAWS, drawn.coordinates.shape[1])
         for kept in np.unique(np.minimum(drawn.kept, enough)):  # nearly always all have enough
             rows = np.minimum(drawn.kept, enough) == kept
             if kept > 0:
                 theta = prior.theta(drawn.coordinates[rows, :kept], np.float32)
-                chi2[rows], p[rows] = predict(likelihood, theta, *batch[rows].spectra)
-    return {"chi2": chi2, "predictive_p": p}
+                some = batch[rows]
+                both = predict(likelihood, theta, *some.spectra)
+                columns["chi2"][rows], columns["predictive_p"][rows] = both
+                spectra = some.flux, some.ivar, some.seeds, some.instrument
+                for name, p in residual_p_values(likelihood, theta, *spectra).items():
+                    columns[name][rows] = p
+    return columns
 
 
 def error_fractions(names: Sequence[str], medians: np.ndarray) -> np.ndarray | None:
@@ -78,7 +93,7 @@ def outside_training(posterior: Posterior, batch: Batch) -> np.ndarray:
 def posterior_flags(
     posterior: Posterior,
     drawn: Draws,
-    predictive_p: np.ndarray,
+    p_values: Mapping[str, np.ndarray],
     floor: np.ndarray | None,
     zred: np.ndarray,
 ) -> np.ndarray:
@@ -87,13 +102,14 @@ def posterior_flags(
     Arguments:
         posterior: gives the prior.
         drawn: equally weighted draws.
-        predictive_p: posterior predictive p-values, shape (objects,).
+        p_values: those of P_VALUES, NaN where there is none, shape (objects,).
         floor: `error_fractions`; None where there is none.
         zred: redshifts, shape (objects,).
     """
     flags = np.zeros(len(zred), dtype=np.int32)
     flags[_at_edge(posterior, drawn, zred)] |= Flag.EDGE
-    flags[predictive_p < IMPROBABLE] |= Flag.PREDICTIVE
+    for name, flag in P_VALUES.items():
+        flags[p_values[name] < IMPROBABLE] |= flag
     if floor is not None:
         flags[floor > HIGH_FLOOR] |= Flag.FLOOR_HIGH
     return flags

@@ -8,7 +8,7 @@ from hpcsbi.flags import Flag
 from hpcsbi.inference.catalogue_columns import published
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.observed_lines import OBSERVED
-from hpcsbi.inference.row_checks import OF_DRAWS
+from hpcsbi.inference.row_checks import OF_DRAWS, P_VALUES
 from hpcsbi.mcmc.chain import Chain, diagnose
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.schema import Schema
@@ -28,7 +28,7 @@ __all__ = [
 SPECTRUM = "spectrum"  # coordinate of fits.zarr: row of the spectra and the catalogue
 OF_A_POSTERIOR = (
     "quantiles", "prior_share", "derived_quantiles", "derived_prior_share", *OBSERVED, "chi2",
-    "predictive_p",
+    *P_VALUES,
 )  # fmt: skip
 METHODS = ("flow", "reweighted", "halves")  # what is compared with the chain; its own two halves
 
@@ -54,7 +54,7 @@ ARRAYS: Schema = {
     "acceptance": (("row",), "float32", "share of moves accepted"),
     "converged": (("row",), "bool", "50 autocorrelation times, R-hat < 1.01"),
     "chi2": (("row",), "float32", "chi squared per valid pixel of the chain, floor included"),
-    "predictive_p": (("row",), "float32", "posterior predictive p-value of the chain"),
+    **{name: (("row",), "float32", "of the chain, as in the catalogue") for name in P_VALUES},
     "flags": (("row",), "int32", "those of the catalogue that depend on the posterior"),
     "flow_samples": (("row", "draw", "parameter"), "float32", "draws of the flow"),
     "reweighted_samples": (

@@ -99,7 +99,7 @@ def clock(seconds: dict[str, float], name: str) -> Iterator[None]:
 def check_columns(
     coordinates: np.ndarray, posterior: Posterior, likelihood: Likelihood, batch: Batch
 ) -> dict[str, np.ndarray]:
-    """Columns chi2, predictive_p, flags and observed lines of one object, as `infer` makes them.
+    """Columns chi2, p-values, flags and observed lines of one object, as `infer` makes them.
 
     Arguments:
         coordinates: draws of the chain in `Prior.coordinates`, shape (draws, n_theta).
@@ -115,7 +115,7 @@ def check_columns(
     columns = predictive_columns(posterior.prior, likelihood, drawn, batch)
     columns |= observed_line_columns(posterior, likelihood, drawn, batch)
     floor = error_fractions(posterior.names, drawn.quantiles(posterior.prior, [0.5])[0])
-    flags = posterior_flags(posterior, drawn, columns["predictive_p"], floor, batch.zred)
+    flags = posterior_flags(posterior, drawn, columns, floor, batch.zred)
     return {name: values[0] for name, values in (columns | {"flags": flags}).items()}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi import flags
+from hpcsbi.inference.row_checks import P_VALUES
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.parameters import parameter
@@ -122,7 +123,7 @@ def calibration_numbers(columns: Columns, without: int) -> list[tuple[str, str]]
     """Figures of a calibration that have no picture.
 
     Arguments:
-        columns: n_draws and, where there, log_prob, acceptance, predictive_p, shape (n,).
+        columns: n_draws and, where there, log_prob, acceptance, those of P_VALUES, shape (n,).
         without: number of spectra without draws.
     """
     count = len(columns["n_draws"])
@@ -134,13 +135,13 @@ def calibration_numbers(columns: Columns, without: int) -> list[tuple[str, str]]
         low, middle = np.nanquantile(columns["acceptance"], [0.01, 0.5])
         text = f"{middle:.3f} at the median, {low:.3f} at the first percentile"
         numbers.append(("share of draws inside the prior", text))
-    if "predictive_p" in columns:
-        p = columns["predictive_p"][np.isfinite(columns["predictive_p"])]
+    for name in (name for name in P_VALUES if name in columns):
+        p = columns[name][np.isfinite(columns[name])]
         share = np.mean(p < IMPROBABLE) if len(p) else 0.0
         text = f"{share:.3f} of spectra"
         # A blunt posterior can be calibrated; only its own predictions give it away.
         text += "; many draws do not fit the data: train longer" if share > BLUNT else ""
-        numbers.append(("predictive p-value below 0.01", text))
+        numbers.append((f"{name} below {IMPROBABLE}", text))
     return numbers
 
 

@@ -111,6 +111,28 @@ class Amplitudes(torch.nn.Module):
             parts.append(amplitudes.to(pull.dtype) @ self.curves.to(pull.dtype))
         return torch.cat(parts)
 
+    def residuals(self, pulls: Tensor, amplitudes: Tensor, scaled: Tensor, error: Tensor) -> Tensor:
+        """What the most probable amplitudes leave of pulls, (objects, draws, n, pixels).
+
+        Pulls whose own amplitudes a are known come without them: with x = r - D^T a it is
+        r - D^T N^-1 D r = x - D^T N^-1 (D x - a).
+
+        Arguments:
+            pulls: several residuals over sigma of each draw, 0 where masked, shape (objects, draws,
+                n, pixels).
+            amplitudes: those that the pulls lack, in units of their standard deviations, 0 where
+                nothing is known of them, shape (objects, draws, n, templates).
+            scaled, error: see `integrated`.
+        """
+        if not len(self):
+            return pulls
+        nothing, curves = torch.zeros_like(scaled), self.curves.to(pulls.dtype)
+        _, factor, deviations = self._normal_equations(nothing, scaled, error)
+        light, deviations = scaled[..., None, :], deviations[..., None, :]
+        side = ((pulls * light) @ curves.T).double() * deviations - amplitudes
+        solved = torch.cholesky_solve(side.mT, factor).mT * deviations
+        return pulls - (solved.to(pulls.dtype) @ curves) * light
+
     def variance(self, weights: Tensor, pull: Tensor, scaled: Tensor, error: Tensor) -> Tensor:
         """Of sums over pixels of smooth errors, given the spectrum, shape (objects, draws, sums).
 

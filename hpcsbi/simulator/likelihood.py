@@ -136,6 +136,28 @@ class Likelihood(torch.nn.Module):
         pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
         return model * (1 + self.amplitudes.expected(pull, scaled, self.model_error(theta)))
 
+    def residuals(
+        self, flux: Tensor, ivar: Tensor, model: Tensor, theta: Tensor, normals: Tensor
+    ) -> Tensor:
+        """Residuals over sigma of the spectrum, and of spectra that the model makes in its place.
+
+        Of each draw the most probable smooth errors are taken out, as of the spectrum so of its
+        replicates, which have noise and smooth errors at random.
+
+        Arguments:
+            flux, ivar, model, theta: see `of_model`.
+            normals: standard normal numbers that make the replicates, of pixels and of templates,
+                shape (objects, draws, n, pixels + templates).
+
+        Returns:
+            The spectrum first, 0 where masked, shape (objects, draws, 1 + n, pixels).
+        """
+        pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        noise, errors = normals.split([pull.shape[-1], len(self.amplitudes)], -1)
+        pulls = torch.cat([pull[..., None, :], noise * (ivar > 0)[:, None, None]], -2)
+        errors = torch.nn.functional.pad(errors, (0, 0, 1, 0))
+        return self.amplitudes.residuals(pulls, errors, scaled, self.model_error(theta))
+
     def variance_of_errors(
         self,
         flux: Tensor,

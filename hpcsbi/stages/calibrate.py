@@ -19,7 +19,7 @@ from hpcsbi.inference.calibration_columns import arrays_of, columns_without_rank
 from hpcsbi.inference.certificate import certify
 from hpcsbi.inference.derived_columns import derived_values
 from hpcsbi.inference.posterior import Draws, Posterior
-from hpcsbi.inference.row_checks import predictive_columns
+from hpcsbi.inference.row_checks import P_VALUES, predictive_columns
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.folder import verdict_of
 from hpcsbi.run.readers import instruments
@@ -114,7 +114,7 @@ def _verdicts(store: Store, posterior: Posterior) -> dict:
             posterior.prior.inferred_names,
             derived=_by_quantity(store, f"{kind}derived_ranks", rows),
             joint=store.read(f"{kind}joint_ranks")[rows],
-            predictive_p=store.read(f"{kind}predictive_p")[rows],
+            p_values={name: store.read(f"{kind}{name}")[rows] for name in P_VALUES},
         )
         for kind, rows in (("", possible), ("flow_", np.full(store.rows, True)))
     )
@@ -240,7 +240,7 @@ def _ranks(
         "ranks": prior.given.join(sbc_ranks(*inferred, drawn.kept), -1),
         "joint_ranks": joint_ranks(*inferred, drawn.kept),
         "tarp": tarp_fractions(*inferred, *box, rng, drawn.kept),
-        "predictive_p": predictive["predictive_p"],
+        **{name: predictive[name] for name in P_VALUES},
         "n_draws": drawn.kept,
     }
 
@@ -263,10 +263,8 @@ def _tell(judgement: dict) -> None:
         joint = min((figures["ks_p"] for figures in result["joint"].values()), default=np.nan)
         print(f"{'joint, least':>24}  {joint:6.3f}  of {len(result['joint'])}")
         print(f"{'TARP':>24}  {result['tarp']['ks_p']:6.3f}")
-        if result["predictive"]["p"] is not None:
-            print(
-                f"predictive p-value below {IMPROBABLE}: {result['predictive']['improbable']:.3f}"
-            )
+        for name, figures in result["predictive"].items():
+            print(f"{name:>24}  {figures['improbable']:6.3f}  of spectra below {IMPROBABLE}")
         for reason in result["reasons"]:
             print(f"  {reason}")
     print(f"re-weighted: {judgement['reweighted']:.3f} of the spectra")

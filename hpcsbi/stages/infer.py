@@ -232,7 +232,7 @@ def _flags(
     flags[drawn.acceptance < FEW_ACCEPTED] |= Flag.LOW_ACCEPTANCE
     flags[best.kept == 0] |= Flag.NO_POSTERIOR
     floor = error_fractions(posterior.names, columns["quantiles"][:, [*QUANTILES].index("p50")])
-    flags |= posterior_flags(posterior, best, columns["predictive_p"], floor, zred)
+    flags |= posterior_flags(posterior, best, columns, floor, zred)
     if "ess" in columns:
         flags[~strong(columns["ess"], columns["pareto_k"])] |= Flag.WEAK_WEIGHTS
     return flags

@@ -9,6 +9,7 @@ from hpcsbi import __version__
 from hpcsbi.arguments import checked
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.catalogue_columns import by_level
+from hpcsbi.inference.row_checks import P_VALUES
 from hpcsbi.report import derived_section, diagnostic_plots, fits_section, page, tables
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.run.folder import FlowFolder, RunFolder, verdict_of
@@ -165,7 +166,7 @@ def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
             "tarp",
             "n_draws",
             "log_prob",
-            "predictive_p",
+            *P_VALUES,
             "acceptance",
             "possible",
         ),

@@ -23,7 +23,7 @@ def verdict(
     names: Sequence[str],
     alpha: float = 0.01,
     joint: np.ndarray | None = None,
-    predictive_p: np.ndarray | None = None,
+    p_values: Mapping[str, np.ndarray] | None = None,
     derived: Mapping[str, np.ndarray] | None = None,
 ) -> dict:
     """Pass or fail of a calibration, with the figures that decided it.
@@ -39,13 +39,14 @@ def verdict(
         names: parameters, in the order of the columns.
         alpha: probability to fail a right posterior.
         joint: of `joint_ranks`, if they were made.
-        predictive_p: posterior predictive p-values, shape (n_spectra,), NaN where there is none.
+        p_values: posterior predictive p-values by the name of their column, predictive_p that of
+            chi squared, each of shape (n_spectra,), NaN where there is none.
         derived: ranks of what follows from theta, by name, each of shape (n_spectra,).
 
     Returns:
         {"passed", "parameters": {name: {"ks_p", "coverage": {level: share}}}, "derived": the same
-        of the quantities, "joint": {what: {"ks_p"}}, "tarp": {"ks_p"}, "predictive": {"p",
-        "improbable"}, "reasons", "n", "without_draws", "alpha", "threshold"}, ready for JSON.
+        of the quantities, "joint": {what: {"ks_p"}}, "tarp": {"ks_p"}, "predictive": {column:
+        {"p", "improbable"}}, "reasons", "n", "without_draws", "alpha", "threshold"}, for JSON.
 
     Raises:
         ValueError: no spectrum has a draw.
@@ -64,13 +65,20 @@ def verdict(
     ranks, singles = np.column_stack([ranks, *quantities.values()]), [*names, *quantities]
     columns = np.column_stack([ranks, joint, np.rint(np.asarray(tarp, dtype=float) * n)])
     p = dict(zip([*singles, *pairs, "tarp"], ks_p_values(columns, n).tolist(), strict=True))
-    predictive = _predictive(predictive_p)
-    if predictive["p"] is not None:
-        p["predictive"] = predictive["p"]
+    predictive = {
+        name: _predictive(values[np.isfinite(values)])
+        for name, values in (p_values or {}).items()
+        if np.isfinite(values).any()
+    }
+    p |= {name: figures["p"] for name, figures in predictive.items()}
     coverage = central_coverage(ranks, n)
     threshold = alpha / len(p)
     low = {name: value for name, value in p.items() if value < threshold}
-    reasons = [_reason(name, value, threshold) for name, value in low.items() if name not in pairs]
+    reasons = [
+        (_improbable if name in predictive else _reason)(name, value, threshold)
+        for name, value in low.items()
+        if name not in pairs
+    ]
     if wrong := [name for name in low if name in pairs]:
         worst = min(wrong, key=low.get)
         more = f" (the worst of {len(wrong)} of {len(pairs)} joint ranks)"
@@ -109,7 +117,8 @@ def why_blunt(flow_verdict: dict) -> str:
     Arguments:
         flow_verdict: verdict on the flow alone, of `verdict`.
     """
-    share, n = flow_verdict["predictive"]["improbable"], flow_verdict["n"]
+    of_chi2, n = flow_verdict["predictive"].get("predictive_p", {}), flow_verdict["n"]
+    share = of_chi2.get("improbable")
     if share is None or stats.binom.sf(round(share * n) - 1, n, BLUNT) >= flow_verdict["threshold"]:
         return ""
     return (
@@ -118,21 +127,20 @@ def why_blunt(flow_verdict: dict) -> str:
     )
 
 
-def _predictive(predictive_p: np.ndarray | None) -> dict[str, float | None]:
+def _predictive(p: np.ndarray) -> dict[str, float]:
     """Share of improbable spectra, and the probability of so many if posteriors are right."""
-    p = np.array([]) if predictive_p is None else predictive_p[np.isfinite(predictive_p)]
-    if not len(p):
-        return {"p": None, "improbable": None}
     count = int((p < IMPROBABLE).sum())
     chance = float(stats.binom.sf(count - 1, len(p), MOST_IMPROBABLE))
     return {"p": chance, "improbable": count / len(p)}
 
 
+def _improbable(name: str, p: float, threshold: float) -> str:
+    return (
+        f"too many spectra are improbable under their own posterior by {name}: p = {p:.2g}, below "
+        f"{threshold:.2g}"
+    )
+
+
 def _reason(name: str, p: float, threshold: float) -> str:
-    if name == "predictive":
-        return (
-            f"too many spectra are improbable under their own posterior: p = {p:.2g}, below "
-            f"{threshold:.2g}"
-        )
     what = "TARP fractions" if name == "tarp" else f"ranks of {name}"
     return f"{what} are not uniform: KS p = {p:.2g}, below {threshold:.2g}"

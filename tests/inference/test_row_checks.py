@@ -12,6 +12,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.inference.posterior import Draws
 from hpcsbi.inference.row_checks import (
     OF_DRAWS,
+    P_VALUES,
     error_fractions,
     outside_training,
     posterior_flags,
@@ -41,11 +42,12 @@ def middle(prior, objects=1, n=N):
     return np.tile((prior.low + prior.high) / 2, (objects, n, 1))
 
 
-def flags_of(prior, drawn, p=0.5, floor=None, zred=0.0):
+def flags_of(prior, drawn, p=0.5, floor=None, zred=0.0, of="predictive_p"):
     """Of one object after another."""
     objects = len(drawn.kept)
     p, zred = (np.broadcast_to(np.asarray(a, float), objects) for a in (p, zred))
-    return posterior_flags(SimpleNamespace(prior=prior), drawn, p, floor, zred)
+    values = dict.fromkeys(P_VALUES, np.full(objects, 0.5)) | {of: p}
+    return posterior_flags(SimpleNamespace(prior=prior), drawn, values, floor, zred)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,10 @@ def test_bad_fits_and_high_floors_are_flagged():
         int(Flag.PREDICTIVE), int(Flag.FLOOR_HIGH), 0, int(both),
     ]  # fmt: skip
     assert not (flags_of(PRIOR, drawn, p) & Flag.FLOOR_HIGH).any()
-    assert both | Flag.EDGE == OF_DRAWS
+    residuals = Flag.CORRELATED | Flag.WINDOW | Flag.LINES
+    for name, flag in P_VALUES.items():
+        assert flags_of(PRIOR, drawn, p, of=name).tolist() == [int(flag), 0, 0, int(flag)]
+    assert both | Flag.EDGE | residuals == OF_DRAWS
 
 
 def test_a_smooth_error_counts_like_a_floor():
@@ -161,8 +166,10 @@ def test_right_draws_fit_and_others_do_not(likelihood):
     wrong = predictive_columns(PRIOR, likelihood, draws_of(coordinates), batch)
 
     assert right["chi2"].mean() == pytest.approx(1, abs=4 * np.sqrt(2 / 138 / 20))
-    assert right["predictive_p"].min() > 1e-3 / 20
     assert wrong["predictive_p"].max() < 1e-10 and wrong["chi2"].min() > 5
+    for name in P_VALUES:
+        assert right[name].min() > 1e-3 / 20
+    assert (wrong["autocorrelation_p"] < 1e-3).all() and (wrong["window_p"] < 1e-3).mean() > 0.5
 
 
 def test_rows_of_fewer_draws_are_as_if_alone(likelihood):
@@ -177,6 +184,7 @@ def test_rows_of_fewer_draws_are_as_if_alone(likelihood):
     for i, n in ((0, 80), (1, 7)):
         alone = predict(likelihood, theta[i : i + 1, :n], flux[:1], 400 * flux[:1])
         both = [columns[name][i] for name in ("chi2", "predictive_p")]
+        assert 0 < columns["window_p"][i] <= 1
         assert both == pytest.approx([float(values[0]) for values in alone], rel=1e-4)
     assert np.isnan([columns["chi2"][2], columns["predictive_p"][2]]).all()
     nothing = predictive_columns(PRIOR, None, draws_of(coordinates), batch)

@@ -11,6 +11,7 @@ from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.inference.posterior import Draws
+from hpcsbi.inference.row_checks import P_VALUES
 from hpcsbi.mcmc.chain import Chain, Settings, advance, is_finished
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, columns_with_chains
 from hpcsbi.mcmc.flow_against_chain import comparison_columns
@@ -167,7 +168,7 @@ def test_merge_touches_what_depends_on_the_posterior():
     columns = {
         "flags": np.full(3, before, np.int32),
         "chi2": np.ones(3),
-        "predictive_p": np.ones(3),
+        **{name: np.ones(3) for name in P_VALUES},
         "origin": np.full(3, "flow", object),
     } | {f"{name}_{level}": np.zeros(3) for name in ("a", "b", "q") for level in QUANTILES}
     columns |= {f"{name}_prior_share": np.zeros(3) for name in ("a", "b", "q")}
@@ -181,14 +182,15 @@ def test_merge_touches_what_depends_on_the_posterior():
         "derived_prior_share": np.array([[0.3]]),
         **{name: np.array([[0.4]]) for name in OBSERVED},
         "chi2": np.array([2.0]),
-        "predictive_p": np.array([0.5]),
+        **{name: np.array([0.5]) for name in P_VALUES},
         "flags": np.array([int(Flag.EDGE)]),
     }
     along = {"parameter": ("a", "b"), "quantity": ("q",), "blend": ("l",)}
     new = columns_with_chains(columns, found, along)
 
     assert new["flags"].tolist() == [before, spectrum_flags | int(Flag.EDGE), before]
-    assert new["chi2"].tolist() == [1, 2, 1] and new["predictive_p"].tolist() == [1, 0.5, 1]
+    assert new["chi2"].tolist() == [1, 2, 1]
+    assert all(new[name].tolist() == [1, 0.5, 1] for name in P_VALUES)
     assert new["origin"].tolist() == ["flow", "mcmc", "flow"]
     assert new["b_prior_share"].tolist() == [0, 0.2, 0] and new["q_p97_5"].tolist() == [0, 4, 0]
     assert new["q_prior_share"].tolist() == [0, 0.3, 0]

@@ -14,6 +14,7 @@ from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.observed_lines import OBSERVED
+from hpcsbi.inference.row_checks import P_VALUES
 from hpcsbi.run import catalogue as module
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.merges import CATALOGUE, is_behind
@@ -58,13 +59,13 @@ def catalogue(folder, rows=ROWS, **settings):
         "parameter": Array({"parameter": len(NAMES)}, "string", values=np.array(NAMES)),
         "quantity": Array({"quantity": 1}, "string", values=np.array([QUANTITY])),
         "blend": Array({"blend": 1}, "string", values=np.array(["hbeta"])),
-    } | {name: Array(row, "float32") for name in ("chi2", "predictive_p")}
+    } | {name: Array(row, "float32") for name in ("chi2", *P_VALUES)}
     store = create(folder / "catalogue.zarr", arrays, MODEL | settings, 5, {"notice": "n"})
     for shard in store.shards:
         n = len(range(*store.rows_of(shard).indices(rows)))
         text = {"id": np.array([f"g{shard}.{i}" for i in range(n)]), "origin": np.full(n, "flow")}
         flags = np.full(n, int(Flag.WEAK_WEIGHTS), np.int32)
-        numbers = {name: np.zeros(n) for name in ("chi2", "predictive_p")}
+        numbers = {name: np.zeros(n) for name in ("chi2", *P_VALUES)}
         numbers |= {name: np.zeros((n, *dims.values())) for name, dims in OF_BOTH.items()}
         store.write(shard, flags=flags, samples=np.zeros((n, 2)), **text, **numbers)
     return store
@@ -82,15 +83,14 @@ def fits(
         "converged": Array(row, "bool"),
         "n_steps": Array(row, "int32"),
         "flags": Array(row, "int32"),
-        "chi2": Array(row, "float32"),
-        "predictive_p": Array(row, "float32"),
+        **{name: Array(row, "float32") for name in ("chi2", *P_VALUES)},
         **{name: Array(row | dims, "float32") for name, dims in of_both.items()},
     }
     store = create(path, arrays, MODEL | settings, 1, {CATALOGUE: into})
     for shard in store.shards if done is None else done:
         store.write(
             shard, spectrum=[objects[shard]], converged=[shard < n - 1], n_steps=[steps],
-            flags=[int(Flag.EDGE)], chi2=[value], predictive_p=[value],
+            flags=[int(Flag.EDGE)], **{name: [value] for name in ("chi2", *P_VALUES)},
             **{name: np.full((1, *dims.values()), value) for name, dims in of_both.items()},
         )  # fmt: skip
     return store
@@ -129,7 +129,7 @@ def test_chains_are_in_the_table_whoever_writes_it_last(tmp_path):
         assert np.flatnonzero(found[name] == 1).tolist() == [4, 17], name
     lines = [f"observed_hbeta_{what}" for what in ("luminosity", "luminosity_error", "ew")]
     assert np.flatnonzero(found["observed_hbeta_ew"] == 1).tolist() == [4, 17]
-    after = [*SHARES, *DERIVED, *lines, "chi2", "predictive_p"]
+    after = [*SHARES, *DERIVED, *lines, "chi2", *P_VALUES]
     assert found.columns.tolist() == ["id", "flags", "origin", *COLUMNS, *after]
 
 

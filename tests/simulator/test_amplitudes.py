@@ -108,3 +108,36 @@ def test_lines_are_no_smooth_error(calibration, smooth):
     )
     expected = (each.expected(pull, scaled, error) for each in (with_lines, without))
     assert torch.allclose(*expected, atol=1e-9)  # nor are lines expected where nothing tells them
+
+
+@pytest.mark.parametrize(("calibration", "smooth"), CASES)
+def test_residuals_lack_the_most_probable_errors(calibration, smooth):
+    """C^-1 r in pixels, whether r is told whole or as noise and amplitudes apart."""
+    amplitudes, (pull, scaled, error) = Amplitudes(WAVE, calibration, smooth), spectra()
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.randn(3, 4, 5, len(WAVE), generator=rng).double() * (scaled > 0)[:, :, None]
+    drawn = torch.randn(3, 4, 5, len(amplitudes), generator=rng).double()
+    deviations = torch.ones(3, 4, len(amplitudes)).double()
+    deviations[..., amplitudes.everywhere :] = error[..., None]
+    design = amplitudes.curves * deviations[..., None] * scaled[..., None, :]
+    whole = noise + drawn @ design
+    apart = amplitudes.residuals(noise, drawn, scaled, error)
+    together = amplitudes.residuals(whole, torch.zeros_like(drawn), scaled, error)
+    covariance = torch.eye(len(WAVE)).double() + design.mT @ design
+    expected = torch.linalg.solve(covariance, whole.mT).mT
+
+    np.testing.assert_allclose(apart, expected, atol=1e-8)
+    np.testing.assert_allclose(together, expected, atol=1e-8)
+    one = amplitudes.residuals(pull[..., None, :], torch.zeros_like(drawn[:, :, :1]), scaled, error)
+    best = pull - amplitudes.expected(pull, scaled, error) * scaled
+    np.testing.assert_allclose(one[:, :, 0], best, atol=1e-8)
+
+
+def test_without_templates_residuals_are_the_pulls():
+    """Nothing is taken out of them."""
+    amplitudes, (pull, scaled, error) = Amplitudes(WAVE, 0.0, None), spectra()
+
+    nothing = torch.zeros(3, 4, 1, 0)
+    assert torch.equal(
+        amplitudes.residuals(pull[..., None, :], nothing, scaled, error)[:, :, 0], pull
+    )

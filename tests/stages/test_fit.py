@@ -317,7 +317,7 @@ def test_catalogue_takes_the_chains(run, yardstick):
     ).all()
     level = list(QUANTILES).index("p84")
     assert np.array_equal(merged["tage_p84"][:2], store.read("quantiles")[:, level, 3])
-    for name in ("chi2", "predictive_p"):
+    for name in ("chi2", "predictive_p", "window_p"):
         assert np.array_equal(merged[name][:2], store.read(name))
         assert not np.array_equal(table[name][:2], store.read(name))
     kept = ~int(OF_DRAWS | Flag.WEAK_WEIGHTS)

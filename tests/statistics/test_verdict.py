@@ -149,9 +149,13 @@ def test_too_many_improbable_spectra_fail():
     ranks, tarp = diagnostics.sbc_ranks(theta, samples), np.random.default_rng(0).random(1000)
     for share, passed in ((0.0, True), (0.02, True), (0.1, False), (0.5, False)):
         p = np.where(np.arange(1000) < 1000 * share, 1e-3, 0.5)
-        found = verdict(ranks, 200, tarp, NAMES, RARE, predictive_p=p)
-        assert found["passed"] is passed and found["predictive"]["improbable"] == share
+        found = verdict(ranks, 200, tarp, NAMES, RARE, p_values={"predictive_p": p})
+        assert (
+            found["passed"] is passed and found["predictive"]["predictive_p"]["improbable"] == share
+        )
         assert bool(why_blunt(found)) is (share > 0.05)
-    nothing = verdict(ranks, 200, tarp, NAMES, predictive_p=np.full(1000, np.nan))
-    assert nothing["predictive"] == {"p": None, "improbable": None}
-    assert why_blunt(nothing) == ""
+        other = verdict(ranks, 200, tarp, NAMES, RARE, p_values={"window_p": p})
+        assert other["passed"] is passed and why_blunt(other) == ""
+    assert "by window_p" in other["reasons"][0]
+    nothing = verdict(ranks, 200, tarp, NAMES, p_values={"predictive_p": np.full(1000, np.nan)})
+    assert nothing["predictive"] == {} and why_blunt(nothing) == ""
