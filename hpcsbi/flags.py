@@ -40,9 +40,10 @@ class Flag(IntFlag):
     CORRELATED = 1 << 27
     WINDOW = 1 << 28
     LINES = 1 << 29
+    AGN = 1 << 30
 
 
-# Bits 0 to 15 and 23 are set by ingest, 16 to 22 and 24 to 29 by infer.
+# Bits 0 to 15, 23 and 30 are set by ingest, 16 to 22 and 24 to 29 by infer.
 MEANINGS = {
     Flag.NO_DATA: "fewer than 20 valid pixels (as large a share of more than 138): nothing is "
     "inferred; see the column reason",
@@ -55,6 +56,7 @@ MEANINGS = {
     Flag.Z_RANGE: "redshift above 20 or not above 0 (-0.01 with a distance): nothing is inferred; "
     "or below 0.01 without a distance",
     Flag.CLASS: "the survey does not class the object as a galaxy",
+    Flag.AGN: "the survey sees an active nucleus, broad lines or a quasar: see survey_class",
     Flag.COVERAGE: "the 4000 Angstrom break is not covered on both sides",
     Flag.NO_EBV: "no Galactic E(B-V) is known: none is corrected",
     Flag.UNREADABLE: "the file or row could not be read: see the column reason",

@@ -69,11 +69,12 @@ def table(path, rows=5, unit=UNIT, ivar_unit=None, pixels=3000, **changes):
 def sdss(
     path, kind="GALAXY", zwarning=0, mask=(), pixels=3800, zred=0.05, loglam=3.58, best="SPECOBJ",
     coadd="COADD", upper=False, keys=("PLATE", "MJD", "FIBERID"), drop=(), behind=(), wdisp=None,
+    sub=None,
 ):  # fmt: skip
     """A spec file of the SDSS family; mask: (pixel, bit) pairs of and_mask.
 
     best, coadd: names of the tables; upper: case of the columns; keys: what identifies the
-    object; drop: columns that are not there; behind: further HDUs.
+    object; drop: columns that are not there; behind: further HDUs; sub: its SUBCLASS.
     """
     log = (loglam + 1e-4 * np.arange(pixels)).astype(np.float32)
     and_mask = np.zeros(pixels, dtype=np.int32)
@@ -90,6 +91,7 @@ def sdss(
         columns["wdisp"] = ("E", wdisp)
     values = {"PLATE": 266, "MJD": 51602, "FIBERID": 7, "FIELD": 15000, "CATALOGID": 4375924049}
     row = {name: ("K", [values[name]]) for name in keys}
+    row |= {} if sub is None else {"SUBCLASS": ("21A", [sub])}
     row |= {"CLASS": ("6A", [kind]), "Z": ("E", [zred]), "ZWARNING": ("J", [zwarning])}
 
     def made(chosen, name):

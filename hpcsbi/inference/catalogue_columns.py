@@ -20,6 +20,7 @@ ARRAYS: Schema = {
     "quantiles": (LEVELS, "float32", "of the posterior: of re-weighted draws, or of the flow's"),
     "flow_quantiles": (LEVELS, "float32", "of the flow's draws"),
     "flags": (("row",), "int32", ""),
+    "survey_class": (("row",), "string", "by the survey's redshift fit, empty where not known"),
     "n_draws": (("row",), "int32", "draws inside the prior"),
     "acceptance": (("row",), "float32", "share of draws inside the prior"),
     "n_pixels": (("row",), "int32", "valid pixels"),

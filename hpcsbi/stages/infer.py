@@ -172,6 +172,8 @@ def _inferred(
     sizes = _sizes(len(ids), posterior, settings["keep_draws"])
     derived = posterior.derived is not None
     columns = columns_without_posterior(sizes, settings["certificate"], derived)
+    if "survey_class" in source.arrays:  # not in those of earlier versions
+        columns["survey_class"] = source.read("survey_class", rows)
     columns |= {"id": ids, "zred": zred, "n_pixels": (ivar > 0).sum(1, dtype=np.int32)}
     wanted, covered = flags & NOT_INFERRED == 0, posterior.prior.given.covers(zred)
     added, known = instruments(source, rows, posterior.model.noise)

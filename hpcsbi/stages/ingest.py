@@ -151,6 +151,7 @@ def _arrays(rows: int, grid: Grid) -> dict[str, Array]:
         "wave": Array({"pixel": grid.pixels}, "float64", {"units": "Angstrom"}, grid.wave),
         "id": Array(row, "string"),
         "zred": Array(row, "float64", {"description": "redshift, NaN where there is none"}),
+        "survey_class": Array(row, "string", {"description": "by the survey's redshift fit"}),
         "flags": Array(row, "int32", legend()),
         "ebv": Array(row, "float32", {"units": "mag", "description": "Galactic, as corrected"}),
         "distance": Array(row, "float64", {"units": "Mpc", "description": "as used"}),

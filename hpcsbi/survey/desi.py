@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
+from hpcsbi.survey.classes import class_names
 from hpcsbi.survey.column_files import check_ids
 from hpcsbi.survey.file_format import FileFormat, Layout, Options
 from hpcsbi.survey.fits_files import (
@@ -113,6 +114,8 @@ class Desi(FileFormat):
         bad_fiber = ~np.isin(column_or(fibers, status, good[0]), good)
         sky = not_among(column_or(fibers, "OBJTYPE", "TGT"), ["TGT"])
         kinds = column_or(table, "SPECTYPE", options.classes[0])[match]
+        columns = (column_or(table, name, "")[match] for name in ("SPECTYPE", "SUBTYPE"))
+        classes = np.where(listed & ~twice, class_names(*columns), "")
         masks = all(f"{camera}_MASK" in hdus for camera in _cameras(hdus))
         known = masks and bool(status) and "OBJTYPE" in has and told >= {"ZWARN", "SPECTYPE"}
         reason = np.where(listed, "", "its TARGETID is not in the redrock file")
@@ -125,6 +128,7 @@ class Desi(FileFormat):
             id=[str(target) for target in fibers["TARGETID"]],
             unit=self.unit(hdus),
             ebv=options.ebv_factor * column_or(fibers, "EBV", np.nan),
+            survey_class=classes.tolist(),
             zwarn=~listed | twice | (column_or(table, "ZWARN", 0)[match] != 0),
             other_class=sky | (listed & not_among(kinds, options.classes)),
             bad_fiber=bad_fiber,

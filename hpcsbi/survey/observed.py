@@ -4,6 +4,7 @@ import numpy as np
 
 from hpcsbi.flags import Flag, bits
 from hpcsbi.grid import Grid, fewest_pixels
+from hpcsbi.survey.classes import active_nucleus
 from hpcsbi.survey.geometry import Group, groups, why_unreached
 from hpcsbi.survey.line_spread import KNOTS, LineSpread, at_knots
 from hpcsbi.survey.pixels import native_pixels, too_wide
@@ -51,6 +52,7 @@ def columns_of(
         ZWARN=spectra.zwarn,
         Z_RANGE=~_usable(spectra) | near,
         CLASS=spectra.other_class,
+        AGN=active_nucleus(spectra.survey_class),
         NO_EBV=~known,
         BAD_FIBER=spectra.bad_fiber,
         NO_STATUS=spectra.no_status,
@@ -67,6 +69,7 @@ def columns_of(
         "ivar": ivar,
         "id": np.array(spectra.id),
         "zred": np.asarray(spectra.zred, dtype=float),
+        "survey_class": np.array([*spectra.survey_class], dtype=str),
         "flags": flags,
         "ebv": np.where(unreadable, np.nan, ebv).astype(np.float32),
         "distance": np.where(unreadable, np.nan, distance),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from hpcsbi.survey.classes import class_names
 from hpcsbi.survey.file_format import FileFormat, Options
 from hpcsbi.survey.fits_files import bad_pixels, column_or, flux_unit, names_of, not_among
 from hpcsbi.survey.line_spread import LIGHT
@@ -16,6 +17,7 @@ __all__ = ["Sdss"]
 
 WDISP = 1e-4 * math.log(10) * LIGHT  # km/s: wdisp counts pixels of 1e-4 dex
 COADD = {"FLUX", "LOGLAM", "IVAR"}
+CLASSES = ("CLASS", "SUBCLASS")
 # Tables of redshifts, the best fit before others.
 BEST = ("SPECOBJ", "SPALL", "SPZBEST", "ZBEST")
 
@@ -63,6 +65,7 @@ class Sdss(FileFormat):
             dispersion=WDISP * pixels["wdisp"].astype(float)[None] if spread else None,
             zwarn=column_or(object_, "ZWARNING", 0) != 0,
             other_class="CLASS" in known and not_among(object_["CLASS"], options.classes),
+            survey_class=class_names(*(column_or(object_, name, "") for name in CLASSES)),
             no_status=np.array([not masked or not known >= {"ZWARNING", "CLASS"}]),
         )
 

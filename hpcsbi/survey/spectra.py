@@ -47,6 +47,7 @@ class Spectra:
         distance: luminosity distance, Mpc, NaN where not given, shape (rows,).
         dispersion: what the instrument adds at each pixel, km/s, not positive or NaN where that is
             not known, shape of `flux`; None where the file does not tell.
+        survey_class: what the survey's redshift fit calls a row, see `classes`, "" where not known.
         zwarn, other_class, bad_fiber: what the survey says against a row, bool, shape (rows,).
         no_status: the file lacks a column that says so, bool, shape (rows,).
         reason: why a row could not be read, "" where it was; why it has no redshift.
@@ -61,6 +62,7 @@ class Spectra:
     ebv: np.ndarray | None = None
     distance: np.ndarray | None = None
     dispersion: Vectors | None = None
+    survey_class: Sequence[str] | None = None
     zwarn: np.ndarray | None = None
     other_class: np.ndarray | None = None
     bad_fiber: np.ndarray | None = None
@@ -68,8 +70,8 @@ class Spectra:
     reason: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        fills = {"ebv": np.nan, "distance": np.nan, "reason": ""}
-        for name in ("ebv", "distance", "zwarn", "other_class", "bad_fiber", "no_status", "reason"):
+        fills = {"ebv": np.nan, "distance": np.nan, "survey_class": "", "reason": ""}
+        for name in (*fills, "zwarn", "other_class", "bad_fiber", "no_status"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(len(self.id), fills.get(name, False)))
 

@@ -47,11 +47,12 @@ def run(tmp_path_factory):
     flux[37] = -abs(flux[37])
     zred[38] = 6.0
     ivar[39, 19:] = 0
-    write_spectra(path / "spectra.zarr", ids, zred, flux, ivar, flags)
+    classes = ["GALAXY AGN", *[""] * 39]
+    write_spectra(path / "spectra.zarr", ids, zred, flux, ivar, flags, classes=classes)
     return path
 
 
-def write_spectra(path, ids, zred, flux, ivar, flags, grid=None, shard=None):
+def write_spectra(path, ids, zred, flux, ivar, flags, grid=None, shard=None, classes=None):
     n = len(ids)
     arrays = {
         "id": Array({"row": n}, "string"),
@@ -60,10 +61,13 @@ def write_spectra(path, ids, zred, flux, ivar, flags, grid=None, shard=None):
         "ivar": Array({"row": n, "pixel": 138}, "float32"),
         "flags": Array({"row": n}, "int32"),
     }
+    if classes is not None:
+        arrays["survey_class"] = Array({"row": n}, "string")
     settings = {"grid": (grid or Grid()).settings(), "survey": "test"}
     store = create(path, arrays, settings, shard or n, {"notice": ""})
     ids, zred = np.array(ids, dtype=object), np.asarray(zred)
     columns = {"id": ids, "zred": zred, "flux": flux, "ivar": ivar, "flags": flags}
+    columns |= {} if classes is None else {"survey_class": np.array(classes, dtype=object)}
     for number in store.shards:
         rows = store.rows_of(number)
         store.write(number, **{name: values[rows] for name, values in columns.items()})
@@ -111,6 +115,7 @@ def test_one_row_out_for_every_row_in(run, done):
     source = open_complete(run / "spectra.zarr", "ingest")
 
     assert table["id"].tolist() == source.read("id").tolist()
+    assert table["survey_class"].tolist() == ["GALAXY AGN", *[""] * 39]
     good = table[:35]
     assert (good["n_draws"] > 0).all()
     for name, column in tiny.prior(survey=True).columns.items():
@@ -237,7 +242,7 @@ def test_columns_of_the_table_stay_what_they_are(run, certified):
         for kind in ("", "flow_")
         for level in ("p2_5", "p16", "p50", "p84", "p97_5")
     ]
-    after = ["flags", "n_draws", "acceptance", "n_pixels", "chi2"]
+    after = ["flags", "survey_class", "n_draws", "acceptance", "n_pixels", "chi2"]
     after += ["predictive_p", "autocorrelation_p", "window_p", "lines_p", "ess"]
     after += ["pareto_k", "n_weights", "log_evidence", "log_evidence_error", "origin"]
     after += [f"{name}_prior_share" for name in tiny.DIGS | tiny.NUISANCE]
@@ -274,11 +279,11 @@ def test_derived_quantities_are_of_the_published_draws(certified):
 
 
 def test_files_of_a_shard_are_few(certified):
-    """Arrays by meaning: twenty-six files and a mark, however many parameters there are."""
+    """Arrays by meaning: twenty-seven files and a mark, however many parameters there are."""
     files = [path.parent.name for path in certified.path.glob("*/c.0*")]
 
-    assert len(certified.sharded) == 26
-    assert len(set(files)) == len(files) <= 26 + 4  # coordinates; empty rows take no file
+    assert len(certified.sharded) == 27
+    assert len(set(files)) == len(files) <= 27 + 4  # coordinates; empty rows take no file
 
 
 def test_damage_is_told_by_who_reads_it(run, tmp_path):

@@ -168,6 +168,18 @@ def test_wild_values_never_stop_the_rest(column, tmp_path):
     assert ((flags & Flag.NO_DATA > 0) == ((ivar > 0).sum(1) < 20)).all()
 
 
+def test_active_nuclei_are_flagged_by_the_class_of_their_survey(tmp_path):
+    """A galaxy with one is a galaxy still; stars that form raise nothing; the text is kept."""
+    parts = ("AGN", "STARBURST BROADLINE", "STARBURST", None)
+    files = [survey_files.sdss(tmp_path / f"spec-{i}.fits", sub=sub) for i, sub in enumerate(parts)]
+    store = run(tmp_path / "spectra.zarr", files, "sdss")
+    classes, flags = store.read("survey_class"), store.read("flags")
+
+    assert classes.tolist() == [f"GALAXY {sub or ''}".strip() for sub in parts]
+    assert (flags & Flag.AGN > 0).tolist() == [True, True, False, False]
+    assert not (flags & Flag.CLASS).any()
+
+
 def test_desi_flags(tmp_path):
     """Bad fibres, stars and targets without a redshift are flagged; all get their row."""
     survey_files.desi(

@@ -26,6 +26,7 @@ def test_desi_joins_redshifts_on_target_and_merges_cameras(tmp_path):
     assert spectra.id[0] == "39633345008634465"
     assert spectra.zwarn.tolist() == [False] * 5 + [True]
     assert spectra.other_class.tolist() == [False, False, True, False, True, False]
+    assert spectra.survey_class == [*kinds[:5], ""]
     assert spectra.bad_fiber.tolist() == [False, False, False, True, False, False]
     assert (spectra.ivar[3] == 0).all() and spectra.ivar[1].any()
     np.testing.assert_allclose(spectra.ebv, 0.86 * 0.05)

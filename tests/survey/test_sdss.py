@@ -15,13 +15,14 @@ from hpcsbi.survey.source import Source
 def test_sdss_bits_class_and_name(tmp_path):
     """The bits of the list mask a pixel, others and or_mask do not; the id is plate-MJD-fibre."""
     mask = [(10, 24), (11, 28), (12, 22), (12, 3)]
-    path = survey_files.sdss(tmp_path / "s.fits", kind="STAR", zwarning=4, mask=mask)
+    path = survey_files.sdss(tmp_path / "s.fits", kind="STAR", zwarning=4, mask=mask, sub="F5")
 
     (spectra,) = read(configured("sdss"), path)
 
     assert np.flatnonzero(spectra.ivar[0] == 0).tolist() == [10, 12]
     assert spectra.id == ["0266-51602-0007"]
     assert spectra.zwarn.all() and spectra.other_class.all() and np.isnan(spectra.ebv).all()
+    assert spectra.survey_class == ["STAR F5"]
 
 
 FAMILY = {
