@@ -40,7 +40,8 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
     made = {os.path.abspath(out) for out in outs if out}
     if "ingest" in nodes:
         ingest = import_module("hpcsbi.stages.ingest")
-        ingest.look_at_first(nodes["ingest"]["files"], nodes["ingest"]["survey"])
+        keys = ("files", "survey", "redshifts", "ids")
+        ingest.look_at_first(*(nodes["ingest"][key] for key in keys))
     _check_tables(cfg, nodes)
     _check_rows(nodes, made)
     for stage, node in nodes.items():

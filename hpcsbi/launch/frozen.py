@@ -16,8 +16,9 @@ from hpcsbi.store.files import write_atomically
 HOW = ("cluster", "site")  # groups that say how a run is made, not what: they may change
 
 # Keys of a stage's node that name files where they are texts, or lists of them.
-PATHS = ("run", "out", "files", "theta", "table", "simulations", "training", "flow", "pairs",
-         "calibration", "spectra", "catalogue", "fits", "costs", "beside", "folder")  # fmt: skip
+PATHS = ("run", "out", "files", "redshifts", "ids", "theta", "table", "simulations", "training",
+         "flow", "pairs", "calibration", "spectra", "catalogue", "fits", "costs", "beside",
+         "folder")  # fmt: skip
 
 WHOLE = ("name", "run", *HOW)  # beside the stages: without them it is half a configuration
 

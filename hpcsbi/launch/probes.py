@@ -168,5 +168,5 @@ def _first_file(node: DictConfig) -> int:
     files = import_module("hpcsbi.stages.ingest").find_files(
         instantiate(node.files, _convert_="all")
     )
-    node.files = [str(files[0])]
+    node.files, node.ids, node.redshifts = [str(files[0])], None, None
     return len(files)

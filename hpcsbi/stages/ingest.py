@@ -5,7 +5,6 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
 from functools import lru_cache, partial
 from glob import glob, has_magic
 from pathlib import Path
@@ -24,8 +23,10 @@ from hpcsbi.store.opening import create, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
+from hpcsbi.survey.choice import Choice, absences, choose, with_redshifts
 from hpcsbi.survey.formats import Survey, UnreadableError
 from hpcsbi.survey.line_spread import KNOTS, knots
+from hpcsbi.survey.object_lists import read_lists
 from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.pixels import WIDEST
 from hpcsbi.survey.repeats import repeats
@@ -48,10 +49,13 @@ def ingest(
     grid: Grid,
     shard: Count,
     cluster: Cluster,
+    redshifts: str | Path | None = None,
+    ids: str | Path | None = None,
 ) -> None:
     """Write the spectra of some survey files, flagged where something is wrong with them.
 
-    Every spectrum of the files has exactly one row, in the order of the file names. Files are
+    Every spectrum of the files, or of those that `ids` names, has exactly one row, in the order of
+    the file names. Files are
     looked at before anything is written: a wrong one ends the stage. What was seen is kept in
     OUT.scan beside the store, for the next job and the other parts. A row that cannot be read is
     flagged UNREADABLE with its id and the reason, as are all rows of a file that breaks later; the
@@ -64,27 +68,35 @@ def ingest(
         grid: the model's pixels; a pixel's mean is written whatever `grid.sampling` is.
         shard: rows that are made at a time; a file holds more where there are very many.
         cluster: where to run.
+        redshifts: file with the redshifts (and distances) of some objects, which take the place of
+            the survey's, see `object_lists.read_redshifts`; None: there is none.
+        ids: file with the ids of the objects that are read, see `object_lists.read_ids`; None: all.
 
     Raises:
         FileNotFoundError: files that do not exist, all of them named.
-        ValueError: a file of another survey, cut short, or listed twice.
+        ValueError: a file of another survey, cut short, or listed twice; files of redshifts or ids
+            that are none, or of other objects.
     """
     out = Path(out).absolute()
-    scanned = scan(survey, survey.sources(find_files(files)), cluster, Path(f"{out}.scan"))
-    sources = [each.source for each in scanned]
-    rows = sum(source.rows for source in sources)
+    lists = read_lists(redshifts, ids)
+    scanned = scan(
+        survey, survey.sources(find_files(files)), cluster, Path(f"{out}.scan"), lists.names
+    )
+    choice = choose(scanned, lists)
+    for line in absences(scanned, lists):
+        print(line, flush=True)
     settings = {
         "code": code_of("ingest"),
         "survey": survey.settings(),
         "grid": grid.settings(),
         "files": _files_settings([content for each in scanned for content in each.contents]),
         "regrid": {"min_cover": MIN_COVER, "line_gap": LINE_GAP, "widest": WIDEST},
+        **lists.settings,  # nothing where there are none, as in stores that know no such thing
     }
-    store = create(out, _arrays(rows, grid), settings, shard, {"notice": ""})
-    plan = json.dumps([astuple(source) for source in sources]).encode()
+    store = create(out, _arrays(choice.rows, grid), settings, shard, {"notice": ""})
     # Beside the store and not in each task: a million files are 100 MB of paths.
     place = out.with_name(f"{out.name}.{uuid.uuid4().hex[:12]}.plan")
-    write_atomically(place, plan)
+    write_atomically(place, choice.to_json())
     try:
         run_shards(partial(_ingest_shard, out, place, survey, grid), store, cluster, "ingest")
     finally:
@@ -119,12 +131,18 @@ def find_files(files: str | Sequence[str]) -> list[Path]:
     return list(dict.fromkeys([*plain, *matches]))
 
 
-def look_at_first(files: str | Sequence[str], survey: Survey) -> None:
-    """Find the files, pair them, and open the first one.
+def look_at_first(
+    files: str | Sequence[str],
+    survey: Survey,
+    redshifts: str | Path | None,
+    ids: str | Path | None,
+) -> None:
+    """Read the lists of redshifts and ids, find the files, pair them, and open the first one.
 
     Raises:
         FileNotFoundError, BadInput: what `ingest` would raise.
     """
+    read_lists(redshifts, ids)
     for source in survey.sources(find_files(files))[:1]:
         survey.count(source)
 
@@ -169,20 +187,9 @@ def _arrays(rows: int, grid: Grid) -> dict[str, Array]:
 
 
 @lru_cache(maxsize=1)
-def _load_plan(place: Path) -> tuple[list[Source], np.ndarray]:
-    """Sources and the number of rows before each; the file's name holds its checksum."""
-    sources = [Source(*fields) for fields in json.loads(place.read_bytes())]
-    return sources, np.cumsum([0, *(source.rows for source in sources)])
-
-
-def _pieces(place: Path, rows: slice) -> Iterator[tuple[Source, slice]]:
-    """Each file that has some of these rows, with its own numbers of them."""
-    sources, starts = _load_plan(place)
-    k = int(np.searchsorted(starts, rows.start, side="right")) - 1
-    while k < len(sources) and starts[k] < rows.stop:
-        first = max(rows.start - starts[k], 0)
-        yield sources[k], slice(int(first), int(min(rows.stop - starts[k], sources[k].rows)))
-        k += 1
+def _load_plan(place: Path) -> Choice:
+    """What was written there, under a name of its own."""
+    return Choice.from_json(place.read_bytes())
 
 
 def _ingest_shard(out: Path, place: Path, survey: Survey, grid: Grid, shard: int) -> None:
@@ -191,19 +198,27 @@ def _ingest_shard(out: Path, place: Path, survey: Survey, grid: Grid, shard: int
 
 def _read(place: Path, survey: Survey, grid: Grid, rows: slice) -> dict[str, np.ndarray]:
     """All arrays of some rows."""
-    made = [
-        columns
-        for source, some in _pieces(place, rows)
-        for columns in _piece(survey, grid, source, some)
-    ]
+    made, at, choice = [], rows.start, _load_plan(place)
+    for source, some in choice.pieces(rows):
+        end = at + some.stop - some.start
+        made += _piece(survey, grid, source, some, choice.given(slice(at, end)))
+        at = end
     return {name: np.concatenate([part[name] for part in made]) for name in made[0]}
 
 
-def _piece(survey: Survey, grid: Grid, source: Source, rows: slice) -> list[dict]:
+def _piece(
+    survey: Survey,
+    grid: Grid,
+    source: Source,
+    rows: slice,
+    given: tuple[np.ndarray, np.ndarray],
+) -> list[dict]:
     """Columns of some rows of one file; those behind the place where it breaks are UNREADABLE."""
     name, made, done = Path(source.path).name, [], rows.start
     try:
         for block in survey.read(source, rows):
+            some = slice(done - rows.start, done - rows.start + len(block.id))
+            block = with_redshifts(block, *(values[some] for values in given))
             made.append(columns_of(block, survey.air, grid, survey.spread))
             done += len(block.id)
     except UnreadableError as error:

@@ -10,19 +10,18 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow
-import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.spectra import Spectra, Vectors, per_angstrom, text
+from hpcsbi.survey.arrow_columns import VECTORS, check_type, column_values
+from hpcsbi.survey.ids import check_ids, names_or, row_names
+from hpcsbi.survey.spectra import Spectra, per_angstrom
 
-__all__ = ["COLUMNS", "COLUMN_FILES", "ColumnFile", "check_ids", "from_columns"]
+__all__ = ["COLUMNS", "COLUMN_FILES", "ColumnFile", "from_columns"]
 
 COLUMNS = ("id", "zred", "wave", "flux", "ivar", "ebv", "distance")
-VECTORS = ("wave", "flux", "ivar")
 ROWS = 64  # of a Parquet file that are unpacked at once
 BUFFER = 1 << 20  # bytes of a Parquet column that are held at once
-WHOLE = 2.0**53  # beyond, float64 has no odd numbers
 
 
 class ColumnFile(Protocol):
@@ -37,6 +36,9 @@ class ColumnFile(Protocol):
     rows: int
     unit: float
     ignored: list[str]
+
+    def ids(self) -> list[str]:
+        """Name of each row, as `read` has it."""
 
     def read(self, rows: slice) -> Spectra:
         """Some rows; cheapest in order."""
@@ -56,23 +58,7 @@ def from_columns(columns: Mapping[str, Any], unit: float, names: Sequence[str]) 
         if name in columns
     }
     vectors = {name: columns[name] for name in VECTORS}
-    ids = [text(v) if v is not None else "" for v in columns["id"]]
-    return Spectra(
-        **vectors, **scalars, unit=unit, id=[a or b for a, b in zip(ids, names, strict=True)]
-    )
-
-
-def check_ids(kind: str, where: str) -> None:
-    """Refuse ids that are floats.
-
-    Raises:
-        ValueError: different objects may share one.
-    """
-    if kind == "f":
-        raise BadInput(
-            f"{where} holds floats: above 2^53 = {WHOLE:.0f} different ids become one; write ids "
-            "as integers or text"
-        )
+    return Spectra(**vectors, **scalars, unit=unit, id=names_or(columns["id"], names))
 
 
 class Npz:
@@ -92,6 +78,10 @@ class Npz:
         self.unit = per_angstrom(unit, "flux_unit")
         self.ignored = sorted(set(members) - {*COLUMNS, "flux_unit"})
 
+    def ids(self) -> list[str]:
+        """See `ColumnFile`."""
+        return names_or(self._load("id"), row_names(self.stem, slice(0, self.rows)))
+
     def read(self, rows: slice) -> Spectra:
         """See `ColumnFile`."""
         arrays = self._arrays
@@ -101,8 +91,7 @@ class Npz:
         }
         for name in VECTORS:
             columns[name] = columns[name].astype(float, copy=False)
-        names = [f"{self.stem}-{row}" for row in range(rows.start, rows.stop)]
-        return from_columns(columns, self.unit, names)
+        return from_columns(columns, self.unit, row_names(self.stem, rows))
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -151,7 +140,7 @@ class Parquet:
         schema = self._file.schema_arrow
         _check_columns(schema.names)
         for name in set(COLUMNS) & set(schema.names):
-            _check_type(name, schema.field(name).type)
+            check_type(name, schema.field(name).type)
         unit = (schema.metadata or {}).get(b"flux_unit", usual.encode()).decode()
         self.unit = per_angstrom(unit, "flux_unit")
         self.rows = self._file.metadata.num_rows
@@ -161,6 +150,11 @@ class Parquet:
         lengths = [self._file.metadata.row_group(k).num_rows for k in groups]
         self._starts = np.cumsum([0, *lengths])
         self._at, self._batches, self._left = self.rows, iter(()), None
+
+    def ids(self) -> list[str]:
+        """See `ColumnFile`."""
+        column = self._file.read(columns=["id"])["id"].combine_chunks()
+        return names_or(column_values("id", column), row_names(self.stem, slice(0, self.rows)))
 
     def read(self, rows: slice) -> Spectra:
         """See `ColumnFile`; going on where the last call ended costs nothing."""
@@ -182,9 +176,8 @@ class Parquet:
             at = end
         self._at = at
         table = pyarrow.Table.from_batches(parts)
-        columns = {name: _column(name, table[name].combine_chunks()) for name in self._names}
-        names = [f"{self.stem}-{row}" for row in range(rows.start, rows.stop)]
-        return from_columns(columns, self.unit, names)
+        columns = {name: column_values(name, table[name].combine_chunks()) for name in self._names}
+        return from_columns(columns, self.unit, row_names(self.stem, rows))
 
 
 def _open(source: Path | bytes) -> BinaryIO:
@@ -237,63 +230,6 @@ def _check_columns(names: Sequence[str]) -> None:
     missing = [name for name in COLUMNS[:5] if name not in names]
     if missing:
         raise BadInput(f"holds {', '.join(names)}, but lacks {', '.join(missing)}")
-
-
-def _check_type(name: str, kind: pyarrow.DataType) -> None:
-    """Refuse a column that cannot be what it is called."""
-    types = pyarrow.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    if name == "id":
-        if types.is_boolean(kind) or types.is_nested(kind):
-            raise BadInput(f"id holds {kind}, not integers or text")
-        return check_ids("f" if types.is_floating(kind) else "", "id")
-    if name in VECTORS:
-        if not hasattr(kind, "value_type"):
-            raise BadInput(f"{name} holds one {kind} a row, not a list of numbers")
-        kind = kind.value_type
-    numbers = (types.is_floating, types.is_integer, types.is_boolean, types.is_null)
-    if not any(is_kind(kind) for is_kind in numbers):
-        raise BadInput(f"{name} holds {kind}, not numbers")
-    return None
-
-
-def _column(name: str, values: pyarrow.Array) -> Any:
-    """Values of a column as numpy arrays: vectors as in `Spectra`, ids as a list."""
-    if isinstance(values, pyarrow.ChunkedArray):
-        values = pyarrow.concat_arrays(values.chunks)
-    if pyarrow.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if name == "id":
-        kind = values.type
-        # As bytes: one odd byte in one id must not lose the others.
-        if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
-            values = values.cast(pyarrow.large_binary())
-        return values.to_pylist()
-    if name in VECTORS:
-        return _vectors(values)
-    return values.to_numpy(zero_copy_only=False).astype(float)
-
-
-def _vectors(lists: pyarrow.Array) -> Vectors:
-    """Lists of numbers without copies of their own: (rows, pixel) where their lengths agree."""
-    if pyarrow.types.is_fixed_size_list(lists.type):
-        starts = (np.arange(len(lists)) + lists.offset) * lists.type.list_size
-        stops = starts + lists.type.list_size
-    elif hasattr(lists, "sizes"):  # list views
-        starts = lists.offsets.to_numpy()
-        stops = starts + lists.sizes.to_numpy()
-    else:
-        starts, stops = lists.offsets.to_numpy()[:-1], lists.offsets.to_numpy()[1:]
-    flat = lists.values.to_numpy(zero_copy_only=False).astype(float, copy=False)
-    there = compute.is_valid(lists).to_numpy(zero_copy_only=False)
-    if (
-        there.all()
-        and len(set((stops - starts).tolist())) == 1
-        and (starts[1:] == stops[:-1]).all()
-    ):
-        return flat[starts[0] : stops[-1]].reshape(len(lists), -1)
-    return [flat[a:b] if ok else None for a, b, ok in zip(starts, stops, there, strict=True)]
 
 
 COLUMN_FILES = {"npz": Npz, "parquet": Parquet}

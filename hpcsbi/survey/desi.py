@@ -9,7 +9,6 @@ from astropy.io import fits
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.classes import class_names
-from hpcsbi.survey.column_files import check_ids
 from hpcsbi.survey.file_format import FileFormat, Layout, Options
 from hpcsbi.survey.fits_files import (
     bad_pixels,
@@ -19,6 +18,7 @@ from hpcsbi.survey.fits_files import (
     names_of,
     not_among,
 )
+from hpcsbi.survey.ids import check_ids
 from hpcsbi.survey.source import Source, stem_of
 from hpcsbi.survey.spectra import Spectra
 
@@ -101,6 +101,10 @@ class Desi(FileFormat):
         notes += [f"camera {camera} lacks flux or ivar and is not read" for camera in spare]
         return rows, notes
 
+    def ids(self, stem: str, hdus: fits.HDUList, rows: slice) -> list[str]:
+        """See `FileFormat.ids`."""
+        return [str(target) for target in hdus["FIBERMAP"].data["TARGETID"][rows]]
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: fits.HDUList, rows: slice
     ) -> Iterator[Spectra]:
@@ -125,7 +129,7 @@ class Desi(FileFormat):
             flux=flux,
             ivar=np.where(bad_fiber[:, None], 0.0, ivar),
             zred=np.where(listed & ~twice, table["Z"][match], np.nan),
-            id=[str(target) for target in fibers["TARGETID"]],
+            id=self.ids(stem, hdus, rows),
             unit=self.unit(hdus),
             ebv=options.ebv_factor * column_or(fibers, "EBV", np.nan),
             survey_class=classes.tolist(),

@@ -93,6 +93,16 @@ class FileFormat(Layout):
         """Number of spectra, and what of the file is not read; see `look`, which comes first."""
 
     @abstractmethod
+    def ids(self, stem: str, hdus: fits.HDUList, rows: slice) -> list[str]:
+        """Names of some rows, as `read` has them, without their spectra.
+
+        Arguments:
+            stem: what a row without a name is called after.
+            hdus: of the file.
+            rows: with a start and a stop.
+        """
+
+    @abstractmethod
     def read(
         self,
         options: Options,

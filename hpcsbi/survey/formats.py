@@ -30,7 +30,7 @@ from hpcsbi.survey.registry import FORMATS, survey_of
 from hpcsbi.survey.source import Source
 from hpcsbi.survey.spectra import USUAL, Spectra, per_angstrom, unread_spectra
 
-__all__ = ["Survey", "UnreadableError"]
+__all__ = ["BREAKS", "Survey", "UnreadableError"]
 
 BLOCK = 64  # rows read at once: larger blocks leave the processor's caches
 # What a damaged file makes astropy, numpy, gzip and pyarrow raise (ArrowInvalid is a ValueError).
@@ -125,6 +125,21 @@ class Survey:
         if rows < 1:
             raise BadInput(f"{source.path} holds no spectra: take it out of the list.")
         return rows, notes
+
+    def ids(self, source: Source) -> list[str]:
+        """Names of all rows of a file that `look` found good, as `read` gives them.
+
+        Raises:
+            BadInput: the file is damaged.
+        """
+        path, column_files = Path(source.path), self._format.column_files
+        try:
+            if make := column_files.get(kind(path)):
+                return make(path_or_contents(path), self.flux_unit, source.stem).ids()
+            with _opened(path) as hdus:
+                return self._format.ids(source.stem, hdus, slice(0, source.rows))
+        except BREAKS as error:
+            raise BadInput(f"its ids cannot be read: {_reason(source, error)}.") from error
 
     def read(self, source: Source, rows: slice) -> Iterator[Spectra]:
         """Spectra of some rows of a file, in blocks; a row that breaks alone has its reason.

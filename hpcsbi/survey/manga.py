@@ -9,6 +9,7 @@ from astropy.io import fits
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.file_format import FileFormat, Options
 from hpcsbi.survey.fits_files import bad_pixels, check_shape, flux_unit
+from hpcsbi.survey.ids import row_names
 from hpcsbi.survey.line_spread import FWHM, LIGHT
 from hpcsbi.survey.spectra import Spectra
 
@@ -49,6 +50,10 @@ class Manga(FileFormat):
             check_shape(hdus, "WAVE", shape[1:], "FLUX")
         return shape[0], []
 
+    def ids(self, stem: str, hdus: fits.HDUList, rows: slice) -> list[str]:
+        """See `FileFormat.ids`."""
+        return row_names(stem, rows)
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
     ) -> Iterator[Spectra]:
@@ -63,7 +68,7 @@ class Manga(FileFormat):
             flux=hdus["FLUX"].section[rows].astype(float),
             ivar=np.where(bad, 0.0, hdus["IVAR"].section[rows]),
             zred=hdus["Z"].data[rows].astype(float),
-            id=[f"{stem}-{row}" for row in range(rows.start, rows.stop)],
+            id=self.ids(stem, hdus, rows),
             unit=self.unit(hdus),
             dispersion=spread,
         )

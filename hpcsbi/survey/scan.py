@@ -7,8 +7,8 @@ driver holds less than a kilobyte a file: a million fit into 2 GB.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,21 @@ class ScannedFile:
         source: with its rows.
         contents: of the file, and of the one beside it.
         notes: what of it is not read.
+        named: rows that are asked for by their ids, number and id of each, ascending.
     """
 
     source: Source
     contents: tuple[Content, ...]
     notes: tuple[str, ...]
+    named: tuple[tuple[int, str], ...] = ()
 
 
 def scan(
-    survey: Survey, sources: Sequence[Source], cluster: Cluster, folder: Path
+    survey: Survey,
+    sources: Sequence[Source],
+    cluster: Cluster,
+    folder: Path,
+    ids: Set[str] | None = None,
 ) -> list[ScannedFile]:
     """Look at every file once, and keep what was found.
 
@@ -54,6 +60,7 @@ def scan(
 
     Arguments:
         folder: where to keep it.
+        ids: of rows that are asked for; None: ids are not read.
 
     Returns:
         What was found, sorted by name and contents of the files, not by folder.
@@ -64,12 +71,13 @@ def scan(
     """
     index, count = cluster.part() or (0, 1)
     pieces = [tuple(sources[i : i + SCANNED]) for i in range(0, len(sources), SCANNED)]
-    look = partial(_look, survey, folder)
+    with_ids = ids is not None
+    look = partial(_look, survey, folder, with_ids)
     files, wrong, todo = [], [], []
     for k, piece in enumerate(pieces):
-        known = _kept(_place(folder, survey, piece), trust=k % count != index)
+        known = _kept(_place(folder, survey, with_ids, piece), trust=k % count != index)
         if len(known) == len(piece):
-            files += map(_scanned_file, known)
+            files += [_scanned_file(entry, ids) for entry in known]
         else:
             todo.append(piece)
     todo = [piece for k in range(count) for piece in todo[(index + k) % count :: count]]
@@ -77,7 +85,7 @@ def scan(
     for _, outcome in where.map(look, todo):
         if isinstance(outcome, Failure):
             raise Unfinished(f"the header scan failed:\n{outcome.reason}")
-        files += outcome.receipt[0]
+        files += [_scanned_file(entry, ids) for entry in outcome.receipt[0]]
         wrong += outcome.receipt[1]
     if wrong:
         more = f"\n... and {len(wrong) - TOLD} more" if len(wrong) > TOLD else ""
@@ -88,29 +96,31 @@ def scan(
 
 
 def _look(
-    survey: Survey, folder: Path, piece: Sequence[Source]
-) -> tuple[list[ScannedFile], list[str]]:
+    survey: Survey, folder: Path, with_ids: bool, piece: Sequence[Source]
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Good files of a piece, and what is wrong with the others; good ones are kept."""
-    place = _place(folder, survey, piece)
+    place = _place(folder, survey, with_ids, piece)
     known = {tuple(entry["source"][:2]): entry for entry in _kept(place)}
     entries, wrong = [], []
     for source in piece:
         entry = known.get((source.path, source.beside))
         try:
-            entries.append(entry or _new_entry(survey, source))
+            entries.append(entry or _new_entry(survey, source, with_ids))
         except BadInput as error:
             wrong.append(str(error))
     if len(known) < len(entries):
         write_atomically(place, json.dumps(entries).encode())
-    return [_scanned_file(entry) for entry in entries], wrong
+    return entries, wrong
 
 
-def _new_entry(survey: Survey, source: Source) -> dict[str, Any]:
+def _new_entry(survey: Survey, source: Source, with_ids: bool) -> dict[str, Any]:
     """What is kept of a file; `stamps` are its size and times of change, and of the one beside."""
     paths = _paths(source.path, source.beside)
     stamps = [_stamp(path) for path in paths]  # before: a change meanwhile is seen next time
     rows, notes = survey.look(source)
+    ids = {"ids": survey.ids(replace(source, rows=rows))} if with_ids else {}
     return {
+        **ids,
         "source": (source.path, source.beside, rows),
         "contents": [_content(path) for path in paths],
         "notes": notes,
@@ -118,9 +128,11 @@ def _new_entry(survey: Survey, source: Source) -> dict[str, Any]:
     }
 
 
-def _scanned_file(entry: dict[str, Any]) -> ScannedFile:
+def _scanned_file(entry: dict[str, Any], ids: Set[str] | None) -> ScannedFile:
     contents = tuple(tuple(content) for content in entry["contents"])
-    return ScannedFile(Source(*entry["source"]), contents, tuple(entry["notes"]))
+    names = enumerate(entry["ids"] if ids is not None else ())
+    named = tuple((row, name) for row, name in names if name in ids)
+    return ScannedFile(Source(*entry["source"]), contents, tuple(entry["notes"]), named)
 
 
 def _paths(path: str, beside: str) -> list[Path]:
@@ -138,9 +150,10 @@ def _content(path: Path) -> Content:
     return path.name, path.stat().st_size, digest.hexdigest()
 
 
-def _place(folder: Path, survey: Survey, piece: Sequence[Source]) -> Path:
+def _place(folder: Path, survey: Survey, with_ids: bool, piece: Sequence[Source]) -> Path:
     """Where a piece is kept: named after its files and how they are read."""
-    text = json.dumps([survey.settings(), [[each.path, each.beside] for each in piece]])
+    paths = [[each.path, each.beside] for each in piece]
+    text = json.dumps([survey.settings(), paths, *(["ids"] if with_ids else [])])
     return folder / f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.json"
 
 

@@ -44,6 +44,12 @@ class Sdss(FileFormat):
         """See `FileFormat.count`."""
         return 1, []
 
+    def ids(self, stem: str, hdus: fits.HDUList, rows: slice) -> list[str]:
+        """See `FileFormat.ids`."""
+        best = _best(hdus)
+        row = best.data[0]
+        return [_name({name: row[name] for name in names_of(best)}) or stem]
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
     ) -> Iterator[Spectra]:
@@ -60,7 +66,7 @@ class Sdss(FileFormat):
             flux=pixels["flux"].astype(float)[None],
             ivar=ivar[None],
             zred=object_["Z"].astype(float),
-            id=[_name({name: object_[name][0] for name in known}) or stem],
+            id=self.ids(stem, hdus, rows),
             unit=self.unit(hdus),
             dispersion=WDISP * pixels["wdisp"].astype(float)[None] if spread else None,
             zwarn=column_or(object_, "ZWARNING", 0) != 0,

@@ -15,12 +15,14 @@ class Source:
     Arguments:
         path: the file.
         beside: the file of its redshifts (DESI), or "".
-        rows: number of spectra, 0 before the header scan.
+        rows: number of spectra that are read, 0 before the header scan.
+        first: number of the first of them in the file.
     """
 
     path: str
     beside: str = ""
     rows: int = 0
+    first: int = 0
 
     @property
     def stem(self) -> str:

@@ -8,9 +8,10 @@ from astropy import units
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.column_files import COLUMN_FILES, COLUMNS, check_ids, from_columns
+from hpcsbi.survey.column_files import COLUMN_FILES, COLUMNS, from_columns
 from hpcsbi.survey.file_format import FileFormat, Options
 from hpcsbi.survey.fits_files import names_of
+from hpcsbi.survey.ids import check_ids, names_or, row_names
 from hpcsbi.survey.spectra import PER_ANGSTROM, Spectra, Vectors, factor, per_angstrom
 
 __all__ = ["Table"]
@@ -55,27 +56,39 @@ class Table(FileFormat):
                 notes.append(f"columns {', '.join(spare)} are not read")
         return sum(table.header["NAXIS2"] for table in tables), notes
 
+    def ids(self, stem: str, hdus: fits.HDUList, rows: slice) -> list[str]:
+        """See `FileFormat.ids`."""
+        names = []
+        for hdu, some, numbers in _parts(hdus, rows):
+            names += names_or(hdu.data["ID"][some], row_names(stem, numbers))
+        return names
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
     ) -> Iterator[Spectra]:
         """See `FileFormat.read`."""
-        before = 0
-        for hdu in _tables(hdus):
-            length = hdu.header["NAXIS2"]
-            first, last = max(rows.start - before, 0), min(rows.stop - before, length)
-            if first < last:
-                table = hdu.data[first:last]
-                names = {name.lower(): name for name in table.names}
-                columns = {key: table[name] for key, name in names.items() if key in COLUMNS}
-                columns["zred"] = table[names["z"]]
-                columns |= {name: _vectors(columns[name]) for name in ("wave", "flux", "ivar")}
-                spare = [f"{stem}-{before + row}" for row in range(first, last)]
-                yield from_columns(columns, _unit(hdu), spare)
-            before += length
+        for hdu, some, numbers in _parts(hdus, rows):
+            table = hdu.data[some]
+            names = {name.lower(): name for name in table.names}
+            columns = {key: table[name] for key, name in names.items() if key in COLUMNS}
+            columns["zred"] = table[names["z"]]
+            columns |= {name: _vectors(columns[name]) for name in ("wave", "flux", "ivar")}
+            yield from_columns(columns, _unit(hdu), row_names(stem, numbers))
 
 
 def _tables(hdus: fits.HDUList) -> list[fits.BinTableHDU]:
     return [hdu for hdu in hdus if set(NEEDED) <= set(names_of(hdu))]
+
+
+def _parts(hdus: fits.HDUList, rows: slice) -> Iterator[tuple[fits.BinTableHDU, slice, slice]]:
+    """Each table that has some of these rows, its own numbers of them, and those in the file."""
+    before = 0
+    for hdu in _tables(hdus):
+        length = hdu.header["NAXIS2"]
+        first, last = max(rows.start - before, 0), min(rows.stop - before, length)
+        if first < last:
+            yield hdu, slice(first, last), slice(before + first, before + last)
+        before += length
 
 
 def _unit(table: fits.BinTableHDU) -> float:

@@ -11,6 +11,8 @@ from hpcsbi.launch.checks import check_stages
     [
         (ALL, ["ingest.files=[/nothing/*.fits]"], "/nothing/*.fits"),
         (ALL, ["survey=sdss"], "survey=table"),
+        (ALL, ["ingest.redshifts=/nothing.csv"], "ingest.redshifts: /nothing.csv is not there"),
+        (ALL, ["ingest.ids=/nothing.txt"], "ingest.ids: /nothing.txt is not there"),
         (ALL, ["augment.validation=100000"], "more than the 2000 spectra of simulate.n"),
         (ALL, ["simulate.theta=/nothing.csv"], "/nothing.csv"),
         (ALL, ["train.source=stored"], "augment makes none"),

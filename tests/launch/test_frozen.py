@@ -42,13 +42,16 @@ def test_where_it_runs_is_chosen_anew(path):
 
 def test_paths_hold_in_every_folder(path, monkeypatch, tmp_path):
     """Relative ones and ~ are of the place and the user that submitted."""
-    cfg = with_absolute_paths(composed("ingest.files=[a.fits,~/b.fits]", "run=runs/x"))
+    lists = ["ingest.ids=ids.txt", "ingest.redshifts=~/z.csv"]
+    cfg = with_absolute_paths(composed("ingest.files=[a.fits,~/b.fits]", "run=runs/x", *lists))
     here = os.getcwd()
 
     monkeypatch.chdir(tmp_path)
 
     assert cfg.run == f"{here}/runs/x" and cfg.simulate.out == f"{here}/runs/x/simulations.zarr"
     assert list(cfg.ingest.files) == [f"{here}/a.fits", os.path.expanduser("~/b.fits")]
+    assert cfg.ingest.ids == f"{here}/ids.txt"
+    assert cfg.ingest.redshifts == os.path.expanduser("~/z.csv")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from survey_files import continuum
 
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
+from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, names
 from hpcsbi.grid import Grid
 from hpcsbi.stages.ingest import find_files, ingest
@@ -36,10 +37,10 @@ def configured(name):
     return instantiate(OmegaConf.load(ROOT / "conf" / "survey" / f"{name}.yaml"), _convert_="all")
 
 
-def run(out, files, survey, shard=4, cluster=None):
+def run(out, files, survey, shard=4, cluster=None, **lists):
     """Ingest and open the complete store."""
     files = [str(path) for path in ([files] if isinstance(files, Path) else files)]
-    ingest(out, files, configured(survey), GRID, shard, cluster or Serial())
+    ingest(out, files, configured(survey), GRID, shard, cluster or Serial(), **lists)
     return open_complete(out, "ingest")
 
 
@@ -604,3 +605,113 @@ def test_finding_files_takes_linear_work(tmp_path, monkeypatch):
     assert len(find_files(names)) == 300
 
     assert len(compared) < 3000
+
+
+def lines(path, *texts):
+    """A small text file."""
+    path.write_text("\n".join(texts) + "\n")
+    return path
+
+
+def test_given_redshifts_take_the_place_of_the_files(tmp_path, capsys):
+    """Numbers as if the files had them, whatever the shard; other rows keep theirs."""
+    zred = 0.05 + 0.01 * np.arange(5)
+    given, far = zred.copy(), np.full(5, np.nan)
+    given[1], given[3], far[3] = 0.2, 0.0, 16.5
+    first = survey_files.table(tmp_path / "a.fits")
+    (tmp_path / "right").mkdir()
+    right = survey_files.table(tmp_path / "right" / "a.fits", Z=given, DISTANCE=far)
+    table = lines(
+        tmp_path / "z.csv", "id,zred,distance", "galaxy 3,0,16.5", "galaxy 1,0.2,", "x,1,", "y,2,"
+    )
+
+    expected = run(tmp_path / "right.zarr", right, "table")
+    for shard in (1, 3, 100):
+        store = run(tmp_path / f"{shard}.zarr", first, "table", shard, redshifts=table)
+        for name in ("flux", "ivar", "flags", "id", "zred", "distance", "snr", "reason"):
+            np.testing.assert_array_equal(store.read(name), expected.read(name), err_msg=name)
+
+    assert "2 of its 4 ids are in no file: x, ..." in capsys.readouterr().out
+    assert store.settings["redshifts"]["checksum"] and "redshifts" not in expected.settings
+
+
+def test_only_objects_of_a_list_are_read(tmp_path, capsys):
+    """In the order of the files, from every file that has them, with their numbers."""
+    for name, rows in (("a", 4), ("b", 6)):
+        zred = 0.1 + 0.01 * np.arange(rows)
+        ids = np.array([f"galaxy {k}" for k in range(rows)])
+        survey_files.table(tmp_path / f"{name}.fits", rows=rows, Z=zred, ID=ids)
+    files = sorted(tmp_path.glob("*.fits"))
+    ids = lines(tmp_path / "ids.txt", "galaxy 5", "galaxy 3", "galaxy 9", "galaxy 1")
+
+    whole = run(tmp_path / "whole.zarr", files, "table")
+    rows = np.array([1, 3, 4 + 1, 4 + 3, 4 + 5])
+    for shard in (1, 2, 100):
+        store = run(tmp_path / f"{shard}.zarr", files, "table", shard, ids=ids)
+        for name in ("flux", "ivar", "flags", "id", "zred", "file", "instrument"):
+            np.testing.assert_array_equal(store.read(name), whole.read(name)[rows], err_msg=name)
+
+    assert "1 of its 4 ids are in no file: galaxy 9" in capsys.readouterr().out
+
+
+def test_a_redshift_for_what_redrock_does_not_know(tmp_path):
+    """No warning of its fit is left, and no reason; what is known of the fibre stays."""
+    path = survey_files.desi(tmp_path, rows=3, status=[0, 2, 0], drop=[0, 1])
+    target = 39_633_345_008_634_465
+    table = lines(tmp_path / "z.csv", "id,zred", f"{target},0.1", f"{target + 1},0.1")
+
+    before = run(tmp_path / "a.zarr", path, "desi")
+    store = run(tmp_path / "b.zarr", path, "desi", redshifts=table)
+
+    assert "ZWARN" in row_flags(before)[0] and before.read("reason")[0]
+    assert row_flags(store)[0] == set() and not store.read("reason")[0]
+    assert "BAD_FIBER" in row_flags(store)[1] and "ZWARN" not in row_flags(store)[1]
+    assert store.read("zred").tolist() == [0.1, 0.1, pytest.approx(0.07)]
+
+
+@pytest.mark.parametrize("key", ["redshifts", "ids"])
+def test_another_list_makes_another_store(key, tmp_path):
+    """The same contents under another name go on; other ones, or none, are refused."""
+    path = survey_files.table(tmp_path / "a.fits")
+    texts = ["id,zred", "galaxy 0,0.1", "galaxy 1,0.1"]
+    lists = [lines(tmp_path / "one.csv", *texts), lines(tmp_path / "same.csv", *texts)]
+    other = lines(tmp_path / "two.csv", "id,zred", "galaxy 0,0.2", "galaxy 2,0.3")
+    for each in lists:
+        run(tmp_path / "s.zarr", path, "table", **{key: each})
+
+    for change in ({key: other}, {}):
+        with pytest.raises(Mismatch, match=key):
+            run(tmp_path / "s.zarr", path, "table", **change)
+
+
+@pytest.mark.parametrize("key", ["redshifts", "ids"])
+def test_lists_of_other_objects_are_refused_before_anything_is_written(key, tmp_path):
+    """None of their ids is in the files: one line, no store."""
+    path = survey_files.table(tmp_path / "a.fits")
+    table = lines(tmp_path / "z.csv", "id,zred", "x,1", "y,2")
+
+    with pytest.raises(BadInput, match="none of its 2 ids is in the files, 'x' neither"):
+        run(tmp_path / "s.zarr", path, "table", **{key: table})
+
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_a_file_that_breaks_has_no_redshift_from_a_list(tmp_path, monkeypatch):
+    """Its rows are UNREADABLE under names of their own; the chosen rows of others go on."""
+    survey_files.table(tmp_path / "a.fits", rows=3)
+    survey_files.table(tmp_path / "b.fits", rows=3, Z=np.full(3, 0.1))
+    table = lines(tmp_path / "z.csv", "id,zred", "galaxy 0,0.2", "galaxy 2,0.2")
+    whole = Survey.read
+
+    def breaking(self, source, rows):
+        if source.stem == "a":
+            raise UnreadableError("a.fits: a bad page")
+        yield from whole(self, source, rows)
+
+    monkeypatch.setattr(Survey, "read", breaking)
+    files = sorted(tmp_path.glob("*.fits"))
+    store = run(tmp_path / "s.zarr", files, "table", redshifts=table, ids=table)
+
+    assert store.read("id").tolist() == ["a-0", "a-2", "galaxy 0", "galaxy 2"]
+    np.testing.assert_array_equal(store.read("zred"), [np.nan, np.nan, 0.2, 0.2])
+    assert ["UNREADABLE" in flags for flags in row_flags(store)] == [True, True, False, False]

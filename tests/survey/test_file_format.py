@@ -29,6 +29,9 @@ class Small(FileFormat):
     def count(self, hdus):
         return len(hdus["FLUX"].data), ["nothing is left out"]
 
+    def ids(self, stem, hdus, rows):
+        return [stem] * (rows.stop - rows.start)
+
     def read(self, options, stem, hdus, beside, rows):
         raise AssertionError("read")
 
@@ -40,7 +43,7 @@ def small(**cards):
     return fits.HDUList([fits.PrimaryHDU(), image])
 
 
-@pytest.mark.parametrize("method", ["has", "wave_hdus", "unit", "count", "read"])
+@pytest.mark.parametrize("method", ["has", "wave_hdus", "unit", "count", "ids", "read"])
 def test_a_survey_without_a_part_of_the_interface_is_not_made(method):
     """What has no meaning of its own for all surveys, each of them says itself."""
     part = type("Part", (Small,), {method: getattr(FileFormat, method)})

@@ -1,5 +1,7 @@
 """Readers of survey files: what comes out, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -246,3 +248,28 @@ def test_a_line_spread_is_told_by_the_configuration():
         Survey("desi", line_spread=[[3600, 2000, 1]])
     with pytest.raises(BadInput, match="wavelengths that rise"):
         Survey("desi", line_spread=[[3600, 2000], [3500, 2000]])
+
+
+@pytest.mark.parametrize("name", [*SURVEYS, "own.npz", "own.parquet"])
+def test_ids_alone_are_those_of_the_spectra(name, tmp_path):
+    """Read without them."""
+    if "." in name:
+        survey, path = configured("table"), to_file(tmp_path / name, columns())
+    else:
+        survey, path = configured(name), make(name, tmp_path)
+    (source,) = survey.sources([path])
+    source = replace(source, rows=survey.count(source))
+
+    assert survey.ids(source) == [row for block in read(survey, path) for row in block.id]
+
+
+def test_ids_that_cannot_be_read_name_the_file(tmp_path):
+    """As a file that was cut after it was looked at."""
+    survey, path = configured("table"), survey_files.table(tmp_path / "own.fits")
+    source = Source(str(path), rows=5)
+    path.write_bytes(path.read_bytes()[:9000])
+
+    with pytest.raises(BadInput, match=r"own\.fits") as caught:
+        survey.ids(source)
+
+    assert "\n" not in str(caught.value)

@@ -184,3 +184,15 @@ def test_equal_contents_are_told_by_path(tmp_path):
         scan(TABLE, [Source(str(one)), Source(str(two))], Serial(), tmp_path / "kept")
 
     assert str(one) in str(caught.value) and str(two) in str(caught.value)
+
+
+def test_rows_are_found_by_their_ids(tmp_path, hashed):
+    """Number and id of each row that is asked for; what is kept holds for other ids too."""
+    sources = small(tmp_path, 3)
+    first = scan(TABLE, sources, Serial(), tmp_path / "kept", {"o1", "none"})
+    second = scan(TABLE, sources, Serial(), tmp_path / "kept", {"o0", "o2"})
+
+    assert [each.named for each in first] == [(), ((0, "o1"),), ()]
+    assert [each.named for each in second] == [((0, "o0"),), (), ((0, "o2"),)]
+    assert len(hashed) == 3
+    assert not any(each.named for each in scan(TABLE, sources, Serial(), tmp_path / "kept"))
