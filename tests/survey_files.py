@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 real = pytest.mark.skipif(not DATA.exists(), reason="the survey files are not here")
-SURVEYS = ["sdss", "desi", "manga", "table"]
+SURVEYS = ["sdss", "desi", "manga", "eso", "table"]
 UNIT = "1e-17 erg/s/cm2/Angstrom"
 CAMERAS = {"B": (3600.0, 2751), "R": (5760.0, 2326), "Z": (7520.0, 2881)}
 # Wavelengths of the pixels of spectra, Angstrom.
@@ -164,12 +164,60 @@ def manga(path, rows=3, masked=()):
     )
 
 
+ESO_UNIT = "10**(-17)erg.cm**(-2).s**(-1).angstrom**(-1)"
+# Name, unit, TUCD and TUTYP of the columns of ESO's spectra.
+ESO = {
+    "WAVE": ("angstrom", "em.wl;obs.atmos", "spec:Data.SpectralAxis.Value"),
+    "FLUX": (ESO_UNIT, "phot.flux.density;em.wl;src.net;meta.main", "spec:Data.FluxAxis.Value"),
+    "ERR": (
+        ESO_UNIT,
+        "stat.error;phot.flux.density;em.wl",
+        "spec:Data.FluxAxis.Accuracy.StatError",
+    ),
+    "QUAL": (None, "meta.code.qual;meta.main", "spec:Data.FluxAxis.Accuracy.QualityStatus"),
+    "UNCORR_FLUX": (ESO_UNIT, "phot.flux.density;em.wl", "vandels:Data.FluxAxis.Value"),
+    "SKY": ("adu", None, None),
+}
+
+
+def eso(path, pixels=2154, qual=(), rows=1, cards=None, drop=(), units=None, arrays=None, **head):
+    """A spectrum of ESO's archive: one row of arrays, with the keywords of VANDELS.
+
+    qual: pixels with QUAL 1; cards: of the table (None takes one out), head: of the first header;
+    drop: columns that are not there; units, arrays: other ones, by column.
+    """
+    wave = 4801.25 + 2.55 * np.arange(pixels)
+    values = {"WAVE": wave, "FLUX": continuum(wave), "ERR": np.ones(pixels),
+              "QUAL": np.isin(np.arange(pixels), qual).astype("i4"),
+              "UNCORR_FLUX": np.full(pixels, -9.0), "SKY": np.full(pixels, -9.0)}  # fmt: skip
+    values |= arrays or {}
+    said = {name: (units or {}).get(name, entry[0]) for name, entry in ESO.items()}
+    columns = [
+        fits.Column(name, f"{len(v)}{'J' if name == 'QUAL' else 'D'}", unit=said[name],
+                    array=np.tile(v, (rows, 1)))
+        for name, v in values.items()
+        if name not in drop
+    ]  # fmt: skip
+    table = fits.BinTableHDU.from_columns(columns, name="SPECTRAL CONTAINER")
+    for k, column in enumerate(table.columns, start=1):
+        for key, value in zip(("TUCD", "TUTYP"), ESO[column.name][1:], strict=True):
+            if value:
+                table.header[f"{key}{k}"] = value
+    for key, value in (cards or {}).items():
+        table.header[key] = value
+        if value is None:
+            del table.header[key]
+    head = {"OBJECT": "VANDELS_1", "SPECSYS": "TOPOCENT", "SPEC_RES": 580, "REDSHIFT": 0.6} | head
+    return write(path, table, **{k: v for k, v in head.items() if v is not None})
+
+
 def make(name, folder):
     """A good file of one survey."""
     return {
         "sdss": lambda: sdss(folder / "spec-0266-51602-0007.fits"),
         "desi": lambda: desi(folder),
         "manga": lambda: manga(folder / "stack.fits.gz"),
+        "eso": lambda: eso(folder / "vandels.fits"),
         "table": lambda: table(folder / "own.fits"),
     }[name]()
 

@@ -20,6 +20,7 @@ __all__ = [
     "names_of",
     "not_among",
     "open_fits",
+    "vector_length",
 ]
 
 
@@ -44,6 +45,18 @@ def names_of(hdu: Any) -> list[str]:
     """Names of the columns of a table, upper case; none for an image."""
     table = isinstance(hdu, fits.BinTableHDU)
     return [(name or "").upper() for name in hdu.columns.names] if table else []
+
+
+def vector_length(form: str) -> int | None:
+    """Values in each row of a column, by its format; None where it varies.
+
+    Example:
+        >>> vector_length("2154E"), vector_length("D"), vector_length("PE(2154)")
+        (2154, 1, None)
+    """
+    if "P" in form or "Q" in form:
+        return None
+    return int(form[:-1] or 1) if form[:-1].isdigit() or len(form) == 1 else None
 
 
 def check_shape(hdus: fits.HDUList, name: str, shape: tuple, by: str) -> None:

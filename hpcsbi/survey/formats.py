@@ -56,7 +56,7 @@ class Survey:
         good_fibers: values of DESI's COADD_FIBERSTATUS that are good.
         ebv_factor: factor on the E(B-V) of the file.
         flux_unit: unit of Parquet and .npz files that do not name theirs.
-        air: wavelengths of the files are in air.
+        air: wavelengths of the files are in air (ESO: of those that do not say).
         line_spread: observed wavelength, Angstrom, and resolution, wavelength over FWHM, at some
             places, see `LineSpread`: of rows whose file does not tell their own; () for not known.
 

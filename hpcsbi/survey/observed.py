@@ -33,11 +33,11 @@ def columns_of(
 
     Arguments:
         spectra: as a reader found them.
-        air: wavelengths are in air.
+        air: wavelengths are in air where the file does not say.
         grid: the model's pixels.
         spread: line-spread function of rows that do not tell their own; None: not known.
     """
-    rows = len(spectra.id)
+    rows, air = len(spectra.id), air if spectra.air is None else spectra.air
     flux, ivar = np.zeros((2, rows, grid.pixels), dtype=np.float32)
     flags, distance = np.zeros(rows, dtype=np.int32), _distance(spectra)
     reason = np.full(rows, "", dtype=object)

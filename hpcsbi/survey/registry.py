@@ -3,6 +3,7 @@
 from astropy.io import fits
 
 from hpcsbi.survey.desi import Desi
+from hpcsbi.survey.eso import Eso
 from hpcsbi.survey.file_format import FileFormat
 from hpcsbi.survey.manga import Manga
 from hpcsbi.survey.sdss import Sdss
@@ -10,7 +11,9 @@ from hpcsbi.survey.table import Table
 
 __all__ = ["FORMATS", "survey_of"]
 
-FORMATS: dict[str, FileFormat] = {each.name: each for each in (Sdss(), Desi(), Manga(), Table())}
+FORMATS: dict[str, FileFormat] = {
+    each.name: each for each in (Sdss(), Desi(), Manga(), Eso(), Table())
+}
 
 
 def survey_of(hdus: fits.HDUList) -> str | None:

@@ -48,6 +48,7 @@ class Spectra:
         dispersion: what the instrument adds at each pixel, km/s, not positive or NaN where that is
             not known, shape of `flux`; None where the file does not tell.
         survey_class: what the survey's redshift fit calls a row, see `classes`, "" where not known.
+        air: wavelengths are in air; None where the file does not say: as the survey's are.
         zwarn, other_class, bad_fiber: what the survey says against a row, bool, shape (rows,).
         no_status: the file lacks a column that says so, bool, shape (rows,).
         reason: why a row could not be read, "" where it was; why it has no redshift.
@@ -63,6 +64,7 @@ class Spectra:
     distance: np.ndarray | None = None
     dispersion: Vectors | None = None
     survey_class: Sequence[str] | None = None
+    air: bool | None = None
     zwarn: np.ndarray | None = None
     other_class: np.ndarray | None = None
     bad_fiber: np.ndarray | None = None

@@ -10,7 +10,7 @@ from astropy.io import fits
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.column_files import COLUMN_FILES, COLUMNS, from_columns
 from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import names_of
+from hpcsbi.survey.fits_files import names_of, vector_length
 from hpcsbi.survey.ids import check_ids, names_or, row_names
 from hpcsbi.survey.spectra import PER_ANGSTROM, Spectra, Vectors, factor, per_angstrom
 
@@ -106,22 +106,15 @@ def _unit(table: fits.BinTableHDU) -> float:
 def _check_formats(formats: dict[str, str]) -> None:
     """Refuse columns that cannot be what they are called, by their TFORM."""
     check_ids("f" if formats["ID"][-1] in "ED" else "", "ID")
-    sizes = {name: _repeat(formats[name]) for name in ("WAVE", "FLUX", "IVAR")}
+    sizes = {name: vector_length(formats[name]) for name in ("WAVE", "FLUX", "IVAR")}
     if len({size for size in sizes.values() if size is not None}) > 1:
         told = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise BadInput(f"vectors of different lengths in each row: {told}")
     if 1 in sizes.values():
         raise BadInput("one value a row in place of a vector: it takes one spectrum a row")
     for name in {"Z", "EBV", "DISTANCE"} & set(formats):
-        if _repeat(formats[name]) != 1 or formats[name][-1] not in "EDBIJK":
+        if vector_length(formats[name]) != 1 or formats[name][-1] not in "EDBIJK":
             raise BadInput(f"{name} has format {formats[name]!r}: it takes one number a row")
-
-
-def _repeat(form: str) -> int | None:
-    """Values in each row of a column; None where it varies."""
-    if "P" in form or "Q" in form:
-        return None
-    return int(form[:-1] or 1) if form[:-1].isdigit() or len(form) == 1 else None
 
 
 def _vectors(values: np.ndarray) -> Vectors:
