@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 real = pytest.mark.skipif(not DATA.exists(), reason="the survey files are not here")
-SURVEYS = ["sdss", "desi", "manga", "eso", "table"]
+SURVEYS = ["sdss", "desi", "manga", "eso", "table"]  # whose files have redshifts
+EVERY = [*SURVEYS, "jwst"]
 UNIT = "1e-17 erg/s/cm2/Angstrom"
 CAMERAS = {"B": (3600.0, 2751), "R": (5760.0, 2326), "Z": (7520.0, 2881)}
 # Wavelengths of the pixels of spectra, Angstrom.
@@ -211,6 +212,34 @@ def eso(path, pixels=2154, qual=(), rows=1, cards=None, drop=(), units=None, arr
     return write(path, table, **{k: v for k, v in head.items() if v is not None})
 
 
+def jwst(path, kind="SPEC1D", objects=1, name="1345_933", units=None, arrays=None, drop=()):
+    """Spectra of NIRSpec, a table with a pixel a row for each object: 20 uJy at any wavelength.
+
+    units, arrays: other ones, by what they are (wave, flux, error, DQ); drop: columns not there.
+    """
+    wave = np.linspace(0.58, 5.3, 414)
+    own = kind == "SPEC1D"
+    values = {"wave": wave, "flux": np.full(414, 20.0), "error": np.full(414, 2.0)}
+    if not own:
+        values["DQ"] = np.zeros(414, dtype="i4")
+        values |= {key: 1e-6 * values[key] for key in ("flux", "error")}
+    called = dict(zip(values, ("wave", "flux", "err") if own else
+                      ("WAVELENGTH", "FLUX", "FLUX_ERROR", "DQ"), strict=True))  # fmt: skip
+    said = {"wave": "um", "flux": "uJy" if own else "Jy", "error": "uJy" if own else "Jy"}
+    said |= units or {}
+    tables = []
+    for k in range(objects):
+        columns = [
+            fits.Column(called[key], "J" if key == "DQ" else "D", unit=said.get(key), array=v)
+            for key, v in (values | (arrays or {})).items()
+            if key not in drop
+        ]
+        tables.append(fits.BinTableHDU.from_columns(columns, name=kind))
+        if name:
+            tables[-1].header["SRCNAME"] = f"{name}{k or ''}"
+    return write(path, *tables, image("SCI", np.zeros((3, 3))))
+
+
 def make(name, folder):
     """A good file of one survey."""
     return {
@@ -218,6 +247,7 @@ def make(name, folder):
         "desi": lambda: desi(folder),
         "manga": lambda: manga(folder / "stack.fits.gz"),
         "eso": lambda: eso(folder / "vandels.fits"),
+        "jwst": lambda: jwst(folder / "1345_933.spec.fits"),
         "table": lambda: table(folder / "own.fits"),
     }[name]()
 

@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from math import isclose
 from typing import Any
 
 import numpy as np
-from astropy import units
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import bad_pixels, names_of, vector_length
+from hpcsbi.survey.fits_files import bad_pixels, names_of, vector_length, wave_unit
 from hpcsbi.survey.line_spread import FWHM, LIGHT
-from hpcsbi.survey.spectra import Spectra, factor, per_angstrom, text
+from hpcsbi.survey.spectra import Spectra, per_angstrom, text
 
 __all__ = ["Eso"]
 
@@ -77,7 +77,7 @@ class Eso(FileFormat):
         names, said = _columns_and_units(hdus)
         unit = per_angstrom(said[names["flux"]], f"TUNIT of {names['flux']}")
         error = said[names["error"]]
-        if error and not np.isclose(per_angstrom(error, f"TUNIT of {names['error']}"), unit):
+        if error and not isclose(per_angstrom(error, f"TUNIT of {names['error']}"), unit):
             raise BadInput(
                 f"{names['flux']} is in {said[names['flux']]!r}, its error {names['error']} in "
                 f"{error!r}: write both in one unit"
@@ -172,12 +172,7 @@ def _columns_and_units(hdus: fits.HDUList) -> tuple[dict[str, str], dict[str, st
 def _wave_unit(hdus: fits.HDUList) -> float:
     """Angstrom of one unit of the wavelengths."""
     names, said = _columns_and_units(hdus)
-    unit = factor(said[names["wave"]] or "", units.AA)
-    if not unit > 0:
-        raise BadInput(
-            f"TUNIT of {names['wave']} is {said[names['wave']]!r}: write Angstrom, nm or um"
-        )
-    return round(unit, 9)  # of nm 10, to the last digit
+    return wave_unit(names["wave"], said[names["wave"]])
 
 
 def _values(hdus: fits.HDUList, *keys: str) -> dict[str, Any]:

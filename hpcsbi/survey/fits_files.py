@@ -21,6 +21,7 @@ __all__ = [
     "not_among",
     "open_fits",
     "vector_length",
+    "wave_unit",
 ]
 
 
@@ -111,6 +112,18 @@ def flux_unit(hdus: Iterable[Any]) -> float:
     if len(distinct) > 1:
         raise BadInput(f"different units of flux in one file: {', '.join(map(str, said))}")
     return per_angstrom((said or [USUAL])[0], "BUNIT")
+
+
+def wave_unit(name: str, unit: str | None) -> float:
+    """Angstrom of one unit of a column of wavelengths, by its TUNIT.
+
+    Raises:
+        ValueError: none, or no length.
+    """
+    size = factor(unit or "", units.AA)
+    if not size > 0:
+        raise BadInput(f"TUNIT of {name} is {unit!r}: write Angstrom, nm or um")
+    return round(size, 9)  # of nm 10, to the last digit
 
 
 def bad_pixels(mask: np.ndarray, bits: Sequence[int]) -> np.ndarray:

@@ -5,6 +5,7 @@ from astropy.io import fits
 from hpcsbi.survey.desi import Desi
 from hpcsbi.survey.eso import Eso
 from hpcsbi.survey.file_format import FileFormat
+from hpcsbi.survey.jwst import Jwst
 from hpcsbi.survey.manga import Manga
 from hpcsbi.survey.sdss import Sdss
 from hpcsbi.survey.table import Table
@@ -12,7 +13,7 @@ from hpcsbi.survey.table import Table
 __all__ = ["FORMATS", "survey_of"]
 
 FORMATS: dict[str, FileFormat] = {
-    each.name: each for each in (Sdss(), Desi(), Manga(), Eso(), Table())
+    each.name: each for each in (Sdss(), Desi(), Manga(), Eso(), Jwst(), Table())
 }
 
 

@@ -20,12 +20,14 @@ __all__ = [
     "Vectors",
     "factor",
     "per_angstrom",
+    "per_hertz",
     "text",
     "unread_spectra",
 ]
 
 Vectors = np.ndarray | Sequence[np.ndarray | None]
 
+PER_HERTZ = units.erg / units.s / units.cm**2 / units.Hz
 PER_ANGSTROM = units.erg / units.s / units.cm**2 / units.AA
 USUAL = "1e-17 erg/s/cm2/Angstrom"
 ANGSTROM = re.compile(r"(?<![a-z])ang(stroms?)?(?![a-z])", re.IGNORECASE)
@@ -107,6 +109,21 @@ def per_angstrom(unit: str, where: str) -> float:
         raise BadInput(
             f"{where} is {unit!r}, not a flux density per Angstrom: {mend}; F_nu must be "
             "multiplied by c / wave^2 first"
+        ) from error
+
+
+@lru_cache
+def per_hertz(unit: str, where: str) -> float:
+    """Erg/s/cm2/Hz of one unit, e.g. 1e-29 for "uJy".
+
+    Raises:
+        ValueError: no unit, or not a flux density per frequency.
+    """
+    try:
+        return _unit(unit).to(PER_HERTZ)
+    except (ValueError, TypeError) as error:
+        raise BadInput(
+            f"{where} is {unit!r}, not a flux density per frequency: write it as Jy, uJy or nJy"
         ) from error
 
 

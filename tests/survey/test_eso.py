@@ -156,7 +156,7 @@ REFUSED = {
     "TUNIT of FLUX is None": {"units": {"FLUX": None}},
     "TUNIT of FLUX is 'uJy'": {"units": {"FLUX": "uJy"}},
     "TUNIT of ERR is 'adu'": {"units": {"ERR": "adu"}},
-    "write both in one unit": {"units": {"ERR": "erg/s/cm2/Angstrom"}},
+    "write both in one unit": {"units": {"ERR": "1e-18 erg/s/cm2/Angstrom"}},
     "TUNIT of WAVE is None": {"units": {"WAVE": None}},
     "TUNIT of WAVE is 'Hz'": {"units": {"WAVE": "Hz"}},
     "2 rows": {"rows": 2},

@@ -9,6 +9,7 @@ from astropy.io import fits
 from survey_files import change, configured, continuum, image, read
 
 from hpcsbi.errors import BadInput
+from hpcsbi.survey.fits_files import vector_length, wave_unit
 from hpcsbi.survey.geometry import groups
 from hpcsbi.survey.source import Source
 
@@ -170,3 +171,24 @@ def test_a_file_that_lost_rows_is_unreadable(tmp_path):
 
     with pytest.raises(BadInput, match="fewer rows"):
         list(survey.read(source, slice(0, 6)))
+
+
+@pytest.mark.parametrize(("unit", "size"), [("Angstrom", 1.0), ("nm", 10.0), ("um", 1e4)])
+def test_wavelengths_are_lengths(unit, size):
+    """To the last digit."""
+    assert wave_unit("WAVE", unit) == size
+
+
+@pytest.mark.parametrize("unit", [None, "", "A", "Hz", "furlongs", "eV"])
+def test_what_is_no_length_is_refused(unit):
+    """With the column's name: A is ampere."""
+    with pytest.raises(BadInput, match="TUNIT of WAVE"):
+        wave_unit("WAVE", unit)
+
+
+@pytest.mark.parametrize(
+    ("form", "length"), [("E", 1), ("1D", 1), ("2154E", 2154), ("PD(7)", None), ("1QE()", None)]
+)
+def test_lengths_of_vectors_by_their_format(form, length):
+    """None where it varies."""
+    assert vector_length(form) == length

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import survey_files
-from survey_files import SURVEYS, configured, continuum, make, read
+from survey_files import EVERY, SURVEYS, configured, continuum, make, read
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.formats import Survey, UnreadableError
@@ -33,8 +33,8 @@ def test_readers_bring_back_what_was_written(name, tmp_path):
     assert not (spectra.zwarn | spectra.other_class | spectra.bad_fiber).any()
 
 
-@pytest.mark.parametrize("wrong", SURVEYS)
-@pytest.mark.parametrize("name", SURVEYS)
+@pytest.mark.parametrize("wrong", EVERY)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_file_of_another_survey_is_refused_with_the_right_one(name, wrong, tmp_path):
     """The error names the file, the HDUs found, and the survey it looks like."""
     path = make(name, tmp_path)
@@ -49,7 +49,7 @@ def test_a_file_of_another_survey_is_refused_with_the_right_one(name, wrong, tmp
     assert str(path) in str(caught.value) and "PRIMARY" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", SURVEYS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -232,7 +232,7 @@ def test_pickled_arrays_are_never_loaded(tmp_path):
 
 def test_unknown_survey_is_refused():
     """The error lists the surveys there are."""
-    with pytest.raises(ValueError, match="sdss, desi, manga, eso, table"):
+    with pytest.raises(ValueError, match="sdss, desi, manga, eso, jwst, table"):
         Survey("twomass")
 
 
@@ -250,7 +250,7 @@ def test_a_line_spread_is_told_by_the_configuration():
         Survey("desi", line_spread=[[3600, 2000], [3500, 2000]])
 
 
-@pytest.mark.parametrize("name", [*SURVEYS, "own.npz", "own.parquet"])
+@pytest.mark.parametrize("name", [*EVERY, "own.npz", "own.parquet"])
 def test_ids_alone_are_those_of_the_spectra(name, tmp_path):
     """Read without them."""
     if "." in name:

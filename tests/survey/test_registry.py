@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import survey_files
-from survey_files import ROOT, SURVEYS, make
+from survey_files import EVERY, ROOT, make
 
 from hpcsbi.survey.compressed import open_contents
 from hpcsbi.survey.fits_files import open_fits
@@ -27,7 +27,7 @@ def test_each_survey_has_its_module_and_configuration():
     assert set(FORMATS) == configurations == modules
 
 
-@pytest.mark.parametrize("name", SURVEYS)
+@pytest.mark.parametrize("name", EVERY)
 def test_files_are_known_by_one_survey(name, tmp_path):
     """No other survey takes them for its own."""
     path = make(name, tmp_path)

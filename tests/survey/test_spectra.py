@@ -6,7 +6,15 @@ from astropy import units
 from survey_files import UNIT
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.spectra import USUAL, Spectra, factor, per_angstrom, text, unread_spectra
+from hpcsbi.survey.spectra import (
+    USUAL,
+    Spectra,
+    factor,
+    per_angstrom,
+    per_hertz,
+    text,
+    unread_spectra,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,3 +79,12 @@ def test_rows_that_were_not_read_keep_their_names():
 
     assert spectra.id == ["a", "b"] and list(spectra.reason) == ["cut short"] * 2
     assert np.isnan(spectra.zred).all() and list(spectra.flux) == [None, None]
+
+
+@pytest.mark.parametrize(("unit", "size"), [("Jy", 1e-23), ("uJy", 1e-29), ("erg/s/cm2/Hz", 1.0)])
+def test_units_per_hertz_are_understood(unit, size):
+    """Any flux density per frequency is turned into erg/s/cm2/Hz; others are refused."""
+    assert per_hertz(unit, "TUNIT") == pytest.approx(size, rel=1e-12)
+    for other in (None, "", "MJy/sr", USUAL, "DN"):
+        with pytest.raises(BadInput, match="TUNIT is"):
+            per_hertz(other, "TUNIT")
