@@ -140,10 +140,11 @@ def _probe(stage: str, cfg: DictConfig, folder: Path) -> tuple[float, int | None
         return import_module("hpcsbi.stages.train").speed(**arguments), None
     if stage == "fit" and cfg.fit.engine == "prospector":
         raise BadInput("a chain of direct FSPS takes hours to days (fit.engine=table: seconds).")
-    node, files = cfg[stage], 1
+    node, files, chosen = cfg[stage], 1, None
     node.out = str(folder / Path(node.out).name)
     node.shard = min(node.shard, _piece(stage, cfg))
     if stage == "ingest":
+        chosen = node.ids and len(import_module("hpcsbi.survey.object_lists").read_ids(node.ids))
         files = _first_file(node)
     arguments = instantiate({k: v for k, v in node.items() if k != "cluster"}, _convert_="all")
     start = time.monotonic()
@@ -154,7 +155,8 @@ def _probe(stage: str, cfg: DictConfig, folder: Path) -> tuple[float, int | None
         made, seconds = end.piece, end.seconds
     store = open_store(node.out)
     rows = store.rows_of(made) if made is not None else slice(0, store.rows)
-    return (rows.stop - rows.start) / max(seconds, 1e-6), store.rows * files
+    there = store.rows * files
+    return (rows.stop - rows.start) / max(seconds, 1e-6), min(there, chosen or there)
 
 
 def _piece(stage: str, cfg: DictConfig) -> int:
@@ -164,7 +166,10 @@ def _piece(stage: str, cfg: DictConfig) -> int:
 
 
 def _first_file(node: DictConfig) -> int:
-    """Leave the first file alone, and return how many there are: all are taken to be like it."""
+    """Leave the first file alone, and return how many there are: all are taken to be like it.
+
+    All its rows, whatever objects are chosen: these may lie in other files.
+    """
     files = import_module("hpcsbi.stages.ingest").find_files(
         instantiate(node.files, _convert_="all")
     )

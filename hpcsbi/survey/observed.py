@@ -185,7 +185,9 @@ def _why(
             f"missing in the unit of the flux, {unit:.3g} erg/s/cm2/A?"
         )
     if flags & Flag.WIDE_PIXELS:
-        width, narrowest = np.median(np.diff(wave)) / (1 + zred), grid.widths.min()
+        inside = wave[(wave > grid.edges[0] * (1 + zred)) & (wave < grid.edges[-1] * (1 + zred))]
+        steps = np.diff(inside if len(inside) > 1 else wave)
+        width, narrowest = np.median(steps) / (1 + zred), grid.widths.min()
         atleast = "" if grid.spacing == "linear" else "from "
         return (
             f"pixels of {width:.4g} Angstrom (rest frame), the grid's are {atleast}{narrowest:.4g}"

@@ -139,3 +139,16 @@ def test_what_cannot_be_tried_is_told_and_the_rest_is_planned(planned, monkeypat
     monkeypatch.setattr(probes, "_probe", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         planned()
+
+
+@pytest.mark.parametrize(("ids", "rows"), [(None, 3), ("NGC 3522\nNGC 3073\n", 2)])
+def test_chosen_objects_are_counted_in_a_trial(tmp_path, ids, rows):
+    """The trial reads what the first file has; planned are no more than are chosen."""
+    (tmp_path / "ids.txt").write_text(ids or "")
+    (tmp_path / "out").mkdir()
+    chosen = [f"ingest.ids={tmp_path}/ids.txt"] if ids else []
+    cfg = composed(*DEMO, f"run={tmp_path}/run", *chosen)
+
+    rate, planned = probes._probe("ingest", cfg, tmp_path / "out")
+
+    assert rate > 0 and planned == rows

@@ -101,3 +101,13 @@ def test_air_is_another_spectrum():
 
     apart = np.flatnonzero(~np.isclose(vacuum, air, rtol=5e-3))
     assert np.abs(GRID.wave[apart] - 6500 / 1.05).max() < 2 * GRID.widths[0] and len(apart)
+
+
+def test_the_width_that_is_told_is_that_of_the_pixels_in_the_range():
+    """A prism's are narrow in the blue and beyond the grid, and too wide within it."""
+    wave = np.concatenate([np.arange(2000, 3800, 10.0), np.arange(3800, 11_000, 90.0)])
+    flux = np.full((1, len(wave)), 20.0)
+    columns = columns_of(spectra(1, wave=wave, flux=flux, ivar=np.ones(flux.shape)), False, GRID)
+
+    assert Flag.WIDE_PIXELS in flags_of(columns)[0]
+    assert f"pixels of {90 / 1.05:.4g} Angstrom" in columns["reason"][0]
