@@ -104,6 +104,7 @@ def test_tables_of_other_contents_are_refused(name, words, tmp_path):
         ("a.csv.gz", gzip.compress(b"id,zred\na,1\n" * 999)[:-20]), ("a.npz", b"PK\x03\x04"),
         ("a.csv", b"id,zred\na,1\nb\n"), ("a.bin", b"\xff\xfe\x00\x01" * 9),
     ],
+    ids=["parquet", "fits", "empty", "cut", "npz", "ragged", "foreign"],
 )  # fmt: skip
 def test_damaged_files_are_refused(read, name, content, tmp_path):
     """Cut, empty, foreign or ragged: one line each."""
