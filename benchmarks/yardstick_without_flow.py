@@ -44,13 +44,14 @@ def chain_of(posterior, start, batch, settings):
 
 
 def certified(posterior, batch):
-    """Coordinates of weighted draws and their weights; None where they are weak."""
+    """Inferred coordinates of weighted draws and their weights; None where they are weak."""
     drawn = posterior.sample(batch, PROPOSALS)
     levels = list(QUANTILES.values())
     found = certify(posterior, posterior.likelihood, drawn, batch, levels)
     if not found.reweighted[0]:
         return None
-    return found.weighted[0]
+    coordinates, weights = found.weighted[0]
+    return coordinates[:, posterior.prior.inferred], weights
 
 
 def spectra_of(options):
