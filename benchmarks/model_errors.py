@@ -7,10 +7,10 @@ SPECTRA is a store of ingest. An error is its standard deviation and its length 
 `free` for an amplitude that is inferred, flat in its logarithm from 0.1 to 10 %, and after a + the
 error of lines, Angstrom of equivalent width (0.01@200+1, none+1). Of each spectrum,
 by importance sampling in rounds (as benchmarks/histories.py): ln evidence over that of the first
-error, effective draws, Pareto's k, CPU seconds, predictive p, median and half the 68 % interval of
-some columns. Last, what it would take from the effective draws to decompose the amplitudes' normal
-matrix once, at the median draw, and to weight draws of that likelihood by the exact one: as it is,
-and with its size adapted to each draw.
+error, effective draws, Pareto's k, CPU seconds, p-values of chi squared and of neighbouring
+residuals, median and half the 68 % interval of some columns. Last, what it would take from the
+effective draws to decompose the amplitudes' normal matrix once, at the median draw, and to weight
+draws of that likelihood by the exact one: as it is, and with its size adapted to each draw.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.predictive import predict
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.residual_checks import residual_p_values
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.statistics.importance_weights import effective_sample_size
@@ -71,9 +72,12 @@ def main() -> None:
             seconds = time.process_time() - began
             first = evidence if first is None else first
             p = predict(likelihood, theta[None], flux, ivar)[1][0]
+            rows = np.array([row])
+            neighbours = residual_p_values(likelihood, theta[None], flux, ivar, rows)
             print(
                 f"  {error:10} ln Z {evidence - first:+6.1f} +- {uncertainty:.2f} ({ess:.0f} "
-                f"effective, k {k:.2f}, {seconds:.0f} s), p {p:.2f}: "
+                f"effective, k {k:.2f}, {seconds:.0f} s), p {p:.2f}, "
+                f"{neighbours['autocorrelation_p'][0]:.3f}: "
                 f"{columns_of(prior, theta)}, {age_of(options.table, engine, prior, theta)}"
                 f"{share_solved_once(likelihood, theta, flux, ivar)}",
                 flush=True,
