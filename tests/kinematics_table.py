@@ -1,6 +1,7 @@
 """A table of made-up populations with narrow lines, smoothed to any dispersion, and its truth."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import gas_table
 import numpy as np
@@ -27,6 +28,11 @@ EMITTED = {4862: 1.0, 4960: 1.0, 5008: 3.0}
 COLUMNS = {
     "sigma_smooth": {"low": 60.0, "high": 400.0, "log": True},
     "eline_sigma": {"low": 60.0, "high": 400.0, "log": True},
+}
+BOTH = tuple(COLUMNS)
+CASES = {  # of dust: type, and its columns
+    "screen": (2, ("dust2",)),
+    "two parts": (4, ("dust2", "dust_index", "dust1_fraction")),
 }
 STRENGTH = {"line_strength": {"low": 0.03, "high": 3.0, "log": True}}
 
@@ -119,3 +125,9 @@ def truth(rows: list[Mapping[str, float]], dust_type: int) -> np.ndarray:
             total = total + strength * smoothed(flux, dispersion)
         spectra.append(10 ** row["logmass"] * at_points(total).mean(-1))
     return np.array(spectra)
+
+
+@cache
+def engine_of(dust_type: int, *names: str) -> tuple[Prior, Ssp]:
+    """Prior with these columns, and the engine of its table."""
+    return prior(*names), engine(dust_type, prior(*names))

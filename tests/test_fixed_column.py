@@ -7,17 +7,14 @@ import pytest
 import tiny
 
 from hpcsbi.cluster.executors import Serial
-from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.fit import fit
 from hpcsbi.stages.infer import infer
 from hpcsbi.stages.report import report
-from hpcsbi.store.layout import Array
-from hpcsbi.store.opening import create, open_complete
+from hpcsbi.store.opening import open_complete
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +29,7 @@ def run(tmp_path_factory):
     path, prior = tmp_path_factory.mktemp("fixed"), PRIOR
     training = tiny.pairs(path, n=200, under=prior, validation=50, test=100)
     flow = tiny.trained(path, training, steps=1500)
-    write_spectra(path, open_complete(training, "augment"))
+    tiny.spectra_of(path, training, OBJECTS)
     names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
     stores = {name: str(path / f"{name}.zarr") for name in names}
     spectra, catalogue = stores["spectra"], stores["catalogue"]
@@ -45,22 +42,6 @@ def run(tmp_path_factory):
     rest = {"flow": str(flow), "beside": None, "costs": str(path / "costs.jsonl")}
     report(out=str(path / "report.html"), **stores, **rest)
     return path, prior
-
-
-def write_spectra(path, store):
-    """Spectra of the test split."""
-    rows = split_of(store.settings, store.rows, "test")
-    flux, ivar, zred = (store.read(name, rows)[:OBJECTS] for name in ("flux", "ivar", "zred"))
-    row = {"row": len(flux)}
-    wide = row | {"pixel": flux.shape[1]}
-    arrays = {"id": Array(row, "string"), "zred": Array(row, "float64")}
-    arrays |= {name: Array(wide, "float32") for name in ("flux", "ivar")}
-    arrays |= {"flags": Array(row, "int32")}
-    settings = {"grid": Grid().settings(), "survey": "test"}
-    spectra = create(path / "spectra.zarr", arrays, settings, len(flux), {"notice": ""})
-    ids = np.array([f"object {i}" for i in range(len(flux))], dtype=object)
-    flags = np.zeros(len(flux), np.int32)
-    spectra.write(0, id=ids, zred=zred.astype(float), flux=flux, ivar=ivar, flags=flags)
 
 
 def test_posteriors_are_right_and_judged_by_what_is_inferred(run):

@@ -10,7 +10,6 @@ import tiny
 
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.flags import Flag
-from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.mcmc.chain import Settings, advance, is_finished
 from hpcsbi.mcmc.likelihoods import log_likelihoods
@@ -18,15 +17,13 @@ from hpcsbi.mcmc.starts import target_and_first_chain
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.compare import compare
 from hpcsbi.stages.fit import fit
 from hpcsbi.stages.infer import infer
 from hpcsbi.stages.report import report
-from hpcsbi.store.layout import Array
-from hpcsbi.store.opening import create, open_complete
+from hpcsbi.store.opening import open_complete
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +38,7 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("given")
     training = tiny.pairs(path, n=300, under=PRIOR, validation=50, test=200)
     flow = tiny.trained(path, training, steps=1500)
-    write_spectra(path, open_complete(training, "augment"))
+    tiny.spectra_of(path, training, GOOD + 2, {GOOD: 1.5, GOOD + 1: -0.005})
     names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
     stores = {name: str(path / f"{name}.zarr") for name in names}
     spectra, catalogue = stores["spectra"], stores["catalogue"]
@@ -55,24 +52,6 @@ def run(tmp_path_factory):
     rest = {"flow": str(flow), "beside": None, "costs": str(path / "costs.jsonl")}
     report(out=str(path / "report.html"), **stores, **rest)
     return path, passed
-
-
-def write_spectra(path, store):
-    """Spectra of the test split, and two of them at other redshifts."""
-    rows = split_of(store.settings, store.rows, "test")
-    flux, ivar, zred = (store.read(name, rows)[: GOOD + 2] for name in ("flux", "ivar", "zred"))
-    zred = zred.astype(float)
-    zred[GOOD:] = 1.5, -0.005
-    row = {"row": len(flux)}
-    wide = row | {"pixel": flux.shape[1]}
-    arrays = {"id": Array(row, "string"), "zred": Array(row, "float64")}
-    arrays |= {name: Array(wide, "float32") for name in ("flux", "ivar")}
-    arrays |= {"flags": Array(row, "int32")}
-    settings = {"grid": Grid().settings(), "survey": "test"}
-    spectra = create(path / "spectra.zarr", arrays, settings, len(flux), {"notice": ""})
-    ids = np.array([f"object {i}" for i in range(len(flux))], dtype=object)
-    flags = np.zeros(len(flux), np.int32)
-    spectra.write(0, id=ids, zred=zred, flux=flux, ivar=ivar, flags=flags)
 
 
 def test_the_posteriors_are_right_and_judged_by_what_is_inferred(run):

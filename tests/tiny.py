@@ -15,12 +15,14 @@ from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.instruments import WIDEST
 from hpcsbi.simulator.kinematics import Kinematics
 from hpcsbi.simulator.noise import FractionalNoise, Noise, SurveyNoise
+from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import ARRAYS, table_layout
 from hpcsbi.stages.augment import augment
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.stages.train import train
+from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete
 from hpcsbi.survey.line_spread import LIGHT
 
@@ -156,3 +158,29 @@ def all_bytes(folder: Path) -> dict[str, bytes]:
 def copy(source: Path, target: Path) -> Path:
     """A copy of a folder that a test may harm."""
     return Path(shutil.copytree(source, target))
+
+
+def spectra_of(path: Path, pairs: str | Path, n: int, zred: dict[int, float] | None = None) -> None:
+    """Store of the first n spectra of a test split, `object 0` and so on, some at other redshifts.
+
+    Arguments:
+        path: the folder of the run.
+        pairs: store of the pairs.
+        n: number of spectra.
+        zred: other redshifts, by row.
+    """
+    store = open_complete(pairs, "augment")
+    rows = split_of(store.settings, store.rows, "test")
+    flux, ivar, redshifts = (store.read(name, rows)[:n] for name in ("flux", "ivar", "zred"))
+    redshifts = redshifts.astype(float)
+    for row, value in (zred or {}).items():
+        redshifts[row] = value
+    row, wide = {"row": n}, {"row": n, "pixel": flux.shape[1]}
+    arrays = {"id": Array(row, "string"), "zred": Array(row, "float64")}
+    arrays |= {name: Array(wide, "float32") for name in ("flux", "ivar")}
+    arrays |= {"flags": Array(row, "int32")}
+    settings = {"grid": Grid().settings(), "survey": "test"}
+    spectra = create(path / "spectra.zarr", arrays, settings, n, {"notice": ""})
+    ids = np.array([f"object {i}" for i in range(n)], dtype=object)
+    flags = np.zeros(n, np.int32)
+    spectra.write(0, id=ids, zred=redshifts, flux=flux, ivar=ivar, flags=flags)

@@ -1,13 +1,13 @@
 """Dispersions that are free: the engine against Gaussians of any width, limits, slopes, FSPS."""
 
 import os
-from functools import cache
 
 import kinematics_table
 import numpy as np
 import pytest
 import tiny
 import torch
+from kinematics_table import BOTH, CASES, engine_of
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
@@ -23,17 +23,6 @@ from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.opening import create, open_store
 
 HOME = os.environ.get("SPS_HOME")
-BOTH = ("sigma_smooth", "eline_sigma")
-CASES = {
-    "screen": (2, ("dust2",)),
-    "two parts": (4, ("dust2", "dust_index", "dust1_fraction")),
-}
-
-
-@cache
-def engine_of(dust_type, *names):
-    prior = kinematics_table.prior(*names)
-    return prior, kinematics_table.engine(dust_type, prior)
 
 
 def rows_of(theta, names):

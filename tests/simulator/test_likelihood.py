@@ -198,6 +198,27 @@ def test_calibration_is_integrated_out(engine, kind):
             assert float(chi2[i, j]) == pytest.approx(squared, rel=1e-3)
 
 
+def of_big_normals(engine, kind, theta, flux, ivar, fixed, smooth):
+    """ln density and chi squared of draws of one object, by one big normal each, (draws,).
+
+    `fixed` are templates times their standard deviations; theta ends with floor and model error.
+    """
+    valid, wave = ivar.numpy() > 0, torch.from_numpy(engine.wave)
+    curves = smooth.curves(engine.wave).dense(wave).numpy() if smooth else np.zeros((1, len(wave)))
+    y, weight = (a.double().numpy()[valid] for a in (flux, ivar))
+    models, values = engine.flux(theta, FREE).double().numpy()[:, valid], []
+    for model, (floor, error) in zip(models, theta[:, -2:].double().numpy(), strict=True):
+        sigma = sigma_of(kind, model, weight, floor)
+        whole = error**2 * curves.T @ curves + fixed.T @ fixed
+        # In units of sigma, where the covariance is well conditioned.
+        relative, pull = model / sigma, (y - model) / sigma
+        whole = np.eye(valid.sum()) + relative[:, None] * whole[valid][:, valid] * relative
+        normal = stats.multivariate_normal(np.zeros(valid.sum()), whole)
+        squared = pull @ np.linalg.solve(whole, pull)
+        values.append((normal.logpdf(pull) - np.log(sigma).sum(), squared))
+    return np.transpose(values)
+
+
 @pytest.mark.parametrize("kind", ["given", "survey"])
 @pytest.mark.parametrize("length", [60.0, 200.0])
 @pytest.mark.parametrize("calibration", [0.0, 0.04])
@@ -213,25 +234,11 @@ def test_a_smooth_error_is_integrated_out(engine, kind, length, calibration):
     )
 
     wave = torch.from_numpy(engine.wave)
-    curves = SmoothError(length).curves(engine.wave).dense(wave).numpy()
-    tilts = calibration * response_curves(wave).numpy()
+    tilts, smooth = calibration * response_curves(wave).numpy(), SmoothError(length)
     for i in range(6):
-        valid = ivar[i].numpy() > 0
-        y, weight = (a[i].double().numpy()[valid] for a in (flux, ivar))
-        models = engine.flux(theta[i], FREE).double().numpy()[:, valid]
-        for j, model in enumerate(models):
-            floor, error = theta[i, j, -2:].double().numpy()
-            sigma = sigma_of(kind, model, weight, floor)
-            whole = error**2 * curves.T @ curves + tilts.T @ tilts
-            # In units of sigma, where the covariance is well conditioned.
-            relative = model / sigma
-            whole = np.eye(valid.sum()) + relative[:, None] * whole[valid][:, valid] * relative
-            normal = stats.multivariate_normal(np.zeros(valid.sum()), whole)
-            pull = (y - model) / sigma
-            expected = normal.logpdf(pull) - np.log(sigma).sum()
-            assert float(found[i, j]) == pytest.approx(expected, abs=5e-3, rel=5e-6)
-            squared = pull @ np.linalg.solve(whole, pull)
-            assert float(chi2[i, j]) == pytest.approx(squared, rel=1e-3)
+        expected, squared = of_big_normals(engine, kind, theta[i], flux[i], ivar[i], tilts, smooth)
+        assert found[i].numpy() == pytest.approx(expected, abs=5e-3, rel=5e-6)
+        assert chi2[i].numpy() == pytest.approx(squared, rel=1e-3)
     for a, b in zip((found, chi2), of_model, strict=True):
         assert torch.allclose(a, b, rtol=3e-6, atol=5e-3)
     # Control: a length that is a fifth off is another density.
@@ -250,20 +257,8 @@ def test_errors_of_lines_are_integrated_out(engine, kind, smooth):
     wave = torch.from_numpy(engine.wave)
     fixed = torch.cat([0.04 * response_curves(wave), 3.0 * line_curves(wave)]).numpy()
     for i in range(6):
-        valid = ivar[i].numpy() > 0
-        y, weight = (a[i].double().numpy()[valid] for a in (flux, ivar))
-        models = engine.flux(theta[i], FREE).double().numpy()[:, valid]
-        for j, model in enumerate(models):
-            floor, error = theta[i, j, -2:].double().numpy()
-            sigma, whole = sigma_of(kind, model, weight, floor), fixed.T @ fixed
-            if smooth:
-                curves = smooth.curves(engine.wave).dense(wave).numpy()
-                whole = whole + error**2 * curves.T @ curves
-            relative = model / sigma
-            whole = np.eye(valid.sum()) + relative[:, None] * whole[valid][:, valid] * relative
-            normal = stats.multivariate_normal(np.zeros(valid.sum()), whole)
-            expected = normal.logpdf((y - model) / sigma) - np.log(sigma).sum()
-            assert float(found[i, j]) == pytest.approx(expected, abs=5e-3, rel=5e-6)
+        expected, _ = of_big_normals(engine, kind, theta[i], flux[i], ivar[i], fixed, smooth)
+        assert found[i].numpy() == pytest.approx(expected, abs=5e-3, rel=5e-6)
     assert (other(flux, ivar, theta) - found).abs().max() > 0.5
 
 

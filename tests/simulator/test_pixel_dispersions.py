@@ -1,7 +1,6 @@
 """Spectra through an instrument: limits, invariances, Gaussians of each pixel, both ways to sum."""
 
 import os
-from functools import cache
 
 import kinematics_table
 import numpy as np
@@ -10,6 +9,7 @@ import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinematics_table import BOTH, CASES, engine_of
 from scipy import stats
 
 from hpcsbi.errors import BadInput
@@ -29,17 +29,6 @@ from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.survey.line_spread import KNOTS, LIGHT, LineSpread, between_knots
 
 STEEP = LineSpread((4700.0, 5200.0), (900.0, 3000.0))  # 142 to 42 km/s
-BOTH = ("sigma_smooth", "eline_sigma")
-CASES = {
-    "screen": (2, ("dust2",)),
-    "two parts": (4, ("dust2", "dust_index", "dust1_fraction")),
-}
-
-
-@cache
-def engine_of(dust_type, *names):
-    prior = kinematics_table.prior(*names)
-    return prior, kinematics_table.engine(dust_type, prior)
 
 
 def draws(prior, n=20, seed=0):
