@@ -119,7 +119,7 @@ def test_fsps_makes_the_shipped_table_again(tmp_path):
     """A shard made now is the shipped shard to the bit, if the tree is the one it was made with."""
     if not tree_notice(HOME):
         pytest.skip("the shipped table was made with the stand-in tree")
-    store = _create(str(tmp_path / "ssp.zarr"), GRID, PHYSICS, PRIOR, 8)
+    store = _create(str(tmp_path / "ssp.zarr"), GRID, PHYSICS, PRIOR, 8, 0.0)
     _tabulate_shard(str(store.path), GRID, PHYSICS, 3)
 
     shipped, rows = open_store(SHIPPED), store.rows_of(3)
