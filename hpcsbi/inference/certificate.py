@@ -5,7 +5,6 @@ of the weighted draws are right whatever the flow did, and the evidence comes al
 weak, proposals are fitted in the flow's base space, until one is good (`rescue`).
 """
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -208,11 +207,9 @@ def _rescued(
         return coordinates[0], log_target[0]
 
     known = np.isfinite(first.log_weights)
-    z = base[known].astype(float)
-    log_target = first.log_weights[known] - 0.5 * (z**2).sum(1)
-    log_target -= 0.5 * z.shape[1] * math.log(2 * math.pi)
+    flow = base[known].astype(float), first.log_weights[known]
     tried = first.n / acceptance if acceptance else 0.0
-    coordinates, log_weights = rescued(target, z, log_target, tried, effort, rng)
+    coordinates, log_weights = rescued(target, *flow, tried, effort, rng)
     smoothed, k = pareto_smoothed(log_weights)
     ess = effective_sample_size(log_weights)
     return _Weighted(coordinates, log_weights, smoothed, float(k), float(ess), len(log_weights))

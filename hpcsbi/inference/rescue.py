@@ -11,6 +11,7 @@ References:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.special import logsumexp
@@ -56,51 +57,57 @@ class Effort:
     most: int = 64_000
 
 
+class Proposal(Protocol):
+    """A distribution of scipy in the base space."""
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density of points (n, n_base), shape (n,)."""
+
+    def rvs(self, size: int, random_state: np.random.Generator) -> np.ndarray:
+        """So many points, shape (n, n_base)."""
+
+
 class _Tried:
     """All draws of one object, and what each proposal thinks of them.
 
+    The first proposal is the flow, a standard normal in its base space.
+
     Arguments:
         z: draws of the flow, shape (n, n_base).
-        log_target: shape (n,).
+        log_weights: ln of target over flow, shape (n,).
         tried: draws that the flow needed for those.
     """
 
-    def __init__(self, z: np.ndarray, log_target: np.ndarray, tried: float) -> None:
-        self.z, self.log_target, self.proposals, self.counts = z, log_target, [], []
+    def __init__(self, z: np.ndarray, log_weights: np.ndarray, tried: float) -> None:
+        self.z, self.proposals, self.counts = z, [], []
         self.log_density = np.empty((len(z), 0))
-        if len(z):
-            n_base = z.shape[1]
-            self.join(multivariate_t(np.zeros(n_base), np.eye(n_base), np.inf))
-            self.counts[0] = tried
+        self.join(multivariate_t(np.zeros(z.shape[1]), np.eye(z.shape[1]), np.inf))
+        self.counts[0] = tried
+        self.log_target = log_weights + self.log_density[:, 0]
 
-    def join(self, proposal: "multivariate_t") -> None:
+    def join(self, proposal: Proposal) -> None:
         """Another proposal, of which nothing is drawn yet."""
         self.proposals.append(proposal)
         self.counts.append(0.0)
-        density = np.atleast_1d(proposal.logpdf(self.z)) if len(self.z) else np.empty(0)
-        self.log_density = np.column_stack([self.log_density, density])
+        self.log_density = np.column_stack([self.log_density, _logpdf(proposal, self.z)])
 
     def add(self, z: np.ndarray, log_target: np.ndarray) -> np.ndarray:
         """Draws of the last proposal; their log weights by it alone, shape (n,)."""
-        density = np.column_stack([proposal.logpdf(z) for proposal in self.proposals])
-        self.z, self.log_target = (
-            np.concatenate([self.z, z]),
-            np.append(self.log_target, log_target),
-        )
+        density = np.column_stack([_logpdf(proposal, z) for proposal in self.proposals])
+        self.z = np.concatenate([self.z, z])
+        self.log_target = np.append(self.log_target, log_target)
         self.log_density = np.concatenate([self.log_density, density])
         self.counts[-1] += len(z)
         return log_target - density[:, -1]
 
-    def fitted(self) -> "multivariate_t":
+    def fitted(self) -> Proposal:
         """A proposal that follows all draws, each weighted by the mixture of all proposals."""
-        n_base = self.z.shape[1]
-        shares = np.array(self.counts) / max(sum(self.counts), 1)
-        some = shares > 0
-        mixture = logsumexp(self.log_density[:, some] + np.log(shares[some]), axis=1)
-        log_weights = self.log_target - mixture if some.any() else self.log_target
-        if np.isfinite(log_weights).sum() < 2 * LEAST:
+        n_base, counts = self.z.shape[1], np.array(self.counts)
+        if np.isfinite(self.log_target).sum() < 2 * LEAST:
             return multivariate_t(np.zeros(n_base), FIRST_WIDTH**2 * np.eye(n_base), FREEDOM)
-        weights = normalised(flattened(log_weights, LEAST))
+        some = counts > 0
+        mixture = logsumexp(self.log_density[:, some] + np.log(counts[some]), axis=1)
+        weights = normalised(flattened(self.log_target - mixture, LEAST))
         covariance = INFLATED**2 * np.cov(self.z.T, aweights=weights, ddof=0)
         covariance[np.diag_indices(n_base)] += RIDGE
         return multivariate_t(weights @ self.z, covariance, FREEDOM)
@@ -109,7 +116,7 @@ class _Tried:
 def rescued(
     target: LogTarget,
     z: np.ndarray,
-    log_target: np.ndarray,
+    log_weights: np.ndarray,
     tried: float,
     effort: Effort,
     rng: np.random.Generator,
@@ -119,7 +126,8 @@ def rescued(
     Arguments:
         target: coordinates and log density of points of the base space; -inf outside the prior,
             NaN where nothing can be said of the object.
-        z, log_target: the flow's own draws, finite, shapes (n, n_base) and (n,); n may be 0.
+        z: draws of the flow, shape (n, n_base); n may be 0.
+        log_weights: of these, ln of target over flow, finite, shape (n,).
         tried: draws that the flow needed for those.
         effort: how much is tried.
         rng: makes the draws.
@@ -128,12 +136,12 @@ def rescued(
         `Prior.coordinates` of the last proposal's draws, shape (n, n_theta), and ln of target over
         proposal, shape (n,).
     """
-    known, total = _Tried(z, log_target, tried), 0
+    known, total = _Tried(z, log_weights, tried), 0
     coordinates, log_weights = [], np.empty(0)
     known.join(known.fitted())
     while True:
         n = max(effort.least, int(effort.share * (len(z) + total)))
-        new = np.atleast_2d(known.proposals[-1].rvs(n, random_state=rng))
+        new = known.proposals[-1].rvs(n, random_state=rng).reshape(n, -1)
         new_coordinates, new_log_target = target(new)
         coordinates.append(new_coordinates)
         log_weights = np.append(log_weights, known.add(new, new_log_target))
@@ -146,3 +154,8 @@ def rescued(
         if not k < LARGEST_K or short > max(effort.patience, total):
             coordinates, log_weights = [], np.empty(0)
             known.join(known.fitted())
+
+
+def _logpdf(proposal: Proposal, z: np.ndarray) -> np.ndarray:
+    """Log density, shape (n,), of any number of points: scipy gives one point a number."""
+    return np.reshape(proposal.logpdf(z), len(z)) if len(z) else np.empty(0)
