@@ -13,6 +13,7 @@ __all__ = [
     "LABELS",
     "LIGHT",
     "LINES",
+    "LINE_GROUPS",
     "band_centres",
     "band_means",
     "line_centres",
@@ -36,6 +37,21 @@ BLENDS = {
     "oiii_4959_5007": (4960.30, *LINES["oiii_5007"]),
     "halpha_nii": (6549.86, *LINES["halpha"], *LINES["nii_6584"]),
     "sii_6717_6731": LINES["sii_6717_6731"],
+}
+# Lines that galaxies have more or less of than FSPS, each with its share of the light of those that
+# are tied: by atomic physics; those of [O II] and [S II] at low density.
+LINE_GROUPS = {
+    "oii": tuple(zip(LINES["oii_3726_3729"], (0.42, 0.58), strict=True)),
+    "neiii": ((3869.86, 1.0),),
+    "hdelta": ((4102.89, 1.0),),
+    "hgamma": ((4341.69, 1.0),),
+    "hbeta": ((*LINES["hbeta"], 1.0),),
+    "oiii": tuple(zip(BLENDS["oiii_4959_5007"], (0.25, 0.75), strict=True)),
+    "hei": ((5877.25, 1.0),),
+    "oi": ((6302.05, 0.75), (6365.54, 0.25)),
+    "nii": ((BLENDS["halpha_nii"][0], 0.25), (*LINES["nii_6584"], 0.75)),
+    "halpha": ((*LINES["halpha"], 1.0),),
+    "sii": tuple(zip(LINES["sii_6717_6731"], (0.58, 0.42), strict=True)),
 }
 ALPHA = "H\N{GREEK SMALL LETTER ALPHA}"
 LABELS = {

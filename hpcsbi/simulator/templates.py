@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.constants import speed_of_light
 from scipy.interpolate import BSpline
 from scipy.special import ndtr
 
 from hpcsbi.errors import BadInput
+from hpcsbi.simulator.indices import LINE_GROUPS
 
 __all__ = [
     "LENGTH",
@@ -41,22 +43,7 @@ def response_curves(wave: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(curves, dtype=wave.dtype, device=wave.device)
 
 
-# Lines that galaxies have more or less of than FSPS: vacuum, Angstrom, and shares of the light of
-# those that are tied (by atomic physics; of [O II] and [S II] at low density).
-LINE_GROUPS = {
-    "oii": ((3727.10, 0.42), (3729.86, 0.58)),
-    "neiii": ((3869.86, 1.0),),
-    "hdelta": ((4102.89, 1.0),),
-    "hgamma": ((4341.69, 1.0),),
-    "hbeta": ((4862.71, 1.0),),
-    "oiii": ((4960.30, 0.25), (5008.24, 0.75)),
-    "hei": ((5877.25, 1.0),),
-    "oi": ((6302.05, 0.75), (6365.54, 0.25)),
-    "nii": ((6549.86, 0.25), (6585.27, 0.75)),
-    "halpha": ((6564.60, 1.0),),
-    "sii": ((6718.29, 0.58), (6732.67, 0.42)),
-}
-LINE_SIGMA = 200.0 / 299_792.458  # of these lines, over their wavelength: as wide as galaxies' are
+LINE_SIGMA = 200e3 / speed_of_light  # of lines, over their wavelength: as wide as galaxies' are
 SOME = 0.1  # of a group's light: with less it has no template
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
+from hpcsbi.simulator.indices import LINE_GROUPS
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.templates import (
     LENGTH,
-    LINE_GROUPS,
     SmoothError,
     line_curves,
     response_curves,
