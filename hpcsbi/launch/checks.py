@@ -151,15 +151,13 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
             store = table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
             ssp_arrays = import_module("hpcsbi.simulator.ssp_arrays")
             ssp_arrays.check_table(store, tabulate["prior"])
-    if "augment" in nodes and simulate:
-        check = import_module("hpcsbi.simulator.pixel_dispersions").check_instrument
-        check(nodes["augment"]["noise"], simulate["prior"].columns)
     for node in filter(None, (tabulate, simulate)):
         check = import_module("hpcsbi.simulator.physics").check_prior
         check(node["prior"].columns, node["physics"])
     if simulate and "augment" in nodes:
-        smooth_error = import_module("hpcsbi.simulator.templates").smooth_error
-        smooth_error(nodes["augment"]["noise"].settings(), simulate["prior"].names)
+        noise, prior = nodes["augment"]["noise"], simulate["prior"]
+        import_module("hpcsbi.simulator.pixel_dispersions").check_instrument(noise, prior.columns)
+        import_module("hpcsbi.simulator.templates").smooth_error(noise.settings(), prior.names)
     calls = [
         (bool(tabulate) and not shipped, tabulate),
         (simulate.get("source") == "fsps", simulate),
