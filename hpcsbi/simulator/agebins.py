@@ -1,17 +1,17 @@
-"""Where bins of age lie: those of Leja et al. 2019, or where columns of theta say."""
+"""Bins of age since the galaxy began: those of Leja et al. 2019, or where columns of theta say."""
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
-from hpcsbi.simulator.bins import names_of
+from hpcsbi.simulator.bins import BinnedHistory, names_of
 from hpcsbi.simulator.column import Column
 
-__all__ = ["EDGES", "FEWEST", "MOST", "YOUNGEST_GALAXY", "check_edges", "edges_since"]
+__all__ = ["AgeBinnedHistory", "check_edges", "columns_of", "edges_since"]
 
 FEWEST, MOST = 4, 14  # bins
 YOUNG = (0.03, 0.1)  # Gyr, older ends of the youngest bins
@@ -22,6 +22,34 @@ STEM, OLDEST_FRACTION = "agebin_edge", "oldest_agebin_fraction"
 EDGES = (*(f"{STEM}_{i}" for i in range(1, MOST)), OLDEST_FRACTION)
 
 Number = TypeVar("Number", float, Tensor)
+
+
+def columns_of(stem: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns of theta that a history in such bins has, and those that it may have.
+
+    Arguments:
+        stem: of the columns that say what forms in the bins, one less than there are bins.
+    """
+    numbered = [f"{stem}_{i}" for i in range(1, MOST)]
+    return ("tage", *numbered[: FEWEST - 1]), (*numbered[FEWEST - 1 :], *EDGES)
+
+
+class AgeBinnedHistory(BinnedHistory):
+    """A history in bins whose edges are `edges_since`, see `histories.History`.
+
+    A subclass names its columns by `columns_of(stem)`.
+    """
+
+    stem: ClassVar[str]
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        super().__init__(columns)
+        check_edges(columns, 1 + len(names_of(self.stem, columns)))
+
+    @staticmethod
+    def youngest_galaxy(columns: Mapping[str, Column]) -> float:
+        """See `BinnedHistory`."""
+        return YOUNGEST_GALAXY
 
 
 def edges_since(column: Mapping[str, Tensor], bins: int) -> Tensor:

@@ -6,21 +6,13 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from hpcsbi.simulator.agebins import (
-    EDGES,
-    FEWEST,
-    MOST,
-    YOUNGEST_GALAXY,
-    check_edges,
-    edges_since,
-)
-from hpcsbi.simulator.bins import BinnedHistory, Bins, log_rates, names_of, numbered, tensors
-from hpcsbi.simulator.column import Column
+from hpcsbi.simulator.agebins import AgeBinnedHistory, columns_of, edges_since
+from hpcsbi.simulator.bins import Bins, log_rates, numbered, tensors
 
 __all__ = ["Continuity"]
 
 
-class Continuity(BinnedHistory):
+class Continuity(AgeBinnedHistory):
     """See `histories.History`.
 
     The rate is constant in bins that begin with the galaxy, `tage` ago, see `agebins.edges_since`.
@@ -32,34 +24,21 @@ class Continuity(BinnedHistory):
         Leja et al. 2019, arXiv:1811.03637, section 2.2.3 and 4.1; `continuity_sfh` of Prospector.
     """
 
-    names: ClassVar[tuple[str, ...]] = (
-        "tage", *(f"logsfr_ratio_{i}" for i in range(1, FEWEST)),
-    )  # fmt: skip
-    further: ClassVar[tuple[str, ...]] = (
-        *(f"logsfr_ratio_{i}" for i in range(FEWEST, MOST)), *EDGES,
-    )  # fmt: skip
+    stem: ClassVar[str] = "logsfr_ratio"
+    names, further = columns_of(stem)
     example: ClassVar[Mapping[str, float]] = {"tage": 1.0} | dict.fromkeys(names[1:], 0.0)
     templates: ClassVar[tuple[str, ...]] = ("continuity_sfh",)
-
-    def __init__(self, columns: Mapping[str, Column]) -> None:
-        super().__init__(columns)
-        check_edges(columns, 1 + len(names_of("logsfr_ratio", columns)))
-
-    @staticmethod
-    def youngest_galaxy(columns: Mapping[str, Column]) -> float:
-        """See `BinnedHistory`."""
-        return YOUNGEST_GALAXY
 
     @staticmethod
     def bins_of(column: Mapping[str, Tensor]) -> Bins:
         """See `BinnedHistory`."""
-        log_rate = log_rates(numbered(column, "logsfr_ratio"))
+        log_rate = log_rates(numbered(column, Continuity.stem))
         return Bins.of_rates(edges_since(column, log_rate.shape[1]), log_rate)
 
     @staticmethod
     def prospector(row: Mapping[str, float]) -> dict[str, float | np.ndarray]:
         """See `History`."""
         column = tensors(row)
-        ratios = numbered(column, "logsfr_ratio")[0].numpy()
+        ratios = numbered(column, Continuity.stem)[0].numpy()
         agebins = Continuity.bins_of(column).prospector()
         return {"logmass": 0.0, "agebins": agebins, "logsfr_ratios": ratios}

@@ -7,23 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcsbi.simulator.agebins import (
-    EDGES,
-    FEWEST,
-    MOST,
-    YOUNGEST_GALAXY,
-    check_edges,
-    edges_since,
-)
-from hpcsbi.simulator.bins import BinnedHistory, Bins, names_of, numbered, tensors
-from hpcsbi.simulator.column import Column
+from hpcsbi.simulator.agebins import AgeBinnedHistory, columns_of, edges_since
+from hpcsbi.simulator.bins import Bins, numbered, tensors
 
 __all__ = ["Dirichlet"]
 
 LEAST = 1e-12  # of the rate of all bins together, in one
 
 
-class Dirichlet(BinnedHistory):
+class Dirichlet(AgeBinnedHistory):
     """See `histories.History`.
 
     Bins are those of `Continuity`, see `agebins.edges_since`. What the rate of a bin is of the sum
@@ -37,26 +29,15 @@ class Dirichlet(BinnedHistory):
         `dirichlet_sfh` and `zfrac_to_masses` of Prospector.
     """
 
-    names: ClassVar[tuple[str, ...]] = ("tage", *(f"z_fraction_{i}" for i in range(1, FEWEST)))
-    further: ClassVar[tuple[str, ...]] = (
-        *(f"z_fraction_{i}" for i in range(FEWEST, MOST)), *EDGES,
-    )  # fmt: skip
+    stem: ClassVar[str] = "z_fraction"
+    names, further = columns_of(stem)
     example: ClassVar[Mapping[str, float]] = {"tage": 1.0} | dict.fromkeys(names[1:], 0.6)
     templates: ClassVar[tuple[str, ...]] = ("dirichlet_sfh",)
-
-    def __init__(self, columns: Mapping[str, Column]) -> None:
-        super().__init__(columns)
-        check_edges(columns, 1 + len(names_of("z_fraction", columns)))
-
-    @staticmethod
-    def youngest_galaxy(columns: Mapping[str, Column]) -> float:
-        """See `BinnedHistory`."""
-        return YOUNGEST_GALAXY
 
     @staticmethod
     def bins_of(column: Mapping[str, Tensor]) -> Bins:
         """See `BinnedHistory`."""
-        left = numbered(column, "z_fraction")
+        left = numbered(column, Dirichlet.stem)
         rest = left.cumprod(1)
         before = torch.cat([torch.ones_like(rest[:, :1]), rest[:, :-1]], 1)
         share = torch.cat([before * (1 - left), rest[:, -1:]], 1)
@@ -67,6 +48,6 @@ class Dirichlet(BinnedHistory):
     def prospector(row: Mapping[str, float]) -> dict[str, float | np.ndarray]:
         """See `History`."""
         column = tensors(row)
-        fractions = numbered(column, "z_fraction")[0].numpy()
+        fractions = numbered(column, Dirichlet.stem)[0].numpy()
         agebins = Dirichlet.bins_of(column).prospector()
         return {"total_mass": 1.0, "agebins": agebins, "z_fraction": fractions}
