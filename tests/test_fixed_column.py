@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from hpcsbi.cluster.executors import Serial
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
-from hpcsbi.stages.calibrate import calibrate
-from hpcsbi.stages.fit import fit
-from hpcsbi.stages.infer import infer
-from hpcsbi.stages.report import report
 from hpcsbi.store.opening import open_complete
 
 pytestmark = pytest.mark.slow
@@ -27,20 +22,7 @@ COLUMN = tiny.prior().names.index("dust2")
 def run(tmp_path_factory):
     """Every stage up to the page."""
     path, prior = tmp_path_factory.mktemp("fixed"), PRIOR
-    training = tiny.pairs(path, n=200, under=prior, validation=50, test=100)
-    flow = tiny.trained(path, training, steps=1500)
-    tiny.spectra_of(path, training, OBJECTS)
-    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
-    stores = {name: str(path / f"{name}.zarr") for name in names}
-    spectra, catalogue = stores["spectra"], stores["catalogue"]
-    infer(catalogue, str(flow), spectra, 1000, 20, 100, True, 16, 0, Serial())
-    calibrate(stores["calibration"], str(flow), str(training), 200, 20, 64, 0, Serial())
-    fit(
-        stores["fits"], str(flow), spectra, catalogue, ["object 0"], "table", "prior", "simulator",
-        "mixed", 64, [50], 3000, True, 50, 2000, 2000, 4, 0, Serial(),
-    )  # fmt: skip
-    rest = {"flow": str(flow), "beside": None, "costs": str(path / "costs.jsonl")}
-    report(out=str(path / "report.html"), **stores, **rest)
+    tiny.whole_run(path, prior, ["object 0"], OBJECTS)
     return path, prior
 
 

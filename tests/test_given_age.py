@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import tiny
 
-from hpcsbi.cluster.executors import Serial
 from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.mcmc.chain import Settings, advance, is_finished
@@ -18,11 +17,7 @@ from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.parameters import parameter
-from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.compare import compare
-from hpcsbi.stages.fit import fit
-from hpcsbi.stages.infer import infer
-from hpcsbi.stages.report import report
 from hpcsbi.store.opening import open_complete
 
 pytestmark = pytest.mark.slow
@@ -36,21 +31,8 @@ INFERRED, TAGE = PRIOR.inferred, PRIOR.names.index("tage")
 def run(tmp_path_factory):
     """Every stage up to the page; behind six spectra stand two at redshifts beyond the prior's."""
     path = tmp_path_factory.mktemp("given")
-    training = tiny.pairs(path, n=300, under=PRIOR, validation=50, test=200)
-    flow = tiny.trained(path, training, steps=1500)
-    tiny.spectra_of(path, training, GOOD + 2, {GOOD: 1.5, GOOD + 1: -0.005})
-    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
-    stores = {name: str(path / f"{name}.zarr") for name in names}
-    spectra, catalogue = stores["spectra"], stores["catalogue"]
-    infer(catalogue, str(flow), spectra, 1000, 20, 100, True, 16, 0, Serial())
-    passed = calibrate(stores["calibration"], str(flow), str(training), 200, 20, 64, 0, Serial())
     ids = [f"object {i}" for i in (*range(FITTED), GOOD)]
-    fit(
-        stores["fits"], str(flow), spectra, catalogue, ids, "table", "prior", "simulator", "mixed",
-        64, [50], 3000, True, 50, 2000, 2000, 4, 0, Serial(),
-    )  # fmt: skip
-    rest = {"flow": str(flow), "beside": None, "costs": str(path / "costs.jsonl")}
-    report(out=str(path / "report.html"), **stores, **rest)
+    passed = tiny.whole_run(path, PRIOR, ids, GOOD + 2, {GOOD: 1.5, GOOD + 1: -0.005})
     return path, passed
 
 

@@ -20,6 +20,10 @@ from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import ARRAYS, table_layout
 from hpcsbi.stages.augment import augment
+from hpcsbi.stages.calibrate import calibrate
+from hpcsbi.stages.fit import fit
+from hpcsbi.stages.infer import infer
+from hpcsbi.stages.report import report
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.stages.train import train
 from hpcsbi.store.layout import Array
@@ -184,3 +188,31 @@ def spectra_of(path: Path, pairs: str | Path, n: int, zred: dict[int, float] | N
     ids = np.array([f"object {i}" for i in range(n)], dtype=object)
     flags = np.zeros(n, np.int32)
     spectra.write(0, id=ids, zred=redshifts, flux=flux, ivar=ivar, flags=flags)
+
+
+def whole_run(
+    path: Path, under: Prior, fitted: list[str], spectra: int, zred: dict[int, float] | None = None
+) -> bool:
+    """Every stage up to the page with some of its test spectra; True if the calibration passed.
+
+    Arguments:
+        path: the folder of the run.
+        under: the prior.
+        fitted: objects with a chain.
+        spectra, zred: see `spectra_of`.
+    """
+    training = pairs(path, n=300, under=under, validation=50, test=200)
+    flow = str(trained(path, training, steps=1500))
+    spectra_of(path, training, spectra, zred)
+    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
+    stores = {name: str(path / f"{name}.zarr") for name in names}
+    read, catalogue = stores["spectra"], stores["catalogue"]
+    infer(catalogue, flow, read, 1000, 20, 100, True, 16, 0, Serial())
+    passed = calibrate(stores["calibration"], flow, str(training), 200, 20, 64, 0, Serial())
+    fit(
+        stores["fits"], flow, read, catalogue, fitted, "table", "prior", "simulator", "mixed",
+        64, [50], 3000, True, 50, 2000, 2000, 4, 0, Serial(),
+    )  # fmt: skip
+    rest = {"flow": flow, "beside": None, "costs": str(path / "costs.jsonl")}
+    report(out=str(path / "report.html"), **stores, **rest)
+    return passed
