@@ -130,9 +130,10 @@ def fit_picture(likelihood: Likelihood, draws: np.ndarray, batch: Batch) -> tupl
     ), floor
 
 
-def errors_words(likelihood: Likelihood) -> str:
-    """Which errors the spectra of `fit_picture` have; "" for none."""
-    errors = likelihood.amplitudes.kinds
-    if not errors:
-        return ""
-    return f", each times the errors of {' and '.join(errors)} that suit it best"
+def errors_words(kinds: Sequence[str]) -> str:
+    """Which errors the spectra of `fit_picture` have; "" for none.
+
+    Arguments:
+        kinds: `Amplitudes.kinds` of the likelihood.
+    """
+    return f", each times the errors of {' and '.join(kinds)} that suit it best" if kinds else ""

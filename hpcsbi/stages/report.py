@@ -253,7 +253,7 @@ def _objects(
             observed = spectrum_of(spectra, row, Model.of(store.settings).noise)
             entry["spectrum"], floor = page.fit_picture(likelihood, draws[:DRAWS], observed)
             entry["floor"] = f" with a floor of {100 * floor:.1f} % of the flux" if floor else ""
-            entry["calibration"] = page.errors_words(likelihood)
+            entry["calibration"] = page.errors_words(likelihood.amplitudes.kinds)
         objects.append(entry)
     return objects
 

@@ -1,7 +1,5 @@
 """Pictures stand on the page without anything to fetch."""
 
-from types import SimpleNamespace
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -53,9 +51,7 @@ def test_smooth_errors_are_told():
     """Those that the expected spectra have, and none where there are none."""
     wave = Grid().wave
     cases = ((0.0, None, 0.0), (0.04, None, 0.0), (0.04, SmoothError(), 0.0), (0.0, None, 2.0))
-    words = [
-        page.errors_words(SimpleNamespace(amplitudes=Amplitudes(wave, *case))) for case in cases
-    ]
+    words = [page.errors_words(Amplitudes(wave, *case).kinds) for case in cases]
 
     assert words[0] == "" and "errors of calibration that" in words[1]
     assert "of calibration and the model that" in words[2] and "of lines that" in words[3]

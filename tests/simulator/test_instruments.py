@@ -1,7 +1,5 @@
 """Instruments of simulated observations: whose they are, how wide, and what stays as it was."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -47,12 +45,11 @@ def test_the_observations_are_those_of_the_instruments():
 
 def test_a_redshift_that_theta_tells_is_that_of_the_instrument():
     """DESI's 0.67 Angstrom at z = 0.5 are 36 km/s at 3750 Angstrom, rest frame."""
-    noise = SimpleNamespace(
-        instrument=True, survey_and_zred=lambda n, _: (torch.ones(n), torch.zeros(n))
-    )
-    zred = torch.full((500,), 0.5)
-    added = line_spreads(noise, 500, WAVE, torch_generator(0), zred)
-    near = line_spreads(noise, 500, WAVE, torch_generator(0))
+    noise, told = SurveyNoise(instrument=True, max_zred=0.0), torch.full((4000,), 0.5)
+    desi = noise.survey_and_zred(4000, torch_generator(0))[0] == 1
+    added = line_spreads(noise, 4000, WAVE, torch_generator(0), told)[desi]
+    near = line_spreads(noise, 4000, WAVE, torch_generator(0))[desi]
+    assert desi.sum() > 500
     assert added[:, 0].median() == pytest.approx(0.67 / (3750 * 1.5) * 2.998e5, rel=0.05)
     assert near[:, 0].median() == pytest.approx(0.67 / 3750 * 2.998e5, rel=0.05)
 
