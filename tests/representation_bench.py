@@ -4,8 +4,9 @@ import numpy as np
 import tiny
 import torch
 
-from hpcsbi.inference.representation import fit_representation
+from hpcsbi.inference.representations import fit_representation
 from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.pairs import fresh_pairs
 from hpcsbi.simulator.prior import Prior
@@ -42,7 +43,7 @@ class Bench:
     def __init__(
         self, kind: str, informative: bool = False, given: bool = False, fixed: str | None = None
     ) -> None:
-        survey = kind in ("pixels", "projection")
+        survey = kind in ("pixels", "projection", "optimum")
         columns = tiny.columns("informative") if informative else SURVEY
         columns = columns | ({"tage": tiny.GIVEN_AGE} if given else {})
         columns = columns | ({fixed: {"given": 1.0}} if fixed else {})
@@ -50,8 +51,14 @@ class Bench:
         self.ssp = engine(self.prior)
         self.wave = torch.tensor(self.ssp.wave).float()
         self.noise = SurveyNoise() if survey else FractionalNoise()
+        self.likelihood = of_simulator(self.ssp, self.prior.names, self.noise)
         self.representation = fit_representation(
-            kind, self.prior, self.ssp.k, self.ssp, lambda pad: self.draw(4000, 0, pad.numpy())
+            kind,
+            self.prior,
+            self.ssp.k,
+            self.ssp,
+            lambda pad: self.draw(4000, 0, pad.numpy()),
+            self.likelihood,
         )
 
     def draw(self, n: int, seed: int, pad: np.ndarray | float = 0.0):

@@ -98,6 +98,7 @@ def trained(run: Path, training: Path, table: Path = TABLE, **options: object) -
         "representation": "equivariant",
         "steps": 300,
         "batch": 256,
+        "passes": 1,
         "rate": 3e-3,
         "seed": 0,
         "threads": 1,

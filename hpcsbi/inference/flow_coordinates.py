@@ -15,38 +15,23 @@ import numpy as np
 import torch
 
 from hpcsbi.grid import fewest_pixels, rows_at_once
+from hpcsbi.inference.measurable import measurable
 from hpcsbi.inference.normal_scores import NormalScores
 from hpcsbi.kernels.logarithm import project_log
+from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.survey.line_spread import KNOTS
 
-__all__ = ["LN10", "Representation", "measurable"]
+__all__ = ["LN10", "STANDARDISED", "Representation"]
 
 LN10 = math.log(10)
 # Spectra of the default grid that are worked on at once: for an anchor, so that they stay in the
 # cache, and when the context is standardised.
 PART, STANDARDISED = 1024, 4096
-# Squares of the flux and their products with ivar must be numbers in float32. Galaxies have 10 to
-# 10^9 L_sun / Angstrom; beyond these limits a unit is missing (10^-17 makes 10^22 of 10^5).
-BRIGHTEST = 1e16
-LARGEST_SN = 1e7  # of a pixel
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
 TOLD_KNOTS = [0, KNOTS // 2, KNOTS - 1]  # of an instrument: a level, a slope and a bend
 PAD = 0.5  # dex of mass where its prior is not flat
-
-
-def measurable(flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
-    """True where every valid pixel holds numbers that float32 can square, shape (n,).
-
-    Arguments:
-        flux: L_sun per Angstrom, shape (n, pixels).
-        ivar: its inverse variance, 0 (or NaN) where masked, shape (n, pixels).
-    """
-    valid = ivar > 0
-    size, sigma = flux.abs(), ivar.clamp_min(torch.finfo(torch.float32).tiny).rsqrt()
-    good = (size <= BRIGHTEST) & (sigma <= BRIGHTEST) & (size <= LARGEST_SN * sigma)
-    return (good & torch.isfinite(ivar) | ~valid).all(1)
 
 
 class Representation(torch.nn.Module, ABC):
@@ -63,6 +48,7 @@ class Representation(torch.nn.Module, ABC):
             (n_theta,), `dust_curve` (pixels,), and those of the kind; target_mean and target_sd are
             of the inferred columns.
         ssp: the table engine, for the anchor of shifted columns.
+        likelihood: of the simulator, for kinds that look for its optimum.
 
     Attributes:
         shifted: columns of theta that are inferred relative to a measured shift.
@@ -77,11 +63,15 @@ class Representation(torch.nn.Module, ABC):
     shifted: ClassVar[dict[str, float]] = {}
 
     def __init__(
-        self, prior: Prior, tensors: dict[str, torch.Tensor], ssp: Ssp | None = None
+        self,
+        prior: Prior,
+        tensors: dict[str, torch.Tensor],
+        ssp: Ssp | None = None,
+        likelihood: Likelihood | None = None,
     ) -> None:
         super().__init__()
         self.names = names = prior.names
-        self.ssp = ssp
+        self.ssp, self.likelihood = ssp, likelihood
         inferred = prior.inferred_names
         self.column = {name: names.index(name) for name in self.shifted if name in inferred}
         self.given = np.flatnonzero(~prior.inferred).tolist()
@@ -163,12 +153,8 @@ class Representation(torch.nn.Module, ABC):
             coordinates: of all columns, shape (n, n_theta).
             shift: of `context`.
         """
-        scores, log_slope = self._to_scores(coordinates)
-        free = coordinates + self._anchor(coordinates) - shift
-        u = torch.where(self.free, free, scores)
-        log_det = torch.where(self.free, 0.0, log_slope)
+        u, log_det = self._scores(coordinates, shift)
         scale = self.target_sd
-        u, log_det = self._inferred(u), self._inferred(log_det)
         return (u - self.target_mean) / scale, (log_det - scale.log()).sum(-1)
 
     def from_flow(self, u: torch.Tensor, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -178,13 +164,26 @@ class Representation(torch.nn.Module, ABC):
             u: flow coordinates, shape (..., inferred).
             shift: of `context`, broadcasts to (..., n_theta).
         """
-        u = self._whole(u * self.target_sd + self.target_mean)
+        coordinates, log_det = self._from(u * self.target_sd + self.target_mean, shift)
+        return coordinates, (log_det - self.target_sd.log()).sum(-1)
+
+    def _scores(
+        self, coordinates: torch.Tensor, shift: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`to_flow` before standardisation, and ln of each column's slope, (n, inferred) both."""
+        scores, log_slope = self._to_scores(coordinates)
+        free = coordinates + self._anchor(coordinates) - shift
+        u, log_det = torch.where(self.free, free, scores), torch.where(self.free, 0.0, log_slope)
+        return self._inferred(u), self._inferred(log_det)
+
+    def _from(self, u: torch.Tensor, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`from_flow` before standardisation, with the same slopes."""
+        u = self._whole(u)
         inside, log_slope = self._from_scores(u)
         if self.given:
             inside[..., self.given] = shift[..., self.given]
         free = u + shift - self._anchor(inside)
         log_det = self._inferred(torch.where(self.free, 0.0, log_slope))
-        log_det = (log_det - self.target_sd.log()).sum(-1)
         return torch.where(self.free, free, inside), log_det
 
     def _inferred(self, columns: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.maf_inverse import Map
-from hpcsbi.inference.representation import make_representation
+from hpcsbi.inference.representations import make_representation
 from hpcsbi.seeds import base_draws
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.derived import DerivedQuantities
@@ -87,7 +87,11 @@ class Posterior:
         self.model = Model.of(settings)
         self.prior, self.grid = self.model.prior, self.model.grid
         self.representation = make_representation(
-            settings["representation"], self.prior, _under("representation.", tensors), ssp
+            settings["representation"],
+            self.prior,
+            _under("representation.", tensors),
+            ssp,
+            self.likelihood,
         )
         self.network = build_network(
             Flow(**settings["flow"]), self.n_base, self.representation.n_context, 0

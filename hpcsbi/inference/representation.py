@@ -9,13 +9,12 @@ References:
     benchmarks/representations.py measures what each kind is worth.
 """
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 
-from hpcsbi.errors import BadInput
-from hpcsbi.inference.flow_coordinates import LN10, Representation, measurable
+from hpcsbi.inference.flow_coordinates import LN10, Representation
+from hpcsbi.inference.measurable import measurable
 from hpcsbi.inference.projection import (
     fit_reference,
     floor_estimate,
@@ -23,18 +22,8 @@ from hpcsbi.inference.projection import (
     project,
     reference_spectrum,
 )
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
 
-__all__ = [
-    "REPRESENTATIONS",
-    "Equivariant",
-    "Pixels",
-    "Plain",
-    "Projection",
-    "fit_representation",
-    "make_representation",
-]
+__all__ = ["Equivariant", "Pixels", "Plain", "Projection"]
 
 
 class Plain(Representation):
@@ -185,52 +174,3 @@ class Projection(Representation):
         if "basis" in numbers:
             pairs = products(numbers["basis"].double())
             self.register_buffer("_products", pairs, persistent=False)
-
-
-REPRESENTATIONS = {kind.kind: kind for kind in (Plain, Equivariant, Pixels, Projection)}
-
-
-def make_representation(
-    kind: str,
-    prior: Prior,
-    tensors: dict[str, torch.Tensor],
-    ssp: Ssp | None = None,
-) -> Representation:
-    """Representation of a kind, with fitted tensors or those it needs to be fitted.
-
-    Arguments:
-        kind, prior, tensors, ssp: see `Representation`.
-
-    Raises:
-        ValueError: the kind is unknown.
-    """
-    if kind not in REPRESENTATIONS:
-        raise BadInput(f"representation is {kind!r}: choose from {', '.join(REPRESENTATIONS)}.")
-    return REPRESENTATIONS[kind](prior, tensors, ssp)
-
-
-def fit_representation(
-    kind: str,
-    prior: Prior,
-    dust_curve: torch.Tensor,
-    ssp: Ssp | None,
-    draw: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
-) -> Representation:
-    """Representation of a kind, fitted to a training sample.
-
-    Arguments:
-        kind: see `make_representation`.
-        prior: that of the sample.
-        dust_curve: optical depth of each pixel for dust2 = 1, shape (pixels,).
-        ssp: see `Representation`.
-        draw: given the widening of the prior, gives coordinates of theta, noise-free flux
-            (or noisy where there is none), flux, ivar and, where the noise has instruments, what
-            they add to dispersions, of the sample.
-    """
-    box = {"low": prior.low, "high": prior.high, "log": prior.log}
-    tensors = {name: torch.tensor(values).float() for name, values in box.items()}
-    representation = make_representation(kind, prior, tensors | {"dust_curve": dust_curve}, ssp)
-    coordinates, signal, *spectra = draw(representation.pad)
-    representation.fit(signal, *spectra[:2])
-    representation.standardise(coordinates, *spectra)
-    return representation

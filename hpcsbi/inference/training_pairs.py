@@ -147,24 +147,31 @@ def parts_for(representation: Representation, pairs: Pairs) -> Iterator[Pairs]:
 
 
 def batches(
-    supply: Supply, representation: Representation, start: int, stop: int
+    supply: Supply, representation: Representation, start: int, stop: int, passes: int = 1
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of flow coordinates and context for steps start to stop.
 
     The next block is made by a thread of its own while the network trains on this one; each block
     has its own generator, so that a resumed run sees the pairs that it would have seen.
+
+    Arguments:
+        supply: of pairs.
+        representation: fitted.
+        start, stop: numbers of the first step and of the one after the last.
+        passes: how often a block is gone through, in another order each time, before the next one:
+            where a pair costs more than a step with it.
     """
     step = start
     # The number of threads is a setting of each thread; a block must not depend on the machine.
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
-        numbers = _blocks(supply, start, stop)
+        numbers = _blocks(supply, start, stop, passes)
         prepare = partial(thread.submit, _prepare, supply, representation)
         ahead = deque((prepare(block), skip) for block, skip in islice(numbers, 2))
         while ahead:
             future, skip = ahead.popleft()
             u, context = future.result()
             ahead.extend((prepare(block), skip) for block, skip in islice(numbers, 1))
-            pairs = zip(u.split(supply.batch), context.split(supply.batch), strict=True)
+            pairs = _passes(u, context, supply.batch, passes)
             for pair in islice(pairs, skip, skip + stop - step):
                 step += 1
                 yield pair
@@ -174,11 +181,20 @@ def _sample_size(wave: torch.Tensor) -> int:
     return max(rows_at_once(SAMPLE, len(wave)), LEAST)
 
 
-def _blocks(supply: Supply, start: int, stop: int) -> Iterator[tuple[int, int]]:
+def _passes(u: torch.Tensor, context: torch.Tensor, batch: int, passes: int) -> Iterator[Pairs]:
+    """Batches of a block: as they come, which is random enough, then shuffled."""
+    yield from zip(u.split(batch), context.split(batch), strict=True)
+    for number in range(1, passes):
+        order = torch.from_numpy(np.random.default_rng(number).permutation(len(u)))
+        for rows in order.split(batch):
+            yield u[rows], context[rows]
+
+
+def _blocks(supply: Supply, start: int, stop: int, passes: int) -> Iterator[tuple[int, int]]:
     """Number of each block, and how many of its batches come before step `start`."""
     block = first = 0
     while first < stop:
-        batches = supply.batches_in(block)
+        batches = passes * supply.batches_in(block)
         if first + batches > start:
             yield block, max(start - first, 0)
         first += batches

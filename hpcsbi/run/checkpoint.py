@@ -10,8 +10,9 @@ import torch
 
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.representation import make_representation
+from hpcsbi.inference.representations import make_representation
 from hpcsbi.run.folder import FlowFolder
+from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomically
@@ -81,12 +82,13 @@ def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training
         return None
     tensors, header = load_weights(path)
     refuse_other_settings(path, header["settings"], settings, mend)
-    numbers = _without_prefix("representation.", tensors)
+    numbers, model = _without_prefix("representation.", tensors), Model.of(settings)
     representation = make_representation(
         settings["representation"],
-        Model.of(settings).prior,
+        model.prior,
         {name: torch.from_numpy(values) for name, values in numbers.items()},
         ssp,
+        ssp and of_simulator(ssp, model.prior.names, model.noise),
     )
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
     optimiser = Optimiser(Flow(**settings["flow"]), representation, **arguments)

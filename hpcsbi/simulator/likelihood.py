@@ -158,6 +158,29 @@ class Likelihood(torch.nn.Module):
         errors = torch.nn.functional.pad(errors, (0, 0, 1, 0))
         return self.amplitudes.residuals(pulls, errors, scaled, self.model_error(theta))
 
+    def score(
+        self, flux: Tensor, ivar: Tensor, model: Tensor, slopes: Tensor, theta: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Slope of ln L by coordinates of the model spectrum, and their Fisher information.
+
+        Sigma counts as known, and the smooth errors are integrated out.
+
+        Arguments:
+            flux, ivar, model, theta: see `of_model`, of one draw of each object.
+            slopes: of the model flux by each coordinate, shape (objects, coordinates, pixels).
+
+        Returns:
+            float64, shapes (objects, coordinates) and (objects, coordinates, coordinates).
+        """
+        pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        per_flux = torch.where(model > 0, scaled / model, 0.0)
+        rows = torch.cat([pull, slopes * per_flux], 1)
+        nothing = rows.new_zeros(1, dtype=torch.float64)
+        error = self.model_error(theta)
+        left = self.amplitudes.residuals(rows[:, None], nothing, scaled, error)[:, 0]
+        products = rows.double() @ left.double().mT
+        return products[:, 1:, 0], products[:, 1:, 1:]
+
     def variance_of_errors(
         self,
         flux: Tensor,

@@ -15,7 +15,7 @@ from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.optimiser import Optimiser, network_inputs
-from hpcsbi.inference.representation import REPRESENTATIONS, fit_representation
+from hpcsbi.inference.representations import REPRESENTATIONS, fit_representation
 from hpcsbi.inference.training_pairs import (
     FreshPairs,
     Pairs,
@@ -28,6 +28,7 @@ from hpcsbi.run.checkpoint import Training, is_whole, resume
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.dust import dust_curve
+from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.pixel_dispersions import check_instrument
@@ -59,6 +60,7 @@ def train(
     representation: Annotated[str, OneOf(REPRESENTATIONS)],
     steps: Count,
     batch: Count,
+    passes: Count,
     rate: Positive,
     seed: Natural,
     threads: Count,
@@ -80,6 +82,8 @@ def train(
         steps: length of the run; quality comes with the decay of the rate, so that a run cut
             short is worth less than a short run.
         batch: pairs in a step.
+        passes: how often pairs are learned from, in another order each time, before new ones are
+            made: for representations whose pairs cost more than a step.
         rate: highest learning rate, reached after 200 steps.
         seed: seed of weights and draws.
         threads: threads of the matrix products; the weights depend on it in their last bits.
@@ -93,7 +97,7 @@ def train(
     """
     torch.set_num_threads(threads)
     pairs = open_complete(training, "augment")
-    settings = _settings(pairs, source, flow, representation, steps, batch, rate, seed)
+    settings = _settings(pairs, source, flow, representation, steps, batch, passes, rate, seed)
     folder = Path(out)
     if Path(table).exists():
         settings["table"] = open_complete(table, "tabulate").settings
@@ -116,11 +120,12 @@ def _settings(
     representation: str,
     steps: int,
     batch: int,
+    passes: int,
     rate: float,
     seed: int,
 ) -> dict:
     """What decides the weights; see `train`."""
-    return {
+    settings = {
         "code": code_of("train"),
         "training": pairs.settings,
         "source": source,
@@ -131,6 +136,7 @@ def _settings(
         "rate": rate,
         "seed": seed,
     }
+    return settings if passes == 1 else settings | {"passes": passes}
 
 
 def speed(
@@ -140,6 +146,7 @@ def speed(
     flow: Flow,
     representation: str,
     batch: int,
+    passes: int,
     threads: int,
     warm: int = 10,
     steps: int = 50,
@@ -148,16 +155,17 @@ def speed(
 
     Arguments:
         warm: steps that are not counted, which load and compile.
-        steps: steps that are.
+        steps: steps that are, of each pass.
     """
     use_one_thread()
     torch.set_num_threads(threads)
+    steps *= passes  # blocks that are made, too
     pairs = open_complete(training, "augment")
-    settings = _settings(pairs, source, flow, representation, warm + steps, batch, 1e-4, 0)
+    settings = _settings(pairs, source, flow, representation, warm + steps, batch, passes, 1e-4, 0)
     with TemporaryDirectory() as folder:
         run, supply = _prepared(Path(folder), settings, pairs, table)
     began = 0.0
-    for u, context in batches(supply, run.optimiser.representation, 0, warm + steps):
+    for u, context in batches(supply, run.optimiser.representation, 0, warm + steps, passes):
         run.optimiser.update(u, context)
         if run.optimiser.step == warm:
             began = time.monotonic()
@@ -189,10 +197,11 @@ def _train(
 
 def _begin(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> Training:
     """A training before its first step."""
-    dust_type = Model.of(settings).physics.dust_type
-    curve = torch.tensor(dust_curve(supply.wave.numpy(), dust_type)).float()
+    model = Model.of(settings)
+    curve = torch.tensor(dust_curve(supply.wave.numpy(), model.physics.dust_type)).float()
+    likelihood = ssp and of_simulator(ssp, model.prior.names, model.noise)
     representation = fit_representation(
-        settings["representation"], supply.prior, curve, ssp, supply.sample
+        settings["representation"], supply.prior, curve, ssp, supply.sample, likelihood
     )
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
     return Training(
@@ -206,10 +215,10 @@ def _go_on(
     """Train to the end of the budget."""
     optimiser = run.optimiser
     representation, steps = optimiser.representation, optimiser.steps
-    first, began = optimiser.step, time.monotonic()
+    first, began, passes = optimiser.step, time.monotonic(), run.settings.get("passes", 1)
     inputs = None if held_out is None else network_inputs(representation, held_out)
     with progress(steps, first, "train", "step") as bar:
-        for u, context in batches(supply, representation, first, steps):
+        for u, context in batches(supply, representation, first, steps, passes):
             optimiser.update(u, context)
             bar.update()
             made, seconds = optimiser.step - first, time.monotonic() - began

@@ -9,8 +9,9 @@ import torch
 from representation_bench import Bench
 from scipy.stats import kstest
 
-from hpcsbi.inference.flow_coordinates import BRIGHTEST, LARGEST_SN, PAD, measurable
-from hpcsbi.inference.representation import (
+from hpcsbi.inference.flow_coordinates import PAD
+from hpcsbi.inference.measurable import BRIGHTEST, LARGEST_SN, measurable
+from hpcsbi.inference.representations import (
     REPRESENTATIONS,
     fit_representation,
     make_representation,

@@ -10,10 +10,15 @@ from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.networks import NETWORKS
 from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.representation import REPRESENTATIONS, fit_representation, make_representation
+from hpcsbi.inference.representations import (
+    REPRESENTATIONS,
+    fit_representation,
+    make_representation,
+)
 from hpcsbi.inference.training_pairs import FreshPairs
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator import pairs as simulator_pairs
+from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.prior import Prior
 
@@ -101,11 +106,12 @@ def elsewhere(engines, monkeypatch):
     monkeypatch.setattr(training_pairs, "SAMPLE", 1000)
 
     def make(kind: str, network: str) -> tuple[Optimiser, FreshPairs]:
-        survey = kind in ("pixels", "projection")
+        survey = kind in ("pixels", "projection", "optimum")
         prior, ssp = tiny.prior(survey), copy.deepcopy(engines(survey))
         noise = SurveyNoise(calibration=0.04) if survey else FractionalNoise()
         supply = FreshPairs(prior, ssp, noise, torch.from_numpy(ssp.wave).float(), 8, 0)
-        representation = fit_representation(kind, prior, ssp.k, ssp, supply.sample)
+        likelihood = of_simulator(ssp, prior.names, noise)
+        representation = fit_representation(kind, prior, ssp.k, ssp, supply.sample, likelihood)
         optimiser = Optimiser(Flow(network, 16, 2), representation, 10, 1e-3, seed=0)
         representation.to(META)
         # On its way to META a network gets other parameters; to a GPU it keeps them.

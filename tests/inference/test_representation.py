@@ -7,7 +7,7 @@ import tiny
 import torch
 from representation_bench import Bench
 
-from hpcsbi.inference.representation import make_representation
+from hpcsbi.inference.representations import make_representation
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 import tiny
 import torch
 
-from hpcsbi.inference.representation import Plain, make_representation
+from hpcsbi.inference.representation import Plain
+from hpcsbi.inference.representations import make_representation
 from hpcsbi.inference.training_pairs import StoredPairs, batches
 
 PRIOR = tiny.prior()
@@ -80,6 +81,29 @@ def test_a_resumed_run_sees_what_it_would_have_seen(start):
     assert len(whole) == 50
     assert len(tail) == 50 - start
     assert all(torch.equal(a, b) for a, b in zip(whole[start:], tail, strict=True))
+
+
+@pytest.mark.parametrize("start", [0, 1, 7, 8, 23, 40])
+def test_passes_go_on_where_they_stopped(start):
+    """Batches of several passes from any step on are the tail of those from the beginning."""
+    whole = [context for _, context in batches(stored(), identity(), 0, 50, passes=3)]
+    tail = [context for _, context in batches(stored(), identity(), start, 50, passes=3)]
+
+    assert (len(whole), len(tail)) == (50, 50 - start)
+    assert all(torch.equal(a, b) for a, b in zip(whole[start:], tail, strict=True))
+
+
+def test_a_pass_has_the_pairs_of_the_first_in_another_order():
+    """Of each block: the first pass as without passes, then the same rows, shuffled."""
+    blocks = stored().batches_in(0)
+    once = [context for _, context in batches(stored(), identity(), 0, blocks)]
+    steps = batches(stored(), identity(), 0, 3 * blocks, passes=3)
+    first, second, third = torch.stack([context for _, context in steps]).split(blocks)
+    orders = [torch.cat([*part])[:, 0] for part in (first, second, third)]
+
+    assert torch.equal(first, torch.stack(once))
+    assert all(torch.equal(orders[0].sort().values, order.sort().values) for order in orders)
+    assert not torch.equal(orders[0], orders[1]) and not torch.equal(orders[1], orders[2])
 
 
 def test_an_error_of_the_maker_reaches_the_trainer():

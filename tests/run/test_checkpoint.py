@@ -11,7 +11,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.flow_coordinates import Representation
 from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.representation import make_representation
+from hpcsbi.inference.representations import make_representation
 from hpcsbi.run.checkpoint import Training, is_whole, resume
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model

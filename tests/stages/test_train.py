@@ -73,15 +73,18 @@ def test_killed_and_resumed_gives_the_same_weights(run, tmp_path, source):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["fresh", "stored"])
+@pytest.mark.parametrize(
+    ("source", "more"),
+    [("fresh", {}), ("stored", {}), ("fresh", {"representation": "optimum", "passes": 2})],
+)
 def test_killed_between_any_two_files_gives_the_same_bytes(
-    run, tmp_path, monkeypatch, boundaries, source
+    run, tmp_path, monkeypatch, boundaries, source, more
 ):
     """Before each file that gets its name or goes: nothing is lost, and nothing is left over."""
     engine = load_engine(tiny.TABLE, tiny.prior())
     monkeypatch.setattr(stage, "load_engine", lambda *_: engine)
     monkeypatch.setattr(training_pairs, "SAMPLE", 1000)
-    options = {"source": source, "steps": 6, "batch": 64, "checkpoint": 3}
+    options = {"source": source, "steps": 6, "batch": 64, "checkpoint": 3} | more
     training = run / "training.zarr"
     whole = tiny.all_bytes(tiny.trained(tmp_path / "whole", training, **options))
     total = boundaries.count
@@ -197,7 +200,7 @@ def test_speed_is_tried_without_a_trace(tmp_path):
     before = tiny.all_bytes(tmp_path)
 
     found = speed(str(training), str(tiny.TABLE), "fresh", Flow("zuko_maf", 32, 3), "equivariant",
-                  64, 1, warm=2, steps=5)  # fmt: skip
+                  64, 1, 1, warm=2, steps=5)  # fmt: skip
 
     assert 1 < found < 1e5
     assert tiny.all_bytes(tmp_path) == before
