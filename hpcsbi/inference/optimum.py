@@ -135,7 +135,8 @@ class Optimum(Projection):
         features = self._features(raw).double()
         normal = features.T @ features
         normal.diagonal().add_(RIDGE * len(raw))
-        self._keep(guess=torch.linalg.solve(normal, features.T @ u.double()).to(raw))
+        guess = torch.linalg.solve(normal, features.T @ u.double())
+        self._keep(guess=guess.to(raw).contiguous())  # as it is loaded, to the last bit
 
     def _features(self, raw: Tensor) -> Tensor:
         x = ((raw - self.raw_mean) / self.raw_sd).clamp(-10, 10)
