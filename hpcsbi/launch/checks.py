@@ -158,6 +158,7 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
         noise, prior = nodes["augment"]["noise"], simulate["prior"]
         import_module("hpcsbi.simulator.pixel_dispersions").check_instrument(noise, prior.columns)
         import_module("hpcsbi.simulator.templates").smooth_error(noise.settings(), prior.names)
+        import_module("hpcsbi.run.noise_banks").with_bank(noise, simulate["grid"])
     calls = [
         (bool(tabulate) and not shipped, tabulate),
         (simulate.get("source") == "fsps", simulate),

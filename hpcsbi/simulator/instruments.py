@@ -8,7 +8,7 @@ import torch
 from hpcsbi.seeds import torch_generator
 from hpcsbi.survey.line_spread import KNOTS, LineSpread
 
-__all__ = ["LINE_SPREADS", "WIDEST", "WINDOWS", "Observing", "line_spreads"]
+__all__ = ["LINE_SPREADS", "WIDEST", "WINDOWS", "Observing", "fibres", "line_spreads"]
 
 # Observed-frame coverage of the spectrographs, Angstrom: SDSS, DESI, MaNGA, BOSS.
 WINDOWS = ((3820.0, 9200.0), (3600.0, 9824.0), (3622.0, 10354.0), (3600.0, 10400.0))
@@ -29,10 +29,10 @@ class Observing(Protocol):
 
     instrument: bool
 
-    def survey_and_zred(
-        self, n: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Numbers of LINE_SPREADS and redshifts of its next observations, shapes (n,)."""
+    def line_spreads(
+        self, n: int, wave: torch.Tensor, generator: torch.Generator, zred: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Of its next n observations, from whose generator it may take; see `line_spreads`."""
 
 
 def line_spreads(
@@ -58,13 +58,27 @@ def line_spreads(
     """
     if not noise.instrument:
         return None
-    before, device = generator.get_state(), generator.device
-    survey, drawn = noise.survey_and_zred(n, generator)
-    seed = torch.randint(2**62, (1,), generator=generator, device=device)
+    before = generator.get_state()
+    curves = noise.line_spreads(n, wave, generator, zred)
     generator.set_state(before)
-    zred = drawn if zred is None else zred
+    return curves
+
+
+def fibres(
+    survey: torch.Tensor, zred: torch.Tensor, wave: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """What fibres of known instruments add to dispersions, km/s, float32, shape (n, KNOTS).
+
+    Arguments:
+        survey: numbers of LINE_SPREADS, shape (n,).
+        zred: redshifts, shape (n,).
+        wave: pixel centres, rest frame, Angstrom, shape (pixels,).
+        generator: of the seed of what fibres differ by.
+    """
+    device = generator.device
+    seed = torch.randint(2**62, (1,), generator=generator, device=device)
     rest, z, number = (a.cpu().double().numpy() for a in (wave, zred, survey))
-    curves = np.empty((n, KNOTS))
+    curves = np.empty((len(z), KNOTS))
     for i, spread in enumerate(LINE_SPREADS):
         curves[number == i] = spread.at_knots(rest, z[number == i])
     x = torch.linspace(-1, 1, curves.shape[1])

@@ -3,7 +3,8 @@
 Gaussian in every valid pixel. Three kinds of sigma, because each answers another question:
 
 - "fractional": a fraction of the *model* flux, with its normalisation; what `FractionalNoise` does.
-- "survey": the quoted ivar and the noise floor of theta in quadrature; what `SurveyNoise` does.
+- "survey": the quoted ivar and the noise floor of theta in quadrature; what `SurveyNoise` and
+  `BankNoise` do.
 - "given": the quoted ivar and nothing else; what the paper's MCMC assumes.
 
 Importance weights of a flow need the likelihood of the simulator that trained it. Errors of the
@@ -305,4 +306,5 @@ def of_simulator(ssp: Ssp, names: Sequence[str], noise: Noise) -> Likelihood:
     known = noise.settings()
     fraction, calibration = known.get("fraction"), known.get("calibration", 0.0)
     smooth, lines = smooth_error(known, names), known.get("line_error", 0.0)
-    return Likelihood(ssp, names, known["kind"], fraction, calibration, smooth, lines)
+    kind = "survey" if fraction is None else "fractional"
+    return Likelihood(ssp, names, kind, fraction, calibration, smooth, lines)

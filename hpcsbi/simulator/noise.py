@@ -9,11 +9,13 @@ import torch
 from hpcsbi.arguments import Between, Count, refuse_wrong
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import REFERENCE_WIDTH, fewest_pixels
-from hpcsbi.simulator.instruments import WINDOWS
+from hpcsbi.simulator.exposure import exposure
+from hpcsbi.simulator.instruments import WINDOWS, fibres
+from hpcsbi.simulator.noise_bank import BankNoise
 from hpcsbi.simulator.random_tensors import RandomTensors
 from hpcsbi.simulator.survey_masks import draw_valid, odd_masks
-from hpcsbi.simulator.survey_sigma import draw_sigma, mean_snr
-from hpcsbi.simulator.templates import LENGTH, SmoothError, line_curves, response_curves
+from hpcsbi.simulator.survey_sigma import MARGIN, beyond_snr, draw_sigma, mean_snr
+from hpcsbi.simulator.templates import LENGTH
 
 __all__ = [
     "NOISES",
@@ -24,8 +26,6 @@ __all__ = [
 ]
 
 Observation = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # flux, ivar, zred
-
-SIGMAS, MARGIN = 3.0, 1.2  # by which a mean S/N may miss its range: chance, calibration
 
 
 class Noise(Protocol):
@@ -215,20 +215,7 @@ class SurveyNoise:
         least = fewest_pixels(len(wave), self.min_pixels)
         valid = draw_valid(observed, place, window, least, self.cut, draw)
         sigma = draw_sigma(flux, observed, valid, self.snr, draw) / torch.gradient(place)[0].sqrt()
-        total = torch.hypot(sigma, flux * floor[:, None]) if floor is not None else sigma
-        noise = total * draw.normal(*flux.shape)
-        curves = response_curves(wave)
-        amplitudes = self.calibration * draw.normal(len(flux), len(curves))
-        factor = 1 + amplitudes @ curves
-        if self.model_error or model_error is not None:
-            curves = SmoothError(self.model_error_length).curves(wave.cpu().numpy()).dense(wave)
-            error = self.model_error if model_error is None else model_error[:, None]
-            factor = factor + error * (draw.normal(len(flux), len(curves)) @ curves)
-        if self.line_error:
-            curves = self.line_error * line_curves(wave)
-            factor = factor + draw.normal(len(flux), len(curves)) @ curves
-        noisy = flux * factor + noise
-        return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0), zred
+        return *exposure(flux, wave, valid, sigma, floor, model_error, self, draw), zred
 
     def settings(self) -> dict:
         """See `Noise`; what stores of before do not know of is left out at its default."""
@@ -249,14 +236,19 @@ class SurveyNoise:
         """See `Noise`: of S/N, redshift, and the pixels that are seen or lost."""
         valid, place = ivar > 0, _places(torch.as_tensor(wave)).double().numpy()
         seen, least = valid.sum(1), fewest_pixels(len(place), self.min_pixels)
-        snr = mean_snr(flux, ivar, np.gradient(place))
-        chance = SIGMAS / np.sqrt(np.maximum(seen, 1))
-        beyond = ((snr + chance) * MARGIN < self.snr[0]) | (snr > MARGIN * self.snr[1])
+        beyond = beyond_snr(flux, ivar, np.gradient(place), self.snr)
         beyond |= (seen < least) | odd_masks(valid, place)
         observed = wave * (1 + zred[:, None])
         inside = (observed >= np.min(WINDOWS)) & (observed <= np.max(WINDOWS))
         uncovered = (valid & ~inside).any(1) & (inside.sum(1) >= least)
         return beyond | uncovered | (~(zred <= self.max_zred) & ~np.bool_(told))
+
+    def line_spreads(
+        self, n: int, wave: torch.Tensor, generator: torch.Generator, zred: torch.Tensor | None
+    ) -> torch.Tensor:
+        """See `instruments.Observing`."""
+        survey, drawn = self.survey_and_zred(n, generator)
+        return fibres(survey, drawn if zred is None else zred, wave, generator)
 
     def survey_and_zred(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         """Numbers of WINDOWS and redshifts with which n observations begin, shapes (n,)."""
@@ -265,7 +257,9 @@ class SurveyNoise:
         return survey, torch.where(near, 0.03, self.max_zred) * draw.uniform(n)
 
 
-NOISES: dict[str, type[Noise]] = {noise.kind: noise for noise in (FractionalNoise, SurveyNoise)}
+NOISES: dict[str, type[Noise]] = {
+    noise.kind: noise for noise in (FractionalNoise, SurveyNoise, BankNoise)
+}
 
 
 def make_noise(kind: str, **settings: float) -> Noise:

@@ -7,11 +7,12 @@ import torch
 
 from hpcsbi.simulator.random_tensors import RandomTensors
 
-__all__ = ["draw_sigma", "mean_snr"]
+__all__ = ["MARGIN", "beyond_snr", "draw_sigma", "mean_snr"]
 
 # Bright sky lines and bands, observed frame, Angstrom: centre and half width.
 SKY = ((5578.0, 15.0), (6301.0, 15.0), (6870.0, 40.0), (7610.0, 60.0), (8350.0, 150.0))
 SKY_RED = 9250.0
+SIGMAS, MARGIN = 3.0, 1.2  # by which a mean S/N may miss its range: chance, calibration
 
 
 def draw_sigma(
@@ -56,6 +57,20 @@ def mean_snr(flux: np.ndarray, ivar: np.ndarray, widths: np.ndarray) -> np.ndarr
     valid = ivar > 0
     ratio = np.where(valid, flux * np.sqrt(np.where(valid, ivar, 0.0) / widths), 0.0)
     return ratio.sum(1) / np.maximum(valid.sum(1), 1)
+
+
+def beyond_snr(
+    flux: np.ndarray, ivar: np.ndarray, widths: np.ndarray, snr: tuple[float, float]
+) -> np.ndarray:
+    """True where the mean S/N is lower or higher than a range, chance apart, shape (n,).
+
+    Arguments:
+        flux, ivar, widths: see `mean_snr`.
+        snr: lowest and highest.
+    """
+    mean = mean_snr(flux, ivar, widths)
+    chance = SIGMAS / np.sqrt(np.maximum((ivar > 0).sum(1), 1))
+    return ((mean + chance) * MARGIN < snr[0]) | (mean > MARGIN * snr[1])
 
 
 def _mean(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

@@ -145,7 +145,7 @@ def smooth_error(noise: Mapping, names: Sequence[str]) -> SmoothError | None:
         BadInput: a column model_error that this noise does not take, or beside a given amplitude.
     """
     free, given = "model_error" in names, noise.get("model_error", 0.0)
-    if free and noise["kind"] != "survey":
+    if free and noise["kind"] == "fractional":
         raise BadInput(
             f"theta has the column model_error, and noise of the kind {noise['kind']} knows no "
             "error of the model: take noise=survey, or take the column out of conf/prior."

@@ -9,7 +9,9 @@ import torch
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
+from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
+from hpcsbi.run.noise_banks import bank_arrays, stored_bank, with_bank
 from hpcsbi.seeds import generator, torch_generator
 from hpcsbi.simulator.instruments import line_spreads
 from hpcsbi.simulator.model import Model
@@ -58,11 +60,12 @@ def augment(
 
     Raises:
         ValueError: more spectra held out than there are, no row left, or instruments and a table
-            or simulations that do not suit them.
+            or simulations that do not suit them; a bank of noise that is none.
     """
     source = open_complete(simulations, "simulate", verify=False)
     refuse_damage(source, "simulate", slice(0, source.rows), ("status",))
     marks = source.digest()
+    noise = with_bank(noise, Grid(**source.settings["grid"]))
     plan = _plan(simulations, marks, (copies, validation, test, seed))
     settings = {
         "code": code_of("augment"),
@@ -75,7 +78,7 @@ def augment(
     }
     if noise.instrument:
         settings["table"] = _check_table(table, source, noise)
-    store = _create(Path(out), source, settings, len(plan), shard)
+    store = _create(Path(out), source, settings, len(plan), shard, bank_arrays(noise))
     task = partial(_augment_shard, out, simulations, marks, table)
     run_shards(task, store, cluster, "augment")
 
@@ -92,7 +95,9 @@ def _check_table(table: str | None, source: Store, noise: Noise) -> dict:
     return open_complete(table, "tabulate").settings
 
 
-def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> Store:
+def _create(
+    out: Path, source: Store, settings: dict, rows: int, shard: int, bank: dict[str, Array]
+) -> Store:
     model = Model.of(settings)
     names = model.prior.names
     wave = source.read("wave")
@@ -117,7 +122,7 @@ def _create(out: Path, source: Store, settings: dict, rows: int, shard: int) -> 
         about = {"units": "km/s", "description": "dispersion that the instrument adds at knots"}
         arrays["instrument"] = Array(of_each, "float32", about)
         arrays["knot"] = Array({"knot": KNOTS}, "float64", {"units": "Angstrom"}, knots(wave))
-    return create(out, arrays, settings, shard, {"notice": source.attributes["notice"]})
+    return create(out, arrays | bank, settings, shard, {"notice": source.attributes["notice"]})
 
 
 def _usable(source: Store) -> np.ndarray:
@@ -165,17 +170,18 @@ def _augmented(
     wanted, back = np.unique(base, return_inverse=True)
     theta, flux = (source.read(name, wanted)[back] for name in ("theta", "flux"))
     model = Model.of(settings)
+    noise = stored_bank(model.noise, store)
     rng = generator(settings["seed"], "augment", rows.start // store.batch)
     seed = int(rng.integers(2**62))
     column = dict(zip(model.prior.names, torch.from_numpy(theta).float().T, strict=True))
     told = model.prior.given.redshift(theta)
     told = None if told is None else torch.from_numpy(told).float()
     wave, draws = torch.from_numpy(source.read("wave")).float(), torch_generator(seed)
-    added, signal = line_spreads(model.noise, len(base), wave, draws, told), torch.from_numpy(flux)
+    added, signal = line_spreads(noise, len(base), wave, draws, told), torch.from_numpy(flux)
     if added is not None:
         signal = engine.flux(torch.from_numpy(theta).float(), model.prior.names, added)
     floor, error = column.get("noise_floor"), column.get("model_error")
-    noisy, ivar, zred = model.noise(signal, wave, floor, draws, told, error)
+    noisy, ivar, zred = noise(signal, wave, floor, draws, told, error)
     instrument = {} if added is None else {"instrument": added.numpy()}
     return instrument | {
         "theta": theta,

@@ -27,6 +27,7 @@ from hpcsbi.inference.training_pairs import (
 from hpcsbi.run.checkpoint import Training, is_whole, resume
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.folder import FlowFolder
+from hpcsbi.run.noise_banks import stored_bank
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
@@ -242,7 +243,8 @@ def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -
     if source == "fresh" and ssp is None:
         raise FileNotFoundError("train.source=fresh needs the table: run jobs/tabulate.py first.")
     if source == "fresh":
-        return FreshPairs(model.prior, ssp, model.noise, wave, batch, seed)
+        noise = stored_bank(model.noise, pairs)
+        return FreshPairs(model.prior, ssp, noise, wave, batch, seed)
     rows = split_of(pairs.settings, pairs.rows, "train")
     if rows.stop == 0:
         raise BadInput(

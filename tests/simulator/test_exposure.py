@@ -1,0 +1,59 @@
+"""What is recorded of a spectrum: quoted sigma, floor, smooth factors and masks."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from hpcsbi.grid import Grid
+from hpcsbi.seeds import torch_generator
+from hpcsbi.simulator.exposure import exposure
+from hpcsbi.simulator.random_tensors import RandomTensors
+from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
+
+WAVE = torch.from_numpy(Grid().wave).float()
+N = 20_000
+
+
+@dataclass(frozen=True)
+class Errors:
+    calibration: float = 0.0
+    model_error: float = 0.0
+    model_error_length: float = 200.0
+    line_error: float = 0.0
+
+
+def recorded(errors: Errors, floor=None, model_error=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of N spectra of flux 2 and sigma 0.1, the tenth pixel of which is masked."""
+    flux, sigma = torch.full((N, len(WAVE)), 2.0), torch.full((N, len(WAVE)), 0.1)
+    valid = torch.arange(len(WAVE)).expand(N, -1) != 9
+    draw = RandomTensors(torch_generator(0))
+    return exposure(flux, WAVE, valid, sigma, floor, model_error, errors, draw)
+
+
+def test_the_quoted_ivar_is_that_of_sigma_alone():
+    """Whatever else spreads the flux; masked pixels hold nothing."""
+    for errors in (Errors(), Errors(0.04, 0.01, 200.0, 1.0)):
+        flux, ivar = recorded(errors, torch.full((N,), 0.05))
+        assert (ivar[:, 9] == 0).all() and (flux[:, 9] == 0).all()
+        assert torch.allclose(ivar[:, 10:], torch.tensor(100.0))
+
+
+@pytest.mark.parametrize("error", [0.0, 0.02])
+def test_the_covariance_is_that_of_its_parts(error):
+    """Noise, floor, calibration, smooth error and lines add up as independent factors do."""
+    errors = Errors(0.04, 0.0 if error else 0.01, 200.0, 2.0)
+    floor, given = torch.full((N,), 0.05), torch.full((N,), error) if error else None
+    flux, _ = recorded(errors, floor, given)
+    some = torch.arange(0, len(WAVE), 7)[2:]
+    wave = WAVE.double()
+    smooth = SmoothError(200.0).curves(wave.numpy()).dense(wave) * (error or 0.01)
+    curves = torch.cat([0.04 * response_curves(wave), smooth, 2.0 * line_curves(wave)])
+    right = 4 * (curves.T @ curves) + torch.eye(len(WAVE)) * (0.1**2 + (2 * 0.05) ** 2)
+
+    covariance = torch.cov(flux[:, some].double().T)
+    scale = right.diagonal()[some].sqrt()
+    difference = (covariance - right[some][:, some]) / scale / scale[:, None]
+    assert difference.abs().max() < 6 / N**0.5
+    without = torch.eye(len(some)) - covariance / scale / scale[:, None]
+    assert without.abs().max() > 0.2  # control: pixels are correlated
