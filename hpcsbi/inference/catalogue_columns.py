@@ -6,6 +6,7 @@ import numpy as np
 
 from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import COLUMNS, ORIGINS, QUANTILES
+from hpcsbi.inference.line_excess import EXCESS, MOMENTS
 from hpcsbi.inference.observed_lines import OBSERVED
 from hpcsbi.store.schema import Schema, empty_columns
 
@@ -44,6 +45,7 @@ ARRAYS: Schema = {
     ),
     "derived_prior_share": (("row", "quantity"), "float32", "see prior_share"),
     **OBSERVED,
+    **EXCESS,
     "samples": (
         ("row", "draw", "parameter"),
         "float32",
@@ -55,12 +57,18 @@ CERTIFIED = ("flow_quantiles", *COLUMNS, "origin")  # arrays that take a certifi
 DERIVED = ("derived_quantiles", "derived_prior_share", *OBSERVED)
 
 
-def arrays_of(certificate: bool, derived: bool, keep_draws: int) -> Schema:
-    """The arrays that a catalogue of these options has; derived quantities take the table."""
+def arrays_of(certificate: bool, derived: bool, sizes: Mapping[str, int]) -> Schema:
+    """The arrays that a catalogue of these options has; derived quantities take the table.
+
+    Arguments:
+        certificate, derived: whether there is one, and whether there are any.
+        sizes: dimension -> length; draws may be none, and there may be no groups of lines.
+    """
     without = {
         *(() if certificate else CERTIFIED),
         *(() if derived else DERIVED),
-        *(() if keep_draws else ("samples",)),
+        *(() if sizes["draw"] else ("samples",)),
+        *(() if "line_group" in sizes else EXCESS),
     }
     return {name: about for name, about in ARRAYS.items() if name not in without}
 
@@ -74,7 +82,7 @@ def columns_without_posterior(
         sizes: dimension -> length.
         certificate, derived: see `arrays_of`.
     """
-    columns = empty_columns(arrays_of(certificate, derived, sizes["draw"]), sizes)
+    columns = empty_columns(arrays_of(certificate, derived, sizes), sizes)
     columns["flags"][:] = int(Flag.NO_POSTERIOR)
     return columns
 
@@ -87,7 +95,7 @@ def published(
     Arguments:
         array: its name.
         values: some rows of it.
-        along: names of the parameters, quantities and blends.
+        along: names of the parameters, quantities, blends and groups of lines.
 
     Example:
         >>> along = {"parameter": ("tage", "tau"), "blend": ("hbeta",)}
@@ -103,6 +111,13 @@ def published(
     if array in OBSERVED:
         what = array.removeprefix("observed_")
         return {f"observed_{name}_{what}": values[:, j] for j, name in enumerate(names)}
+    if array in EXCESS:
+        ends = dict(zip(MOMENTS, ("", "_error"), strict=True))
+        return {
+            f"{array}_{name}{ends[moment]}": values[:, i, j]
+            for j, name in enumerate(names)
+            for i, moment in enumerate(MOMENTS)
+        }
     if len(dims) == 2:
         return {f"{name}_prior_share": values[:, j] for j, name in enumerate(names)}
     return {array: values}

@@ -7,9 +7,12 @@ import numpy as np
 from hpcsbi.flags import Flag
 from hpcsbi.inference.catalogue_columns import published
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.line_excess import EXCESS, line_group_names
 from hpcsbi.inference.observed_lines import OBSERVED
+from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.row_checks import OF_DRAWS, P_VALUES
 from hpcsbi.mcmc.chain import Chain, diagnose
+from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.schema import Schema
 
@@ -18,10 +21,12 @@ __all__ = [
     "METHODS",
     "OF_A_POSTERIOR",
     "SPECTRUM",
+    "arrays_of",
     "chain_columns",
     "chain_indices",
     "columns_with_chains",
     "kept_draws",
+    "names_along",
     "spaced_indices",
 ]
 
@@ -83,6 +88,22 @@ ARRAYS: Schema = {
 }
 
 
+def names_along(posterior: Posterior) -> dict[str, Sequence]:
+    """Names and numbers along every dimension but rows and draws."""
+    names = {"parameter": posterior.names, "quantity": posterior.derived.names}
+    names |= line_group_names(posterior)
+    return names | {"level": [*QUANTILES.values()], "method": METHODS, "blend": [*BLENDS]}
+
+
+def arrays_of(sizes: Mapping[str, int]) -> Schema:
+    """The arrays that the chains of a flow have; there may be no groups of lines among the sizes.
+
+    Arguments:
+        sizes: dimension -> length.
+    """
+    return ARRAYS | (EXCESS if "line_group" in sizes else {})
+
+
 def chain_columns(
     chain: Chain, prior: Prior, draws: int, zred: float | None = None
 ) -> dict[str, np.ndarray]:
@@ -135,7 +156,7 @@ def columns_with_chains(
     rows, n = fits["spectrum"], len(columns["flags"])
     columns = {name: np.array(values) for name, values in columns.items()}
     new = {}
-    for name in OF_A_POSTERIOR:
+    for name in (*OF_A_POSTERIOR, *(name for name in EXCESS if name in fits)):
         new |= published(name, fits[name], along)
     for name, values in new.items():
         columns[name][rows] = values

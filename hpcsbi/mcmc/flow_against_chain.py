@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.derived_columns import derived_quantiles, prior_shares
+from hpcsbi.inference.line_excess import line_excess_columns
 from hpcsbi.inference.observed_lines import observed_line_columns
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import error_fractions, posterior_flags, predictive_columns
@@ -114,6 +115,7 @@ def check_columns(
     drawn = Draws(coordinates[None, order], np.zeros((1, n)), np.array([n]), np.ones(1))
     columns = predictive_columns(posterior.prior, likelihood, drawn, batch)
     columns |= observed_line_columns(posterior, likelihood, drawn, batch)
+    columns |= line_excess_columns(posterior.prior, likelihood, drawn, batch)
     floor = error_fractions(posterior.names, drawn.quantiles(posterior.prior, [0.5])[0])
     flags = posterior_flags(posterior, drawn, columns, floor, batch.zred)
     return {name: values[0] for name, values in (columns | {"flags": flags}).items()}

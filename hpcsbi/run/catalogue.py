@@ -12,6 +12,7 @@ import numpy as np
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import legend
 from hpcsbi.inference.catalogue_columns import by_level, published
+from hpcsbi.inference.line_excess import EXCESS
 from hpcsbi.mcmc.fit_columns import OF_A_POSTERIOR, columns_with_chains
 from hpcsbi.run.merges import MADE_OF, chains_of, source_marks, table_of
 from hpcsbi.store.files import read_parquet_header, write_parquet
@@ -52,8 +53,9 @@ def write_catalogue(path: str | Path) -> None:
         sources = source_marks(store, chains)
         if read_parquet_header(table).get(MADE_OF) == sources:
             return
-        chains = [fits for fits in chains if _is_new(fits) and _of_same_flow(fits, store)]
-        blocks = _Blocks(store, _converged_rows(chains))
+        fitted = (*FITTED, *(name for name in EXCESS if name in store.arrays))
+        chains = [fits for fits in chains if _is_new(fits, fitted) and _of_same_flow(fits, store)]
+        blocks = _Blocks(store, _converged_rows(chains, fitted))
         columns = {name: _Column(blocks, name) for name in blocks.block(0, 0)}
         header = {"notice": store.attributes.get("notice", ""), "flags": legend()["comment"]}
         write_parquet(table, columns, header | {MADE_OF: sources})
@@ -92,9 +94,9 @@ def _published(
     return columns
 
 
-def _is_new(fits: Store) -> bool:
-    """True if chains have all that a catalogue takes of them."""
-    missing = [name for name in FITTED if name not in fits.arrays]
+def _is_new(fits: Store, fitted: Sequence[str]) -> bool:
+    """True if chains have all arrays that a catalogue takes of them."""
+    missing = [name for name in fitted if name not in fits.arrays]
     if missing:
         print(
             f"{fits.path} is not merged, an older version made it without {', '.join(missing)}: "
@@ -114,15 +116,15 @@ def _of_same_flow(fits: Store, catalogue: Store) -> bool:
     return not lines
 
 
-def _converged_rows(chains: Sequence[Store]) -> dict[str, np.ndarray] | None:
+def _converged_rows(chains: Sequence[Store], fitted: Sequence[str]) -> dict[str, np.ndarray] | None:
     """Arrays of all converged rows by spectrum, of two chains of one spectrum the longer one."""
-    parts: dict[str, list] = {name: [] for name in FITTED}
+    parts: dict[str, list] = {name: [] for name in fitted}
     for fits in chains:
         for shard, state in fits.states().items():
             rows = fits.rows_of(shard)
             good = fits.read("converged", rows) if state == "done" else np.zeros(0, bool)
             if good.any():
-                for name in FITTED:
+                for name in fitted:
                     parts[name].append(fits.read(name, rows)[good])
     if not parts["spectrum"]:
         return None
@@ -140,7 +142,7 @@ class _Blocks:
         self.store, self.chains = store, chains
         self.along = {
             dim: tuple(str(name) for name in store.read(dim))
-            for dim in ("parameter", "quantity", "blend")
+            for dim in ("parameter", "quantity", "blend", "line_group")
             if dim in store.arrays
         }
         self.block = lru_cache(maxsize=1)(self._block)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hpcsbi.kernels.smooth_error import integrate
-from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
+from hpcsbi.simulator.templates import SmoothError, line_curves, line_groups, response_curves
 
 __all__ = ["Amplitudes"]
 
@@ -35,6 +35,7 @@ class Amplitudes(torch.nn.Module):
             pixels).
         kinds: what the templates are errors of, in words.
         of_lines: which of them are those of lines.
+        groups: names of these.
         everywhere: how many of them are not the smooth error's.
         local: that one's, if there are any.
     """
@@ -45,6 +46,7 @@ class Amplitudes(torch.nn.Module):
         super().__init__()
         pixels = torch.from_numpy(np.asarray(wave, float))
         curves = calibration * response_curves(pixels)[: None if calibration else 0]
+        self.lines, self.groups = lines, line_groups(pixels) if lines else ()
         if lines:
             curves = torch.cat([curves, lines * line_curves(pixels)])
         errors = {"calibration": calibration, "lines": lines, "the model": smooth}
@@ -150,6 +152,25 @@ class Amplitudes(torch.nn.Module):
             solved = torch.linalg.solve_triangular(factor, sides.mT, upper=False)
             parts.append((solved**2).sum(-2))
         return torch.cat(parts)
+
+    def of_line_groups(self, pull: Tensor, scaled: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the amplitudes of lines, given the spectrum, Angstrom.
+
+        Arguments:
+            pull, scaled, error: see `integrated`.
+
+        Returns:
+            float64, shapes (objects, draws, groups).
+        """
+        parts = []
+        for rows in self._parts(pull, scaled, error):
+            side, factor, _ = self._normal_equations(*rows)
+            mean = torch.cholesky_solve(side[..., None], factor)[..., 0]
+            variance = torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1)
+            moments = self.lines * mean, self.lines**2 * variance
+            parts.append([x[..., self.of_lines] for x in moments])
+        mean, variance = zip(*parts, strict=True)
+        return torch.cat(mean), torch.cat(variance)
 
     def _parts(self, *arrays: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Objects whose normal matrices are made at once; all, where these are small."""

@@ -199,9 +199,19 @@ class Likelihood(torch.nn.Module):
         Returns:
             What the spectrum leaves of it, shape (objects, draws, sums).
         """
+        return self.amplitudes.variance(weights, *self.over_sigma(flux, ivar, theta, instrument))
+
+    def over_sigma(
+        self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What `Amplitudes` take of draws: residual and model over sigma, and the model's error.
+
+        Arguments:
+            flux, ivar, theta, instrument: see `expected_spectra`.
+        """
         model = self.spectra(theta, instrument)
         pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
-        return self.amplitudes.variance(weights, pull, scaled, self.model_error(theta))
+        return pull, scaled, self.model_error(theta)
 
     def spectra(self, theta: Tensor, instrument: Tensor | None = None) -> Tensor:
         """Model spectra, shape (objects, draws, pixels); arguments as of `forward`."""

@@ -22,6 +22,7 @@ __all__ = [
     "LocalCurves",
     "SmoothError",
     "line_curves",
+    "line_groups",
     "response_curves",
     "smooth_error",
 ]
@@ -56,17 +57,28 @@ def line_curves(wave: torch.Tensor) -> torch.Tensor:
     Returns:
         1 / Angstrom, a row for each of LINE_GROUPS that has its light there, (groups, pixels).
     """
+    edges, inside = _line_light(wave)
+    curves = [np.diff(light) / np.diff(edges) for light in inside.values()]
+    rows = np.reshape(curves, (len(curves), len(wave)))
+    return torch.as_tensor(rows, dtype=wave.dtype, device=wave.device)
+
+
+def line_groups(wave: torch.Tensor) -> tuple[str, ...]:
+    """Names of the rows of `line_curves`."""
+    return tuple(_line_light(wave)[1])
+
+
+def _line_light(wave: torch.Tensor) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Edges of pixels, and the share of a group's light before each, (pixels + 1,)."""
     centres = wave.double().cpu().numpy()
     middles = (centres[1:] + centres[:-1]) / 2
     first, last = 2 * centres[0] - middles[0], 2 * centres[-1] - middles[-1]
     edges = np.concatenate([[first], middles, [last]])
-    curves = []
-    for lines in LINE_GROUPS.values():
-        inside = sum(share * ndtr((edges - x) / (x * LINE_SIGMA)) for x, share in lines)
-        if np.ptp(inside) > SOME:
-            curves.append(np.diff(inside) / np.diff(edges))
-    rows = np.reshape(curves, (len(curves), len(centres)))
-    return torch.as_tensor(rows, dtype=wave.dtype, device=wave.device)
+    light = {
+        name: sum(share * ndtr((edges - x) / (x * LINE_SIGMA)) for x, share in lines)
+        for name, lines in LINE_GROUPS.items()
+    }
+    return edges, {name: inside for name, inside in light.items() if np.ptp(inside) > SOME}
 
 
 @dataclass(frozen=True)

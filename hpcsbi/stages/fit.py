@@ -17,11 +17,10 @@ from hpcsbi.arguments import AtLeast, Count, Natural, OneOf, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, legend
-from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.derived_columns import ABOUT
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Settings
-from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, SPECTRUM
+from hpcsbi.mcmc.fit_columns import SPECTRUM, arrays_of, names_along
 from hpcsbi.mcmc.flow_against_chain import PARTS, clock, object_columns
 from hpcsbi.mcmc.likelihoods import ENGINES, LIKELIHOODS, likelihood_of, log_likelihoods
 from hpcsbi.mcmc.moves import MOVES
@@ -35,7 +34,6 @@ from hpcsbi.run.readers import instruments
 from hpcsbi.run.selection import checksum_of, select_rows
 from hpcsbi.seeds import generator, object_seed
 from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
@@ -197,15 +195,9 @@ def _catalogue(
     return store
 
 
-def _coordinates(posterior: Posterior) -> dict[str, Sequence]:
-    """Names and numbers along every dimension but rows and draws."""
-    names = {"parameter": posterior.names, "quantity": posterior.derived.names}
-    return names | {"level": [*QUANTILES.values()], "method": METHODS, "blend": [*BLENDS]}
-
-
 def _sizes(rows: int, posterior: Posterior, draws: int) -> dict[str, int]:
     """Length of every dimension."""
-    along = {dim: len(values) for dim, values in _coordinates(posterior).items()}
+    along = {dim: len(values) for dim, values in names_along(posterior).items()}
     return along | {"row": rows, "draw": draws}
 
 
@@ -214,7 +206,7 @@ def _arrays(rows: np.ndarray, posterior: Posterior, draws: int) -> dict[str, Arr
     which = {SPECTRUM: Array({"row": len(rows)}, "int64", about, rows.astype(np.int64))}
     sizes, attributes = _sizes(len(rows), posterior, draws), {"derived_quantiles": ABOUT}
     attributes["flags"] = legend()
-    return which | store_arrays(ARRAYS, sizes, _coordinates(posterior), attributes)
+    return which | store_arrays(arrays_of(sizes), sizes, names_along(posterior), attributes)
 
 
 def _fit_shard(run: _Run, shard: int) -> Costs:
@@ -249,7 +241,8 @@ def _fitted(
     by_flow = posterior.usable(flux, ivar)
     if settings["start"] == "flow":
         fitted &= by_flow
-    columns = empty_columns(ARRAYS, _sizes(len(ids), posterior, settings["draws"]))
+    sizes = _sizes(len(ids), posterior, settings["draws"])
+    columns = empty_columns(arrays_of(sizes), sizes)
     columns |= {"id": ids, "zred": zred}
     likelihood = likelihood_of(posterior, settings["likelihood"])
     seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])

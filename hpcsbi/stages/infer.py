@@ -14,6 +14,7 @@ from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
 from hpcsbi.inference.catalogue_columns import arrays_of, columns_without_posterior
 from hpcsbi.inference.certificate import QUANTILES, certify
 from hpcsbi.inference.derived_columns import ABOUT, derived_quantiles, prior_shares
+from hpcsbi.inference.line_excess import line_excess_columns, line_group_names
 from hpcsbi.inference.observed_lines import observed_line_columns
 from hpcsbi.inference.posterior import Draws, Posterior
 from hpcsbi.inference.row_checks import (
@@ -139,13 +140,14 @@ def _arrays(
     coordinates = {"parameter": posterior.names, "level": [*QUANTILES.values()]}
     if posterior.derived is not None:
         coordinates |= {"quantity": posterior.derived.names, "blend": [*BLENDS]}
-    schema = arrays_of(certificate, posterior.derived is not None, keep_draws)
+    coordinates |= line_group_names(posterior)
+    schema = arrays_of(certificate, posterior.derived is not None, sizes)
     return store_arrays(schema, sizes, coordinates, attributes)
 
 
 def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
     """Length of every dimension."""
-    return {
+    return {dim: len(names) for dim, names in line_group_names(posterior).items()} | {
         "row": rows,
         "level": len(QUANTILES),
         "parameter": len(posterior.names),
@@ -211,6 +213,7 @@ def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np
         columns |= observed_line_columns(posterior, posterior.likelihood, best, batch)
     columns |= prior_shares(posterior, columns["quantiles"], of_derived, levels, batch.zred)
     columns |= predictive_columns(posterior.prior, posterior.likelihood, best, batch)
+    columns |= line_excess_columns(posterior.prior, posterior.likelihood, best, batch)
     if settings["keep_draws"]:
         kept = best.coordinates[:, : settings["keep_draws"]]
         columns["samples"] = posterior.prior.theta(kept, np.float32)

@@ -14,6 +14,7 @@ from hpcsbi.inference.catalogue_columns import (
     published,
 )
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.line_excess import EXCESS, MOMENTS
 from hpcsbi.inference.observed_lines import OBSERVED
 
 SIZES = {"row": 3, "level": len(QUANTILES), "parameter": 2, "quantity": 5, "blend": 3}
@@ -21,16 +22,17 @@ SIZES = {"row": 3, "level": len(QUANTILES), "parameter": 2, "quantity": 5, "blen
 
 @pytest.mark.parametrize("certificate", [True, False])
 @pytest.mark.parametrize("derived", [True, False])
-@pytest.mark.parametrize("keep_draws", [0, 30])
-def test_options_decide_which_arrays_there_are(certificate, derived, keep_draws):
+@pytest.mark.parametrize(("keep_draws", "lines"), [(0, {}), (30, {"line_group": 4})])
+def test_options_decide_which_arrays_there_are(certificate, derived, keep_draws, lines):
     """The certificate's with one, draws where they are kept; the rest always, in one order."""
-    arrays = arrays_of(certificate, derived, keep_draws)
+    arrays = arrays_of(certificate, derived, {**SIZES, **lines, "draw": keep_draws})
 
     assert ({*CERTIFIED} <= {*arrays}) == certificate
     assert ({*CERTIFIED} & {*arrays} != set()) == certificate
     assert {*DERIVED} & {*arrays} == ({*DERIVED} if derived else set())
     assert ("samples" in arrays) == (keep_draws > 0)
-    assert {*ARRAYS} - {*arrays} <= {*CERTIFIED, *DERIVED, "samples"}
+    assert ({*EXCESS} <= {*arrays}) == bool(lines)
+    assert {*ARRAYS} - {*arrays} <= {*CERTIFIED, *DERIVED, *EXCESS, "samples"}
     assert list(arrays) == [name for name in ARRAYS if name in arrays]
 
 
@@ -39,7 +41,7 @@ def test_rows_without_posterior_hold_no_numbers(certificate):
     """NaN in what is measured, no draws, and the flag that says so: never a zero to be believed."""
     columns = columns_without_posterior({**SIZES, "draw": 4}, certificate, True)
 
-    assert set(columns) == set(arrays_of(certificate, True, 4))
+    assert set(columns) == set(arrays_of(certificate, True, {**SIZES, "draw": 4}))
     assert (columns["flags"] == Flag.NO_POSTERIOR).all() and not columns["n_draws"].any()
     assert columns["samples"].shape == (3, 4, 2)
     measured = [values for values in columns.values() if values.dtype.kind == "f"]
@@ -77,5 +79,11 @@ def test_every_array_has_its_published_columns():
     ]  # fmt: skip
     quantiles = np.zeros((3, len(QUANTILES), 1))
     assert [*published("derived_quantiles", quantiles, along)] == [f"av_{p}" for p in QUANTILES]
+    excess = np.arange(12.0).reshape(3, len(MOMENTS), 2)
+    shown = published("line_excess", excess, {"line_group": ("oii", "hbeta")})
+    assert {name: column.tolist() for name, column in shown.items()} == {
+        "line_excess_oii": [0, 4, 8], "line_excess_oii_error": [2, 6, 10],
+        "line_excess_hbeta": [1, 5, 9], "line_excess_hbeta_error": [3, 7, 11],
+    }  # fmt: skip
     assert [*published("chi2", values[:, 0], along)] == ["chi2"]
     assert published("derived_prior_share", values, {"parameter": ("tage", "tau")}) == {}

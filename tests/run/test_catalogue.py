@@ -40,6 +40,7 @@ OF_BOTH = {
     "derived_prior_share": {"quantity": 1},
     **{name: {"blend": 1} for name in OBSERVED},
 }
+LINES = {"line_excess": {"moment": 2, "line_group": 1}}
 PRIOR = Prior({name: {"low": 0.1, "high": 10} for name in NAMES})
 MODEL = {
     "flow": {"training": {"simulations": Model(PRIOR, Grid(), Physics()).settings()}},
@@ -47,18 +48,19 @@ MODEL = {
 }
 
 
-def catalogue(folder, rows=ROWS, **settings):
-    """A catalogue without chains, all of it weak."""
-    row = {"row": rows}
+def catalogue(folder, rows=ROWS, lines=False, **settings):
+    """A catalogue without chains, all of it weak; maybe with the excess of lines."""
+    row, of_both = {"row": rows}, OF_BOTH | (LINES if lines else {})
     arrays = {
         "id": Array(row, "string"),
         "flags": Array(row, "int32"),
         "origin": Array(row, "string"),
-        **{name: Array(row | dims, "float32") for name, dims in OF_BOTH.items()},
+        **{name: Array(row | dims, "float32") for name, dims in of_both.items()},
         "samples": Array(row | {"draw": 2}, "float32"),
         "parameter": Array({"parameter": len(NAMES)}, "string", values=np.array(NAMES)),
         "quantity": Array({"quantity": 1}, "string", values=np.array([QUANTITY])),
         "blend": Array({"blend": 1}, "string", values=np.array(["hbeta"])),
+        "line_group": Array({"line_group": 1}, "string", values=np.array(["oii"])),
     } | {name: Array(row, "float32") for name in ("chi2", *P_VALUES)}
     store = create(folder / "catalogue.zarr", arrays, MODEL | settings, 5, {"notice": "n"})
     for shard in store.shards:
@@ -66,18 +68,20 @@ def catalogue(folder, rows=ROWS, **settings):
         text = {"id": np.array([f"g{shard}.{i}" for i in range(n)]), "origin": np.full(n, "flow")}
         flags = np.full(n, int(Flag.WEAK_WEIGHTS), np.int32)
         numbers = {name: np.zeros(n) for name in ("chi2", *P_VALUES)}
-        numbers |= {name: np.zeros((n, *dims.values())) for name, dims in OF_BOTH.items()}
+        numbers |= {name: np.zeros((n, *dims.values())) for name, dims in of_both.items()}
         store.write(shard, flags=flags, samples=np.zeros((n, 2)), **text, **numbers)
     return store
 
 
 def fits(
-    path, objects, value=1.0, steps=100, done=None, into="catalogue.zarr", without="", **settings
-):
+    path, objects, value=1.0, steps=100, done=None, into="catalogue.zarr", without="", lines=False,
+    **settings,
+):  # fmt: skip
     """Chains of some spectra; the last one has not converged."""
     n = len(objects)
     row = {"row": n}
-    of_both = {name: dims for name, dims in OF_BOTH.items() if name != without}
+    of_both = OF_BOTH | (LINES if lines else {})
+    of_both = {name: dims for name, dims in of_both.items() if name != without}
     arrays = {
         "spectrum": Array(row, "int64"),
         "converged": Array(row, "bool"),
@@ -131,6 +135,22 @@ def test_chains_are_in_the_table_whoever_writes_it_last(tmp_path):
     assert np.flatnonzero(found["observed_hbeta_ew"] == 1).tolist() == [4, 17]
     after = [*SHARES, *DERIVED, *lines, "chi2", *P_VALUES]
     assert found.columns.tolist() == ["id", "flags", "origin", *COLUMNS, *after]
+
+
+def test_excess_of_lines_is_that_of_the_chain(tmp_path, capsys):
+    """As all that is of a posterior; chains that do not tell it are left out."""
+    store = catalogue(tmp_path, lines=True)
+    fits(tmp_path / "fits.zarr", [4, 17, 20], lines=True)
+    write_catalogue(store.path)
+    for name in ("line_excess_oii", "line_excess_oii_error"):
+        assert np.flatnonzero(table(tmp_path)[name] == 1).tolist() == [4, 17]
+    assert not capsys.readouterr().out
+
+    fits(tmp_path / "older.zarr", [5, 20])
+    (tmp_path / "catalogue.parquet").unlink()
+    write_catalogue(store.path)
+    assert "without line_excess" in capsys.readouterr().out
+    assert np.flatnonzero(table(tmp_path)["origin"] == "mcmc").tolist() == [4, 17]
 
 
 def test_chains_without_derived_quantities_are_told(tmp_path, capsys):

@@ -6,7 +6,7 @@ import torch
 
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.amplitudes import Amplitudes
-from hpcsbi.simulator.templates import SmoothError
+from hpcsbi.simulator.templates import SmoothError, line_curves, line_groups
 
 WAVE = Grid().wave
 CASES = [(0.04, None), (0.0, SmoothError(200)), (0.04, SmoothError(70)), (0.04, SmoothError(2000))]
@@ -30,6 +30,28 @@ def covariance(amplitudes: Amplitudes, error: float) -> np.ndarray:
     curves = amplitudes.curves.numpy().copy()
     curves[amplitudes.everywhere :] *= error
     return curves.T @ curves
+
+
+@pytest.mark.parametrize(("calibration", "smooth"), CASES)
+def test_excess_of_lines_is_that_of_a_joint_normal_distribution(calibration, smooth):
+    """Of pixels and amplitudes in one large covariance, conditioned on the pixels that are seen."""
+    amplitudes, (pull, scaled, error) = Amplitudes(WAVE, calibration, smooth, 2.5), spectra(3)
+    mean, variance = amplitudes.of_line_groups(pull, scaled, error)
+    curves = line_curves(torch.from_numpy(WAVE)).numpy()
+
+    assert amplitudes.groups == line_groups(torch.from_numpy(WAVE)) and len(curves) > 8
+    assert mean.shape == variance.shape == (3, 4, len(curves))
+    for i in range(3):
+        for j in range(4):
+            relative = np.diag(scaled[i, j].numpy())
+            before = covariance(amplitudes, float(error[i, j]))
+            lines = 2.5**2 * np.eye(len(curves))
+            both = lines @ curves @ relative  # of amplitudes and pixels
+            of_pulls = np.eye(len(WAVE)) + relative @ before @ relative
+            after = lines - both @ np.linalg.solve(of_pulls, both.T)
+            right = both @ np.linalg.solve(of_pulls, pull[i, j].numpy())
+            np.testing.assert_allclose(mean[i, j], right, rtol=1e-6, atol=1e-8)
+            np.testing.assert_allclose(variance[i, j], np.diag(after), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("calibration", "smooth"), CASES)

@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 import tiny
+import torch
 import xarray
 
 from hpcsbi.cluster.dask_local import Local
@@ -15,10 +16,13 @@ from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.line_excess import MOMENTS
 from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.templates import line_groups
 from hpcsbi.stages import infer as module
 from hpcsbi.stages.infer import infer
 from hpcsbi.store import layout
@@ -284,6 +288,32 @@ def test_files_of_a_shard_are_few(certified):
 
     assert len(certified.sharded) == 27
     assert len(set(files)) == len(files) <= 27 + 4  # coordinates; empty rows take no file
+
+
+@pytest.mark.slow
+def test_lines_over_the_model_are_told_where_they_have_an_error(done, tmp_path):
+    """One array, two columns a group; NaN where nothing is inferred; absent where they are off."""
+    noise = SurveyNoise(snr=(50, 100), cut=0.0, max_zred=0.1, line_error=4.0)
+    training = tiny.pairs(tmp_path, survey=True, n=200, noise=noise, test=10)
+    tiny.trained(tmp_path, training, representation="projection", steps=100)
+    store, names = open_complete(training, "augment"), ("zred", "flux", "ivar")
+    zred, flux, ivar = (store.read(name, slice(store.rows - 10, store.rows)) for name in names)
+    groups = line_groups(torch.from_numpy(store.read("wave")))
+    ids, flags = [f"g{i}" for i in range(9)] + ["none"], np.zeros(10, np.int32)
+    flags[9] = Flag.NO_DATA
+    write_spectra(tmp_path / "spectra.zarr", ids, zred, flux, ivar, flags)
+    whole = catalogue(tmp_path, tmp_path / "catalogue.zarr")
+    excess = whole.read("line_excess")
+    table = pyarrow.parquet.read_table(tmp_path / "catalogue.parquet")
+
+    assert whole.read("line_group").tolist() == list(groups)
+    assert whole.read("moment").tolist() == list(MOMENTS)
+    assert len(whole.sharded) == len(done.sharded) + 1
+    assert "line_excess" not in done.arrays
+    assert np.isfinite(excess[:9]).all() and np.isnan(excess[9]).all()
+    for i, end in enumerate(("", "_error")):
+        column = table[f"line_excess_hbeta{end}"].to_numpy()
+        assert np.array_equal(column, excess[:, i, groups.index("hbeta")], equal_nan=True)
 
 
 def test_damage_is_told_by_who_reads_it(run, tmp_path):
