@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import REFERENCE_WIDTH, Grid
+from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.instruments import line_spreads
+from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.noise import SurveyNoise, make_noise
 from hpcsbi.simulator.noise_bank import LEAST, BankNoise, Observations
 
@@ -153,6 +156,21 @@ def test_settings_tell_the_bank_and_make_an_equal_model():
         observed(again, 3, 0)
     with pytest.raises(BadInput, match=r"noise\.snr_factor is 0\.5: a number, 1 to 100"):
         BankNoise("spectra.zarr", 0.5)
+
+
+def test_its_likelihood_is_that_of_survey_noise():
+    """Quoted sigma, floor and the same errors that are integrated out."""
+    prior, errors = tiny.prior(survey=True), {"calibration": 0.04, "model_error": 0.01}
+    engine = load_engine(tiny.TABLE, prior)
+    mine, other = (
+        of_simulator(engine, prior.names, noise)
+        for noise in (bank(120, **errors, line_error=2.0), SurveyNoise(**errors, line_error=2.0))
+    )
+    theta = torch.from_numpy(prior.sample(4, np.random.default_rng(0), 0.1)).float()
+    wave = torch.from_numpy(GRID.wave).float()
+    flux, ivar, _ = bank(120)(engine.flux(theta, prior.names), wave, None, seeded(9))
+    both = [each(flux, ivar, theta.expand(4, -1, -1)) for each in (mine, other)]
+    assert torch.equal(*both) and torch.isfinite(both[0].diagonal()).all()
 
 
 def test_a_bank_of_few_is_refused():
