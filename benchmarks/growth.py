@@ -90,9 +90,9 @@ def make_spectra(run: Path, rows: int) -> None:
             for name, array in arrays.items()
             if array.values is None
         }
+        for name, values in columns.items():
+            columns[name] = np.full_like(values, name) if values.dtype == object else values
         columns["id"] = np.array([f"spectrum {row}" for row in range(span.start, span.stop)])
-        for name in ("file", "reason"):
-            columns[name] = np.full(n, name)
         columns["flags"] = np.full(n, int(Flag.NO_DATA), np.int32)
         store.write(shard, **columns)
 

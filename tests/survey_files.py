@@ -15,6 +15,7 @@ real = pytest.mark.skipif(not DATA.exists(), reason="the survey files are not he
 SURVEYS = ["sdss", "desi", "manga", "eso", "table"]  # whose files have redshifts
 EVERY = [*SURVEYS, "jwst"]
 UNIT = "1e-17 erg/s/cm2/Angstrom"
+PLACE = (146.71421, -1.0413043)  # RA and DEC, degrees
 CAMERAS = {"B": (3600.0, 2751), "R": (5760.0, 2326), "Z": (7520.0, 2881)}
 # Wavelengths of the pixels of spectra, Angstrom.
 NATIVE = {
@@ -70,12 +71,13 @@ def table(path, rows=5, unit=UNIT, ivar_unit=None, pixels=3000, **changes):
 def sdss(
     path, kind="GALAXY", zwarning=0, mask=(), pixels=3800, zred=0.05, loglam=3.58, best="SPECOBJ",
     coadd="COADD", upper=False, keys=("PLATE", "MJD", "FIBERID"), drop=(), behind=(), wdisp=None,
-    sub=None,
+    sub=None, fiber=7,
 ):  # fmt: skip
     """A spec file of the SDSS family; mask: (pixel, bit) pairs of and_mask.
 
     best, coadd: names of the tables; upper: case of the columns; keys: what identifies the
-    object; drop: columns that are not there; behind: further HDUs; sub: its SUBCLASS.
+    object; drop: columns that are not there; behind: further HDUs; sub: its SUBCLASS; fiber:
+    its number.
     """
     log = (loglam + 1e-4 * np.arange(pixels)).astype(np.float32)
     and_mask = np.zeros(pixels, dtype=np.int32)
@@ -90,8 +92,12 @@ def sdss(
     }
     if wdisp is not None:
         columns["wdisp"] = ("E", wdisp)
-    values = {"PLATE": 266, "MJD": 51602, "FIBERID": 7, "FIELD": 15000, "CATALOGID": 4375924049}
+    values = {"PLATE": 266, "MJD": 51602, "FIBERID": fiber, "FIELD": 15000, "CATALOGID": 4375924049}
     row = {name: ("K", [values[name]]) for name in keys}
+    row |= {
+        name: ("D", [value]) for name, value in zip(("PLUG_RA", "PLUG_DEC"), PLACE, strict=True)
+    }
+    row |= {"SURVEY": ("6A", ["sdss"]), "PROGRAMNAME": ("23A", ["legacy"])}
     row |= {} if sub is None else {"SUBCLASS": ("21A", [sub])}
     row |= {"CLASS": ("6A", [kind]), "Z": ("E", [zred]), "ZWARNING": ("J", [zwarning])}
 
@@ -108,15 +114,24 @@ def sdss(
     return write(path, made(columns, coadd), made(row, best), *behind)
 
 
-def desi(folder, name="main-bright-1", rows=6, status=None, spectype=None, drop=(), shuffle=True):
-    """A coadd and its redrock file, in another row order; drop: rows that redrock lacks."""
+def desi(
+    folder, name="main-bright-1", rows=6, status=None, spectype=None, drop=(), shuffle=True,
+    first=0, cards=None, exposures=None, cameras="BRZ",
+):  # fmt: skip
+    """A coadd and its redrock file, in another row order; drop: rows that redrock lacks.
+
+    first: number of the first target; cards: of the first header; exposures: the file is one of
+    spectra of so many exposures, target after target; cameras: those that are there.
+    """
     rng = np.random.default_rng(rows)
-    target = 39_633_345_008_634_465 + np.arange(rows, dtype=np.int64)
+    target = 39_633_345_008_634_465 + first + np.arange(rows, dtype=np.int64)
     fibers = [
         fits.Column("TARGETID", "K", array=target),
         fits.Column("COADD_FIBERSTATUS", "J", array=np.zeros(rows) if status is None else status),
         fits.Column("OBJTYPE", "3A", array=["TGT"] * rows),
         fits.Column("EBV", "E", array=np.full(rows, 0.05)),
+        fits.Column("TARGET_RA", "D", array=np.full(rows, PLACE[0])),
+        fits.Column("TARGET_DEC", "D", array=np.full(rows, PLACE[1])),
     ]
     hdus = [fits.BinTableHDU.from_columns(fibers, name="FIBERMAP")]
     for camera, (first, pixels) in CAMERAS.items():

@@ -22,6 +22,9 @@ ARRAYS: Schema = {
     "flow_quantiles": (LEVELS, "float32", "of the flow's draws"),
     "flags": (("row",), "int32", ""),
     "survey_class": (("row",), "string", "by the survey's redshift fit, empty where not known"),
+    "position": (("row", "axis"), "float64", "degrees, NaN where its file has none"),
+    "identity": (("row", "name"), "string", "whose spectrum it is, where it lies, and its key"),
+    "file_row": (("row",), "int32", "number of the row in its file, from 0"),
     "n_draws": (("row",), "int32", "draws inside the prior"),
     "acceptance": (("row",), "float32", "share of draws inside the prior"),
     "n_pixels": (("row",), "int32", "valid pixels"),
@@ -52,6 +55,7 @@ ARRAYS: Schema = {
         "draws of equal weight, resampled by weight where origin is reweighted",
     ),
 }
+WHO = ("position", "identity")  # arrays with a column for each name along them
 CERTIFIED = ("flow_quantiles", *COLUMNS, "origin")  # arrays that take a certificate
 # And those that take a table.
 DERIVED = ("derived_quantiles", "derived_prior_share", *OBSERVED)
@@ -95,7 +99,8 @@ def published(
     Arguments:
         array: its name.
         values: some rows of it.
-        along: names of the parameters, quantities, blends and groups of lines.
+        along: names along the dimensions: of parameters, quantities, blends, groups of lines, axes
+            and `name`.
 
     Example:
         >>> along = {"parameter": ("tage", "tau"), "blend": ("hbeta",)}
@@ -118,6 +123,8 @@ def published(
             for j, name in enumerate(names)
             for i, moment in enumerate(MOMENTS)
         }
+    if array in WHO:
+        return {name: values[:, j] for j, name in enumerate(names)}
     if len(dims) == 2:
         return {f"{name}_prior_share": values[:, j] for j, name in enumerate(names)}
     return {array: values}

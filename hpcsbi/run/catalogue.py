@@ -142,7 +142,7 @@ class _Blocks:
         self.store, self.chains = store, chains
         self.along = {
             dim: tuple(str(name) for name in store.read(dim))
-            for dim in ("parameter", "quantity", "blend", "line_group")
+            for dim in ("parameter", "quantity", "blend", "line_group", "axis", "name")
             if dim in store.arrays
         }
         self.block = lru_cache(maxsize=1)(self._block)

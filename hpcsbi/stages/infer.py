@@ -40,11 +40,14 @@ from hpcsbi.store.schema import store_arrays
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
+from hpcsbi.survey.identity import AXES, NAMES
 from hpcsbi.terminal import tell_once
 
 __all__ = ["infer"]
 
 FEW_ACCEPTED = 0.05
+# Of the spectra, where they have it: not in those of earlier versions.
+PASSED_ON = ("survey_class", "position", "identity", "file_row")
 
 
 def _few_kept(draws: int, keep_draws: int) -> None:
@@ -100,6 +103,12 @@ def infer(
         "Ingest the spectra on the flow's grid (asked), or name another infer.flow.",
     )
     instruments(source, slice(0, 0), posterior.model.noise)  # are there
+    if lacking := [name for name in PASSED_ON if name not in source.arrays]:
+        print(
+            f"{spectra} was made by an older version, without {', '.join(lacking)}: the catalogue "
+            "has none; run jobs/ingest.py under another name to have them.",
+            flush=True,
+        )
     settings = {
         "code": code_of("infer"),
         "flow": posterior.settings,
@@ -138,6 +147,7 @@ def _arrays(
     attributes = {name: about for name in ("quantiles", "flow_quantiles", "samples")}
     attributes |= {"flags": legend(), "derived_quantiles": ABOUT}
     coordinates = {"parameter": posterior.names, "level": [*QUANTILES.values()]}
+    coordinates |= {"axis": AXES, "name": NAMES}
     if posterior.derived is not None:
         coordinates |= {"quantity": posterior.derived.names, "blend": [*BLENDS]}
     coordinates |= line_group_names(posterior)
@@ -154,6 +164,8 @@ def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
         "quantity": len(QUANTITIES),
         "blend": len(BLENDS),
         "draw": keep_draws,
+        "axis": len(AXES),
+        "name": len(NAMES),
     }
 
 
@@ -174,8 +186,8 @@ def _inferred(
     sizes = _sizes(len(ids), posterior, settings["keep_draws"])
     derived = posterior.derived is not None
     columns = columns_without_posterior(sizes, settings["certificate"], derived)
-    if "survey_class" in source.arrays:  # not in those of earlier versions
-        columns["survey_class"] = source.read("survey_class", rows)
+    for name in (name for name in PASSED_ON if name in source.arrays):
+        columns[name] = source.read(name, rows)
     columns |= {"id": ids, "zred": zred, "n_pixels": (ivar > 0).sum(1, dtype=np.int32)}
     wanted, covered = flags & NOT_INFERRED == 0, posterior.prior.given.covers(zred)
     added, known = instruments(source, rows, posterior.model.noise)

@@ -25,6 +25,7 @@ from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
 from hpcsbi.survey.choice import Choice, absences, choose, with_redshifts
 from hpcsbi.survey.formats import Survey, UnreadableError
+from hpcsbi.survey.identity import AXES, NAMES
 from hpcsbi.survey.line_spread import KNOTS, knots
 from hpcsbi.survey.object_lists import read_lists
 from hpcsbi.survey.observed import columns_of
@@ -175,7 +176,19 @@ def _arrays(rows: int, grid: Grid) -> dict[str, Array]:
         "distance": Array(row, "float64", {"units": "Mpc", "description": "as used"}),
         "n_pixels": Array(row, "int32", {"description": "valid pixels"}),
         "snr": Array(row, "float32", {"description": "median over valid pixels"}),
-        "file": Array(row, "string"),
+        "position": Array(
+            {"row": rows, "axis": len(AXES)},
+            "float64",
+            {"units": "degree", "description": "NaN where the file has none"},
+        ),
+        "axis": Array({"axis": len(AXES)}, "string", {}, np.array(AXES, dtype=object)),
+        "identity": Array(
+            {"row": rows, "name": len(NAMES)},
+            "string",
+            {"description": "whose spectrum it is, where it lies, its key, which no other has"},
+        ),
+        "name": Array({"name": len(NAMES)}, "string", {}, np.array(NAMES, dtype=object)),
+        "file_row": Array(row, "int32", {"description": "number of the row in its file, from 0"}),
         "instrument": Array(
             {"row": rows, "knot": KNOTS},
             "float32",
@@ -219,12 +232,15 @@ def _piece(
         for block in survey.read(source, rows):
             some = slice(done - rows.start, done - rows.start + len(block.id))
             block = with_redshifts(block, *(values[some] for values in given))
-            made.append(columns_of(block, survey.air, grid, survey.spread))
+            who = block.identity.columns(survey.name, name, done)
+            made.append(columns_of(block, survey.air, grid, survey.spread) | who)
             done += len(block.id)
     except UnreadableError as error:
         names = [f"{source.stem}-{row}" for row in range(done, rows.stop)]
-        made.append(columns_of(unread_spectra(names, str(error)), survey.air, grid))
-    return [{**columns, "file": np.full(len(columns["id"]), name)} for columns in made]
+        block = unread_spectra(names, str(error))
+        who = block.identity.columns(survey.name, name, done)
+        made.append(columns_of(block, survey.air, grid) | who)
+    return made
 
 
 def _summarise(store: Store, scanned: Sequence[ScannedFile]) -> None:

@@ -129,7 +129,8 @@ def _is_text(store: Store, name: str) -> bool:
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:
-    return np.frombuffer(json.dumps([str(each) for each in values]).encode(), np.uint8)
+    text = np.vectorize(str, otypes=[object])(values).tolist()  # nested as the array is
+    return np.frombuffer(json.dumps(text).encode(), np.uint8)
 
 
 def _as_text(raw: np.ndarray) -> np.ndarray:

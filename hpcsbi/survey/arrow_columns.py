@@ -10,13 +10,14 @@ from hpcsbi.errors import BadInput
 from hpcsbi.survey.ids import check_ids
 from hpcsbi.survey.spectra import Vectors
 
-__all__ = ["VECTORS", "check_type", "column_values"]
+__all__ = ["TEXTS", "VECTORS", "check_type", "column_values"]
 
+TEXTS = ("id", "survey", "program", "key")
 VECTORS = ("wave", "flux", "ivar")
 
 
 def check_type(name: str, kind: pyarrow.DataType) -> None:
-    """Refuse a column that cannot be what it is called: id, one of VECTORS, or numbers.
+    """Refuse a column that cannot be what it is called: one of TEXTS, one of VECTORS, or numbers.
 
     Raises:
         ValueError: with the type.
@@ -24,10 +25,10 @@ def check_type(name: str, kind: pyarrow.DataType) -> None:
     types = pyarrow.types
     if types.is_dictionary(kind):
         kind = kind.value_type
-    if name == "id":
+    if name in TEXTS:
         if types.is_boolean(kind) or types.is_nested(kind):
-            raise BadInput(f"id holds {kind}, not integers or text")
-        return check_ids("f" if types.is_floating(kind) else "", "id")
+            raise BadInput(f"{name} holds {kind}, not integers or text")
+        return check_ids("f" if types.is_floating(kind) else "", name)
     if name in VECTORS:
         if not hasattr(kind, "value_type"):
             raise BadInput(f"{name} holds one {kind} a row, not a list of numbers")
@@ -39,12 +40,12 @@ def check_type(name: str, kind: pyarrow.DataType) -> None:
 
 
 def column_values(name: str, values: pyarrow.Array) -> Any:
-    """Values of a column as numpy arrays: vectors as in `Spectra`, ids as a list, else floats."""
+    """Values of a column as numpy arrays: vectors as in `Spectra`, texts as a list, else floats."""
     if isinstance(values, pyarrow.ChunkedArray):
         values = pyarrow.concat_arrays(values.chunks)
     if pyarrow.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if name == "id":
+    if name in TEXTS:
         kind = values.type
         # As bytes: one odd byte in one id must not lose the others.
         if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):

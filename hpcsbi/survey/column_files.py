@@ -13,13 +13,15 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.arrow_columns import VECTORS, check_type, column_values
+from hpcsbi.survey.arrow_columns import TEXTS, VECTORS, check_type, column_values
+from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.ids import check_ids, names_or, row_names
 from hpcsbi.survey.spectra import Spectra, per_angstrom
 
-__all__ = ["COLUMNS", "COLUMN_FILES", "ColumnFile", "from_columns"]
+__all__ = ["COLUMNS", "COLUMN_FILES", "ColumnFile", "from_columns", "identity_of"]
 
 COLUMNS = ("id", "zred", "wave", "flux", "ivar", "ebv", "distance")
+COLUMNS += ("ra", "dec", *TEXTS[1:])
 ROWS = 64  # of a Parquet file that are unpacked at once
 BUFFER = 1 << 20  # bytes of a Parquet column that are held at once
 
@@ -40,6 +42,9 @@ class ColumnFile(Protocol):
     def ids(self) -> list[str]:
         """Name of each row, as `read` has it."""
 
+    def keys(self) -> list[str]:
+        """Key of each row, as `read` has it."""
+
     def read(self, rows: slice) -> Spectra:
         """Some rows; cheapest in order."""
 
@@ -58,7 +63,19 @@ def from_columns(columns: Mapping[str, Any], unit: float, names: Sequence[str]) 
         if name in columns
     }
     vectors = {name: columns[name] for name in VECTORS}
-    return Spectra(**vectors, **scalars, unit=unit, id=names_or(columns["id"], names))
+    ids, identity = names_or(columns["id"], names), identity_of(columns, names)
+    return Spectra(**vectors, **scalars, unit=unit, id=ids, identity=identity)
+
+
+def identity_of(columns: Mapping[str, Any], names: Sequence[str]) -> Identity:
+    """Who some rows of columns are; the key of a row that has none is the name that is given."""
+    none = [""] * len(names)
+    place = (
+        np.ma.filled(np.ma.asarray(columns.get(name, np.nan)).astype(float), np.nan)
+        for name in ("ra", "dec")
+    )
+    survey, program = (names_or(columns.get(name, none), none) for name in ("survey", "program"))
+    return Identity(names_or(columns.get("key", none), names), survey, program, *place)
 
 
 class Npz:
@@ -81,6 +98,11 @@ class Npz:
     def ids(self) -> list[str]:
         """See `ColumnFile`."""
         return names_or(self._load("id"), row_names(self.stem, slice(0, self.rows)))
+
+    def keys(self) -> list[str]:
+        """See `ColumnFile`."""
+        columns = {"key": self._load("key")} if "key" in self._members else {}
+        return [*identity_of(columns, row_names(self.stem, slice(0, self.rows))).key]
 
     def read(self, rows: slice) -> Spectra:
         """See `ColumnFile`."""
@@ -124,7 +146,10 @@ class Npz:
                     f"{name} has shape {shape}, but flux {shapes['flux']} asks for {wanted}"
                 )
         kinds = {name: self._heads[name][0][2].kind for name in shapes}
-        check_ids(kinds.pop("id"), "id")
+        for name in {"id", "key"} & set(kinds):
+            check_ids(kinds[name], name)
+        for name in {*TEXTS} & set(kinds):
+            del kinds[name]
         for name, kind in kinds.items():
             if kind not in "fiub":
                 raise BadInput(f"{name} holds {self._heads[name][0][2]}, not numbers")
@@ -155,6 +180,14 @@ class Parquet:
         """See `ColumnFile`."""
         column = self._file.read(columns=["id"])["id"].combine_chunks()
         return names_or(column_values("id", column), row_names(self.stem, slice(0, self.rows)))
+
+    def keys(self) -> list[str]:
+        """See `ColumnFile`."""
+        columns = {}
+        if "key" in self._names:
+            column = self._file.read(columns=["key"])["key"].combine_chunks()
+            columns = {"key": column_values("key", column)}
+        return [*identity_of(columns, row_names(self.stem, slice(0, self.rows))).key]
 
     def read(self, rows: slice) -> Spectra:
         """See `ColumnFile`; going on where the last call ended costs nothing."""

@@ -18,9 +18,10 @@ from hpcsbi.survey.fits_files import (
     names_of,
     not_among,
 )
+from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.ids import check_ids
 from hpcsbi.survey.source import Source, stem_of
-from hpcsbi.survey.spectra import Spectra
+from hpcsbi.survey.spectra import Spectra, text
 
 __all__ = ["Desi", "Redrock"]
 
@@ -105,6 +106,28 @@ class Desi(FileFormat):
         """See `FileFormat.ids`."""
         return [str(target) for target in hdus["FIBERMAP"].data["TARGETID"][rows]]
 
+    def identity(self, stem: str, hdus: fits.HDUList, rows: slice) -> Identity:
+        """See `FileFormat.identity`: keys name what was coadded and its target."""
+        fibers, first = hdus["FIBERMAP"].data[rows], hdus[0].header
+        heads = (first, hdus["FIBERMAP"].header)
+        survey, program = (
+            next((text(head[name]) for head in heads if name in head), "")
+            for name in ("SURVEY", "PROGRAM")
+        )
+        if "TILEID" in first:
+            group = f"{first['TILEID']}-{first.get('SPGRP', '')}{first.get('SPGRPVAL', '')}"
+        elif "HPXPIXEL" in first:
+            group = f"{survey}-{program}"
+        else:
+            group = stem.partition("-")[2]
+        keys = [f"{group}-{target}" for target in self.ids(stem, hdus, rows)]
+        if "EXPID" in fibers.names:  # spectra of single exposures
+            keys = [
+                f"{key}-{exposure}" for key, exposure in zip(keys, fibers["EXPID"], strict=True)
+            ]
+        place = (column_or(fibers, name, np.nan) for name in ("TARGET_RA", "TARGET_DEC"))
+        return Identity(keys, survey, program, *place)
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: fits.HDUList, rows: slice
     ) -> Iterator[Spectra]:
@@ -130,6 +153,7 @@ class Desi(FileFormat):
             ivar=np.where(bad_fiber[:, None], 0.0, ivar),
             zred=np.where(listed & ~twice, table["Z"][match], np.nan),
             id=self.ids(stem, hdus, rows),
+            identity=self.identity(stem, hdus, rows),
             unit=self.unit(hdus),
             ebv=options.ebv_factor * column_or(fibers, "EBV", np.nan),
             survey_class=classes.tolist(),

@@ -10,7 +10,8 @@ from astropy.io import fits
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import bad_pixels, names_of, vector_length, wave_unit
+from hpcsbi.survey.fits_files import bad_pixels, names_of, number_of, vector_length, wave_unit
+from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.line_spread import FWHM, LIGHT
 from hpcsbi.survey.spectra import Spectra, per_angstrom, text
 
@@ -104,6 +105,13 @@ class Eso(FileFormat):
         values = (text(hdu.header.get("OBJECT", "")) for hdu in (hdus[0], table))
         return [next(filter(None, values), stem)]
 
+    def identity(self, stem: str, hdus: fits.HDUList, rows: slice) -> Identity:
+        """See `FileFormat.identity`: the key is the name of the file in the archive."""
+        head = hdus[0].header
+        place = (number_of(head, name) for name in ("RA", "DEC"))
+        key = text(head.get("ARCFILE", "")) or stem
+        return Identity([key], "", text(head.get("PROG_ID", "")), *place)
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
     ) -> Iterator[Spectra]:
@@ -124,6 +132,7 @@ class Eso(FileFormat):
             ivar=ivar[None],
             zred=np.array([zred]),
             id=self.ids(stem, hdus, rows),
+            identity=self.identity(stem, hdus, rows),
             unit=self.unit(hdus),
             dispersion=spread,
             air=_in_air(hdus),

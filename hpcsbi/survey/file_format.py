@@ -9,6 +9,7 @@ from astropy.io import fits
 
 from hpcsbi.survey.column_files import ColumnFile
 from hpcsbi.survey.fits_files import check_wavelengths
+from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.source import Source
 from hpcsbi.survey.spectra import Spectra
 
@@ -101,6 +102,10 @@ class FileFormat(Layout):
             hdus: of the file.
             rows: with a start and a stop.
         """
+
+    def identity(self, stem: str, hdus: fits.HDUList, rows: slice) -> Identity:
+        """Who some rows are, see `ids`; files that say no more are known by their ids."""
+        return Identity(self.ids(stem, hdus, rows))
 
     @abstractmethod
     def read(

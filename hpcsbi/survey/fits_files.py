@@ -19,6 +19,7 @@ __all__ = [
     "flux_unit",
     "names_of",
     "not_among",
+    "number_of",
     "open_fits",
     "vector_length",
     "wave_unit",
@@ -134,6 +135,12 @@ def bad_pixels(mask: np.ndarray, bits: Sequence[int]) -> np.ndarray:
 def not_among(values: Sequence[Any], names: Sequence[str]) -> np.ndarray:
     """True for texts that are none of some names, shape (rows,)."""
     return ~np.isin([text(value) for value in values], names)
+
+
+def number_of(header: fits.Header, name: str) -> float:
+    """A number of a header, NaN where it has none of that name."""
+    value = header.get(name)
+    return float(value) if isinstance(value, int | float) else np.nan
 
 
 def column_or(table: fits.FITS_rec, name: str, fill: Any) -> np.ndarray:

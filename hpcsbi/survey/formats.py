@@ -141,6 +141,18 @@ class Survey:
         except BREAKS as error:
             raise BadInput(f"its ids cannot be read: {_reason(source, error)}.") from error
 
+    def keys(self, source: Source) -> list[str]:
+        """The survey's key of every row; none of a file that breaks, whose rows say so later."""
+        path, column_files = Path(source.path), self._format.column_files
+        try:
+            if make := column_files.get(kind(path)):
+                return make(path_or_contents(path), self.flux_unit, source.stem).keys()
+            with _opened(path) as hdus:
+                rows = slice(0, source.rows)
+                return [*self._format.identity(source.stem, hdus, rows).key]
+        except BREAKS:
+            return []
+
     def read(self, source: Source, rows: slice) -> Iterator[Spectra]:
         """Spectra of some rows of a file, in blocks; a row that breaks alone has its reason.
 

@@ -10,7 +10,8 @@ from scipy.constants import speed_of_light
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import bad_pixels, names_of, vector_length, wave_unit
+from hpcsbi.survey.fits_files import bad_pixels, names_of, number_of, vector_length, wave_unit
+from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.ids import row_names
 from hpcsbi.survey.spectra import USUAL, Spectra, per_angstrom, per_hertz, text
 
@@ -21,6 +22,7 @@ LAYOUTS = {
     "SPEC1D": ("WAVE", "FLUX", "ERR"),
     "EXTRACT1D": ("WAVELENGTH", "FLUX", "FLUX_ERROR"),
 }
+PLACE = ("SRCRA", "SRCDEC")
 LIGHT = speed_of_light * 1e10  # Angstrom/s
 NO_REDSHIFT = "no redshift in its file: give it in ingest.redshifts"
 
@@ -69,12 +71,21 @@ class Jwst(FileFormat):
         names = [text(table.header.get("SRCNAME", "")) for table in tables]
         return [a or b for a, b in zip(names, spare, strict=True)][rows]
 
+    def identity(self, stem: str, hdus: fits.HDUList, rows: slice) -> Identity:
+        """See `FileFormat.identity`: keys are of the file, which sources repeat in others."""
+        tables = _tables(hdus)
+        keys = [stem] if len(tables) == 1 else row_names(stem, rows)
+        heads = [table.header for table in tables[rows]]
+        place = (np.array([number_of(head, name) for head in heads]) for name in PLACE)
+        return Identity(keys[: len(heads)], "", text(hdus[0].header.get("PROGRAM", "")), *place)
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
     ) -> Iterator[Spectra]:
         """See `FileFormat.read`."""
         ids = self.ids(stem, hdus, rows)
-        for table, name in zip(_tables(hdus)[rows], ids, strict=True):
+        for k, (table, name) in enumerate(zip(_tables(hdus)[rows], ids, strict=True)):
+            row = slice(rows.start + k, rows.start + k + 1)
             wave, flux, error = (table.data[column].astype(float) for column in LAYOUTS[table.name])
             angstrom, hertz = _units(table)
             wave *= angstrom
@@ -91,6 +102,7 @@ class Jwst(FileFormat):
                 ivar=ivar[None],
                 zred=np.array([np.nan]),
                 id=[name],
+                identity=self.identity(stem, hdus, row),
                 unit=self.unit(hdus),
                 air=False,
                 zwarn=np.array([True]),

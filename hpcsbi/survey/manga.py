@@ -8,7 +8,8 @@ from astropy.io import fits
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import bad_pixels, check_shape, flux_unit
+from hpcsbi.survey.fits_files import bad_pixels, check_shape, flux_unit, number_of
+from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.ids import row_names
 from hpcsbi.survey.line_spread import FWHM, LIGHT
 from hpcsbi.survey.spectra import Spectra
@@ -54,6 +55,11 @@ class Manga(FileFormat):
         """See `FileFormat.ids`."""
         return row_names(stem, rows)
 
+    def identity(self, stem: str, hdus: fits.HDUList, rows: slice) -> Identity:
+        """See `FileFormat.identity`: the place is that of the galaxy."""
+        place = (number_of(hdus[0].header, name) for name in ("OBJRA", "OBJDEC"))
+        return Identity(self.ids(stem, hdus, rows), "", "", *place)
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
     ) -> Iterator[Spectra]:
@@ -69,6 +75,7 @@ class Manga(FileFormat):
             ivar=np.where(bad, 0.0, hdus["IVAR"].section[rows]),
             zred=hdus["Z"].data[rows].astype(float),
             id=self.ids(stem, hdus, rows),
+            identity=self.identity(stem, hdus, rows),
             unit=self.unit(hdus),
             dispersion=spread,
         )

@@ -29,7 +29,7 @@ FAINTEST, BRIGHTEST = 1e-4, 1e13
 def columns_of(
     spectra: Spectra, air: bool, grid: Grid, spread: LineSpread | None = None
 ) -> dict[str, np.ndarray]:
-    """All columns of a block of spectra but the file's name.
+    """All columns of a block of spectra but those of `Identity`.
 
     Arguments:
         spectra: as a reader found them.

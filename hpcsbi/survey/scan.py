@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpcsbi.cluster.executors import Cluster, Failure, Serial
 from hpcsbi.errors import BadInput, Unfinished
 from hpcsbi.store.files import write_atomically
@@ -22,7 +24,8 @@ from hpcsbi.survey.source import Source
 __all__ = ["Content", "ScannedFile", "scan"]
 
 SCANNED = 64  # files in one piece
-KEPT = {"source", "contents", "notes", "stamps"}  # of a file
+KEY = 8  # bytes of the number of a key
+KEPT = {"source", "contents", "notes", "stamps", "keys"}  # of a file
 TOLD = 10  # wrong files that are named
 
 Content = tuple[str, int, str]
@@ -38,12 +41,14 @@ class ScannedFile:
         contents: of the file, and of the one beside it.
         notes: what of it is not read.
         named: rows that are asked for by their ids, number and id of each, ascending.
+        keys: a number of 8 bytes for the key of each row, none of a file that breaks.
     """
 
     source: Source
     contents: tuple[Content, ...]
     notes: tuple[str, ...]
     named: tuple[tuple[int, str], ...] = ()
+    keys: bytes = b""
 
 
 def scan(
@@ -66,7 +71,8 @@ def scan(
         What was found, sorted by name and contents of the files, not by folder.
 
     Raises:
-        ValueError: wrong files, some of them named; two files with the same contents.
+        ValueError: wrong files, some of them named; two files with the same contents,
+            or with a spectrum of the same key.
         OutOfTime: the job ends first.
     """
     index, count = cluster.part() or (0, 1)
@@ -92,6 +98,7 @@ def scan(
         raise BadInput("\n".join(sorted(wrong)[:TOLD]) + more)
     files.sort(key=lambda each: each.contents)
     _refuse_repeats(files)
+    _refuse_repeated_keys(files, survey)
     return files
 
 
@@ -118,9 +125,11 @@ def _new_entry(survey: Survey, source: Source, with_ids: bool) -> dict[str, Any]
     paths = _paths(source.path, source.beside)
     stamps = [_stamp(path) for path in paths]  # before: a change meanwhile is seen next time
     rows, notes = survey.look(source)
-    ids = {"ids": survey.ids(replace(source, rows=rows))} if with_ids else {}
+    whole = replace(source, rows=rows)
+    ids = {"ids": survey.ids(whole)} if with_ids else {}
     return {
         **ids,
+        "keys": b"".join(map(_number, survey.keys(whole))).hex(),
         "source": (source.path, source.beside, rows),
         "contents": [_content(path) for path in paths],
         "notes": notes,
@@ -132,7 +141,8 @@ def _scanned_file(entry: dict[str, Any], ids: Set[str] | None) -> ScannedFile:
     contents = tuple(tuple(content) for content in entry["contents"])
     names = enumerate(entry["ids"] if ids is not None else ())
     named = tuple((row, name) for row, name in names if name in ids)
-    return ScannedFile(Source(*entry["source"]), contents, tuple(entry["notes"]), named)
+    keys = bytes.fromhex(entry["keys"])
+    return ScannedFile(Source(*entry["source"]), contents, tuple(entry["notes"]), named, keys)
 
 
 def _paths(path: str, beside: str) -> list[Path]:
@@ -190,3 +200,25 @@ def _refuse_repeats(files: Sequence[ScannedFile]) -> None:
                 "ingest.files."
             )
         first[checksum] = path
+
+
+def _number(key: str) -> bytes:
+    """The same for one key, and for different ones by chance once in 10^19 pairs."""
+    return hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=KEY).digest()
+
+
+def _refuse_repeated_keys(files: Sequence[ScannedFile], survey: Survey) -> None:
+    """One spectrum in two files, of two productions say, would be two rows."""
+    numbers = [np.frombuffer(each.keys, dtype=np.uint64) for each in files]
+    ordered = np.sort(np.concatenate([*numbers, np.zeros(0, np.uint64)]))
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(again):
+        return
+    sources = [
+        each.source for each, of in zip(files, numbers, strict=True) for _ in of[of == again[0]]
+    ]
+    key = next(k for k in survey.keys(sources[0]) if _number(k) == again[0].tobytes())
+    raise BadInput(
+        f"{sources[0].path} and {sources[1].path} both hold the spectrum {key}, "
+        f"{len(again)} spectra come again in all: list each once in ingest.files."
+    )

@@ -9,15 +9,25 @@ from astropy.io import fits
 
 from hpcsbi.survey.classes import class_names
 from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import bad_pixels, column_or, flux_unit, names_of, not_among
+from hpcsbi.survey.fits_files import (
+    bad_pixels,
+    column_or,
+    flux_unit,
+    names_of,
+    not_among,
+    number_of,
+)
+from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.line_spread import LIGHT
-from hpcsbi.survey.spectra import Spectra
+from hpcsbi.survey.spectra import Spectra, text
 
 __all__ = ["Sdss"]
 
 WDISP = 1e-4 * math.log(10) * LIGHT  # km/s: wdisp counts pixels of 1e-4 dex
 COADD = {"FLUX", "LOGLAM", "IVAR"}
 CLASSES = ("CLASS", "SUBCLASS")
+PLACES = (("PLUG_RA", "PLUG_DEC"), ("FIBER_RA", "FIBER_DEC"), ("RACAT", "DECCAT"))
+OF = ("SURVEY", "PROGRAMNAME")
 # Tables of redshifts, the best fit before others.
 BEST = ("SPECOBJ", "SPALL", "SPZBEST", "ZBEST")
 
@@ -50,6 +60,17 @@ class Sdss(FileFormat):
         row = best.data[0]
         return [_name({name: row[name] for name in names_of(best)}) or stem]
 
+    def identity(self, stem: str, hdus: fits.HDUList, rows: slice) -> Identity:
+        """See `FileFormat.identity`: the place of the fibre, as plugged or of the catalogue."""
+        best = _best(hdus)
+        known, row = set(names_of(best)), best.data[0]
+        place = next((pair for pair in PLACES if known.issuperset(pair)), ())
+        ra, dec = [float(row[name]) for name in place] or [
+            number_of(hdus[0].header, name) for name in PLACES[0]
+        ]
+        survey, program = (text(row[name]) if name in known else "" for name in OF)
+        return Identity(self.ids(stem, hdus, rows), survey, program, ra, dec)
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
     ) -> Iterator[Spectra]:
@@ -67,6 +88,7 @@ class Sdss(FileFormat):
             ivar=ivar[None],
             zred=object_["Z"].astype(float),
             id=self.ids(stem, hdus, rows),
+            identity=self.identity(stem, hdus, rows),
             unit=self.unit(hdus),
             dispersion=WDISP * pixels["wdisp"].astype(float)[None] if spread else None,
             zwarn=column_or(object_, "ZWARNING", 0) != 0,

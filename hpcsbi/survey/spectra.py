@@ -12,6 +12,7 @@ import numpy as np
 from astropy import units
 
 from hpcsbi.errors import BadInput
+from hpcsbi.survey.identity import Identity
 
 __all__ = [
     "PER_ANGSTROM",
@@ -54,6 +55,7 @@ class Spectra:
         zwarn, other_class, bad_fiber: what the survey says against a row, bool, shape (rows,).
         no_status: the file lacks a column that says so, bool, shape (rows,).
         reason: why a row could not be read, "" where it was; why it has no redshift.
+        identity: who the rows are beyond their ids, which are their keys where it is None.
     """
 
     wave: Vectors
@@ -72,12 +74,15 @@ class Spectra:
     bad_fiber: np.ndarray | None = None
     no_status: np.ndarray | None = None
     reason: Sequence[str] | None = None
+    identity: Identity | None = None
 
     def __post_init__(self) -> None:
         fills = {"ebv": np.nan, "distance": np.nan, "survey_class": "", "reason": ""}
         for name in (*fills, "zwarn", "other_class", "bad_fiber", "no_status"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(len(self.id), fills.get(name, False)))
+        if self.identity is None:
+            object.__setattr__(self, "identity", Identity(self.id))
 
 
 def unread_spectra(names: Sequence[str], reason: str) -> Spectra:

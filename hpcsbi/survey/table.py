@@ -8,15 +8,17 @@ from astropy import units
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.column_files import COLUMN_FILES, COLUMNS, from_columns
+from hpcsbi.survey.column_files import COLUMN_FILES, COLUMNS, from_columns, identity_of
 from hpcsbi.survey.file_format import FileFormat, Options
 from hpcsbi.survey.fits_files import names_of, vector_length
+from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.ids import check_ids, names_or, row_names
 from hpcsbi.survey.spectra import PER_ANGSTROM, Spectra, Vectors, factor, per_angstrom
 
 __all__ = ["Table"]
 
 NEEDED = ("ID", "Z", "WAVE", "FLUX", "IVAR")
+NUMBERS = {"Z", "EBV", "DISTANCE", "RA", "DEC"}
 KNOWN = {name.upper() for name in COLUMNS} | {"Z"}
 
 
@@ -63,6 +65,14 @@ class Table(FileFormat):
             names += names_or(hdu.data["ID"][some], row_names(stem, numbers))
         return names
 
+    def identity(self, stem: str, hdus: fits.HDUList, rows: slice) -> Identity:
+        """See `FileFormat.identity`: the column KEY, or the file and the row's number."""
+        keys = []
+        for hdu, some, numbers in _parts(hdus, rows):
+            columns = {"key": hdu.data["KEY"][some]} if "KEY" in names_of(hdu) else {}
+            keys += identity_of(columns, row_names(stem, numbers)).key
+        return Identity(keys)
+
     def read(
         self, options: Options, stem: str, hdus: fits.HDUList, beside: None, rows: slice
     ) -> Iterator[Spectra]:
@@ -105,14 +115,15 @@ def _unit(table: fits.BinTableHDU) -> float:
 
 def _check_formats(formats: dict[str, str]) -> None:
     """Refuse columns that cannot be what they are called, by their TFORM."""
-    check_ids("f" if formats["ID"][-1] in "ED" else "", "ID")
+    for name in {"ID", "KEY"} & set(formats):
+        check_ids("f" if formats[name][-1] in "ED" else "", name)
     sizes = {name: vector_length(formats[name]) for name in ("WAVE", "FLUX", "IVAR")}
     if len({size for size in sizes.values() if size is not None}) > 1:
         told = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise BadInput(f"vectors of different lengths in each row: {told}")
     if 1 in sizes.values():
         raise BadInput("one value a row in place of a vector: it takes one spectrum a row")
-    for name in {"Z", "EBV", "DISTANCE"} & set(formats):
+    for name in NUMBERS & set(formats):
         if vector_length(formats[name]) != 1 or formats[name][-1] not in "EDBIJK":
             raise BadInput(f"{name} has format {formats[name]!r}: it takes one number a row")
 

@@ -17,7 +17,10 @@ from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.line_excess import EXCESS, MOMENTS
 from hpcsbi.inference.observed_lines import OBSERVED
 
-SIZES = {"row": 3, "level": len(QUANTILES), "parameter": 2, "quantity": 5, "blend": 3}
+SIZES = {
+    "row": 3, "level": len(QUANTILES), "parameter": 2, "quantity": 5, "blend": 3, "axis": 2,
+    "name": 4,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("certificate", [True, False])
@@ -86,4 +89,7 @@ def test_every_array_has_its_published_columns():
         "line_excess_hbeta": [1, 5, 9], "line_excess_hbeta_error": [3, 7, 11],
     }  # fmt: skip
     assert [*published("chi2", values[:, 0], along)] == ["chi2"]
+    who = {"axis": ("ra", "dec"), "name": ("survey", "program", "file", "key")}
+    assert [*published("position", values, who)] == ["ra", "dec"]
+    assert [*published("identity", np.full((3, 4), ""), who)] == [*who["name"]]
     assert published("derived_prior_share", values, {"parameter": ("tage", "tau")}) == {}

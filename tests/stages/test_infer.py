@@ -30,6 +30,7 @@ from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import Incomplete, create, open_complete, open_store
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import Elsewhere
+from hpcsbi.survey.identity import Identity
 
 HARD = ("masked", "not a number", "negative", "distant", "few")
 
@@ -67,11 +68,17 @@ def write_spectra(path, ids, zred, flux, ivar, flags, grid=None, shard=None, cla
     }
     if classes is not None:
         arrays["survey_class"] = Array({"row": n}, "string")
+        arrays["position"] = Array({"row": n, "axis": 2}, "float64")
+        arrays["identity"] = Array({"row": n, "name": 4}, "string")
+        arrays["file_row"] = Array({"row": n}, "int32")
     settings = {"grid": (grid or Grid()).settings(), "survey": "test"}
     store = create(path, arrays, settings, shard or n, {"notice": ""})
     ids, zred = np.array(ids, dtype=object), np.asarray(zred)
     columns = {"id": ids, "zred": zred, "flux": flux, "ivar": ivar, "flags": flags}
-    columns |= {} if classes is None else {"survey_class": np.array(classes, dtype=object)}
+    if classes is not None:
+        columns["survey_class"] = np.array(classes, dtype=object)
+        who = Identity([f"key {name}" for name in ids], "", "dark", 150.0, np.arange(n) - 20.0)
+        columns |= who.columns("survey", "file.fits", 7)
     for number in store.shards:
         rows = store.rows_of(number)
         store.write(number, **{name: values[rows] for name, values in columns.items()})
@@ -108,6 +115,13 @@ def few(run):
     return str(run / "few.zarr"), rows
 
 
+def test_spectra_of_before_are_told(few, run, tmp_path, capsys):
+    """Without places and keys: the catalogue has empty ones, and a line says so."""
+    store = catalogue(run, tmp_path / "catalogue.zarr", spectra=few[0])
+    assert "without survey_class, position, identity, file_row" in capsys.readouterr().out
+    assert {*store.read("identity").ravel()} == {""} and np.isnan(store.read("position")).all()
+
+
 @pytest.fixture(scope="module")
 def certified(run, few):
     return catalogue(run, run / "certified.zarr", spectra=few[0], certificate=True, shard=4)
@@ -120,6 +134,11 @@ def test_one_row_out_for_every_row_in(run, done):
 
     assert table["id"].tolist() == source.read("id").tolist()
     assert table["survey_class"].tolist() == ["GALAXY AGN", *[""] * 39]
+    assert table["key"].tolist() == [f"key {name}" for name in table["id"]]
+    assert {*table["survey"]} == {"survey"} and {*table["program"]} == {"dark"}
+    assert {*table["file"]} == {"file.fits"} and {*table["ra"]} == {150.0}
+    assert table["dec"].tolist() == [*range(-20, 20)]
+    assert table["file_row"].tolist() == [*range(7, 47)]
     good = table[:35]
     assert (good["n_draws"] > 0).all()
     for name, column in tiny.prior(survey=True).columns.items():
@@ -246,7 +265,8 @@ def test_columns_of_the_table_stay_what_they_are(run, certified):
         for kind in ("", "flow_")
         for level in ("p2_5", "p16", "p50", "p84", "p97_5")
     ]
-    after = ["flags", "survey_class", "n_draws", "acceptance", "n_pixels", "chi2"]
+    after = ["flags", "survey_class", "ra", "dec", "survey", "program", "file", "key"]
+    after += ["file_row", "n_draws", "acceptance", "n_pixels", "chi2"]
     after += ["predictive_p", "autocorrelation_p", "window_p", "lines_p", "ess"]
     after += ["pareto_k", "n_weights", "log_evidence", "log_evidence_error", "origin"]
     after += [f"{name}_prior_share" for name in tiny.DIGS | tiny.NUISANCE]
@@ -283,11 +303,11 @@ def test_derived_quantities_are_of_the_published_draws(certified):
 
 
 def test_files_of_a_shard_are_few(certified):
-    """Arrays by meaning: twenty-seven files and a mark, however many parameters there are."""
+    """Arrays by meaning: thirty files and a mark, however many parameters there are."""
     files = [path.parent.name for path in certified.path.glob("*/c.0*")]
 
-    assert len(certified.sharded) == 27
-    assert len(set(files)) == len(files) <= 27 + 4  # coordinates; empty rows take no file
+    assert len(certified.sharded) == 30
+    assert len(set(files)) == len(files) <= 30 + 6  # coordinates; empty rows take no file
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from hpcsbi.stages.ingest import find_files, ingest
 from hpcsbi.store.opening import open_complete, open_store
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.survey.formats import Survey, UnreadableError
+from hpcsbi.survey.identity import NAMES
 from hpcsbi.survey.rest_frame import CM_PER_MPC, LSUN, luminosity_distance_cm
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,11 @@ def run(out, files, survey, shard=4, cluster=None, **lists):
 def row_flags(store):
     """Names of the flags of each row."""
     return [set(names(value)) for value in store.read("flags")]
+
+
+def file_of(store):
+    """Name of the file of each row."""
+    return store.read("identity")[:, NAMES.index("file")].tolist()
 
 
 def tree(folder):
@@ -98,8 +104,9 @@ def test_every_row_has_a_row_whatever_the_shard(tmp_path):
 
     files = ["a.fits"] + ["b.fits"] * 7 + ["c.fits"] * 4
     for store in stores:
-        assert store.read("file").tolist() == files
-        for name in ("flux", "ivar", "flags", "id", "zred", "snr", "n_pixels"):
+        assert file_of(store) == files
+        assert store.read("file_row").tolist() == [0, *range(7), *range(4)]
+        for name in ("flux", "ivar", "flags", "id", "zred", "snr", "n_pixels", "identity"):
             np.testing.assert_array_equal(store.read(name), stores[0].read(name))
 
 
@@ -172,7 +179,10 @@ def test_wild_values_never_stop_the_rest(column, tmp_path):
 def test_active_nuclei_are_flagged_by_the_class_of_their_survey(tmp_path):
     """A galaxy with one is a galaxy still; stars that form raise nothing; the text is kept."""
     parts = ("AGN", "STARBURST BROADLINE", "STARBURST", None)
-    files = [survey_files.sdss(tmp_path / f"spec-{i}.fits", sub=sub) for i, sub in enumerate(parts)]
+    files = [
+        survey_files.sdss(tmp_path / f"spec-{i}.fits", sub=sub, fiber=i)
+        for i, sub in enumerate(parts)
+    ]
     store = run(tmp_path / "spectra.zarr", files, "sdss")
     classes, flags = store.read("survey_class"), store.read("flags")
 
@@ -573,10 +583,10 @@ def test_rows_before_a_break_are_kept(tmp_path, monkeypatch):
 
 
 def test_files_of_one_name_in_two_folders(tmp_path):
-    """Two productions of one healpix: each row has the redshift of its own."""
+    """Of two healpixels whose files someone named alike: each row has the redshift of its own."""
     for k, name in enumerate(("fuji", "iron")):
         (tmp_path / name).mkdir()
-        survey_files.desi(tmp_path / name, name="7", rows=3 + k, shuffle=False)
+        survey_files.desi(tmp_path / name, name="7", rows=3 + k, shuffle=False, first=10 * k)
 
     store = run(tmp_path / "s.zarr", sorted(tmp_path.glob("*/*.fits")), "desi")
 
@@ -590,6 +600,50 @@ def test_files_of_one_name_in_two_folders(tmp_path):
         0.07,
         0.08,
     ]
+
+
+def test_one_spectrum_of_two_productions_is_refused(tmp_path):
+    """By its key, before anything is written, with both files; one object may come again."""
+    for name, rows in (("fuji", 3), ("iron", 4)):
+        (tmp_path / name).mkdir()
+        survey_files.desi(tmp_path / name, rows=rows)
+    with pytest.raises(BadInput, match=r"fuji/coadd.*iron/coadd.*main-bright-1-396.*3 spectra"):
+        run(tmp_path / "s.zarr", sorted(tmp_path.glob("*/*.fits")), "desi")
+    assert not (tmp_path / "s.zarr").exists()
+
+    survey_files.desi(tmp_path, name="main-dark-1", rows=3)
+    files = sorted(tmp_path.glob("iron/*.fits")) + sorted(tmp_path.glob("*.fits"))
+    store = run(tmp_path / "s.zarr", files, "desi")
+    assert len({*store.read("id").tolist()}) == 4
+    assert len({*store.read("identity")[:, NAMES.index("key")].tolist()}) == store.rows == 7
+
+
+@pytest.mark.parametrize("name", survey_files.EVERY)
+def test_every_row_tells_who_it_is(name, tmp_path):
+    """Survey, file, number of the row, and a key that no other row has; degrees or NaN."""
+    survey_files.make(name, tmp_path)
+    files = sorted(path for path in tmp_path.iterdir() if path.is_file())
+    store = run(tmp_path / "s.zarr", files, name)
+
+    survey, _, file, key = store.read("identity").T
+    assert {*survey} == {name} and {*file} == {f.name for f in files if "redrock" not in f.name}
+    assert len({*key}) == store.rows and "" not in key
+    assert store.read("file_row").tolist() == [*range(store.rows)]
+    position = store.read("position")
+    expected = survey_files.PLACE if name in ("sdss", "desi") else (np.nan, np.nan)
+    np.testing.assert_allclose(position, np.tile(expected, (store.rows, 1)))
+
+
+def test_a_file_that_breaks_has_keys_of_its_own(tmp_path, monkeypatch):
+    """What cannot be read is told apart all the same."""
+    survey_files.desi(tmp_path, name="one", rows=3)
+    monkeypatch.setitem(survey_files.CAMERAS, "R", (5760.3, 2326))
+    survey_files.desi(tmp_path, name="two", rows=2)
+    store = run(tmp_path / "s.zarr", sorted(tmp_path.glob("*.fits")), "desi")
+
+    key = store.read("identity")[:, NAMES.index("key")].tolist()
+    assert key[3:] == ["coadd-two-0", "coadd-two-1"] and len({*key}) == 5
+    assert store.read("file_row").tolist() == [0, 1, 2, 0, 1]
 
 
 def test_finding_files_takes_linear_work(tmp_path, monkeypatch):
@@ -648,7 +702,17 @@ def test_only_objects_of_a_list_are_read(tmp_path, capsys):
     rows = np.array([1, 3, 4 + 1, 4 + 3, 4 + 5])
     for shard in (1, 2, 100):
         store = run(tmp_path / f"{shard}.zarr", files, "table", shard, ids=ids)
-        for name in ("flux", "ivar", "flags", "id", "zred", "file", "instrument"):
+        for name in (
+            "flux",
+            "ivar",
+            "flags",
+            "id",
+            "zred",
+            "identity",
+            "position",
+            "file_row",
+            "instrument",
+        ):
             np.testing.assert_array_equal(store.read(name), whole.read(name)[rows], err_msg=name)
 
     assert "1 of its 4 ids are in no file: galaxy 9" in capsys.readouterr().out

@@ -33,6 +33,7 @@ def arrays(rows=ROWS):
         "x": Column({"row": rows, "draw": 3}, "float32"),
         "good": Column({"row": rows}, "bool"),
         "id": Column({"row": rows}, "string"),
+        "who": Column({"row": rows, "name": 2}, "string"),
         "level": Column({"level": 2}, "float64", values=np.array([0.1, 0.9])),
     }
 
@@ -47,6 +48,7 @@ def content(rows: slice) -> dict[str, np.ndarray]:
         "x": index[:, None] + np.array([0.1, np.nan, 2.0]),
         "good": index % 3 > 0,
         "id": np.array([f'NGC "{i}" é' for i in index], dtype=object),
+        "who": np.array([[f"survey {i}", ""] for i in index], dtype=object),
     }
 
 

@@ -315,3 +315,35 @@ def test_a_table_shorter_than_its_footer_is_damaged(tmp_path, monkeypatch):
 
     with pytest.raises(UnreadableError, match="fewer rows than its footer says"):
         read(source)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "npz"])
+def test_columns_say_who_a_row_is(suffix, tmp_path):
+    """Places, survey, program and keys as they stand; a row without a key has file and number."""
+    who = {"ra": [10.0, 20.0], "dec": [-5.0, 5.0], "survey": ["one", ""], "key": ["a-1", ""]}
+    if suffix == "parquet":
+        source = write(tmp_path / "own.parquet", 2, **who)
+    else:
+        arrays = columns(2) | who | {"wave": WAVE}
+        np.savez(tmp_path / "own.npz", **{k: np.array(v) for k, v in arrays.items()})
+        source = Source(str(tmp_path / "own.npz"), rows=2)
+    (block,) = read(source)
+
+    identity = block.identity.columns("table", "own", 0)
+    assert identity["identity"][:, 0].tolist() == ["one", "table"]
+    assert block.identity.key == TABLE.keys(source) == ["a-1", "own-1"]
+    assert identity["position"].tolist() == [[10.0, -5.0], [20.0, 5.0]]
+    assert TABLE.look(source)[1] == []
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "npz"])
+def test_keys_that_are_floats_are_refused(suffix, tmp_path):
+    """As ids are, and for the same reason."""
+    arrays = columns(1) | {"key": [1.0]}
+    if suffix == "parquet":
+        source = write(tmp_path / "own.parquet", 1, key=[1.0])
+    else:
+        np.savez(tmp_path / "own.npz", **{k: np.array(v) for k, v in arrays.items()})
+        source = Source(str(tmp_path / "own.npz"))
+    with pytest.raises(BadInput, match="key holds floats"):
+        TABLE.look(source)

@@ -196,3 +196,17 @@ def test_rows_are_found_by_their_ids(tmp_path, hashed):
     assert [each.named for each in second] == [((0, "o0"),), (), ((0, "o2"),)]
     assert len(hashed) == 3
     assert not any(each.named for each in scan(TABLE, sources, Serial(), tmp_path / "kept"))
+
+
+def test_a_key_in_two_files_is_told_with_both(tmp_path):
+    """Whatever the files are called; objects may have one id, spectra never one key."""
+    for name in ("a", "b"):
+        np.savez(
+            tmp_path / f"{name}.npz", id=np.array(["o", "o"]), zred=np.full(2, 0.1),
+            key=np.array([f"o-{name}", "o-night-3"]), wave=np.linspace(3600.0, 9800.0, 60),
+            flux=np.ones((2, 60)), ivar=np.full((2, 60), 2.0 if name == "a" else 3.0),
+        )  # fmt: skip
+    sources = [Source(str(path)) for path in sorted(tmp_path.glob("*.npz"))]
+    with pytest.raises(BadInput, match=r"a\.npz and .*b\.npz both hold the spectrum o-night-3, 1 "):
+        scan(TABLE, sources, Serial(), tmp_path / "kept")
+    assert len(scan(TABLE, sources[:1], Serial(), tmp_path / "kept")[0].keys) == 16
