@@ -130,3 +130,26 @@ def test_real_instruments():
         assert ((numbers > 44) & (numbers < 90)).all()
         expected = survey.spread.at_knots(Grid().wave, spectra.zred)[0]
         assert np.abs(np.log(numbers / expected)).max() < 0.35
+
+
+@real
+def test_the_sigma_of_bright_sky_holds_on_real_spectra():
+    """Residuals about a local fit scatter as those of the pixels beside them, so none is masked."""
+    residual = {True: [], False: []}
+    for path in sorted((DATA / "spectra").glob("spec-*.fits")):
+        (block,) = read(configured("sdss"), path)
+        flux, sigma = block.flux[0], np.sqrt(np.divide(1, block.ivar[0], where=block.ivar[0] > 0))
+        bright = fits.getdata(path, 1)["and_mask"] & 1 << 23 > 0
+        quiet = (block.ivar[0] > 0) & ~bright
+        for k in np.flatnonzero(np.convolve(bright, np.ones(11), "same") > 0):
+            near = np.abs(np.arange(len(flux)) - k)
+            use = quiet & (near > 2) & (near <= 25)
+            if block.ivar[0, k] > 0 and use.sum() >= 20:
+                offset = np.flatnonzero(use) - k
+                fit = np.polyfit(offset, flux[use], 2, w=1 / sigma[use])
+                residual[bool(bright[k])].append((flux[k] - fit[-1]) / sigma[k])
+    scatter = {kind: 1.48 * np.median(np.abs(each)) for kind, each in residual.items()}
+
+    assert len(residual[True]) > 250
+    assert scatter[True] < 1.4 * scatter[False]
+    assert np.mean(np.abs(residual[True]) > 5) < 0.03
