@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 real = pytest.mark.skipif(not DATA.exists(), reason="the survey files are not here")
-SURVEYS = ["sdss", "desi", "manga", "eso", "table"]  # whose files have redshifts
-EVERY = [*SURVEYS, "jwst"]
+SURVEYS = ["sdss", "desi", "manga", "manga_cube", "eso", "table"]  # whose files have redshifts
+EVERY = [*SURVEYS, "jwst", "pfs", "aaomega", "stack"]
 UNIT = "1e-17 erg/s/cm2/Angstrom"
 PLACE = (146.71421, -1.0413043)  # RA and DEC, degrees
 CAMERAS = {"B": (3600.0, 2751), "R": (5760.0, 2326), "Z": (7520.0, 2881)}
@@ -116,37 +116,47 @@ def sdss(
 
 def desi(
     folder, name="main-bright-1", rows=6, status=None, spectype=None, drop=(), shuffle=True,
-    first=0, cards=None, exposures=None, cameras="BRZ",
+    first=0, cards=None, exposures=None,
 ):  # fmt: skip
     """A coadd and its redrock file, in another row order; drop: rows that redrock lacks.
 
-    first: number of the first target; cards: of the first header; exposures: the file is one of
-    spectra of so many exposures, target after target; cameras: those that are there.
+    first: number of the first target; cards: of the first header; exposures: the file is
+    spectra-*, with so many rows of each target.
     """
-    rng = np.random.default_rng(rows)
+    rng, each = np.random.default_rng(rows), exposures or 1
     target = 39_633_345_008_634_465 + first + np.arange(rows, dtype=np.int64)
     fibers = [
-        fits.Column("TARGETID", "K", array=target),
-        fits.Column("COADD_FIBERSTATUS", "J", array=np.zeros(rows) if status is None else status),
-        fits.Column("OBJTYPE", "3A", array=["TGT"] * rows),
-        fits.Column("EBV", "E", array=np.full(rows, 0.05)),
-        fits.Column("TARGET_RA", "D", array=np.full(rows, PLACE[0])),
-        fits.Column("TARGET_DEC", "D", array=np.full(rows, PLACE[1])),
-    ]
+        fits.Column("TARGETID", "K", array=np.repeat(target, each)),
+        fits.Column(
+            "FIBERSTATUS" if exposures else "COADD_FIBERSTATUS", "J",
+            array=np.repeat(np.zeros(rows) if status is None else status, each),
+        ),
+        fits.Column("OBJTYPE", "3A", array=["TGT"] * rows * each),
+        fits.Column("EBV", "E", array=np.full(rows * each, 0.05)),
+        fits.Column("TARGET_RA", "D", array=np.full(rows * each, PLACE[0])),
+        fits.Column("TARGET_DEC", "D", array=np.full(rows * each, PLACE[1])),
+    ]  # fmt: skip
+    if exposures:
+        fibers.append(fits.Column("EXPID", "J", array=np.tile(68657 + np.arange(each), rows)))
     hdus = [fits.BinTableHDU.from_columns(fibers, name="FIBERMAP")]
     for camera, (first, pixels) in CAMERAS.items():
         wave = first + 0.8 * np.arange(pixels)
-        shape = (rows, pixels)
+        shape = (rows * each, pixels)
         noise = rng.uniform(0.5, 2.0, shape)
         hdus += [
             image(f"{camera}_WAVELENGTH", wave),
-            image(f"{camera}_FLUX", np.tile(continuum(wave), (rows, 1)).astype("f4"), BUNIT=UNIT),
+            image(
+                f"{camera}_FLUX",
+                np.tile(continuum(wave), (rows * each, 1)).astype("f4"),
+                BUNIT=UNIT,
+            ),
             image(f"{camera}_IVAR", noise.astype("f4")),
             image(f"{camera}_MASK", (rng.random(shape) < 0.002).astype("i4")),
             # Broken on purpose: a reader that touches it gets no spectra.
             image(f"{camera}_RESOLUTION", np.zeros((1, 1, 1), dtype="f4")),
         ]
-    coadd = write(folder / f"coadd-{name}.fits", *hdus)
+    kind = "spectra" if exposures else "coadd"
+    coadd = write(folder / f"{kind}-{name}.fits", *hdus, **(cards or {}))
     keep = np.setdiff1d(np.arange(rows), drop)
     order = rng.permutation(keep) if shuffle else keep
     kinds = np.array(["GALAXY"] * rows if spectype is None else spectype)
@@ -255,6 +265,107 @@ def jwst(path, kind="SPEC1D", objects=1, name="1345_933", units=None, arrays=Non
     return write(path, *tables, image("SCI", np.zeros((3, 3))))
 
 
+def stack(path, rows=2, zred=0.0, drop=()):
+    """Stacks as fastspecfit has them, at rest."""
+    wave = 2500.0 + 0.4 * np.arange(11_000)
+    flux = np.tile(continuum(wave), (rows, 1)).astype("f4")
+    info = [
+        fits.Column("STACKID", "J", array=np.arange(rows)),
+        fits.Column("Z", "D", array=np.full(rows, zred)),
+        fits.Column("ZMED", "E", array=np.full(rows, 0.43)),
+    ]
+    made = [
+        image("FLUX", flux), image("IVAR", np.ones_like(flux)),
+        image("WAVE", wave, BUNIT="Angstrom", AIRORVAC="vac"),
+        fits.BinTableHDU.from_columns([c for c in info if c.name not in drop], name="STACKINFO"),
+    ]  # fmt: skip
+    return write(path, *made)
+
+
+def pfs(path, pixels=4400, images=True, table=True, planes=True, mask=None, unit=None, axis=True):
+    """A pfsObject: 20 uJy everywhere; images, table: what is there; axis: wavelengths by header."""
+    nm = 380 + 0.2 * np.arange(pixels)
+    flux, variance = np.full(pixels, 20_000.0), np.full(pixels, 2000.0**2)
+    mask = np.zeros(pixels, dtype="i4") if mask is None else mask
+    bits = {"MP_BAD": 0, "HIERARCH MP_DETECTED": 5, "HIERARCH MP_NO_DATA": 8} if planes else {}
+    head = {"CRPIX1": 1.0, "CRVAL1": 380.0, "CDELT1": 0.2} if axis else {}
+    head |= {"BUNIT": unit} if unit else {}
+    hdus = []
+    if images:
+        covariance = np.stack([variance, np.zeros(pixels), np.zeros(pixels)]).astype("f4")
+        hdus += [image("FLUX", flux.astype("f4"), **head), image("MASK", mask, **bits),
+                 image("COVAR", covariance)]  # fmt: skip
+        hdus += [] if axis else [image("WAVELENGTH", nm)]
+    if table:
+        columns = [
+            fits.Column("wavelength", "D", array=nm), fits.Column("flux", "E", array=flux),
+            fits.Column("error", "E", array=np.sqrt(variance)),
+            fits.Column("mask", "K", array=mask),
+        ]  # fmt: skip
+        hdus.append(fits.BinTableHDU.from_columns(columns, name="FLUX_TABLE"))
+        hdus[-1].header.update(bits)
+    target = fits.BinTableHDU.from_columns([fits.Column("filterName", "1A", array=["g"])])
+    target.name = "TARGET"
+    target.header.update({"CATID": 7, "TRACT": 1, "PATCH": "1,1", "OBJID": 123_456_789_012_345,
+                          "RA": PLACE[0], "DEC": PLACE[1]})  # fmt: skip
+    return write(path, *hdus, target)
+
+
+def aaomega(path, rows=3, unit=UNIT, wavelengths=False, drop=(), **cards):
+    """A field of AAOmega as 2dfdr has it; wavelengths: those in vacuum in an HDU of their own."""
+    pixels = 5000
+    head = {"CRVAL1": 6300.0, "CDELT1": 1.04, "CRPIX1": 2500.5, "CUNIT1": "Angstroms",
+            "CTYPE1": "Wavelength"}  # fmt: skip
+    head |= {"BUNIT": unit} if unit else {}
+    head |= cards
+    wave = 6300 + 1.04 * (np.arange(1, pixels + 1) - 2500.5)
+    flux = np.tile(continuum(wave), (rows, 1)).astype("f4")
+    columns = [
+        fits.Column("NAME", "80A", array=[f"G{k}" for k in range(rows)]),
+        fits.Column("RA", "D", array=np.full(rows, np.radians(PLACE[0]))),
+        fits.Column("DEC", "D", array=np.full(rows, np.radians(PLACE[1]))),
+        fits.Column("TYPE", "1A", array=["P"] * (rows - 1) + ["S"]),
+    ]
+    columns = [column for column in columns if column.name not in drop]
+    primary = fits.PrimaryHDU(flux)
+    primary.header.update({key: value for key, value in head.items() if value is not None})
+    hdus = [primary, image("VARIANCE", np.ones_like(flux))]
+    hdus += [image("WAVELENGTH", wave)] if wavelengths else []
+    hdus.append(fits.BinTableHDU.from_columns(columns, name="FIBRES"))
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+    return path
+
+
+def manga_cube(path, bins=None, rss=False, size=(3, 4), redshift=0.03, **cards):
+    """A LOGCUBE, with bins one of the DAP, or a LOGRSS; the level goes up from bin to bin."""
+    wave = 10 ** (3.5589 + 1e-4 * np.arange(4563))
+    rows = size[0] * size[1]
+    level = np.ones(rows) if bins is None else 1 + 0.01 * np.maximum(bins.ravel(), 0)
+    flux = (level[:, None] * continuum(wave)).astype("f4")
+    each = "fiber" if rss else "spaxel"
+    if not rss:
+        flux = np.moveaxis(flux.reshape(*size, -1), -1, 0)
+    sky = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CTYPE3": "WAVE-LOG", "CRPIX1": 2.0,
+           "CRPIX2": 2.0, "CRVAL1": PLACE[0], "CRVAL2": PLACE[1], "CD1_1": -1.4e-4,
+           "CD2_2": 1.4e-4, "CD3_3": 1.0, "CUNIT1": "deg", "CUNIT2": "deg"}  # fmt: skip
+    unit = {"BUNIT": f"1E-17 erg/s/cm^2/Ang/{each}"}
+    hdus = [
+        image("FLUX", flux, **unit, **({} if rss else sky)),
+        image("IVAR", np.ones_like(flux)),
+        image("MASK", np.zeros(flux.shape, dtype="i4")),
+        image("WAVE", wave),
+        image("SPECRES", np.full(len(wave), 2000.0)),
+    ]
+    if rss:
+        hdus.append(fits.BinTableHDU.from_columns([fits.Column("MJD", "J", array=[1])]))
+        hdus[-1].name = "OBSINFO"
+    if bins is not None:
+        hdus.append(image("BINID", np.stack([bins] * 5).astype("i4")))
+    head = {"PLATEIFU": "7443-12703", "OBJRA": PLACE[0], "OBJDEC": PLACE[1], "EBVGAL": 0.02}
+    head |= {"SCINPVEL": redshift * 299_792.458} if redshift else {}
+    return write(path, *hdus, **(head | cards))
+
+
 def make(name, folder):
     """A good file of one survey."""
     return {
@@ -263,6 +374,10 @@ def make(name, folder):
         "manga": lambda: manga(folder / "stack.fits.gz"),
         "eso": lambda: eso(folder / "vandels.fits"),
         "jwst": lambda: jwst(folder / "1345_933.spec.fits"),
+        "manga_cube": lambda: manga_cube(folder / "manga-7443-12703-LOGCUBE.fits.gz"),
+        "pfs": lambda: pfs(folder / "pfsObject-00007-1.fits"),
+        "aaomega": lambda: aaomega(folder / "field.fits"),
+        "stack": lambda: stack(folder / "stack-LRG.fits"),
         "table": lambda: table(folder / "own.fits"),
     }[name]()
 

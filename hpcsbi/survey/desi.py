@@ -100,6 +100,8 @@ class Desi(FileFormat):
                     notes.append(f"camera {camera} has no {camera}_{name}")
         spare = sorted(set(_with_wavelengths(hdus)) - set(_cameras(hdus)))
         notes += [f"camera {camera} lacks flux or ivar and is not read" for camera in spare]
+        if "EXPID" in names_of(hdus["FIBERMAP"]):
+            notes.append("spectra of single exposures stay apart: coadd-*.fits has their means")
         return rows, notes
 
     def ids(self, stem: str, hdus: fits.HDUList, rows: slice) -> list[str]:

@@ -10,7 +10,14 @@ from astropy.io import fits
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import bad_pixels, names_of, number_of, vector_length, wave_unit
+from hpcsbi.survey.fits_files import (
+    agreed,
+    bad_pixels,
+    names_of,
+    number_of,
+    vector_length,
+    wave_unit,
+)
 from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.line_spread import FWHM, LIGHT
 from hpcsbi.survey.spectra import Spectra, per_angstrom, text
@@ -203,15 +210,7 @@ def _said(hdus: fits.HDUList, *keys: str) -> Any:
     """
     values = _values(hdus, *keys)
     plain = {place: v.strip() if isinstance(v, str) else v for place, v in values.items()}
-    return _agreed(plain)
-
-
-def _agreed(said: dict[str, Any]) -> Any:
-    """The one value that is said, or None."""
-    if len(set(said.values())) > 1:
-        told = ", ".join(f"{place} says {value}" for place, value in said.items())
-        raise BadInput(f"contradicts itself: {told}: mend the headers")
-    return next(iter(said.values()), None)
+    return agreed(plain)
 
 
 def _in_air(hdus: fits.HDUList) -> bool | None:
@@ -228,7 +227,7 @@ def _in_air(hdus: fits.HDUList) -> bool | None:
     words: Sequence[str] = str(table.header.get(f"TUCD{place}", "")).strip().lower().split(";")
     if words[0] == "em.wl":
         said[f"TUCD{place}"] = "air" if "obs.atmos" in words else "vacuum"
-    medium = _agreed(said)
+    medium = agreed(said)
     return None if medium is None else medium == "air"
 
 

@@ -26,6 +26,7 @@ class Options(Protocol):
     classes: Sequence[str]
     good_fibers: Sequence[int]
     ebv_factor: float
+    flux_unit: str | None
 
 
 class Layout(ABC):
@@ -83,7 +84,7 @@ class FileFormat(Layout):
 
     @abstractmethod
     def unit(self, hdus: fits.HDUList) -> float:
-        """Unit of flux, erg/s/cm2/A.
+        """Unit of flux, erg/s/cm2/A; NaN where a file that may does not say.
 
         Raises:
             ValueError: not a flux density per wavelength.

@@ -1,7 +1,7 @@
 """What the formats in FITS share: HDUs, columns, shapes, units, masks."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,13 @@ from hpcsbi.errors import BadInput
 from hpcsbi.survey.spectra import USUAL, factor, per_angstrom, text
 
 __all__ = [
+    "agreed",
     "bad_pixels",
     "check_shape",
     "check_wavelengths",
     "column_or",
     "flux_unit",
+    "linear_axis",
     "names_of",
     "not_among",
     "number_of",
@@ -113,6 +115,27 @@ def flux_unit(hdus: Iterable[Any]) -> float:
     if len(distinct) > 1:
         raise BadInput(f"different units of flux in one file: {', '.join(map(str, said))}")
     return per_angstrom((said or [USUAL])[0], "BUNIT")
+
+
+def agreed(said: Mapping[str, Any]) -> Any:
+    """The one value that keywords say, None where there are none.
+
+    Arguments:
+        said: value by where it is said.
+
+    Raises:
+        BadInput: they contradict each other.
+    """
+    if len(set(said.values())) > 1:
+        told = ", ".join(f"{place} says {value}" for place, value in said.items())
+        raise BadInput(f"contradicts itself: {told}: mend the headers")
+    return next(iter(said.values()), None)
+
+
+def linear_axis(header: fits.Header, pixels: int) -> np.ndarray:
+    """Values along the first axis of an image by its CRVAL1, CDELT1 and CRPIX1."""
+    place = np.arange(1, pixels + 1) - float(header.get("CRPIX1", 1))
+    return number_of(header, "CRVAL1") + number_of(header, "CDELT1") * place
 
 
 def wave_unit(name: str, unit: str | None) -> float:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache, partial
 from io import BytesIO
 from lzma import LZMAError
+from math import isnan
 from pathlib import Path
 from threading import get_ident
 from tokenize import TokenError
@@ -55,7 +56,8 @@ class Survey:
         classes: classes of the survey's redshift fit that are galaxies.
         good_fibers: values of DESI's COADD_FIBERSTATUS that are good.
         ebv_factor: factor on the E(B-V) of the file.
-        flux_unit: unit of Parquet and .npz files that do not name theirs.
+        flux_unit: unit of Parquet, .npz and AAOmega's files that do not name theirs; None: they
+            must.
         air: wavelengths of the files are in air (ESO: of those that do not say).
         line_spread: observed wavelength, Angstrom, and resolution, wavelength over FWHM, at some
             places, see `LineSpread`: of rows whose file does not tell their own; () for not known.
@@ -69,14 +71,15 @@ class Survey:
     classes: Sequence[str] = field(default=("GALAXY",), hash=False)
     good_fibers: Sequence[int] = field(default=(0,), hash=False)
     ebv_factor: float = 1.0
-    flux_unit: str = USUAL
+    flux_unit: str | None = USUAL
     air: bool = False
     line_spread: Sequence[Sequence[float]] = field(default=(), hash=False)
 
     def __post_init__(self) -> None:
         if self.name not in FORMATS:
             raise BadInput(f"survey {self.name!r}: choose from {', '.join(FORMATS)}.")
-        per_angstrom(self.flux_unit, "survey.flux_unit")
+        if self.flux_unit is not None:
+            per_angstrom(self.flux_unit, "survey.flux_unit")
         pairs = [[*pair] for pair in self.line_spread]
         if any(len(pair) != 2 for pair in pairs):
             raise BadInput(
@@ -189,7 +192,7 @@ class Survey:
                 file = make(path_or_contents(path), self.flux_unit, stem)
                 notes = [f"columns {', '.join(file.ignored)} are not read"] if file.ignored else []
                 return file.rows, notes
-            return _look_at_headers(path, layout, self.air)
+            return _look_at_headers(path, layout, self)
         except BREAKS as error:
             text = " ".join(str(error).split()) or type(error).__name__
             if isinstance(error, CUT):
@@ -197,7 +200,7 @@ class Survey:
             raise BadInput(f"{path}: survey={self.name}: {text}.") from error
 
 
-def _look_at_headers(path: Path, layout: Layout, air: bool) -> tuple[int, list[str]]:
+def _look_at_headers(path: Path, layout: Layout, survey: Survey) -> tuple[int, list[str]]:
     """See `Layout.look`; a file of another layout, or cut short, is refused before."""
     with open_contents(path) as file, open_fits(file) as hdus:
         ends = [info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in hdus)]
@@ -206,7 +209,13 @@ def _look_at_headers(path: Path, layout: Layout, air: bool) -> tuple[int, list[s
             _refuse(hdus, layout)
         if max(ends) > size:
             raise BadInput(f"cut short, {size} of {max(ends)} bytes: fetch it again")
-        return layout.look(hdus, air)
+        rows = layout.look(hdus, survey.air)
+        if isinstance(layout, FileFormat) and isnan(layout.unit(hdus)) and not survey.flux_unit:
+            raise BadInput(
+                "its flux has no unit (no BUNIT): set survey.flux_unit to what one of it is, such "
+                f"as {USUAL}"
+            )
+        return rows
 
 
 def _refuse(hdus: HDUList, layout: Layout) -> None:

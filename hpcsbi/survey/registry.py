@@ -2,18 +2,34 @@
 
 from astropy.io import fits
 
+from hpcsbi.survey.aaomega import Aaomega
 from hpcsbi.survey.desi import Desi
 from hpcsbi.survey.eso import Eso
 from hpcsbi.survey.file_format import FileFormat
 from hpcsbi.survey.jwst import Jwst
 from hpcsbi.survey.manga import Manga
+from hpcsbi.survey.manga_cube import MangaCube
+from hpcsbi.survey.pfs import Pfs
 from hpcsbi.survey.sdss import Sdss
+from hpcsbi.survey.stack import Stack
 from hpcsbi.survey.table import Table
 
 __all__ = ["FORMATS", "survey_of"]
 
 FORMATS: dict[str, FileFormat] = {
-    each.name: each for each in (Sdss(), Desi(), Manga(), Eso(), Jwst(), Table())
+    each.name: each
+    for each in (
+        Sdss(),
+        Desi(),
+        Manga(),
+        MangaCube(),
+        Eso(),
+        Jwst(),
+        Pfs(),
+        Aaomega(),
+        Stack(),
+        Table(),
+    )
 }
 
 

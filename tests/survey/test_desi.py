@@ -236,3 +236,39 @@ def test_real_desi_coadd():
     assert spectra.flux.shape == (1, 7781) and spectra.id == ["39633345008634465"]
     assert spectra.zred[0] == pytest.approx(0.36874, abs=1e-5)
     assert spectra.ebv[0] == pytest.approx(0.0442, abs=1e-4)
+
+
+def test_exposures_of_one_target_stay_apart(tmp_path):
+    """Under its id and a key of each, with its redshift; that they do is said."""
+    path = survey_files.desi(tmp_path, rows=3, exposures=4)
+    survey = configured("desi")
+    (source,) = survey.sources([path])
+    rows, notes = survey.look(source)
+    assert rows == 12 and "single exposures stay apart" in " ".join(notes)
+
+    (spectra,) = read(survey, path)
+
+    targets = [39_633_345_008_634_465 + k for k in range(3)]
+    assert spectra.id == [str(target) for target in targets for _ in range(4)]
+    assert spectra.identity.key[:2] == [f"main-bright-1-{targets[0]}-{68657 + k}" for k in (0, 1)]
+    assert len({*spectra.identity.key}) == 12
+    assert spectra.zred == pytest.approx(np.repeat([0.05, 0.06, 0.07], 4))
+    assert not spectra.bad_fiber.any() and not spectra.zwarn.any()
+
+
+@pytest.mark.parametrize(
+    ("cards", "who"),
+    [
+        ({"HPXPIXEL": 27247, "SURVEY": "sv3", "PROGRAM": "dark"}, ("sv3-dark", "sv3", "dark")),
+        ({"TILEID": 80613, "SPGRP": "cumulative", "SPGRPVAL": 20210324},
+         ("80613-cumulative20210324", "", "")),
+        ({}, ("main-bright-1", "", "")),
+    ],
+)  # fmt: skip
+def test_keys_name_what_was_coadded(cards, who, tmp_path):
+    """Survey and program of a healpixel, tile and night of a tile, else the file."""
+    (spectra,) = read(configured("desi"), survey_files.desi(tmp_path, rows=1, cards=cards))
+    group, survey, program = who
+    assert spectra.identity.key == [f"{group}-39633345008634465"]
+    assert (spectra.identity.survey, spectra.identity.program) == (survey, program)
+    assert [*spectra.identity.ra, *spectra.identity.dec] == pytest.approx(survey_files.PLACE)

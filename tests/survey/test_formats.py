@@ -232,7 +232,7 @@ def test_pickled_arrays_are_never_loaded(tmp_path):
 
 def test_unknown_survey_is_refused():
     """The error lists the surveys there are."""
-    with pytest.raises(ValueError, match="sdss, desi, manga, eso, jwst, table"):
+    with pytest.raises(ValueError, match="sdss, desi, manga, manga_cube, eso, jwst, pfs"):
         Survey("twomass")
 
 
