@@ -26,7 +26,7 @@ from hpcsbi.launch.words import OPEN, hydra_arguments, quoted
         ("experimnt=demo", "did you mean experiment?"),
         ("+experimnt=demo", "did you mean experiment?"),
         ("experiment=dmo", "did you mean experiment=demo?"),
-        ("survey=boss", "choose from desi, eso, jwst, manga, sdss, table"),
+        ("survey=boss", "choose from aaomega, desi, eso, jwst, manga, manga_cube"),
         ("cluster=pbs", "choose from allocation, array, local, serial, slurm"),
         ("site=frontera", "here, lab, midway3, perlmutter"),
         ("prior=[survey]", "choose one of burst, continuity, digs, "),
