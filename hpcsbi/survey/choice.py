@@ -15,6 +15,7 @@ from hpcsbi.survey.spectra import Spectra
 
 __all__ = ["Choice", "absences", "choose", "with_redshifts"]
 
+AT_REST = "its wavelengths are at rest: write zred 0 and a distance in ingest.redshifts"
 NAMED = 20  # ids in no file that are told by name
 
 Numbers = np.ndarray | Sequence[float]
@@ -136,6 +137,8 @@ def absences(scanned: Sequence[ScannedFile], lists: ObjectLists) -> list[str]:
 def with_redshifts(spectra: Spectra, zred: np.ndarray, distance: np.ndarray) -> Spectra:
     """The same spectra at given redshifts, of which the survey's own warnings say nothing.
 
+    Wavelengths at rest are not shifted again: such rows have no redshift then, and a reason.
+
     Arguments:
         spectra: as a reader found them.
         zred, distance: NaN where the spectra keep their own, shapes (rows,).
@@ -145,12 +148,15 @@ def with_redshifts(spectra: Spectra, zred: np.ndarray, distance: np.ndarray) -> 
         given &= np.array([wave is not None for wave in spectra.wave])
     if not given.any():
         return spectra
+    twice = given & np.asarray(spectra.at_rest) & (zred != 0)
     return replace(
         spectra,
-        zred=np.where(given, zred, spectra.zred),
+        zred=np.where(given, np.where(twice, np.nan, zred), spectra.zred),
         distance=np.where(given & np.isfinite(distance), distance, spectra.distance),
         zwarn=np.asarray(spectra.zwarn) & ~given,
-        reason=np.where(given, "", np.asarray(spectra.reason, dtype=object)),
+        reason=np.where(
+            given, np.where(twice, AT_REST, ""), np.asarray(spectra.reason, dtype=object)
+        ),
     )
 
 

@@ -28,6 +28,15 @@ __all__ = [
 ]
 
 
+# Keywords that tell the medium of wavelengths, {} for the column: a part of a value, lower case.
+MEDIA = {
+    "AIRORVAC": {"air": "air", "vac": "vacuum"},
+    "VACUUM": {"false": "air", "true": "vacuum"},
+    "TUCD{}": {"obs.atmos": "air"},
+    "CTYPE1": {"awav": "air"},
+}
+
+
 def open_fits(file: Any) -> fits.HDUList:
     """All HDUs of a file; text as bytes, so that one odd byte costs no column.
 
@@ -74,7 +83,8 @@ def check_shape(hdus: fits.HDUList, name: str, shape: tuple, by: str) -> None:
 
 
 def check_wavelengths(hdus: Sequence[Any], air: bool) -> None:
-    """Refuse wavelengths in another unit, or in air where the survey says vacuum, or reversed.
+    """Refuse wavelengths in another unit, or in air where the survey says vacuum, or reversed, or
+    in both.
 
     Arguments:
         hdus: the first of the file, then those whose headers speak of the wavelengths (an image
@@ -84,21 +94,23 @@ def check_wavelengths(hdus: Sequence[Any], air: bool) -> None:
     Raises:
         ValueError: with the mend.
     """
+    said = {}
     for hdu in hdus:
         header = hdu.header
         unit = header.get("BUNIT") if hdu.is_image and hdu is not hdus[0] else None
         if unit and not np.isclose(factor(unit, units.AA), 1, rtol=1e-6):
             raise BadInput(f"BUNIT of {hdu.name} is {unit!r}: write wavelengths in Angstrom")
-        said = str(header.get("AIRORVAC", "")).lower()
         place = names_of(hdu).index("WAVE") + 1 if "WAVE" in names_of(hdu) else 0
-        in_air = said == "air" or "obs.atmos" in str(header.get(f"TUCD{place}", ""))
-        in_air |= header.get("VACUUM") is False or header.get("CTYPE1") == "AWAV"
-        in_vacuum = said.startswith("vac") or header.get("VACUUM") is True
-        if in_air != in_vacuum and in_air != air:
-            raise BadInput(
-                f"the header of HDU {hdu.name} says that wavelengths are in "
-                f"{'air' if in_air else 'vacuum'}: set survey.air={str(in_air).lower()}"
-            )
+        for key, values in MEDIA.items():
+            value = str(header.get(key.format(place), "")).strip().lower()
+            medium = next((name for part, name in values.items() if part in value), None)
+            said |= {f"{key.format(place)} of HDU {hdu.name}": medium} if medium else {}
+    medium = agreed(said)
+    if medium and (medium == "air") != air:
+        raise BadInput(
+            f"{next(iter(said))} says that wavelengths are in {medium}: set "
+            f"survey.air={str(medium == 'air').lower()}"
+        )
 
 
 def flux_unit(hdus: Iterable[Any]) -> float:

@@ -122,12 +122,16 @@ class Survey:
         Raises:
             ValueError: not a file of this survey, empty, cut short, or with a wrong unit.
         """
-        rows, notes = self._look(Path(source.path), self._format, source.stem)
-        if source.beside:
-            notes = notes + self._look(Path(source.beside), self._format.beside, source.stem)[1]
-        if rows < 1:
-            raise BadInput(f"{source.path} holds no spectra: take it out of the list.")
+        rows, notes, _ = self._looked(source, with_keys=False)
         return rows, notes
+
+    def look_with_keys(self, source: Source) -> tuple[int, list[str], list[str]]:
+        """See `look`, and the survey's key of every row: none of a file whose rows break.
+
+        Raises:
+            ValueError: see `look`.
+        """
+        return self._looked(source, with_keys=True)
 
     def ids(self, source: Source) -> list[str]:
         """Names of all rows of a file that `look` found good, as `read` gives them.
@@ -143,18 +147,6 @@ class Survey:
                 return self._format.ids(source.stem, hdus, slice(0, source.rows))
         except BREAKS as error:
             raise BadInput(f"its ids cannot be read: {_reason(source, error)}.") from error
-
-    def keys(self, source: Source) -> list[str]:
-        """The survey's key of every row; none of a file that breaks, whose rows say so later."""
-        path, column_files = Path(source.path), self._format.column_files
-        try:
-            if make := column_files.get(kind(path)):
-                return make(path_or_contents(path), self.flux_unit, source.stem).keys()
-            with _opened(path) as hdus:
-                rows = slice(0, source.rows)
-                return [*self._format.identity(source.stem, hdus, rows).key]
-        except BREAKS:
-            return []
 
     def read(self, source: Source, rows: slice) -> Iterator[Spectra]:
         """Spectra of some rows of a file, in blocks; a row that breaks alone has its reason.
@@ -185,14 +177,25 @@ class Survey:
             reader = partial(self._format.read, self, source.stem, hdus, redshifts)
             yield partial(_each_row, source, reader)
 
-    def _look(self, path: Path, layout: Layout, stem: str) -> tuple[int, list[str]]:
-        """See `look`, of one of the two files of a source."""
+    def _looked(self, source: Source, with_keys: bool) -> tuple[int, list[str], list[str]]:
+        """See `look_with_keys`."""
+        rows, notes, keys = self._look(Path(source.path), self._format, source.stem, with_keys)
+        if source.beside:
+            notes = notes + self._look(Path(source.beside), self._format.beside, source.stem)[1]
+        if rows < 1:
+            raise BadInput(f"{source.path} holds no spectra: take it out of the list.")
+        return rows, notes, keys
+
+    def _look(
+        self, path: Path, layout: Layout, stem: str, with_keys: bool = False
+    ) -> tuple[int, list[str], list[str]]:
+        """See `look_with_keys`, of one of the two files of a source."""
         try:
             if make := layout.column_files.get(kind(path)):
                 file = make(path_or_contents(path), self.flux_unit, stem)
                 notes = [f"columns {', '.join(file.ignored)} are not read"] if file.ignored else []
-                return file.rows, notes
-            return _look_at_headers(path, layout, self)
+                return file.rows, notes, _unbroken(file.keys) if with_keys else []
+            return _look_at_headers(path, layout, self, stem if with_keys else "")
         except BREAKS as error:
             text = " ".join(str(error).split()) or type(error).__name__
             if isinstance(error, CUT):
@@ -200,8 +203,14 @@ class Survey:
             raise BadInput(f"{path}: survey={self.name}: {text}.") from error
 
 
-def _look_at_headers(path: Path, layout: Layout, survey: Survey) -> tuple[int, list[str]]:
-    """See `Layout.look`; a file of another layout, or cut short, is refused before."""
+def _look_at_headers(
+    path: Path, layout: Layout, survey: Survey, stem: str
+) -> tuple[int, list[str], list[str]]:
+    """See `Survey.look_with_keys`; a file of another layout, or cut short, is refused before.
+
+    Arguments:
+        stem: of the source, "" for no keys.
+    """
     with open_contents(path) as file, open_fits(file) as hdus:
         ends = [info["datLoc"] + info["datSpan"] for info in (hdu.fileinfo() for hdu in hdus)]
         size = file.seek(0, 2)  # reads a compressed file to its end
@@ -209,13 +218,25 @@ def _look_at_headers(path: Path, layout: Layout, survey: Survey) -> tuple[int, l
             _refuse(hdus, layout)
         if max(ends) > size:
             raise BadInput(f"cut short, {size} of {max(ends)} bytes: fetch it again")
-        rows = layout.look(hdus, survey.air)
-        if isinstance(layout, FileFormat) and isnan(layout.unit(hdus)) and not survey.flux_unit:
+        rows, notes = layout.look(hdus, survey.air)
+        if not isinstance(layout, FileFormat):
+            return rows, notes, []
+        if isnan(layout.unit(hdus)) and not survey.flux_unit:
             raise BadInput(
                 "its flux has no unit (no BUNIT): set survey.flux_unit to what one of it is, such "
                 f"as {USUAL}"
             )
-        return rows
+        all_rows = slice(0, rows)
+        keys = _unbroken(lambda: layout.identity(stem, hdus, all_rows).key) if stem else []
+        return rows, notes, keys
+
+
+def _unbroken(keys: Callable[[], Sequence[str]]) -> list[str]:
+    """Keys, none where they cannot be read: rows that break say so when they are."""
+    try:
+        return [*keys()]
+    except BREAKS:
+        return []
 
 
 def _refuse(hdus: HDUList, layout: Layout) -> None:

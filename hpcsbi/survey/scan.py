@@ -124,12 +124,11 @@ def _new_entry(survey: Survey, source: Source, with_ids: bool) -> dict[str, Any]
     """What is kept of a file; `stamps` are its size and times of change, and of the one beside."""
     paths = _paths(source.path, source.beside)
     stamps = [_stamp(path) for path in paths]  # before: a change meanwhile is seen next time
-    rows, notes = survey.look(source)
-    whole = replace(source, rows=rows)
-    ids = {"ids": survey.ids(whole)} if with_ids else {}
+    rows, notes, keys = survey.look_with_keys(source)
+    ids = {"ids": survey.ids(replace(source, rows=rows))} if with_ids else {}
     return {
         **ids,
-        "keys": b"".join(map(_number, survey.keys(whole))).hex(),
+        "keys": b"".join(map(_number, keys)).hex(),
         "source": (source.path, source.beside, rows),
         "contents": [_content(path) for path in paths],
         "notes": notes,
@@ -217,7 +216,8 @@ def _refuse_repeated_keys(files: Sequence[ScannedFile], survey: Survey) -> None:
     sources = [
         each.source for each, of in zip(files, numbers, strict=True) for _ in of[of == again[0]]
     ]
-    key = next(k for k in survey.keys(sources[0]) if _number(k) == again[0].tobytes())
+    keys = survey.look_with_keys(sources[0])[2]
+    key = next(each for each in keys if _number(each) == again[0].tobytes())
     raise BadInput(
         f"{sources[0].path} and {sources[1].path} both hold the spectrum {key}, "
         f"{len(again)} spectra come again in all: list each once in ingest.files."

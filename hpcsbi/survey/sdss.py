@@ -27,6 +27,7 @@ WDISP = 1e-4 * math.log(10) * LIGHT  # km/s: wdisp counts pixels of 1e-4 dex
 COADD = {"FLUX", "LOGLAM", "IVAR"}
 CLASSES = ("CLASS", "SUBCLASS")
 PLACES = (("PLUG_RA", "PLUG_DEC"), ("FIBER_RA", "FIBER_DEC"), ("RACAT", "DECCAT"))
+NAMED_BY = {"PLATE", "MJD", "FIBERID", "FIELD", "CATALOGID"}
 OF = ("SURVEY", "PROGRAMNAME")
 # Tables of redshifts, the best fit before others.
 BEST = ("SPECOBJ", "SPALL", "SPZBEST", "ZBEST")
@@ -58,7 +59,7 @@ class Sdss(FileFormat):
         """See `FileFormat.ids`."""
         best = _best(hdus)
         row = best.data[0]
-        return [_name({name: row[name] for name in names_of(best)}) or stem]
+        return [_name({name: row[name] for name in names_of(best) if name in NAMED_BY}) or stem]
 
     def identity(self, stem: str, hdus: fits.HDUList, rows: slice) -> Identity:
         """See `FileFormat.identity`: the place of the fibre, as plugged or of the catalogue."""

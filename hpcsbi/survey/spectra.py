@@ -55,6 +55,7 @@ class Spectra:
         zwarn, other_class, bad_fiber: what the survey says against a row, bool, shape (rows,).
         no_status: the file lacks a column that says so, bool, shape (rows,).
         reason: why a row could not be read, "" where it was; why it has no redshift.
+        at_rest: wavelengths are at rest already: a row takes a distance, never a redshift.
         identity: who the rows are beyond their ids, which are their keys where it is None.
     """
 
@@ -74,11 +75,12 @@ class Spectra:
     bad_fiber: np.ndarray | None = None
     no_status: np.ndarray | None = None
     reason: Sequence[str] | None = None
+    at_rest: np.ndarray | None = None
     identity: Identity | None = None
 
     def __post_init__(self) -> None:
         fills = {"ebv": np.nan, "distance": np.nan, "survey_class": "", "reason": ""}
-        for name in (*fills, "zwarn", "other_class", "bad_fiber", "no_status"):
+        for name in (*fills, "zwarn", "other_class", "bad_fiber", "no_status", "at_rest"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(len(self.id), fills.get(name, False)))
         if self.identity is None:

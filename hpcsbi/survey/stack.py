@@ -77,5 +77,6 @@ class Stack(FileFormat):
             zred=zred,
             id=self.ids(stem, hdus, rows),
             unit=self.unit(hdus),
+            at_rest=zred == 0,
             reason=np.where(zred == 0, REST, ""),
         )

@@ -128,3 +128,15 @@ def test_what_could_not_be_read_keeps_its_reason():
 
     assert with_redshifts(broken, np.array([0.1]), np.array([np.nan])) is broken
     assert with_redshifts(block(), *np.full((2, 3), np.nan)).reason[0].startswith("its TARGETID")
+
+
+def test_wavelengths_at_rest_are_not_shifted_again():
+    """A redshift for them contradicts the file: a reason; 0 with a distance is right."""
+    wave = np.linspace(3600.0, 7000.0, 50)
+    spectra = Spectra(wave, np.ones((3, 50)), np.ones((3, 50)), np.zeros(3), ["a", "b", "c"], 1.0,
+                      at_rest=np.ones(3, dtype=bool), reason=["no distance"] * 3)  # fmt: skip
+    made = with_redshifts(spectra, np.array([0.43, 0.0, np.nan]), np.array([9.0, 9.0, np.nan]))
+
+    np.testing.assert_array_equal(made.zred, [np.nan, 0.0, 0.0])
+    assert "zred 0 and a distance" in made.reason[0]
+    assert made.reason[1:].tolist() == ["", "no distance"]

@@ -1,6 +1,7 @@
 """FITS files of the surveys and of users: shapes, columns and units by the headers, odd rows."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,3 +193,20 @@ def test_what_is_no_length_is_refused(unit):
 def test_lengths_of_vectors_by_their_format(form, length):
     """None where it varies."""
     assert vector_length(form) == length
+
+
+def test_headers_that_contradict_each_other_are_refused(tmp_path):
+    """Whatever the configuration says: a line with both keywords."""
+    path = survey_files.table(tmp_path / "own.fits")
+    change(path, lambda hdus: [hdus[0], _with(hdus[1], AIRORVAC="air", VACUUM=True)])
+    for air in (True, False):
+        survey = replace(configured("table"), air=air)
+        with pytest.raises(
+            BadInput, match=r"contradicts itself: AIRORVAC of .*air, VACUUM of .*vacuum"
+        ):
+            survey.count(Source(str(path)))
+
+
+def _with(hdu, **cards):
+    hdu.header.update(cards)
+    return hdu
