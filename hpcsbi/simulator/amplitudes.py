@@ -28,20 +28,28 @@ class Amplitudes(torch.nn.Module):
         calibration: standard deviation of the amplitudes of `response_curves`; 0 is none.
         smooth: the smooth error of the model, if there is one.
         lines: standard deviation of the amplitudes of `line_curves`, Angstrom; 0 is none.
+        learned: templates of a learned error, times their standard deviations, shape (rank,
+            pixels); None without one.
 
     Attributes:
-        curves: templates, those of the calibration first, then lines, times their standard
-            deviations, which for those of the smooth error are one, float64, shape (templates,
-            pixels).
+        curves: templates, those of the calibration first, then lines, then learned ones, times
+            their standard deviations, which for those of the smooth error are one, float64, shape
+            (templates, pixels).
         kinds: what the templates are errors of, in words.
         of_lines: which of them are those of lines.
         groups: names of these.
+        of_learned: which of them are learned.
         everywhere: how many of them are not the smooth error's.
         local: that one's, if there are any.
     """
 
     def __init__(
-        self, wave: np.ndarray, calibration: float, smooth: SmoothError | None, lines: float = 0.0
+        self,
+        wave: np.ndarray,
+        calibration: float,
+        smooth: SmoothError | None,
+        lines: float = 0.0,
+        learned: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         pixels = torch.from_numpy(np.asarray(wave, float))
@@ -50,9 +58,13 @@ class Amplitudes(torch.nn.Module):
         if lines:
             curves = torch.cat([curves, lines * line_curves(pixels)])
         errors = {"calibration": calibration, "lines": lines, "the model": smooth}
+        errors["the model, as learned"] = learned is not None
         self.kinds = tuple(kind for kind, there in errors.items() if there)
+        self.of_lines = slice(len(response_curves(pixels)) if calibration else 0, len(curves))
+        if learned is not None:
+            curves = torch.cat([curves, torch.as_tensor(learned, dtype=curves.dtype)])
         self.everywhere, self.local = len(curves), None
-        self.of_lines = slice(len(response_curves(pixels)) if calibration else 0, self.everywhere)
+        self.of_learned = slice(self.of_lines.stop, self.everywhere)
         if smooth is not None:
             self.local = smooth.curves(wave)
             curves = torch.cat([curves, self.local.dense(pixels)])

@@ -4,8 +4,10 @@ from typing import Protocol
 
 import torch
 
+from hpcsbi.simulator.learned_error import LearnedError
+from hpcsbi.simulator.model_factor import draw_factor
 from hpcsbi.simulator.random_tensors import RandomTensors
-from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
+from hpcsbi.simulator.templates import SmoothError
 
 __all__ = ["SmoothErrors", "exposure"]
 
@@ -17,6 +19,7 @@ class SmoothErrors(Protocol):
     model_error: float
     model_error_length: float
     line_error: float
+    learned: LearnedError | None
 
 
 def exposure(
@@ -32,7 +35,7 @@ def exposure(
     """Noisy flux and its quoted ivar, 0 where masked, both of shape (n, pixels).
 
     Arguments:
-        flux: noise-free, shape (n, pixels).
+        flux: noise-free, with the mean of a learned error, shape (n, pixels).
         wave: pixel centres, Angstrom, rest frame, shape (pixels,).
         valid: pixels that count, shape (n, pixels).
         sigma: quoted, in the unit of the flux, shape (n, pixels).
@@ -43,15 +46,17 @@ def exposure(
     """
     total = torch.hypot(sigma, flux * floor[:, None]) if floor is not None else sigma
     noise = total * draw.normal(*flux.shape)
-    curves = response_curves(wave)
-    amplitudes = errors.calibration * draw.normal(len(flux), len(curves))
-    factor = 1 + amplitudes @ curves
-    if errors.model_error or model_error is not None:
-        curves = SmoothError(errors.model_error_length).curves(wave.cpu().numpy()).dense(wave)
-        error = errors.model_error if model_error is None else model_error[:, None]
-        factor = factor + error * (draw.normal(len(flux), len(curves)) @ curves)
-    if errors.line_error:
-        curves = errors.line_error * line_curves(wave)
-        factor = factor + draw.normal(len(flux), len(curves)) @ curves
+    smooth = errors.model_error or model_error is not None
+    learned = errors.learned and torch.as_tensor(errors.learned.curves).to(flux)
+    factor = draw_factor(
+        wave,
+        len(flux),
+        draw,
+        errors.calibration,
+        SmoothError(errors.model_error_length) if smooth else None,
+        errors.model_error if model_error is None else model_error[:, None],
+        errors.line_error,
+        learned,
+    )
     noisy = flux * factor + noise
     return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0)

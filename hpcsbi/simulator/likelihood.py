@@ -15,12 +15,14 @@ flux calibration, of lines and of the model, which are factors with Gaussian amp
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.simulator.amplitudes import Amplitudes
+from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.noise import Noise
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
 from hpcsbi.simulator.templates import SmoothError, smooth_error
@@ -48,6 +50,8 @@ class Likelihood(torch.nn.Module):
         smooth: the model's smooth error; not for "fractional".
         lines: standard deviation of each amplitude of `templates.line_curves`, Angstrom of
             equivalent width; not for "fractional".
+        learned: the model's error as a survey taught it, by whose mean all model spectra that are
+            compared with data are multiplied; not for "fractional".
 
     Raises:
         ValueError: an unknown kind, or a fraction or an error that does not go with it.
@@ -62,6 +66,7 @@ class Likelihood(torch.nn.Module):
         calibration: float = 0.0,
         smooth: SmoothError | None = None,
         lines: float = 0.0,
+        learned: LearnedError | None = None,
     ) -> None:
         if kind not in KINDS:
             raise BadInput(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
@@ -69,16 +74,21 @@ class Likelihood(torch.nn.Module):
             raise BadInput(
                 f"likelihood {kind!r} with fraction={fraction}: only 'fractional' has one."
             )
-        if calibration and kind == "fractional":
-            raise BadInput("likelihood 'fractional' has no calibration error.")
-        if lines and kind == "fractional":
-            raise BadInput("likelihood 'fractional' has no error of lines.")
-        if smooth is not None and kind == "fractional":
-            raise BadInput("likelihood 'fractional' has no smooth error of the model.")
+        errors = {
+            "calibration error": calibration,
+            "error of lines": lines,
+            "smooth error of the model": smooth,
+            "learned error of the model": learned,
+        }
+        if kind == "fractional" and (there := [name for name, error in errors.items() if error]):
+            raise BadInput(f"likelihood 'fractional' has no {there[0]}.")
         super().__init__()
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
         self.smooth = smooth
-        self.amplitudes = Amplitudes(ssp.wave, calibration, smooth, lines)
+        curves = None if learned is None else learned.curves
+        self.amplitudes = Amplitudes(ssp.wave, calibration, smooth, lines, curves)
+        factor = np.ones(len(ssp.wave)) if learned is None else learned.factor
+        self.register_buffer("factor", torch.from_numpy(factor), persistent=False)
 
     def forward(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
@@ -126,15 +136,16 @@ class Likelihood(torch.nn.Module):
     def expected_spectra(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
     ) -> Tensor:
-        """Model spectra, each times its most probable smooth errors, (objects, draws, pixels).
+        """Model spectra, each times its most probable errors, (objects, draws, pixels).
 
         Arguments:
             flux, ivar, theta, instrument: see `forward`; theta finite.
         """
         model = self.spectra(theta, instrument)
         if not len(self.amplitudes):
-            return model
+            return model * self.factor.to(model.dtype)
         pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        model = model * self.factor.to(model.dtype)
         return model * (1 + self.amplitudes.expected(pull, scaled, self.model_error(theta)))
 
     def residuals(
@@ -259,6 +270,7 @@ class Likelihood(torch.nn.Module):
         floor = self.floor(theta) if self.kind == "survey" else torch.zeros(objects, draws)
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt().float()
         observed = torch.where(ivar > 0, flux.float() * weight, 0.0)
+        weight = weight * self.factor.float()  # of the model: data over the factor are the same
         templates, error = self.amplitudes.compiled(), self.model_error(theta)
         chi2, log_ratio = torch.empty(2, objects, draws, dtype=torch.float64)
         for i in range(objects):
@@ -279,7 +291,7 @@ class Likelihood(torch.nn.Module):
         valid = (ivar > 0)[:, None]
         weight = torch.where(ivar > 0, ivar, 0.0).sqrt()[:, None].to(model.dtype)
         observed = torch.where(valid, flux[:, None].to(model.dtype) * weight, 0.0)
-        scaled = model * weight
+        scaled = model * (weight * self.factor.to(weight.dtype))
         pull = observed - scaled
         if self.kind == "given":
             return pull, scaled, 0.0
@@ -316,5 +328,6 @@ def of_simulator(ssp: Ssp, names: Sequence[str], noise: Noise) -> Likelihood:
     known = noise.settings()
     fraction, calibration = known.get("fraction"), known.get("calibration", 0.0)
     smooth, lines = smooth_error(known, names), known.get("line_error", 0.0)
+    learned = LearnedError(**known["learned"]) if "learned" in known else None
     kind = "survey" if fraction is None else "fractional"
-    return Likelihood(ssp, names, kind, fraction, calibration, smooth, lines)
+    return Likelihood(ssp, names, kind, fraction, calibration, smooth, lines, learned)

@@ -6,6 +6,7 @@ from typing import Any
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
+from hpcsbi.simulator.learned_error import refuse_other_grid
 from hpcsbi.simulator.noise import Noise, make_noise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
@@ -30,7 +31,7 @@ class Model:
         noise: None for spectra without noise.
 
     Raises:
-        BadInput: a column of the prior that the noise does not take.
+        BadInput: a column of the prior that the noise does not take, or an error of another grid.
     """
 
     prior: Prior
@@ -41,6 +42,7 @@ class Model:
     def __post_init__(self) -> None:
         if self.noise is not None:
             smooth_error(self.noise.settings(), self.prior.names)
+            refuse_other_grid(self.noise.settings(), self.grid)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Model":

@@ -1,5 +1,6 @@
 """Noise: from a noise-free spectrum to what an instrument would have recorded of it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, ClassVar, Protocol
 
@@ -11,19 +12,14 @@ from hpcsbi.errors import BadInput
 from hpcsbi.grid import REFERENCE_WIDTH, fewest_pixels
 from hpcsbi.simulator.exposure import exposure
 from hpcsbi.simulator.instruments import WINDOWS, fibres
+from hpcsbi.simulator.learned_error import LearnedError, refuse_other_error
 from hpcsbi.simulator.noise_bank import BankNoise
 from hpcsbi.simulator.random_tensors import RandomTensors
 from hpcsbi.simulator.survey_masks import draw_valid, odd_masks
 from hpcsbi.simulator.survey_sigma import MARGIN, beyond_snr, draw_sigma, mean_snr
 from hpcsbi.simulator.templates import LENGTH
 
-__all__ = [
-    "NOISES",
-    "FractionalNoise",
-    "Noise",
-    "SurveyNoise",
-    "make_noise",
-]
+__all__ = ["NOISES", "FractionalNoise", "Noise", "SurveyNoise", "make_noise"]
 
 Observation = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # flux, ivar, zred
 
@@ -173,6 +169,8 @@ class SurveyNoise:
         line_error: standard deviation of what each group of emission lines is off by, as an
             equivalent width, Angstrom.
         instrument: `flux` is as wide as the instruments of `survey_and_zred` make it.
+        learned: the model's error as a survey taught it; multiplies the flux, whose sigma and floor
+            are those of the product.
     """
 
     kind: ClassVar[str] = "survey"
@@ -185,9 +183,12 @@ class SurveyNoise:
     model_error_length: Annotated[float, Between(20, 5000)] = LENGTH
     line_error: Annotated[float, Between(0, 100)] = 0.0
     instrument: bool = False
+    learned: LearnedError | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr", tuple(self.snr))
+        if isinstance(self.learned, Mapping):
+            object.__setattr__(self, "learned", LearnedError(**self.learned))
         refuse_wrong(SurveyNoise, vars(self), "noise")
         if not 0 <= self.calibration < 0.2:
             raise BadInput(
@@ -195,6 +196,7 @@ class SurveyNoise:
             )
         if not 0 < self.snr[0] < self.snr[1]:
             raise BadInput(f"noise.snr is {self.snr}: it must be two rising positive numbers.")
+        refuse_other_error(self.learned, self.model_error)
 
     def __call__(
         self,
@@ -206,6 +208,8 @@ class SurveyNoise:
         model_error: torch.Tensor | None = None,
     ) -> Observation:
         """See `Noise`."""
+        if self.learned is not None:
+            flux = flux * torch.as_tensor(self.learned.factor).to(flux)
         draw = RandomTensors(generator)
         survey, drawn = self.survey_and_zred(len(flux), generator)
         window = torch.tensor(WINDOWS, device=draw.device)[survey]
@@ -220,7 +224,7 @@ class SurveyNoise:
     def settings(self) -> dict:
         """See `Noise`; what stores of before do not know of is left out at its default."""
         settings = {"kind": self.kind, **asdict(self)}
-        for name in ("model_error", "model_error_length", "line_error", "instrument"):
+        for name in ("model_error", "model_error_length", "line_error", "instrument", "learned"):
             if settings[name] == getattr(type(self), name):
                 del settings[name]
         return settings

@@ -16,6 +16,7 @@ from hpcsbi.arguments import Between, Count, Natural, refuse_wrong
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import REFERENCE_WIDTH, fewest_pixels
 from hpcsbi.simulator.exposure import exposure
+from hpcsbi.simulator.learned_error import LearnedError, refuse_other_error
 from hpcsbi.simulator.random_tensors import RandomTensors
 from hpcsbi.simulator.survey_sigma import beyond_snr, mean_snr
 from hpcsbi.simulator.templates import LENGTH
@@ -153,7 +154,7 @@ class BankNoise:
             stage has read it.
         snr_factor: S/N is up to so many times that of the bank, or as much lower, log-uniform: what
             the spectra to come may have beyond those of the bank.
-        calibration, model_error, model_error_length, line_error: see `SurveyNoise`.
+        calibration, model_error, model_error_length, line_error, learned: see `SurveyNoise`.
         instrument: `flux` is as wide as the bank's instruments make it.
         observations: of the bank, where it is at hand.
     """
@@ -166,10 +167,14 @@ class BankNoise:
     model_error_length: Annotated[float, Between(20, 5000)] = LENGTH
     line_error: Annotated[float, Between(0, 100)] = 0.0
     instrument: bool = False
+    learned: LearnedError | None = None
     observations: Observations | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.learned, Mapping):
+            object.__setattr__(self, "learned", LearnedError(**self.learned))
         refuse_wrong(BankNoise, vars(self), "noise")
+        refuse_other_error(self.learned, self.model_error)
         if isinstance(self.bank, Mapping):
             known = {k: tuple(v) if isinstance(v, list) else v for k, v in self.bank.items()}
             object.__setattr__(self, "bank", Bank(**known))
@@ -189,6 +194,8 @@ class BankNoise:
             BadInput: the bank is not at hand.
         """
         known, draw = self._at_hand(), RandomTensors(generator)
+        if self.learned is not None:
+            flux = flux * torch.as_tensor(self.learned.factor).to(flux)
         rows = known.draw(len(flux), generator, zred)
         to_torch = {"dtype": flux.dtype, "device": flux.device}
         if zred is None:
@@ -206,8 +213,10 @@ class BankNoise:
         """See `Noise`; the bank is told by what is known of it, wherever it lies."""
         known = {each.name: getattr(self, each.name) for each in fields(self)}
         del known["observations"]
+        learned = known.pop("learned")
+        more = {} if learned is None else {"learned": asdict(learned)}
         bank = asdict(self.bank) if isinstance(self.bank, Bank) else self.bank
-        return {"kind": self.kind, **known, "bank": bank}
+        return {"kind": self.kind, **known, "bank": bank, **more}
 
     def beyond(
         self,

@@ -15,6 +15,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.exact_spectra import exact_spectra
+from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.likelihood import KINDS, Likelihood, of_simulator
 from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.physics import Physics
@@ -104,7 +105,17 @@ def test_agrees_with_prospector_on_the_same_spectra(engine, kind):
         assert found[i] == pytest.approx(lnlike_spec(model, observation), abs=1e-3)
 
 
+def learned_error(rank=3, mean=0.02, seed=0):
+    """A mean and templates without any shape; the first template is a line."""
+    rng = np.random.default_rng(seed)
+    templates = 0.01 * rng.normal(size=(rank, len(WAVE)))
+    templates[:1] = 0.05 * (np.arange(len(WAVE)) == 67)
+    return LearnedError(mean * rng.normal(size=len(WAVE)), templates, Grid().settings())
+
+
 ERRORS = {
+    "learned": (SURVEY, {"calibration": 0.04, "learned": learned_error()}),
+    "learned and smooth": (FREE, {"smooth": SmoothError(150), "learned": learned_error()}),
     "calibrated": (SURVEY, {"calibration": 0.04}),
     "smooth": (SURVEY, {"smooth": SmoothError(150, 0.01)}),
     "all": (FREE, {"calibration": 0.04, "smooth": SmoothError(60)}),
@@ -260,6 +271,73 @@ def test_errors_of_lines_are_integrated_out(engine, kind, smooth):
         expected, _ = of_big_normals(engine, kind, theta[i], flux[i], ivar[i], fixed, smooth)
         assert found[i].numpy() == pytest.approx(expected, abs=5e-3, rel=5e-6)
     assert (other(flux, ivar, theta) - found).abs().max() > 0.5
+
+
+@pytest.mark.parametrize("kind", ["given", "survey"])
+@pytest.mark.parametrize("smooth", [None, SmoothError(200)])
+def test_learned_errors_are_integrated_out(engine, kind, smooth):
+    """The density of one big normal about (1 + mean) times the model, templates in its covariance:
+    floor and templates are fractions of that product. Half of the mean is another density.
+    """
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(5, 60)), 6, 9, FREE)
+    error = learned_error()
+    one, other = (
+        Likelihood(engine, FREE, kind, None, 0.04, smooth, 0.0, each)
+        for each in (error, learned_error(mean=0.01))
+    )
+    found, chi2 = one.evaluate(flux, ivar, theta)
+
+    wave, products = torch.from_numpy(engine.wave), copy.copy(engine)
+    products.flux = lambda *rows: engine.flux(*rows) * torch.from_numpy(error.factor)
+    fixed = np.concatenate([0.04 * response_curves(wave).numpy(), error.curves])
+    for i in range(6):
+        rows = theta[i], flux[i], ivar[i], fixed, smooth
+        expected, squared = of_big_normals(products, kind, *rows)
+        assert found[i].numpy() == pytest.approx(expected, abs=5e-3, rel=5e-6)
+        assert chi2[i].numpy() == pytest.approx(squared, rel=1e-3)
+    assert (other(flux, ivar, theta) - found).abs().max() > 0.5
+
+
+def test_the_mean_is_a_change_of_variables(engine):
+    """Data over 1 + mean, with the density's factor, have the likelihood of no mean at all."""
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(5, 60)), 12, 3)
+    error = learned_error()
+    factor = torch.from_numpy(error.factor).float()
+    bare = LearnedError(np.zeros(len(WAVE)), error.templates, error.grid)
+    one, other = (Likelihood(engine, SURVEY, "survey", learned=each) for each in (error, bare))
+    logarithm = torch.where(ivar > 0, factor.double().log(), 0.0).sum(1, keepdim=True)
+
+    same = other(flux / factor, ivar * factor**2, theta) - logarithm
+    assert torch.allclose(one(flux, ivar, theta), same, rtol=3e-6, atol=5e-3)
+
+
+def test_the_truth_fits_only_with_its_learned_error(engine):
+    """Spectra that the simulator made with it: chi squared is the number of pixels, else not."""
+    noise = SurveyNoise(snr=(100, 1000), calibration=0.04, learned=learned_error())
+    theta, flux, ivar = spectra(engine, noise, 200, 5)
+    pixels = (ivar > 0).sum(1)
+    with_it = of_simulator(engine, SURVEY, noise).evaluate(flux, ivar, theta[:, :1])[1][:, 0]
+    without = of_simulator(engine, SURVEY, SurveyNoise(calibration=0.04))
+    without = without.evaluate(flux, ivar, theta[:, :1])[1][:, 0]
+
+    # Each is chi squared of so many degrees: the mean of 200 scatters by their root.
+    assert abs((with_it - pixels).sum()) < 4.5 * (2 * pixels.sum()) ** 0.5
+    assert (without / pixels).median() > 1.2
+
+
+def test_an_error_without_mean_and_templates_is_none(engine):
+    """To the bit."""
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(5, 60)), 6, 3)
+    none = LearnedError(np.zeros(len(WAVE)), [], Grid().settings())
+    one = Likelihood(engine, SURVEY, "survey", None, 0.04, learned=none)
+
+    assert torch.equal(
+        one(flux, ivar, theta), Likelihood(engine, SURVEY, "survey", None, 0.04)(flux, ivar, theta)
+    )
+    assert torch.equal(
+        one.expected_spectra(flux, ivar, theta),
+        Likelihood(engine, SURVEY, "survey", None, 0.04).expected_spectra(flux, ivar, theta),
+    )
 
 
 @pytest.mark.parametrize("length", [60.0, 200.0])
@@ -467,6 +545,8 @@ def test_simulators_have_their_likelihood(engine):
         Likelihood(engine, NAMES, "fractional", 0.05, smooth=SmoothError())
     with pytest.raises(ValueError, match="no error of lines"):
         Likelihood(engine, NAMES, "fractional", 0.05, lines=1.0)
+    with pytest.raises(ValueError, match="no learned error"):
+        Likelihood(engine, NAMES, "fractional", 0.05, learned=learned_error())
     with pytest.raises(ValueError, match="column model_error"):
         of_simulator(engine, FREE, FractionalNoise())
 
@@ -490,7 +570,9 @@ def test_table_against_direct_fsps(engine):
     assert float(error.median()) < 0.1 and float(error.max()) < 1
 
 
-@pytest.mark.parametrize("errors", [{}, ERRORS["calibrated"][1], ERRORS["smooth"][1]])
+@pytest.mark.parametrize(
+    "errors", [{}, ERRORS["calibrated"][1], ERRORS["smooth"][1], ERRORS["learned"][1]]
+)
 def test_the_table_and_the_curves_move_with_it(engine, errors):
     """Moved, it takes spectra and theta of its new device and mixes no others in."""
     elsewhere = Likelihood(copy.deepcopy(engine), SURVEY, "survey", **errors)

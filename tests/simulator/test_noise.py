@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsbi.grid import REFERENCE_WIDTH, Grid
+from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.noise import (
     FractionalNoise,
     SurveyNoise,
@@ -147,6 +150,31 @@ def test_errors_of_lines_have_the_width_that_is_asked_for():
     assert (widths.std(1) - 3).abs().max() < 4.5 * error
 
 
+def test_a_learned_error_has_the_mean_and_covariance_that_are_asked_for():
+    """Apart from noise, spectra over those without it; masks stay."""
+    flux, loud, rng = spectra(6000), {"snr": (900, 1000), "cut": 0.0}, np.random.default_rng(0)
+    grid = Grid()
+    mean, templates = 0.02 * rng.normal(size=138), 0.05 * rng.normal(size=(2, 138))
+    noise = SurveyNoise(**loud, learned=LearnedError(mean, templates, grid.settings()))
+    ivar = SurveyNoise(**loud)(flux, WAVE, None, seeded(8))[1]
+    noisy, same, _ = noise(flux, WAVE, None, seeded(8))
+    valid = (ivar > 0).numpy()
+    factor = np.where(valid, (noisy / flux).numpy(), 0.0)
+    counts = valid.sum(0)
+
+    assert np.array_equal(valid, (same > 0).numpy())
+    some = counts > 2000
+    spread = np.sqrt((templates**2).sum(0))
+    error = 5 * np.hypot(spread, 0.02) / np.sqrt(counts.clip(1))
+    assert (np.abs(factor.sum(0) / counts.clip(1) - 1 - mean) < error)[some].all()
+    scaled = np.where(valid, factor / (1 + mean) - 1, 0.0)
+    both = valid.astype(float).T @ valid
+    found = scaled.T @ scaled / np.maximum(both, 1)
+    allowed = 6 * np.outer(spread, spread) * np.sqrt(2 / np.maximum(both, 1)) + 3e-5
+    assert (np.abs(found - templates.T @ templates) < allowed)[both > 2000].all()
+    assert (np.abs(found - 2 * templates.T @ templates) > allowed)[both > 2000].any()
+
+
 def test_settings_of_the_smooth_error_are_told_where_it_is_not_the_default():
     """So stores of before have the settings that they had, in their order."""
     assert [*SurveyNoise().settings()] == [
@@ -155,6 +183,8 @@ def test_settings_of_the_smooth_error_are_told_where_it_is_not_the_default():
     changed = {"model_error": 0.01, "model_error_length": 100.0, "line_error": 2.0}
     assert SurveyNoise(**changed).settings() == SurveyNoise().settings() | changed
     assert make_noise(**SurveyNoise(**changed).settings()) == SurveyNoise(**changed)
+    learned = SurveyNoise(learned=LearnedError(np.zeros(138), np.ones((1, 138)), Grid().settings()))
+    assert make_noise(**json.loads(json.dumps(learned.settings()))) == learned
 
 
 def test_signal_to_noise_spans_its_range():
@@ -209,6 +239,9 @@ def test_bad_settings_are_refused():
         SurveyNoise(cut=2)
     with pytest.raises(ValueError, match=r"noise\.model_error is 1: a number, 0 to 0\.2"):
         SurveyNoise(model_error=1)
+    beside = LearnedError(np.zeros(138), [], Grid().settings(), 0.01)
+    with pytest.raises(ValueError, match=r"beside one of 0\.01: set noise\.model_error"):
+        SurveyNoise(learned=beside)
 
 
 @given(st.lists(st.floats(0.0, 3.0), min_size=1, max_size=8), st.integers(0, 99))
