@@ -70,6 +70,10 @@ STAGES: dict[str, Stage] = {
             probe=1, seed=7,
         ),
         Stage(
+            "learn", "errors.zarr", {"flow": "train", "spectra": "ingest", "catalogue": "infer"},
+            ASKED, probe=1, beside=".json", seed=8,
+        ),
+        Stage(
             "report",
             "report.html",
             {

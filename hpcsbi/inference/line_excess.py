@@ -56,7 +56,7 @@ def line_excess_columns(
         flux, ivar, *instrument = batch[rows].spectra
         arrays = flux, ivar, theta, *instrument
         tensors = (torch.tensor(np.asarray(values, np.float32)) for values in arrays)
-        moments = likelihood.amplitudes.of_line_groups(*likelihood.over_sigma(*tensors))
+        moments = likelihood.amplitudes.of_line_groups(*likelihood.draws_over_sigma(*tensors))
         mean, variance = (values.numpy() for values in moments)
         columns[rows, 0] = mean.mean(1)
         columns[rows, 1] = np.sqrt(variance.mean(1) + mean.var(1))

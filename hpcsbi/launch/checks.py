@@ -63,13 +63,26 @@ def arguments(cfg: DictConfig, stage: str) -> dict[str, Any]:
     plain = {key: _plain(node[key]) for key in node if key != "cluster"}
     for key, value in plain.items():
         if isinstance(value, Mapping) and "_target_" in value:
-            _check_object(value, key)
+            _check_object(with_files_read({key: value})[key], key)
     try:
-        built = instantiate(plain, _convert_="all")
+        built = instantiate(with_files_read(plain), _convert_="all")
     except InstantiationException as error:
         raise error.__cause__ or error from None
     getattr(import_module(f"hpcsbi.stages.{stage}"), stage).check(**built)
     return built
+
+
+def with_files_read(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's node, in which the noise has the numbers of the learned error that it names.
+
+    Raises:
+        BadInput, OSError: that file is none, or not there, or damaged.
+    """
+    noise = node.get("noise")
+    if not isinstance(noise, Mapping) or not isinstance(noise.get("learned"), str):
+        return dict(node)
+    read = import_module("hpcsbi.run.learned_errors").learned_error
+    return {**node, "noise": {**noise, "learned": read(noise["learned"]).settings()}}
 
 
 def _plain(value: Any) -> Any:
@@ -156,6 +169,8 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
         check(node["prior"].columns, node["physics"])
     if simulate and "augment" in nodes:
         noise, prior = nodes["augment"]["noise"], simulate["prior"]
+        refuse_other_grid = import_module("hpcsbi.simulator.learned_error").refuse_other_grid
+        refuse_other_grid(noise.settings(), simulate["grid"])
         import_module("hpcsbi.simulator.pixel_dispersions").check_instrument(noise, prior.columns)
         import_module("hpcsbi.simulator.templates").smooth_error(noise.settings(), prior.names)
         import_module("hpcsbi.run.noise_banks").with_bank(noise, simulate["grid"])

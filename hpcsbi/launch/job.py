@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hpcsbi.caches import keep_caches
@@ -27,7 +27,7 @@ from hpcsbi.cluster.executors import FULL
 from hpcsbi.cluster.site import make_site
 from hpcsbi.errors import Refusal, file_trouble
 from hpcsbi.launch.checkout import CONF
-from hpcsbi.launch.checks import check_stages
+from hpcsbi.launch.checks import check_stages, with_files_read
 from hpcsbi.launch.manual import manual
 from hpcsbi.launch.privacy import keep_private
 from hpcsbi.launch.ways import NO_CHILDREN, way_of
@@ -182,7 +182,8 @@ def run_stage(name: str, cfg: DictConfig) -> int:
     stage = getattr(import_module(f"hpcsbi.stages.{name}"), name)
     before, start = _cpu_seconds(cfg, name), time.time()
     try:
-        passed = stage(**instantiate(cfg[name], _convert_="all"))
+        node = with_files_read(OmegaConf.to_container(cfg[name], resolve=True))
+        passed = stage(**instantiate(node, _convert_="all"))
     finally:  # a stage that ran out of time has cost something too
         if name not in LOOKING:
             _note_cost(cfg, name, _cpu_seconds(cfg, name) - before, time.time() - start)

@@ -112,6 +112,23 @@ class Amplitudes(torch.nn.Module):
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return chi2 - (solved[..., 0] ** 2).sum(-1), log_ratio + log_det
 
+    def moments(self, pull: Tensor, scaled: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of the amplitudes of `curves`, given the spectrum and theta.
+
+        Arguments:
+            pull, scaled, error: see `integrated`.
+
+        Returns:
+            float64, shapes (objects, draws, templates) and (objects, draws, templates, templates).
+        """
+        if not len(self):
+            nothing = pull.new_zeros((*pull.shape[:2], 0), dtype=torch.float64)
+            return nothing, nothing[..., None]
+        side, factor, deviations = self._normal_equations(pull, scaled, error)
+        covariance = torch.cholesky_inverse(factor)
+        covariance = covariance * deviations[..., None] * deviations[..., None, :]
+        return torch.cholesky_solve(side[..., None], factor)[..., 0] * deviations, covariance
+
     def expected(self, pull: Tensor, scaled: Tensor, error: Tensor) -> Tensor:
         """Sum of the templates with their most probable amplitudes, (objects, draws, pixels).
 

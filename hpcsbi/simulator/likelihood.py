@@ -124,7 +124,7 @@ class Likelihood(torch.nn.Module):
             model: model flux, shape (objects, draws, pixels).
             theta: gives noise floor and model error, shape (objects, draws, n_theta).
         """
-        pull, scaled, log_ratio = self._over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, log_ratio = self.over_sigma(flux, ivar, model, self.floor(theta))
         chi2 = (pull.double() ** 2).sum(-1)
         if len(self.amplitudes):
             error, compiled = self.model_error(theta), self.ssp.is_compiled(scaled)
@@ -144,7 +144,7 @@ class Likelihood(torch.nn.Module):
         model = self.spectra(theta, instrument)
         if not len(self.amplitudes):
             return model * self.factor.to(model.dtype)
-        pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _ = self.over_sigma(flux, ivar, model, self.floor(theta))
         model = model * self.factor.to(model.dtype)
         return model * (1 + self.amplitudes.expected(pull, scaled, self.model_error(theta)))
 
@@ -164,7 +164,7 @@ class Likelihood(torch.nn.Module):
         Returns:
             The spectrum first, 0 where masked, shape (objects, draws, 1 + n, pixels).
         """
-        pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _ = self.over_sigma(flux, ivar, model, self.floor(theta))
         noise, errors = normals.split([pull.shape[-1], len(self.amplitudes)], -1)
         pulls = torch.cat([pull[..., None, :], noise * (ivar > 0)[:, None, None]], -2)
         errors = torch.nn.functional.pad(errors, (0, 0, 1, 0))
@@ -184,7 +184,7 @@ class Likelihood(torch.nn.Module):
         Returns:
             float64, shapes (objects, coordinates) and (objects, coordinates, coordinates).
         """
-        pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _ = self.over_sigma(flux, ivar, model, self.floor(theta))
         per_flux = torch.where(model > 0, scaled / model, 0.0)
         rows = torch.cat([pull, slopes * per_flux], 1)
         nothing = rows.new_zeros(1, dtype=torch.float64)
@@ -210,9 +210,11 @@ class Likelihood(torch.nn.Module):
         Returns:
             What the spectrum leaves of it, shape (objects, draws, sums).
         """
-        return self.amplitudes.variance(weights, *self.over_sigma(flux, ivar, theta, instrument))
+        return self.amplitudes.variance(
+            weights, *self.draws_over_sigma(flux, ivar, theta, instrument)
+        )
 
-    def over_sigma(
+    def draws_over_sigma(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What `Amplitudes` take of draws: residual and model over sigma, and the model's error.
@@ -221,7 +223,7 @@ class Likelihood(torch.nn.Module):
             flux, ivar, theta, instrument: see `expected_spectra`.
         """
         model = self.spectra(theta, instrument)
-        pull, scaled, _ = self._over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _ = self.over_sigma(flux, ivar, model, self.floor(theta))
         return pull, scaled, self.model_error(theta)
 
     def spectra(self, theta: Tensor, instrument: Tensor | None = None) -> Tensor:
@@ -284,7 +286,7 @@ class Likelihood(torch.nn.Module):
             )  # fmt: skip
         return _log_likelihood(ivar, log_ratio, chi2), chi2
 
-    def _over_sigma(
+    def over_sigma(
         self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | float]:
         """Residual and model over sigma, 0 where masked, and the sum of ln(variance / quoted)."""

@@ -1,0 +1,282 @@
+"""Learn: what the model is off by, from a survey's spectra and their posteriors, errors.zarr."""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from hpcsbi.arguments import AtLeast, Between, Count, Natural, Positive, checked
+from hpcsbi.cluster.executors import Cluster
+from hpcsbi.errors import BadInput
+from hpcsbi.inference.degeneracy import angles_to_theta
+from hpcsbi.inference.error_path import Care, Survey, error_path
+from hpcsbi.inference.following import FEWEST
+from hpcsbi.inference.posterior import Posterior
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.run.learned_errors import WHOLE, error_of, verdict_on
+from hpcsbi.run.selection import checksum_of
+from hpcsbi.run.teachers import (
+    FEWEST_OBJECTS,
+    Teachers,
+    refuse_large_mean,
+    survey_of,
+    teachers,
+)
+from hpcsbi.seeds import object_seed
+from hpcsbi.statistics.held_out import Judgement
+from hpcsbi.store.batches import write_batches
+from hpcsbi.store.files import write_atomically
+from hpcsbi.store.layout import Array
+from hpcsbi.store.opening import create, open_complete, open_store
+from hpcsbi.store.provenance import code_of
+from hpcsbi.store.settings import refuse_other_settings
+from hpcsbi.store.shards import run_shards
+from hpcsbi.store.store import Store
+
+__all__ = ["learn"]
+
+DEGENERATE = 20.0  # degrees
+
+
+@checked()
+def learn(
+    out: str,
+    flow: str,
+    spectra: str,
+    catalogue: str,
+    ids: str | None,
+    objects: Annotated[int, AtLeast(FEWEST_OBJECTS)],
+    draws: Annotated[int, AtLeast(FEWEST)],
+    rank: Annotated[int, Between(0, 20)],
+    steps: Count,
+    moves: Count,
+    strengths: Sequence[Positive],
+    folds: Annotated[int, AtLeast(2)],
+    shard: Count,
+    seed: Natural,
+    cluster: Cluster,
+) -> None:
+    """Find the mean and the templates that make a survey's spectra most probable.
+
+    The evidence of all spectra together is maximised over them, with theta, noise, floor and all
+    other errors integrated out: what theta can do is not learned. Rank and prior are those that
+    held-out spectra ask for, which may be none. The file is what `noise.learned` names.
+
+    Arguments:
+        out: the store to write, errors.zarr; errors.json beside it says what it holds.
+        flow: folder of the flow that made the catalogue.
+        spectra: the store of spectra.
+        catalogue: catalogue.zarr with a certificate and kept draws.
+        ids: a file of ids, see `ingest.ids`: these objects alone; None for all.
+        objects: at most so many, chosen at random.
+        draws: kept draws of each object that count, at most.
+        rank: largest number of templates.
+        steps: of expectation maximisation at each rank.
+        moves: of each draw after each step.
+        strengths: of the prior that keeps noise out of mean and templates.
+        folds: parts of the objects of which each is held out once; as many as objects where those
+            are fewer.
+        shard: fits that are made at a time; a strength has one for each fold, and one for all.
+        seed: of the moves, the choice of objects and the folds.
+        cluster: where to run.
+
+    Raises:
+        Mismatch: catalogue, spectra and flow do not belong together.
+        BadInput: no draws, too few objects, or residuals as large as the spectra.
+    """
+    posterior, source = load_posterior(flow), open_complete(spectra, "ingest", verify=False)
+    store_of_draws = open_complete(catalogue, "infer", verify=False)
+    _refuse_unfit(posterior, source, store_of_draws)
+    chosen = teachers(store_of_draws, ids, objects, seed)
+    survey = survey_of(posterior, source, store_of_draws, chosen, draws)
+    refuse_large_mean(survey, posterior)
+    known = posterior.model.noise.learned
+    ranks = list(range(0 if known is None else len(known.templates), rank + 1))
+    if not ranks:
+        raise BadInput(
+            f"learn.rank={rank}, and the flow's own error has {len(known.templates)} templates "
+            "already: set learn.rank to that or more."
+        )
+    settings = {
+        "code": code_of("learn"),
+        "flow": posterior.settings,
+        "catalogue": store_of_draws.settings,
+        "draws": draws,
+        "objects": checksum_of(chosen.rows),
+        "rank": rank,
+        "steps": steps,
+        "moves": moves,
+        "strengths": sorted(set(strengths)),
+        "folds": min(folds, len(chosen.rows)),
+        "seed": seed,
+    }
+    notice = posterior.notice or source.attributes.get("notice", "")
+    arrays = _arrays(settings, ranks, posterior.grid.wave, chosen)
+    attributes = {"notice": notice, "left_out": chosen.left_out}
+    store = create(out, arrays, settings, shard, attributes)
+    run_shards(partial(_learn_shard, out, flow, spectra, catalogue), store, cluster, "learn")
+    _tell(store, posterior, survey)
+
+
+def _refuse_unfit(posterior: Posterior, source: Store, catalogue: Store) -> None:
+    """Of another flow, noise or survey, or without what is needed."""
+    for name, settings, upstream in (
+        ("flow", posterior.settings, "learn.flow"),
+        ("spectra", source.settings, "learn.spectra"),
+    ):
+        refuse_other_settings(
+            catalogue.path,
+            catalogue.settings[name],
+            settings,
+            f"The catalogue's {name} (in the store) is not that of {upstream} (asked).",
+        )
+    if posterior.ssp is None:
+        raise BadInput(f"learn takes the table, and the flow of {catalogue.path} took none along.")
+    if posterior.model.noise.kind != "survey":
+        raise BadInput(
+            f"the flow was trained with noise of the kind {posterior.model.noise.kind}, which "
+            "knows no error of the model: train one with noise=survey."
+        )
+    if "samples" not in catalogue.arrays or "origin" not in catalogue.arrays:
+        raise BadInput(
+            f"{catalogue.path} keeps no certified draws, from which learn starts: run "
+            "jobs/infer.py with infer.keep_draws=200 infer.certificate=true (into another "
+            "infer.out, or remove this one)."
+        )
+    kept = catalogue.arrays["samples"].shape[1]
+    if kept < FEWEST:
+        raise BadInput(
+            f"{catalogue.path} keeps {kept} draws of each spectrum: learn takes {FEWEST} at least, "
+            "run jobs/infer.py with infer.keep_draws=200."
+        )
+
+
+def _arrays(
+    settings: dict, ranks: list[int], wave: np.ndarray, chosen: Teachers
+) -> dict[str, Array]:
+    folds, strengths = settings["folds"], settings["strengths"]
+    rows, pixels, objects = len(strengths) * (folds + 1), len(wave), len(chosen.rows)
+    row, at = {"row": rows}, {"row": rows, "rank": len(ranks)}
+    fraction = {"units": "1", "description": "fraction of the model flux"}
+    gain = {"units": "nat", "description": "ln evidence over that under the flow's own noise"}
+    template = {**at, "template": max(settings["rank"], 1), "pixel": pixels}
+    return {
+        "fold": Array(row, "int32", {"description": f"held out; {WHOLE}: none"}),
+        "strength": Array(row, "float64"),
+        "mean": Array({**at, "pixel": pixels}, "float64", fraction),
+        "templates": Array(template, "float64", fraction),
+        "gain": Array({**at, "object": objects}, "float64", gain),
+        "history": Array({**at, "step": settings["steps"]}, "float64", gain),
+        "rank": Array({"rank": len(ranks)}, "int32", values=np.array(ranks, np.int32)),
+        "wave": Array({"pixel": pixels}, "float64", {"units": "Angstrom"}, values=wave),
+        "spectrum": Array({"object": objects}, "int64", values=chosen.rows.astype(np.int64)),
+        "object": Array({"object": objects}, "string", values=chosen.ids.astype(object)),
+        "fold_of": Array(
+            {"object": objects}, "int32", values=(np.arange(objects) % folds).astype(np.int32)
+        ),
+    }
+
+
+@lru_cache(maxsize=1)
+def _loaded(flow: str, spectra: str, catalogue: str, out: str) -> tuple[Survey, Store]:
+    posterior, store = load_posterior(flow), Store(Path(out))
+    source, draws = open_store(spectra), open_store(catalogue)
+    ids, rows = store.read("object"), store.read("spectrum")
+    seeds = [object_seed(store.settings["seed"], str(name)) for name in ids]
+    chosen = Teachers(rows, ids, np.array(seeds, dtype=np.int64), {})
+    return survey_of(posterior, source, draws, chosen, store.settings["draws"]), store
+
+
+def _learn_shard(out: str, flow: str, spectra: str, catalogue: str, shard: int) -> int:
+    survey, store = _loaded(flow, spectra, catalogue, out)
+    write_batches(store, shard, partial(_fits, survey, store))
+    rows = store.rows_of(shard)
+    return rows.stop - rows.start
+
+
+def _fits(survey: Survey, store: Store, rows: slice) -> dict[str, np.ndarray]:
+    """All arrays of some fits."""
+    fits = [_fit(survey, store, row) for row in range(rows.start, rows.stop)]
+    return {name: np.stack([fit[name] for fit in fits]) for name in store.sharded}
+
+
+def _fit(survey: Survey, store: Store, row: int) -> dict[str, np.ndarray]:
+    """One path of errors, of one strength and what one fold leaves."""
+    settings = store.settings
+    place, fold = divmod(row, settings["folds"] + 1)
+    fold = WHOLE if fold == settings["folds"] else fold
+    strength = settings["strengths"][place]
+    care = Care(settings["rank"], settings["steps"], settings["moves"], strength)
+    ranks = list(error_path(survey, store.read("fold_of") != fold, care))
+    templates = np.zeros(store.arrays["templates"].shape[1:])
+    for rank, values in zip(ranks, templates, strict=True):
+        values[: len(rank.error.templates)] = rank.error.curves
+    return {
+        "fold": np.int32(fold),
+        "strength": strength,
+        "mean": np.array([rank.error.mean for rank in ranks]),
+        "templates": templates,
+        "gain": np.array([rank.gain for rank in ranks]),
+        "history": np.array([rank.history for rank in ranks]),
+    }
+
+
+def _tell(store: Store, posterior: Posterior, survey: Survey) -> None:
+    """errors.json, and the same in words."""
+    verdict, ranks = verdict_on(store), store.read("rank")
+    error = error_of(store, verdict)
+    medians = survey.prior.theta(np.median(survey.coordinates[:50], axis=1))
+    floors = ("noise_floor", "model_error")
+    angles = []
+    if error.templates:
+        angles = angles_to_theta(error.curves, survey.ssp, survey.prior, medians, floors).tolist()
+    report = {
+        "objects": len(survey.spectra),
+        "judged": verdict.objects,
+        "left_out": store.attributes["left_out"],
+        "strengths": store.settings["strengths"],
+        "ranks": ranks.tolist(),
+        "gain_of_an_object": verdict.mean.tolist(),
+        "its_error": verdict.error.tolist(),
+        "asked_for": None if verdict.rank is None else int(ranks[verdict.rank]),
+        "gain": verdict.gain,
+        "gain_error": verdict.gain_error,
+        "stable": verdict.gain <= 2 * verdict.gain_error,
+        "mean_rms": float(np.sqrt(np.mean(np.square(error.mean)))),
+        "template_rms": [float(np.sqrt(np.mean(np.square(row)))) for row in error.templates],
+        "angles_to_theta": angles,
+        "notice": posterior.notice,
+    }
+    write_atomically(store.path.with_suffix(".json"), json.dumps(report, indent=1).encode())
+    print(f"{store.path}: {len(survey.spectra)} objects teach, {verdict.objects} are judged.")
+    for name, count in report["left_out"].items():
+        print(f"  left out, {name}: {count}")
+    _tell_gains(verdict, report)
+
+
+def _tell_gains(verdict: Judgement, report: dict) -> None:
+    print("held-out ln evidence of an object over the flow's own noise, by rank")
+    rows = zip(report["strengths"], verdict.mean, verdict.error, strict=True)
+    for strength, means, errors in rows:
+        pairs = zip(report["ranks"], means, errors, strict=True)
+        words = "  ".join(f"{rank}: {x:.2f} +- {dx:.2f}" for rank, x, dx in pairs)
+        print(f"  prior {strength:g}  {words}")
+    if report["asked_for"] is None:
+        print("The spectra do not ask for an error beyond the one they were inferred with.")
+        return
+    print(
+        f"asked for: {report['asked_for']} templates (rms {100 * report['mean_rms']:.2f} % mean; "
+        + ", ".join(f"{100 * rms:.2f} %" for rms in report["template_rms"])
+        + f"), {verdict.gain:.1f} +- {verdict.gain_error:.1f} nat in all"
+    )
+    for number, angle in enumerate(report["angles_to_theta"], 1):
+        if angle < DEGENERATE:
+            print(
+                f"  template {number} is degenerate with theta: {angle:.0f} degrees from what "
+                "theta does; the posterior keeps most of it."
+            )
+    if report["stable"]:
+        print("Stable: the gain is within its error; there is no need to train again.")
