@@ -77,7 +77,7 @@ def follow(
         rows = np.flatnonzero(way < 1)
         if not len(rows):
             break
-        gain = np.nan_to_num(after[rows] - before[rows], nan=-np.inf, posinf=-np.inf)
+        gain = _differences(after[rows], before[rows])
         length = _piece(gain, 1 - way[rows])
         log_weights = length[:, None] * gain
         log_ratio[rows] += logsumexp(log_weights, axis=1) - np.log(draws)
@@ -94,6 +94,12 @@ def follow(
             walkers = _moved(*walkers, rows, old, new, prior, upper[rows], each)
         coordinates[rows], before[rows], after[rows] = walkers[:3]
     return Followed(coordinates, log_ratio, way == 1)
+
+
+def _differences(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x - y of log likelihoods; -inf where x is, or one is no number."""
+    known = np.isfinite(x) & ~np.isnan(y)
+    return np.where(known, np.where(known, x, 0.0) - np.where(known, y, 0.0), -np.inf)
 
 
 def _piece(gain: np.ndarray, left: np.ndarray) -> np.ndarray:
@@ -145,8 +151,8 @@ def _moved(
         if late.any():
             trial_before[late] = old(rows[late], trial[late])
             share = way[late, None]
-            change[late] += (1 - share) * (trial_before[late] - before[late][:, half])
-        change += way[:, None] * (trial_after - after[:, half])
+            change[late] += (1 - share) * _differences(trial_before[late], before[late][:, half])
+        change += way[:, None] * _differences(trial_after, after[:, half])
         good = inside & (np.log(np.maximum(chance, 1e-300)) < change)
         coordinates[:, half] = np.where(good[..., None], trial, here)
         before[:, half] = np.where(good, trial_before, before[:, half])

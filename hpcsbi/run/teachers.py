@@ -1,11 +1,13 @@
 """Which objects of a catalogue teach the model's error, with their spectra and draws."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from hpcsbi.arguments import did_you_mean
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, Flag
 from hpcsbi.flags import names as flag_names
@@ -22,12 +24,8 @@ from hpcsbi.survey.object_lists import read_ids
 __all__ = ["FEWEST_OBJECTS", "Teachers", "refuse_large_mean", "survey_of", "teachers"]
 
 FEWEST_OBJECTS = 10
-# Not galaxies that the model could make, or draws that are not the posterior's. What a wrong model
-# itself does to a spectrum (CORRELATED, WINDOW, LINES, PREDICTIVE) is what is to be learned.
-LEFT_OUT = (
-    NOT_INFERRED | Flag.NO_POSTERIOR | Flag.WEAK_WEIGHTS | Flag.CLASS | Flag.AGN | Flag.ZWARN
-    | Flag.Z_RANGE | Flag.BAD_FIBER | Flag.FLOOR_HIGH
-)  # fmt: skip
+# Of these there are no draws that are the posterior's.
+WITHOUT_POSTERIOR = NOT_INFERRED | Flag.NO_POSTERIOR | Flag.WEAK_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -46,26 +44,35 @@ class Teachers:
     left_out: dict[str, int]
 
 
-def teachers(catalogue: Store, ids: str | None, most: int, seed: int) -> Teachers:
+def teachers(
+    catalogue: Store, ids: str | None, leave_out: Sequence[str], most: int, seed: int
+) -> Teachers:
     """Objects that are what the model says it makes, and have draws that are their posterior's.
 
     Arguments:
         catalogue: with certified draws.
         ids: a file of ids: no others; None for all.
+        leave_out: names of flags of objects that teach nothing, beside WITHOUT_POSTERIOR.
         most: objects, chosen at random.
         seed: of the choice.
 
     Raises:
-        BadInput: too few.
+        BadInput: too few, or an unknown flag.
     """
+    if unknown := [name for name in leave_out if name not in Flag.__members__]:
+        raise BadInput(
+            f"learn.leave_out names {unknown[0]}, which is no flag"
+            f"{did_you_mean(unknown[0], Flag.__members__)}"
+        )
+    without = int(WITHOUT_POSTERIOR) | sum(int(Flag[name]) for name in set(leave_out))
     refuse_damage(catalogue, "infer", slice(0, catalogue.rows), ("id", "flags", "samples"))
     names = np.array([str(name) for name in catalogue.read("id")])
     flags, left_out = catalogue.read("flags"), Counter()
     drawn = np.isfinite(catalogue.read("samples")).all((1, 2))
     wanted = np.ones(len(names), bool) if ids is None else np.isin(names, read_ids(ids))
     for value in flags[wanted]:
-        left_out.update(flag_names(int(value) & int(LEFT_OUT)))
-    good = wanted & (flags & int(LEFT_OUT) == 0)
+        left_out.update(flag_names(int(value) & without))
+    good = wanted & (flags & without == 0)
     left_out["too few draws"] = int((good & ~drawn).sum())
     rows = np.flatnonzero(good & drawn)
     seeds = np.array([object_seed(seed, name) for name in names[rows]], dtype=np.int64)

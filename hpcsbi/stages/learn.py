@@ -48,6 +48,7 @@ def learn(
     spectra: str,
     catalogue: str,
     ids: str | None,
+    leave_out: Sequence[str],
     objects: Annotated[int, AtLeast(FEWEST_OBJECTS)],
     draws: Annotated[int, AtLeast(FEWEST)],
     rank: Annotated[int, Between(0, 20)],
@@ -71,6 +72,7 @@ def learn(
         spectra: the store of spectra.
         catalogue: catalogue.zarr with a certificate and kept draws.
         ids: a file of ids, see `ingest.ids`: these objects alone; None for all.
+        leave_out: flags of objects that teach nothing, beside those without good draws.
         objects: at most so many, chosen at random.
         draws: kept draws of each object that count, at most.
         rank: largest number of templates.
@@ -90,7 +92,7 @@ def learn(
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest", verify=False)
     store_of_draws = open_complete(catalogue, "infer", verify=False)
     _refuse_unfit(posterior, source, store_of_draws)
-    chosen = teachers(store_of_draws, ids, objects, seed)
+    chosen = teachers(store_of_draws, ids, leave_out, objects, seed)
     survey = survey_of(posterior, source, store_of_draws, chosen, draws)
     refuse_large_mean(survey, posterior)
     known = posterior.model.noise.learned
