@@ -1,9 +1,12 @@
+import numpy as np
 import pytest
 import tiny
 from configurations import ALL, DEMO, MODEL, composed, refused
+from learned_store import OBJECTS, RNG, store_of
 
 from hpcsbi.errors import BadInput
-from hpcsbi.launch.checks import check_stages
+from hpcsbi.grid import Grid
+from hpcsbi.launch.checks import arguments, check_stages
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,8 @@ from hpcsbi.launch.checks import check_stages
         (ALL, ["noise=digs", "prior=model_error"], "kind fractional knows no error of the model"),
         (ALL, ["noise.model_error=0.01", "prior=model_error"], "noise.model_error is 0.01: leave"),
         (ALL, ["noise.model_error_length=2"], "noise.model_error_length is 2: a number, 20 to"),
+        (ALL, ["noise.learned=/nothing.zarr"], "/nothing.zarr"),
+        (ALL, ["noise.learned=3"], "noise.learned is 3"),
         (MODEL, ["experiment=survey"], "tabulate.demo=true"),
         (MODEL, ["experiment=paper"], "SPS_HOME is not set"),
         (ALL, ["simulate.source=fsps"], "SPS_HOME"),
@@ -84,3 +89,19 @@ def test_an_fsps_of_the_site_is_not_looked_for_here(tmp_path, monkeypatch):
     overrides = ("experiment=survey", f"run={tmp_path}", 'site.setup=["export SPS_HOME=/sw/fsps"]')
     check_stages(composed(*overrides, "cluster=allocation"), MODEL)
     assert "SPS_HOME" in refused(MODEL, *overrides, "cluster=serial")
+
+
+def test_a_learned_error_is_read_and_compared_with_the_grid(tmp_path):
+    """The noise that stages get has its numbers; one of another grid is told at once."""
+    gains = np.array([1.0, 5.0, 4.9])[:, None] + 0.1 * RNG.normal(size=OBJECTS)
+    right, wrong = (tmp_path / f"{name}.zarr" for name in ("right", "wrong"))
+    store_of(right, gains)
+    store_of(wrong, gains, Grid(first=3800.0))
+    cfg = composed(*DEMO, f"run={tmp_path / 'run'}", f"noise.learned={right}")
+
+    check_stages(cfg, ALL)
+    noise = arguments(cfg, "augment")["noise"]
+    assert len(noise.learned.templates) == 1 and noise.learned.mean[0] == pytest.approx(0.031)
+    assert "was learned on the grid" in refused(
+        ALL, *DEMO, f"run={tmp_path / 'run'}", f"noise.learned={wrong}"
+    )
