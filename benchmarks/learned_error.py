@@ -21,7 +21,7 @@ import yaml
 
 from hpcsbi.grid import Grid
 from hpcsbi.inference.error_path import Care, Survey, error_path
-from hpcsbi.inference.following import follow
+from hpcsbi.inference.following import DISTINCT, follow
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.learned_error import LearnedError
@@ -144,18 +144,23 @@ def functions(engine, prior, noise, spectra):
 
 
 def tell_coverage(what, prior, theta, draws):
-    """Shares of truths in central intervals, and the mean of (draws - truth) over the widths."""
+    """Shares of truths in central intervals, and the median of (draws - truth) over the widths."""
+    whole = np.array([len(np.unique(each, axis=0)) >= DISTINCT for each in draws])
+    theta, draws = theta[whole], draws[whole]
     truth = prior.coordinates(theta)[:, None]
     below = (draws < truth).mean(1)
-    pulls = (draws.mean(1) - truth[:, 0]) / draws.std(1).clip(1e-12)
+    pulls = (draws.mean(1) - truth[:, 0]) / draws.std(1)
     ranks = np.arange(draws.shape[1] + 1) / draws.shape[1]
     exact = [((ranks > (1 - x) / 2) & (ranks < (1 + x) / 2)).mean() for x in (0.68, 0.95)]
-    print(f"under {what}: coverage (exact: {exact[0]:.3f} {exact[1]:.3f}), bias in widths")
+    print(
+        f"under {what}: coverage (exact: {exact[0]:.3f} {exact[1]:.3f}), median bias in widths; "
+        f"{(~whole).sum()} objects lost"
+    )
     for i, name in enumerate(prior.names):
         middle, wide = (
             ((below[:, i] > (1 - x) / 2) & (below[:, i] < (1 + x) / 2)).mean() for x in (0.68, 0.95)
         )
-        print(f"    {name:14s} {middle:.3f} {wide:.3f}  {pulls[:, i].mean():+.2f}", flush=True)
+        print(f"    {name:14s} {middle:.3f} {wide:.3f}  {np.median(pulls[:, i]):+.2f}", flush=True)
 
 
 def tell_error(error, true, engine, prior, theta):

@@ -19,10 +19,11 @@ from scipy.special import logsumexp
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.statistics.importance_weights import effective_sample_size, normalised, systematic
 
-__all__ = ["FEWEST", "Followed", "follow"]
+__all__ = ["DISTINCT", "FEWEST", "Followed", "follow"]
 
 FEWEST = 32  # draws of an object: with fewer, its pieces are too many and its evidence too vague
 SHARE = 0.5  # of the draws that count after each piece
+DISTINCT = 8  # draws that differ: an object with fewer is lost, its moves have nowhere to go
 PIECES = 40  # an object whose way takes more is lost
 HALVINGS = 20  # of the interval in which a piece ends
 
@@ -37,7 +38,8 @@ class Followed:
     Arguments:
         coordinates: equally weighted draws under the new likelihood, (objects, draws, n_theta).
         log_ratio: ln of new over old evidence, shape (objects,).
-        arrived: False where PIECES did not do: the draws are on their way, shape (objects,).
+        arrived: False where PIECES did not do, or fewer than DISTINCT draws differ: these are no
+            sample of the posterior, shape (objects,).
     """
 
     coordinates: np.ndarray
@@ -93,7 +95,8 @@ def follow(
         for each in numbers:
             walkers = _moved(*walkers, rows, old, new, prior, upper[rows], each)
         coordinates[rows], before[rows], after[rows] = walkers[:3]
-    return Followed(coordinates, log_ratio, way == 1)
+    distinct = np.array([len(np.unique(rows, axis=0)) for rows in coordinates])
+    return Followed(coordinates, log_ratio, (way == 1) & (distinct >= DISTINCT))
 
 
 def _differences(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -71,3 +71,11 @@ def test_a_posterior_that_is_nowhere_is_not_reached():
     there = follow(begin, normal(0.4, 0.05), nowhere, PRIOR, None, SEEDS[:3], 0, 1)
 
     assert not there.arrived.any() and np.isfinite(there.coordinates).all()
+
+
+def test_draws_that_are_all_the_same_are_no_posterior():
+    """Their moves lead nowhere: the object is told as lost."""
+    same = np.repeat(draws(0.4, 0.05, 3)[:, :1], 2 * FEWEST, 1)
+    there = follow(same, normal(0.4, 0.05), normal(0.5, 0.05), PRIOR, None, SEEDS[:3], 0, 5)
+
+    assert not there.arrived.any()
