@@ -104,7 +104,8 @@ def _measured(
     error = np.sqrt((noise @ (widths[:, None] * sums)).mean(1) + luminosity.var(1))
     if likelihood.smooth is not None:  # between the pixels beside a blend nothing measures it
         weights = torch.tensor(continuum[..., None, :] * sums.T)
-        unknown = likelihood.variance_of_errors(f, i, draws, weights, *added).numpy()
+        over_sigma = likelihood.draws_over_sigma(f, i, draws, *added)
+        unknown = likelihood.amplitudes.variance(weights, *over_sigma).numpy()
         error = np.sqrt(error**2 + unknown.mean(1))
     level = (continuum @ sums).mean(1) / np.maximum(sums.sum(0), widths.min())
     whole = reaches.any(1) & ~(~valid[:, None] & reaches).any(-1)

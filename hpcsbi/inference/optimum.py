@@ -17,6 +17,7 @@ from hpcsbi.grid import rows_at_once
 from hpcsbi.inference.ascent import minimise
 from hpcsbi.inference.flow_coordinates import LN10, STANDARDISED
 from hpcsbi.inference.representation import Projection
+from hpcsbi.simulator.fisher import score_and_information
 
 __all__ = ["Optimum"]
 
@@ -175,7 +176,9 @@ class Optimum(Projection):
             coordinates, model, value, _ = state
             slopes = self._slopes(u, coordinates, model, shift, instrument)
             theta = self._theta(coordinates)[:, None]
-            up, information = self.likelihood.score(flux, ivar, model[:, None], slopes, theta)
+            up, information = score_and_information(
+                self.likelihood, flux, ivar, model[:, None], slopes, theta
+            )
             slope, curvature = precision * u.double() - up, information + torch.diag(precision)
             for j in noise:
                 below, above = (

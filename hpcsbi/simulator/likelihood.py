@@ -170,50 +170,6 @@ class Likelihood(torch.nn.Module):
         errors = torch.nn.functional.pad(errors, (0, 0, 1, 0))
         return self.amplitudes.residuals(pulls, errors, scaled, self.model_error(theta))
 
-    def score(
-        self, flux: Tensor, ivar: Tensor, model: Tensor, slopes: Tensor, theta: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Slope of ln L by coordinates of the model spectrum, and their Fisher information.
-
-        Sigma counts as known, and the smooth errors are integrated out.
-
-        Arguments:
-            flux, ivar, model, theta: see `of_model`, of one draw of each object.
-            slopes: of the model flux by each coordinate, shape (objects, coordinates, pixels).
-
-        Returns:
-            float64, shapes (objects, coordinates) and (objects, coordinates, coordinates).
-        """
-        pull, scaled, _ = self.over_sigma(flux, ivar, model, self.floor(theta))
-        per_flux = torch.where(model > 0, scaled / model, 0.0)
-        rows = torch.cat([pull, slopes * per_flux], 1)
-        nothing = rows.new_zeros(1, dtype=torch.float64)
-        error = self.model_error(theta)
-        left = self.amplitudes.residuals(rows[:, None], nothing, scaled, error)[:, 0]
-        products = rows.double() @ left.double().mT
-        return products[:, 1:, 0], products[:, 1:, 1:]
-
-    def variance_of_errors(
-        self,
-        flux: Tensor,
-        ivar: Tensor,
-        theta: Tensor,
-        weights: Tensor,
-        instrument: Tensor | None = None,
-    ) -> Tensor:
-        """Variance of sums over pixels of the smooth errors, which are fractions of the model.
-
-        Arguments:
-            flux, ivar, theta, instrument: see `expected_spectra`.
-            weights: of the pixels in each sum, shape (objects, draws, sums, pixels).
-
-        Returns:
-            What the spectrum leaves of it, shape (objects, draws, sums).
-        """
-        return self.amplitudes.variance(
-            weights, *self.draws_over_sigma(flux, ivar, theta, instrument)
-        )
-
     def draws_over_sigma(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:

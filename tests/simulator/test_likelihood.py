@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from likelihood_bench import FREE, NAMES, SURVEY, WAVE, sigma_of, spectra
 from one_device import META, OneDevice
 from prospect.likelihood import lnlike_spec
 from scipy import stats
@@ -24,12 +25,6 @@ from hpcsbi.simulator.prospector_model import spectrum
 from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
 from hpcsbi.statistics.importance_weights import effective_sample_size
 
-NAMES = tuple(tiny.DIGS)
-SURVEY = tuple(tiny.DIGS | tiny.NUISANCE)
-FREE = (*SURVEY, "model_error")
-COLUMN = {"low": 0.001, "high": 0.1, "log": True, "nuisance": True}
-WAVE = torch.from_numpy(Grid().wave).float()
-
 
 @pytest.fixture(scope="module")
 def engine():
@@ -38,32 +33,6 @@ def engine():
 
 def likelihood(engine, kind, names=SURVEY):
     return Likelihood(engine, names, kind, 0.05 if kind == "fractional" else None)
-
-
-def spectra(engine, noise, n, seed, names=SURVEY):
-    """Truths, noisy spectra of them, and a few draws around each truth."""
-    rng = np.random.default_rng(seed)
-    prior = tiny.prior(survey="noise_floor" in names)
-    prior = Prior({**prior.columns, "model_error": COLUMN}) if "model_error" in names else prior
-    theta = torch.from_numpy(prior.sample(n, rng)).float()
-    column = dict(zip(names, theta.T, strict=True))
-    model = engine.flux(theta, names)
-    generator = torch.Generator().manual_seed(seed)
-    nuisances = column.get("noise_floor"), generator, None, column.get("model_error")
-    flux, ivar, _ = noise(model, WAVE, *nuisances)
-    near = theta[:, None] * (1 + 0.01 * torch.randn(n, 5, len(names), generator=generator))
-    near[:, 0] = theta
-    return near, flux, ivar
-
-
-def sigma_of(kind, model, ivar, floor):
-    """Sigma of one spectrum, numpy float64, valid pixels only."""
-    quoted = ivar**-0.5
-    return {
-        "fractional": 0.05 * model,
-        "survey": np.hypot(quoted, floor * model),
-        "given": quoted,
-    }[kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -426,57 +395,6 @@ def test_expected_spectra_follow_the_smooth_error(engine):
 
     assert off[:, :100].max() < 5e-3 < before[:, :100].amax(1).median()
     assert torch.allclose(expected[:, 125:], model[:, 125:], rtol=1e-4)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_score_and_information_are_those_of_one_big_normal(engine, kind):
-    """J^T C^-1 r and J^T C^-1 J, by the whole covariance of pixels, smooth errors in it."""
-    theta, flux, ivar = spectra(engine, SurveyNoise(calibration=0.04), 3, 5)
-    ivar[:, 30:34], theta = 0, theta[:, :1]
-    errors = (
-        {} if kind == "fractional" else {"calibration": 0.04, "smooth": SmoothError(300.0, 0.01)}
-    )
-    one = Likelihood(engine, SURVEY, kind, 0.05 if kind == "fractional" else None, **errors)
-    model = engine.flux(theta[:, 0], SURVEY)[:, None]
-    generator = torch.Generator().manual_seed(1)
-    slopes = model * torch.randn(3, 4, 138, generator=generator)
-    score, information = one.score(flux, ivar, model, slopes, theta)
-
-    for i in range(3):
-        valid = (ivar[i] > 0).numpy()
-        m, j = model[i, 0].double().numpy()[valid], slopes[i].double().numpy()[:, valid]
-        sigma = sigma_of(kind, m, ivar[i].double().numpy()[valid], float(theta[i, 0, -1]))
-        curves = one.amplitudes.curves.numpy()[:, valid] * m
-        if errors:
-            smooth = len(curves) - one.amplitudes.everywhere
-            curves[-smooth:] *= 0.01
-        covariance = np.diag(sigma**2) + curves.T @ curves
-        left = np.linalg.solve(covariance, j.T)
-        pull = flux[i].double().numpy()[valid] - m
-
-        assert np.allclose(score[i], left.T @ pull, rtol=1e-3, atol=1e-3 * abs(left.T @ pull).max())
-        assert np.allclose(information[i], j @ left, rtol=1e-3, atol=1e-4 * (j @ left).max())
-
-
-def test_the_score_is_the_slope_of_a_likelihood_whose_sigma_is_given(engine):
-    """By automatic differentiation."""
-    theta, flux, ivar = spectra(engine, SurveyNoise(), 3, 5)
-    theta, exact = theta[:, :1].double(), copy.deepcopy(engine).double()
-    given = Likelihood(exact, SURVEY, "given")
-    columns = [SURVEY.index(name) for name in ("logmass", "dust2")]
-
-    def model(values):
-        moved = theta.clone()
-        moved[:, 0, columns] = values
-        return exact.flux(moved[:, 0], SURVEY)
-
-    values = theta[:, 0, columns].clone()
-    slopes = torch.autograd.functional.jacobian(lambda v: model(v).sum(0), values).permute(1, 2, 0)
-    score, _ = given.score(flux, ivar, model(values)[:, None], slopes, theta)
-    values.requires_grad_(True)
-    total = given.of_model(flux, ivar, model(values)[:, None], theta)[0].sum()
-
-    assert torch.allclose(score, torch.autograd.grad(total, values)[0], rtol=1e-6)
 
 
 def test_masked_pixels_do_not_count(engine):
