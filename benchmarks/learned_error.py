@@ -31,7 +31,7 @@ from hpcsbi.simulator.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
 
 CONF = Path(__file__).parents[1] / "conf"
-ROUNDS = 30  # of moves, until draws have forgotten where they began
+ROUNDS = 20  # of moves, until draws have forgotten where they began
 
 
 def main():
