@@ -1,13 +1,12 @@
 """What is recorded of a spectrum: quoted sigma, floor, smooth factors and masks."""
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 
 from hpcsbi.grid import Grid
 from hpcsbi.seeds import torch_generator
 from hpcsbi.simulator.exposure import exposure
+from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.random_tensors import RandomTensors
 from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
 
@@ -15,15 +14,9 @@ WAVE = torch.from_numpy(Grid().wave).float()
 N = 20_000
 
 
-@dataclass(frozen=True)
-class Errors:
-    calibration: float = 0.0
-    model_error: float = 0.0
-    model_error_length: float = 200.0
-    line_error: float = 0.0
-
-
-def recorded(errors: Errors, floor=None, model_error=None) -> tuple[torch.Tensor, torch.Tensor]:
+def recorded(
+    errors: SurveyNoise, floor=None, model_error=None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Of N spectra of flux 2 and sigma 0.1, the tenth pixel of which is masked."""
     flux, sigma = torch.full((N, len(WAVE)), 2.0), torch.full((N, len(WAVE)), 0.1)
     valid = torch.arange(len(WAVE)).expand(N, -1) != 9
@@ -33,7 +26,7 @@ def recorded(errors: Errors, floor=None, model_error=None) -> tuple[torch.Tensor
 
 def test_the_quoted_ivar_is_that_of_sigma_alone():
     """Whatever else spreads the flux; masked pixels hold nothing."""
-    for errors in (Errors(), Errors(0.04, 0.01, 200.0, 1.0)):
+    for errors in (SurveyNoise(), SurveyNoise(calibration=0.04, model_error=0.01, line_error=1.0)):
         flux, ivar = recorded(errors, torch.full((N,), 0.05))
         assert (ivar[:, 9] == 0).all() and (flux[:, 9] == 0).all()
         assert torch.allclose(ivar[:, 10:], torch.tensor(100.0))
@@ -42,7 +35,7 @@ def test_the_quoted_ivar_is_that_of_sigma_alone():
 @pytest.mark.parametrize("error", [0.0, 0.02])
 def test_the_covariance_is_that_of_its_parts(error):
     """Noise, floor, calibration, smooth error and lines add up as independent factors do."""
-    errors = Errors(0.04, 0.0 if error else 0.01, 200.0, 2.0)
+    errors = SurveyNoise(calibration=0.04, model_error=0.0 if error else 0.01, line_error=2.0)
     floor, given = torch.full((N,), 0.05), torch.full((N,), error) if error else None
     flux, _ = recorded(errors, floor, given)
     some = torch.arange(0, len(WAVE), 7)[2:]
