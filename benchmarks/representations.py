@@ -1,6 +1,6 @@
 """What a representation is worth: held-out log density after equal CPU time, in one run.
 
-    python benchmarks/representations.py [--seconds 120]
+    python benchmarks/representations.py [--seconds 120] [--cases digs survey]
 
 For each prior with its noise, the same flow learns from each representation for the same CPU time
 (of all threads: simulation, representation and network), with a learning rate that ends at zero.
@@ -53,9 +53,12 @@ def main() -> None:
     """Print one line for each case."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=120)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=[*CASES])
+    options = parser.parse_args()
+    seconds = options.seconds
     torch.set_num_threads(1)
-    for name, (noise, kinds) in CASES.items():
+    for name in options.cases:
+        noise, kinds = CASES[name]
         prior = load_prior(name)
         ssp = load_engine(TABLE, prior)
         wave = torch.tensor(ssp.wave).float()
