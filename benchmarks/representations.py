@@ -19,7 +19,7 @@ import yaml
 
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.optimiser import Optimiser, network_inputs
-from hpcsbi.inference.representation import fit_representation
+from hpcsbi.inference.representations import fit_representation
 from hpcsbi.inference.training_pairs import FreshPairs, batches
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.likelihood import of_simulator

@@ -137,10 +137,10 @@ def _refuse_unfit(posterior: Posterior, source: Store, catalogue: Store) -> None
         )
     if posterior.ssp is None:
         raise BadInput(f"learn takes the table, and the flow of {catalogue.path} took none along.")
-    if posterior.model.noise.kind != "survey":
+    if posterior.likelihood.kind == "fractional":
         raise BadInput(
             f"the flow was trained with noise of the kind {posterior.model.noise.kind}, which "
-            "knows no error of the model: train one with noise=survey."
+            "knows no error of the model: train one with noise=survey or noise=bank."
         )
     if "samples" not in catalogue.arrays or "origin" not in catalogue.arrays:
         raise BadInput(
