@@ -41,6 +41,8 @@ SHOWN = {
     "logmass": 1,
     "tage": 1,
     "tau": 1,
+    "sigma_smooth": 1,
+    "eline_sigma": 1,
     "noise_floor": 100,
     "model_error": 100,
     "line_strength": 1,
