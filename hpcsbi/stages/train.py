@@ -156,15 +156,15 @@ def speed(
 
     Arguments:
         warm: steps that are not counted, which load and compile.
-        steps: steps that are, of each pass.
+        steps: steps that are, or a block's if it has more.
     """
     use_one_thread()
     torch.set_num_threads(threads)
-    steps *= passes  # blocks that are made, too
     pairs = open_complete(training, "augment")
     settings = _settings(pairs, source, flow, representation, warm + steps, batch, passes, 1e-4, 0)
     with TemporaryDirectory() as folder:
         run, supply = _prepared(Path(folder), settings, pairs, table)
+    steps = max(steps, passes * supply.batches_in(0))  # the making of a block counts
     began = 0.0
     for u, context in batches(supply, run.optimiser.representation, 0, warm + steps, passes):
         run.optimiser.update(u, context)

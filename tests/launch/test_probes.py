@@ -68,7 +68,7 @@ def test_before_the_first_job_training_is_known(tmp_path, options):
 
     assert (done.returncode, done.stderr) == (0, "")
     stages = {stage["stage"]: stage for stage in json.loads(done.stdout)["stages"]}
-    for stage, left in (("simulate", 9000), ("train", 8000)):
+    for stage, left in (("simulate", 9000), ("train", 4000)):
         assert stages[stage]["left"] == left and stages[stage]["source"] == "estimated"
         assert stages[stage]["core_hours"] > 0
     assert stages["augment"]["rate"] == 77
