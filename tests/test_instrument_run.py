@@ -54,7 +54,7 @@ def run(tmp_path_factory):
     stores = {name: str(path / f"{name}.zarr") for name in names}
     spectra, catalogue = stores["spectra"], stores["catalogue"]
     files = [
-        survey_files.sdss(path / f"spec-{i}.fits", wdisp=wdisp)
+        survey_files.sdss(path / f"spec-{i}.fits", wdisp=wdisp, fiber=7 + i)
         for i, wdisp in enumerate((np.full(3800, 1.1, np.float32), None))
     ]
     names = [str(file) for file in files]
