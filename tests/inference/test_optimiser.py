@@ -10,6 +10,7 @@ from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.networks import NETWORKS
 from hpcsbi.inference.optimiser import Optimiser
+from hpcsbi.inference.optimum import Optimum
 from hpcsbi.inference.representations import (
     REPRESENTATIONS,
     fit_representation,
@@ -104,6 +105,7 @@ def engines():
 def elsewhere(engines, monkeypatch):
     """A training of a kind that was moved, and its supply of fresh pairs, which was not."""
     monkeypatch.setattr(training_pairs, "SAMPLE", 1000)
+    monkeypatch.setattr(Optimum, "rounds", 1)
 
     def make(kind: str, network: str) -> tuple[Optimiser, FreshPairs]:
         survey = kind in ("pixels", "projection", "optimum")

@@ -61,7 +61,8 @@ def test_before_the_first_job_training_is_known(tmp_path, options):
     done = subprocess.run(
         [sys.executable, "jobs/plan.py", f"run={tmp_path}/run", "name=n", "plan.json=true",
          "experiment=demo", "simulate.n=9000", "augment.validation=3000", "augment.test=3000",
-         "plan.rates={augment: 77}", "flow.hidden=8", "flow.transforms=1", *options],
+         "plan.rates={augment: 77}", "flow.hidden=8", "flow.transforms=1",
+         "train.representation=projection", *options],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

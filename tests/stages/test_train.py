@@ -13,6 +13,7 @@ import tiny
 from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.optimum import Optimum
 from hpcsbi.run.flows import load_engine, load_posterior
 from hpcsbi.run.progress import work_left
 from hpcsbi.simulator.pairs import split_of
@@ -84,6 +85,7 @@ def test_killed_between_any_two_files_gives_the_same_bytes(
     engine = load_engine(tiny.TABLE, tiny.prior())
     monkeypatch.setattr(stage, "load_engine", lambda *_: engine)
     monkeypatch.setattr(training_pairs, "SAMPLE", 1000)
+    monkeypatch.setattr(Optimum, "rounds", 2)
     options = {"source": source, "steps": 6, "batch": 64, "checkpoint": 3} | more
     training = run / "training.zarr"
     whole = tiny.all_bytes(tiny.trained(tmp_path / "whole", training, **options))
