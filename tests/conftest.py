@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from lab import programs, slurm_lab  # noqa: F401  fixtures
+from small_run import small_run  # noqa: F401  a fixture
 
 from hpcsbi.cluster import slurm
 from hpcsbi.cluster.executors import cores

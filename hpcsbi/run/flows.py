@@ -31,6 +31,7 @@ def load_posterior(folder: str | Path) -> Posterior:
 
     Raises:
         FileNotFoundError: the flow is not trained, or not to its end.
+        BadInput: its table is gone, without which it would draw nonsense.
         Damaged: its file is cut short.
     """
     path = FlowFolder(Path(folder)).weights
@@ -51,7 +52,14 @@ def _posterior(folder: FlowFolder, written: int) -> Posterior:
     if folder.table.exists():
         ssp = load_engine(folder.table, model.prior)
         derived = load_derived(folder.table, ssp)
-    return Posterior(settings, tensors, header.get("notice", ""), ssp, derived)
+    posterior = Posterior(settings, tensors, header.get("notice", ""), ssp, derived)
+    # Its shifted columns count from spectra of the table: without it masses would be wrong by dex.
+    if ssp is None and "table" in settings and posterior.representation.column:
+        raise BadInput(
+            f"{folder.table} is not there, from whose spectra the parameters of this flow count: "
+            "put that table back, or train again."
+        )
+    return posterior
 
 
 def load_engine(table: str | Path, prior: Prior) -> Ssp:

@@ -12,17 +12,11 @@ from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
 from hpcsbi.inference.catalogue_columns import arrays_of, columns_without_posterior
-from hpcsbi.inference.certificate import QUANTILES, certify
-from hpcsbi.inference.derived_columns import ABOUT, derived_quantiles, prior_shares
-from hpcsbi.inference.line_excess import line_excess_columns, line_group_names
-from hpcsbi.inference.observed_lines import observed_line_columns
-from hpcsbi.inference.posterior import Draws, Posterior
-from hpcsbi.inference.row_checks import (
-    error_fractions,
-    outside_training,
-    posterior_flags,
-    predictive_columns,
-)
+from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.derived_columns import ABOUT
+from hpcsbi.inference.line_excess import line_group_names
+from hpcsbi.inference.measurement import measure
+from hpcsbi.inference.posterior import Posterior
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
@@ -31,7 +25,6 @@ from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.indices import BLENDS
-from hpcsbi.statistics.importance_weights import strong
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
@@ -45,7 +38,6 @@ from hpcsbi.terminal import tell_once
 
 __all__ = ["infer"]
 
-FEW_ACCEPTED = 0.05
 # Of the spectra, where they have it: not in those of earlier versions.
 PASSED_ON = ("survey_class", "position", "identity", "file_row")
 
@@ -194,75 +186,14 @@ def _inferred(
     good = posterior.usable(flux, ivar) & wanted & covered & known
     if good.any():
         seeds = np.array([object_seed(settings["seed"], str(name)) for name in ids])
-        measured = _measure(posterior, Batch(flux, ivar, seeds, zred, added)[good], settings)
-        for name, values in measured.items():
+        batch = Batch(flux, ivar, seeds, zred, added)[good]
+        options = (settings[name] for name in ("draws", "cap", "certificate", "keep_draws"))
+        for name, values in measure(posterior, batch, *options).columns.items():
             columns[name][good] = values
     columns["flags"] |= flags
     columns["flags"][wanted & ~covered] |= Flag.GIVEN_RANGE
     columns["flags"][wanted & ~known] |= Flag.NO_INSTRUMENT
     return columns
-
-
-def _measure(posterior: Posterior, batch: Batch, settings: dict) -> dict[str, np.ndarray]:
-    """Columns of the spectra that can be inferred."""
-    drawn = posterior.sample(batch, settings["draws"], settings["cap"])
-    columns = {"n_draws": drawn.kept, "acceptance": drawn.acceptance}
-    levels = list(QUANTILES.values())
-    flow_quantiles = drawn.quantiles(posterior.prior, levels)
-    best, quantiles = drawn, flow_quantiles
-    draws = [(coordinates, None) for coordinates in drawn.coordinates]
-    if settings["certificate"]:
-        certificate = certify(posterior, posterior.likelihood, drawn, batch, levels)
-        best = certificate.draws
-        quantiles = np.where(certificate.reweighted[:, None], certificate.quantiles, flow_quantiles)
-        columns |= {"flow_quantiles": flow_quantiles.swapaxes(0, 1)} | certificate.numbers
-        columns["origin"] = np.where(certificate.reweighted, "reweighted", "flow").astype(object)
-        for i in np.flatnonzero(certificate.reweighted):
-            draws[i] = certificate.weighted[i]
-    columns["quantiles"], of_derived = quantiles.swapaxes(0, 1), None
-    if posterior.derived is not None:
-        columns["derived_quantiles"] = of_derived = derived_quantiles(posterior, draws, levels)
-        columns |= observed_line_columns(posterior, posterior.likelihood, best, batch)
-    columns |= prior_shares(posterior, columns["quantiles"], of_derived, levels, batch.zred)
-    columns |= predictive_columns(posterior.prior, posterior.likelihood, best, batch)
-    columns |= line_excess_columns(posterior.prior, posterior.likelihood, best, batch)
-    if settings["keep_draws"]:
-        kept = best.coordinates[:, : settings["keep_draws"]]
-        columns["samples"] = posterior.prior.theta(kept, np.float32)
-    columns["flags"] = _flags(posterior, drawn, best, columns, batch.zred)
-    older = _older_than_universe(posterior, batch)
-    columns["flags"][older] |= Flag.OLDER_THAN_UNIVERSE
-    columns["flags"][outside_training(posterior, batch)] |= Flag.OUTSIDE_TRAINING
-    return columns
-
-
-def _flags(
-    posterior: Posterior,
-    drawn: Draws,
-    best: Draws,
-    columns: dict[str, np.ndarray],
-    zred: np.ndarray,
-) -> np.ndarray:
-    """Flags of the flow's draws and of the best draws there are."""
-    flags = np.zeros(len(zred), dtype=np.int32)
-    flags[drawn.kept < drawn.coordinates.shape[1]] |= Flag.LOW_ACCEPTANCE
-    flags[drawn.acceptance < FEW_ACCEPTED] |= Flag.LOW_ACCEPTANCE
-    flags[best.kept == 0] |= Flag.NO_POSTERIOR
-    floor = error_fractions(posterior.names, columns["quantiles"][:, [*QUANTILES].index("p50")])
-    flags |= posterior_flags(posterior, best, columns, floor, zred)
-    if "ess" in columns:
-        flags[~strong(columns["ess"], columns["pareto_k"])] |= Flag.WEAK_WEIGHTS
-    return flags
-
-
-def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
-    """True where most draws are older than the Universe was, before that bound cuts them."""
-    prior = posterior.prior
-    if not prior.bound_age or not (prior.ages & prior.inferred).any():
-        return np.zeros(len(batch), dtype=bool)
-    free = posterior.sample(batch, 50, bounded=False)
-    older = free.coordinates > prior.upper(batch.zred_column)
-    return older[..., prior.ages].any(-1).mean(1) > 0.5
 
 
 def _tell(store: Store, notice: str) -> None:

@@ -1,5 +1,7 @@
 """What lies in a flow's folder is a flow, or is refused by its name."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tiny
@@ -51,3 +53,12 @@ def test_a_table_of_before_the_derived_quantities_is_named(tmp_path):
         BadInput, match=r"ssp\.zarr was made by an older version, without surviving"
     ):
         load_derived(path, ssp)
+
+
+def test_a_flow_whose_table_is_gone_is_refused(small_run, tmp_path):
+    """It counts masses from spectra of its table: without it they would be wrong by dex."""
+    flow = small_run / "flows" / "demo" / "flow.safetensors"
+    shutil.copy(flow, tmp_path)
+
+    with pytest.raises(BadInput, match=r"ssp\.zarr is not there, .* put that table back"):
+        load_posterior(tmp_path)
