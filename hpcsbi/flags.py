@@ -4,7 +4,7 @@ from enum import IntFlag
 
 import numpy as np
 
-__all__ = ["MEANINGS", "NOT_INFERRED", "Flag", "bits", "counts", "legend", "names"]
+__all__ = ["MEANINGS", "NOT_INFERRED", "Flag", "bits", "counts", "legend", "meanings", "names"]
 
 
 class Flag(IntFlag):
@@ -109,6 +109,16 @@ def names(value: int) -> list[str]:
         ['LOW_SN', 'NO_EBV']
     """
     return [flag.name for flag in MEANINGS if int(value) & flag]
+
+
+def meanings(value: int) -> dict[str, str]:
+    """Name and meaning of each bit set in one value.
+
+    Example:
+        >>> meanings(Flag.NO_EBV)
+        {'NO_EBV': 'no Galactic E(B-V) is known: none is corrected'}
+    """
+    return {flag.name: text for flag, text in MEANINGS.items() if int(value) & flag}
 
 
 def bits(**marks: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from hpcsbi.report.diagnostic_plots import COLOURS, ORANGE, styled
 
-__all__ = ["example_seds", "spectrum_fit"]
+__all__ = ["draw_spectrum", "example_seds", "spectrum_fit"]
 
 DRAWN = 1200  # pixels that a figure can show: of more, means of neighbours
 MARKED = {
@@ -76,14 +76,36 @@ def spectrum_fit(
         floor: extra scatter in sigma, as a fraction of the model flux.
         title: a heading.
     """
+    figure = Figure(figsize=(10, 4.6))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
+    figure.subplots_adjust(0.07, 0.11, 0.985, 0.93, hspace=0.05)
+    draw_spectrum(upper, lower, wave, flux, ivar, predicted, floor)
+    upper.set_title(title, loc="left", parse_math=False)
+    figure.align_ylabels()
+    return figure
+
+
+def draw_spectrum(
+    upper: Axes,
+    lower: Axes,
+    wave: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    predicted: np.ndarray,
+    floor: float = 0.0,
+) -> None:
+    """The same on axes that are there already.
+
+    Arguments:
+        upper: for the spectrum.
+        lower: for residuals.
+        wave, flux, ivar, predicted, floor: see `spectrum_fit`.
+    """
     together = -(-len(wave) // DRAWN)
     if together > 1:
         wave, flux, ivar, predicted = _means(together, wave, flux, ivar, predicted)
     seen = "observed" if together == 1 else f"observed, means of {together} pixels"
     width = min(0.9, 600 / len(wave))  # the model must not vanish behind many pixels
-    figure = Figure(figsize=(10, 4.6))
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
-    figure.subplots_adjust(0.07, 0.11, 0.985, 0.93, hspace=0.05)
     bands = np.quantile(predicted, [0.025, 0.16, 0.5, 0.84, 0.975], axis=0)
     valid = ivar > 0
     power = int(np.floor(np.log10(max(np.abs(bands[2]).max(), 1e-300))))
@@ -108,14 +130,11 @@ def spectrum_fit(
         ylim=(low - margin, high + 2 * margin),
         xlim=(edges[0], edges[-1]),
     )
-    upper.set_title(title, loc="left", parse_math=False)
     upper.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
     _mark_lines(upper, wave)
     residual = (observed - bands[2]) / noise
     _residuals(lower, residual, edges, width)
     lower.set(xlabel="rest-frame wavelength (vacuum) [Å]", ylabel=r"residual / $\sigma$")
-    figure.align_ylabels()
-    return figure
 
 
 def _means(

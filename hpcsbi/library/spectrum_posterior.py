@@ -1,0 +1,288 @@
+"""The posterior of one spectrum: draws, weights, certificate, what follows, and figures."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hpcsbi.errors import BadInput
+from hpcsbi.flags import meanings
+from hpcsbi.inference.catalogue_columns import ARRAYS, published
+from hpcsbi.inference.certificate import COLUMNS, QUANTILES
+from hpcsbi.inference.line_excess import line_group_names
+from hpcsbi.inference.measurement import Measurement
+from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.row_checks import P_VALUES
+from hpcsbi.library.densities import exact_log_density, flow_log_density
+from hpcsbi.report.diagnostic_plots import labels
+from hpcsbi.report.posterior_panels import Axes, draw_history, draw_marginal
+from hpcsbi.report.spectrum_plots import draw_spectrum
+from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.cosmology import age_of_universe
+from hpcsbi.simulator.formation_rates import formation_rates
+from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.statistics.importance_weights import systematic, weighted_quantiles
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["SpectrumPosterior"]
+
+PRIOR_DRAWS = 20_000  # behind the prior that marginals are drawn over
+SHOWN = 200  # spectra behind the bands of a figure
+YOUNGEST, BINS = 0.01, 24  # Gyr, and number of the lookback times of a history
+
+
+class SpectrumPosterior:
+    """What a flow says of one spectrum. A `TrainedFlow` makes it.
+
+    Arguments:
+        posterior: the flow.
+        batch: the spectrum on its pixels.
+        measured: draws and columns of it.
+        name: id of the object.
+        flags: those of the spectrum itself.
+
+    Raises:
+        BadInput: the flow gave no draws inside of the prior.
+    """
+
+    def __init__(
+        self, posterior: Posterior, batch: Batch, measured: Measurement, name: str, flags: int
+    ) -> None:
+        self._posterior, self._batch, self._columns = posterior, batch, measured.columns
+        self.name, self.zred = name, float(batch.zred[0])
+        coordinates, weights = measured.weighted[0]
+        if weights is None:
+            coordinates = coordinates[: int(measured.draws.kept[0])]
+            weights = np.full(len(coordinates), 1 / max(len(coordinates), 1))
+        if not len(coordinates):
+            raise BadInput(f"{name}: the flow gave no usable draws.")
+        counts = weights > 0  # of the others some lie outside of the prior
+        self._coordinates, self.weights = coordinates[counts], weights[counts]
+        self._flags = flags | int(measured.columns["flags"][0])
+
+    def __repr__(self) -> str:
+        lines = [f"Posterior of {self.name} at z = {self.zred:.6g}"]
+        lines += [
+            f"  {name} {low:.4g} {middle:.4g} {high:.4g}  (p16, p50, p84)"
+            for name, (low, middle, high) in self.quantiles.loc[["p16", "p50", "p84"]].items()
+        ]
+        lines.append("  " + ", ".join(f"{key} {v}" for key, v in self.certificate.items()))
+        return "\n".join([*lines, *(f"  {name}: {text}" for name, text in self.flags.items())])
+
+    @property
+    def wave(self) -> np.ndarray:
+        """Pixel centres, Angstrom, vacuum, rest frame, shape (pixels,)."""
+        return self._posterior.grid.wave
+
+    @property
+    def flux(self) -> np.ndarray:
+        """The spectrum on these pixels, L_sun / Angstrom, shape (pixels,)."""
+        return self._batch.flux[0]
+
+    @property
+    def ivar(self) -> np.ndarray:
+        """Its inverse variance, 0 where masked, shape (pixels,)."""
+        return self._batch.ivar[0]
+
+    @cached_property
+    def draws(self) -> pd.DataFrame:
+        """Draws behind the quantiles, own units, a column for each parameter; see `weights`."""
+        theta = self._posterior.prior.theta(self._coordinates)
+        return pd.DataFrame(theta, columns=[*self._posterior.names])
+
+    @property
+    def certificate(self) -> dict[str, float | str]:
+        """How good the weights are, and the evidence; empty without a certificate.
+
+        `origin` is reweighted where they are good (200 effective draws, Pareto k below 0.7), else
+        flow. `log_evidence` is ln of the evidence of the flux in L_sun / Angstrom.
+        """
+        return self._values("origin", *COLUMNS)
+
+    @property
+    def checks(self) -> dict[str, float | str]:
+        """Chi squared per pixel and posterior predictive p-values: whether the model fits."""
+        return self._values("chi2", *P_VALUES)
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Name and meaning of each flag of this spectrum."""
+        return meanings(self._flags)
+
+    @property
+    def quantiles(self) -> pd.DataFrame:
+        """Rows p2_5 to p97_5, a column for each parameter, own units."""
+        return self._table("quantiles", self._posterior.names)
+
+    @property
+    def derived(self) -> pd.DataFrame:
+        """The same of what follows from theta: surviving mass, rates, ages, A_V, lines.
+
+        Raises:
+            BadInput: the flow took no table along.
+        """
+        if self._posterior.derived is None:
+            raise BadInput("derived quantities take a table, and this flow took none along.")
+        return self._table("derived_quantiles", self._posterior.derived.names)
+
+    @property
+    def row(self) -> dict[str, float | str]:
+        """What a catalogue has of this spectrum, by the names of its columns."""
+        along = {"parameter": self._posterior.names, "blend": tuple(BLENDS)}
+        along |= line_group_names(self._posterior)
+        if self._posterior.derived is not None:
+            along["quantity"] = self._posterior.derived.names
+        known = {name: values for name, values in self._columns.items() if name != "flags"}
+        row = {"id": self.name, "zred": self.zred, "flags": self._flags}
+        row["n_pixels"] = int((self.ivar > 0).sum())
+        for name in (name for name in ARRAYS if name in known):
+            kind = np.dtype(ARRAYS[name][1]) if ARRAYS[name][1] != "string" else np.dtype(object)
+            values = published(name, np.asarray(known[name]).astype(kind), along)
+            row |= {column: value[0] for column, value in values.items()}
+        return row
+
+    def sample(self, sample_shape: Sequence[int] = (1000,), seed: int = 0) -> torch.Tensor:
+        """Draws of equal weight, resampled by weight, as the posteriors of `sbi` give them.
+
+        Arguments:
+            sample_shape: of the draws.
+            seed: the same one gives the same draws.
+
+        Returns:
+            theta in own units, float32, shape (*sample_shape, n_theta).
+        """
+        rng = np.random.default_rng([seed, int(self._batch.seeds[0])])
+        n = int(np.prod(sample_shape))
+        chosen = rng.permutation(systematic(self.weights, n, rng.random()))
+        theta = self._posterior.prior.theta(self._coordinates[chosen], np.float32)
+        return torch.from_numpy(theta).reshape(*sample_shape, -1)
+
+    def log_prob(self, theta: torch.Tensor) -> torch.Tensor:
+        """Log density in theta's own units, -inf outside of the prior, shape (n,).
+
+        That of the exact posterior where the weights are good: likelihood times prior over the
+        evidence. Else that of the flow inside of the prior.
+
+        Arguments:
+            theta: as `sample` gives it, shape (n, n_theta).
+        """
+        rows = torch.as_tensor(theta, dtype=torch.float32)
+        certified = self._columns.get("origin", ["flow"])[0] == "reweighted"
+        posterior, batch, columns = self._posterior, self._batch, self._columns
+        if certified:
+            return exact_log_density(posterior, batch, columns["log_evidence"][0], rows)
+        return flow_log_density(posterior, batch, columns["acceptance"][0], rows)
+
+    def to_inference_data(self) -> "xarray.DataTree":
+        """Draws of equal weight as InferenceData, which ArviZ takes as it is.
+
+        Returns:
+            Groups `posterior` (one variable for each parameter, own units; its attributes are
+            certificate and notice), `sample_stats` (lp) and `observed_data`. The dimension chain
+            has length one, for independent draws are one chain; the other is draw.
+
+        References:
+            InferenceData schema specification, ArviZ documentation.
+        """
+        import xarray
+
+        dims, draws = ("chain", "draw"), self.sample((len(self._coordinates),))
+        posterior = {
+            name: (dims, draws[None, :, i].numpy()) for i, name in enumerate(self._posterior.names)
+        }
+        notes = self.certificate | {"notice": self._posterior.notice, "id": self.name}
+        seen = {"flux": ("wave", self.flux), "ivar": ("wave", self.ivar)}
+        groups = {
+            "posterior": xarray.Dataset(posterior, attrs=notes),
+            "sample_stats": xarray.Dataset({"lp": (dims, self.log_prob(draws)[None].numpy())}),
+            "observed_data": xarray.Dataset(seen, coords={"wave": self.wave}),
+        }
+        return xarray.DataTree.from_dict(groups)
+
+    def history(self, edges: Sequence[float] | None = None) -> pd.DataFrame:
+        """Star formation rate by lookback time, solar masses a year, with its bands.
+
+        Arguments:
+            edges: lookback times in Gyr, ascending, between which rates are means; None: steps in
+                the logarithm back to the beginning of the oldest draw.
+
+        Returns:
+            A row for each bin, with the columns lookback_from and lookback_to, Gyr, and p2_5 to
+            p97_5, each over the draws and so of no one history.
+
+        Raises:
+            BadInput: edges that are not ascending.
+        """
+        if edges is None:
+            first = float(self.draws["tage"].max()) if "tage" in self.draws else 0.0
+            last = max(first, float(age_of_universe(np.array([self.zred]))[0]))
+            edges = np.append(0.0, np.geomspace(YOUNGEST, last, BINS))
+        edges = np.asarray(edges, dtype=float)
+        rates = formation_rates(self.draws.to_numpy(), self._posterior.names, edges)
+        bands = weighted_quantiles(rates, self.weights, list(QUANTILES.values()))
+        table = pd.DataFrame({"lookback_from": edges[:-1], "lookback_to": edges[1:]})
+        return table.assign(**dict(zip(QUANTILES, bands, strict=True)))
+
+    def plot_spectrum(self, axes: Axes, residual_axes: Axes) -> None:
+        """The spectrum under the bands that its posterior expects, smooth errors included.
+
+        Arguments:
+            axes: for L_sun / Angstrom against rest-frame wavelength.
+            residual_axes: for what is left over, in standard deviations, noise floor included.
+
+        Raises:
+            BadInput: the flow took no table along.
+        """
+        likelihood = self._posterior.likelihood
+        if likelihood is None:
+            raise BadInput("model spectra take a table, and this flow took none along.")
+        theta = self.sample((SHOWN,))[None]
+        flux, ivar, *added = map(torch.tensor, self._batch.spectra)
+        with torch.no_grad():
+            expected = likelihood.expected_spectra(flux, ivar, theta, *added)[0].numpy()
+        floor = float(likelihood.floor(theta).median())
+        draw_spectrum(axes, residual_axes, self.wave, self.flux, self.ivar, expected, floor)
+
+    def plot_marginals(self, axes: Sequence[Axes]) -> None:
+        """Each inferred parameter over its prior at this redshift.
+
+        Arguments:
+            axes: as many as `prior.inferred_names`, in any shape.
+
+        Raises:
+            BadInput: another number of axes.
+        """
+        prior, axes = self._posterior.prior, np.ravel(axes)
+        if len(axes) != len(prior.inferred_names):
+            raise BadInput(
+                f"{len(axes)} axes for {len(prior.inferred_names)} inferred parameters: "
+                f"{', '.join(prior.inferred_names)}."
+            )
+        rng = np.random.default_rng(0)
+        before = prior.sample_coordinates(PRIOR_DRAWS, rng, self.zred)[:, prior.inferred].T
+        after = self._coordinates[:, prior.inferred].T
+        titles = labels(prior.inferred_names, prior.log[prior.inferred])
+        for each, values, of_prior, title in zip(axes, after, before, titles, strict=True):
+            draw_marginal(each, values, self.weights, of_prior, title)
+
+    def plot_history(self, axes: Axes) -> None:
+        """`history` with its 68 and 95 % bands.
+
+        Arguments:
+            axes: for solar masses a year against lookback time in Gyr.
+        """
+        history = self.history()
+        edges = np.append(history["lookback_from"], history["lookback_to"].iloc[-1])
+        draw_history(axes, edges, history[[*QUANTILES]].to_numpy().T)
+
+    def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        return pd.DataFrame(self._columns[name][0], index=[*QUANTILES], columns=[*columns])
+
+    def _values(self, *names: str) -> dict[str, float | str]:
+        known = {name: self._columns[name][0] for name in names if name in self._columns}
+        return {name: v if isinstance(v, str) else v.item() for name, v in known.items()}

@@ -1,0 +1,162 @@
+"""A trained flow, which makes the posterior of a spectrum in plain arrays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hpcsbi.errors import BadInput
+from hpcsbi.inference.measurement import measure
+from hpcsbi.inference.posterior import Posterior
+from hpcsbi.library.model_table import ModelTable
+from hpcsbi.library.observations import observed_batch
+from hpcsbi.library.spectrum_posterior import SpectrumPosterior
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.run.folder import RunFolder
+from hpcsbi.simulator.prior import Prior
+from hpcsbi.survey.spectra import USUAL
+
+__all__ = ["TrainedFlow", "load_flow"]
+
+
+def load_flow(path: str | Path) -> "TrainedFlow":
+    """The trained flow of a folder, with its prior, grid, noise model and table.
+
+    Arguments:
+        path: folder of the flow, such as runs/demo/flows/projection_zuko_maf_h128_t5.
+
+    Raises:
+        FileNotFoundError: no flow is trained there to its end.
+        BadInput: the folder of a run, whose flows are named.
+
+    Example:
+        >>> flow = load_flow("runs/demo/flows/demo")
+        >>> flow.parameters[:3]
+        ('logmass', 'logzsol', 'dust2')
+    """
+    if flows := [flow for flow in RunFolder(Path(path)).flows if flow.weights.exists()]:
+        raise BadInput(
+            f"{path} is the folder of a run: name one of its flows, "
+            f"{', '.join(str(flow.path) for flow in flows)}."
+        )
+    return TrainedFlow(load_posterior(path))
+
+
+class TrainedFlow:
+    """A flow: called with a spectrum, it gives its posterior. `load_flow` makes it.
+
+    Arguments:
+        posterior: the flow with all that it was trained with.
+    """
+
+    def __init__(self, posterior: Posterior) -> None:
+        self._posterior = posterior
+
+    def __repr__(self) -> str:
+        wave = self.wave
+        return (
+            f"TrainedFlow of {', '.join(self.parameters)}; {len(wave)} pixels from {wave[0]:g} to "
+            f"{wave[-1]:g} Angstrom (rest frame). {self.notice}".rstrip()
+        )
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of theta's columns, in order."""
+        return self._posterior.names
+
+    @property
+    def prior(self) -> Prior:
+        """What it was trained under."""
+        return self._posterior.prior
+
+    @property
+    def wave(self) -> np.ndarray:
+        """Pixel centres, Angstrom, vacuum, rest frame, shape (pixels,)."""
+        return self._posterior.grid.wave
+
+    @property
+    def notice(self) -> str:
+        """The sentence that products of a demonstration table carry, or ""."""
+        return self._posterior.notice
+
+    @property
+    def table(self) -> ModelTable:
+        """The table that it was trained with.
+
+        Raises:
+            BadInput: it took none along.
+        """
+        engine = self._posterior.ssp
+        if engine is None:
+            raise BadInput(
+                "this flow took no table along: run jobs/tabulate.py and train again, or load one "
+                "with load_table."
+            )
+        return ModelTable(engine, self._posterior.grid, self.prior)
+
+    def __call__(
+        self,
+        wave: ArrayLike,
+        flux: ArrayLike,
+        ivar: ArrayLike,
+        zred: float,
+        *,
+        name: str = "spectrum",
+        flux_unit: str = USUAL,
+        ebv: float = np.nan,
+        distance: float = np.nan,
+        line_spread: Sequence[Sequence[float]] = (),
+        draws: int = 1000,
+        cap: int = 50,
+        certificate: bool = True,
+        seed: int = 0,
+    ) -> SpectrumPosterior:
+        """The posterior of one spectrum: what `ingest` and `infer` would make of it.
+
+        The numbers are those of a catalogue with the same flow, name (its id) and seed.
+
+        Arguments:
+            wave: pixel centres, observed frame, vacuum, Angstrom, ascending, shape (pixels,).
+            flux: in `flux_unit`, shape (pixels,).
+            ivar: its inverse variance, 0 where bad, shape (pixels,).
+            zred: redshift.
+            name: id of the object, on which its random numbers depend.
+            flux_unit: a flux density per Angstrom, 10^-17 erg/s/cm2/Angstrom unless told.
+            ebv: Galactic E(B-V), mag, that is corrected for; NaN for none, and a flag.
+            distance: luminosity distance, Mpc; NaN for that of the redshift.
+            line_spread: pairs of observed wavelength, Angstrom, and resolution, for a flow that was
+                trained with noise.instrument=true.
+            draws: of the flow.
+            cap: draws made at most, in units of `draws`.
+            certificate: weight the draws by the exact likelihood; takes the table.
+            seed: of the run.
+
+        Raises:
+            BadInput: arrays that are no spectrum, or one of which nothing can be inferred.
+
+        Example:
+            >>> flow = load_flow("runs/demo/flows/demo")
+            >>> wave = 1.1 * flow.wave
+            >>> flux = 1 + 0.1 * np.sin(wave / 300)
+            >>> posterior = flow(wave, flux, np.full(len(wave), 400.0), 0.1, draws=200)
+            >>> posterior.draws.columns.tolist() == [*flow.parameters]
+            True
+            >>> flow(wave, flux, 400.0, 0.1)
+            Traceback (most recent call last):
+            hpcsbi.errors.BadInput: ivar has shape (): it takes one spectrum, shape (pixels,).
+        """
+        posterior = self._posterior
+        if min(draws, cap) < 1:
+            raise BadInput(f"draws={draws}, cap={cap}: each is 1 or more.")
+        if certificate and posterior.ssp is None:
+            raise BadInput(
+                "this flow took no table along, which a certificate takes: pass certificate=False."
+            )
+        vectors = {"wave": wave, "flux": flux, "ivar": ivar}
+        numbers = {"zred": float(zred), "ebv": ebv, "distance": distance}
+        batch, flags = observed_batch(
+            posterior, vectors, numbers, name, flux_unit, line_spread, seed
+        )
+        measured = measure(posterior, batch, draws, cap, certificate)
+        return SpectrumPosterior(posterior, batch, measured, name, flags)

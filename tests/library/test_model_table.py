@@ -1,0 +1,88 @@
+"""Model spectra from a notebook: the table's own, FSPS's own, and what is refused."""
+
+import os
+
+import numpy as np
+import pytest
+import small_run as shared
+import tiny
+import torch
+
+import hpcsbi
+
+THETA = {"logmass": 10.0, "logzsol": -0.3, "dust2": 0.4, "tage": 6.0, "tau": 2.0}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return hpcsbi.load_table(tiny.TABLE, hpcsbi.Prior(tiny.columns("survey")))
+
+
+def test_spectra_scale_with_mass_and_dim_with_dust(table):
+    """A dex of mass is a factor of ten; dust takes more of the blue; columns come in any order."""
+    flux = table.spectrum(THETA | {"logmass": [10.0, 11.0]})
+    dusty = table.spectrum(dict(reversed([*(THETA | {"dust2": 1.4}).items()])))
+
+    assert flux.shape == (2, 138) and table.spectrum(THETA).shape == table.wave.shape
+    assert np.allclose(flux[1], 10 * flux[0], rtol=1e-5)
+    lost = dusty / flux[0]
+    assert (lost < 1).all() and lost[5] < lost[-5]
+
+
+def test_spectra_are_those_that_a_flow_was_trained_with(small_run):
+    """Through a flow, its draws as they are, to the last digit of the engine."""
+    flow = hpcsbi.load_flow(small_run / "flows" / "demo")
+    posterior = flow(**(shared.nucleus() | {"draws": 50, "certificate": False}))
+    draws = posterior.draws
+
+    flux = flow.table.spectrum(draws)
+
+    engine = flow.table._engine
+    with torch.no_grad():
+        expected = engine.flux(torch.tensor(draws.to_numpy()), [*draws.columns]).numpy()
+    assert np.array_equal(flux, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tage": 20.0}, "theta: tage goes from 20 to 20, and the prior of this table from 0.01"),
+        ({"tage": np.nan}, "theta: tage goes from nan"),
+        ({"tauu": 1.0}, "tauu"),
+        ({"dust2": [0.1, 0.2], "tage": [1.0, 2.0, 3.0]}, r"a number or n numbers .* dust2 \(2,\)"),
+        ({"dust_index": -0.5}, "dust_index"),
+    ],
+)
+def test_wrong_theta_is_refused(table, change, words):
+    """In a line that names the parameter."""
+    with pytest.raises(hpcsbi.BadInput, match=words) as told:
+        table.spectrum(THETA | change)
+    assert "\n" not in str(told.value)
+
+
+def test_a_missing_parameter_is_named(table):
+    """Nothing is filled in but what the prior fixes."""
+    with pytest.raises(hpcsbi.BadInput, match="tage"):
+        table.spectrum({name: value for name, value in THETA.items() if name != "tage"})
+    fixed = hpcsbi.Prior(tiny.columns("survey") | {"dust2": {"given": 0.4}})
+    less = {name: value for name, value in THETA.items() if name != "dust2"}
+    same = hpcsbi.load_table(tiny.TABLE, fixed).spectrum(less)
+    assert np.allclose(same, table.spectrum(THETA), rtol=1e-3)
+
+
+def test_no_table(tmp_path):
+    """The path is named."""
+    with pytest.raises(FileNotFoundError, match=r"ssp\.zarr"):
+        hpcsbi.load_table(tmp_path / "ssp.zarr", hpcsbi.Prior(tiny.columns("survey")))
+
+
+@pytest.mark.fsps
+@pytest.mark.slow
+@pytest.mark.skipif("SPS_HOME" not in os.environ, reason="SPS_HOME is not set")
+def test_prospector_makes_spectra_of_the_same_kind(table):
+    """The shipped table is no FSPS: they agree as galaxies do, to a factor of a few in light."""
+    flux = table.prospector_spectrum(THETA)
+
+    ratio = flux / table.spectrum(THETA)
+    assert flux.shape == (138,) and (flux > 0).all()
+    assert 0.3 < np.median(ratio) < 3

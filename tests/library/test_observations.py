@@ -1,0 +1,60 @@
+"""Plain arrays on the flow's pixels: the same as a table's row, with the instrument where asked."""
+
+import numpy as np
+import pytest
+import small_run as shared
+
+from hpcsbi.errors import BadInput
+from hpcsbi.flags import Flag
+from hpcsbi.library.observations import observed_batch
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.store.opening import open_complete
+from hpcsbi.survey.spectra import USUAL
+
+CURVE = [(3600.0, 2000.0), (9800.0, 2000.0)]
+
+
+def batch_of(posterior, spectrum, unit=USUAL, line_spread=()):
+    vectors = {name: spectrum[name] for name in ("wave", "flux", "ivar")}
+    numbers = {name: float(spectrum[name]) for name in ("zred", "ebv", "distance")}
+    return observed_batch(posterior, vectors, numbers, spectrum["name"], unit, line_spread, 0)
+
+
+@pytest.fixture(scope="module")
+def posterior(small_run):
+    return load_posterior(small_run / "flows" / "demo")
+
+
+@pytest.mark.parametrize("row", [0, 2])
+def test_pixels_are_those_of_ingest(posterior, small_run, row):
+    """Flux, ivar and flags of spectra.zarr, bit for bit."""
+    batch, flags = batch_of(posterior, shared.nucleus(row))
+    store = open_complete(small_run / "spectra.zarr", "ingest")
+
+    assert np.array_equal(batch.flux[0], store.read("flux")[row])
+    assert np.array_equal(batch.ivar[0], store.read("ivar")[row])
+    assert flags == store.read("flags")[row] and batch.instrument is None
+
+
+def test_what_is_not_known_is_flagged(posterior):
+    """No E(B-V): inferred, and told; masked arrays are masked by NaN."""
+    spectrum = shared.nucleus() | {"ebv": np.nan}
+    _, flags = batch_of(posterior, spectrum)
+    assert flags & Flag.NO_EBV
+    masked = np.ma.masked_array(spectrum["flux"], spectrum["wave"] < 5000)
+    batch, _ = batch_of(posterior, spectrum | {"flux": masked})
+    blue = posterior.grid.wave < 4900
+    assert not batch.ivar[0, blue].any() and batch.ivar[0, ~blue].any()
+
+
+def test_an_instrument_is_asked_for_where_it_counts(small_run, posterior, monkeypatch):
+    """A flow of noise.instrument=true refuses a spectrum without line spread, and takes one."""
+    noise = type("Noise", (), {"instrument": True})()
+    model = type("Model", (), {"noise": noise})()
+    monkeypatch.setattr(posterior, "model", model)
+
+    with pytest.raises(BadInput, match=r"NGC 3073: the flow takes what the instr.*pairs"):
+        batch_of(posterior, shared.nucleus())
+    batch, _ = batch_of(posterior, shared.nucleus(), line_spread=CURVE)
+    expected = 299792.458 / 2000 / np.sqrt(8 * np.log(2))
+    assert np.allclose(batch.instrument, expected, rtol=0.01)
