@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.run.flows import load_engine
+from hpcsbi.run.flows import load_derived, load_engine
+from hpcsbi.simulator.derived import DerivedQuantities
 from hpcsbi.simulator.fsps_spectra import OK, STATUSES, direct_spectra, preflight
 from hpcsbi.simulator.parameters import parameter
 from hpcsbi.simulator.prior import Prior
@@ -48,7 +49,8 @@ def load_table(path: str | Path, prior: Prior) -> "ModelTable":
         ((2, 138), True)
     """
     grid = Grid(**open_complete(path, "tabulate").settings["grid"])
-    return ModelTable(load_engine(path, prior), grid, prior)
+    engine = load_engine(path, prior)
+    return ModelTable(engine, grid, prior, load_derived(path, engine))
 
 
 class ModelTable:
@@ -58,10 +60,11 @@ class ModelTable:
         engine: the table engine.
         grid: its pixels.
         prior: whose ranges it holds.
+        derived: makes what follows from theta.
     """
 
-    def __init__(self, engine: Ssp, grid: Grid, prior: Prior) -> None:
-        self._engine, self._grid, self.prior = engine, grid, prior
+    def __init__(self, engine: Ssp, grid: Grid, prior: Prior, derived: DerivedQuantities) -> None:
+        self._engine, self._grid, self.prior, self._derived = engine, grid, prior, derived
 
     @property
     def wave(self) -> np.ndarray:
@@ -103,6 +106,21 @@ class ModelTable:
             row = dict(zip(names, rows[bad[0]].tolist(), strict=True))
             raise BadInput(f"FSPS makes no spectrum of {row} ({STATUSES[int(status[bad[0]])]}).")
         return flux[0] if single else flux
+
+    def derived(self, theta: Theta) -> pd.DataFrame:
+        """What follows from theta: surviving mass, star formation rates, ages, A_V, Dn4000, lines.
+
+        Arguments:
+            theta: see `spectrum`.
+
+        Returns:
+            A row for each theta and a column for each quantity, as the catalogue defines them.
+
+        Raises:
+            BadInput: see `spectrum`.
+        """
+        rows, names, _ = self._rows(theta)
+        return pd.DataFrame(self._derived(rows, names), columns=[*self._derived.names])
 
     def _rows(self, theta: Theta) -> tuple[np.ndarray, list[str], bool]:
         """Theta as rows with the names of their columns, and whether it was a single one."""

@@ -93,7 +93,7 @@ class TrainedFlow:
                 "this flow took no table along: run jobs/tabulate.py and train again, or load one "
                 "with load_table."
             )
-        return ModelTable(engine, self._posterior.grid, self.prior)
+        return ModelTable(engine, self._posterior.grid, self.prior, self._posterior.derived)
 
     def __call__(
         self,

@@ -29,6 +29,15 @@ def test_spectra_scale_with_mass_and_dim_with_dust(table):
     assert (lost < 1).all() and lost[5] < lost[-5]
 
 
+def test_what_follows_from_theta(table):
+    """Less mass survives than was formed, rates go with the mass, A_V with the dust."""
+    derived = table.derived(THETA | {"logmass": [10.0, 9.0]})
+
+    assert (derived["logmass_surviving"] < [10.0, 9.0]).all()
+    assert derived["sfr_100myr"][0] == pytest.approx(10 * derived["sfr_100myr"][1], rel=1e-6)
+    assert derived["av"][0] == pytest.approx(1.086 * THETA["dust2"], rel=0.02)
+
+
 def test_spectra_are_those_that_a_flow_was_trained_with(small_run):
     """Through a flow, its draws as they are, to the last digit of the engine."""
     flow = hpcsbi.load_flow(small_run / "flows" / "demo")

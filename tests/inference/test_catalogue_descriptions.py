@@ -1,0 +1,47 @@
+"""The data model is that of the files: every column, in order, of its type, with words."""
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from hpcsbi.inference.catalogue_columns import ARRAYS, arrays_of
+from hpcsbi.inference.catalogue_descriptions import described_columns
+from hpcsbi.inference.line_excess import MOMENTS
+from hpcsbi.store.opening import open_complete
+
+KINDS = {"string": "string", "double": "float64", "float": "float32", "int32": "int32"}
+
+
+def test_columns_are_those_of_a_catalogue(small_run):
+    """Names, order and types of catalogue.parquet."""
+    store = open_complete(small_run / "catalogue.zarr", "infer")
+    along = {
+        dim: store.read(dim).tolist()
+        for dim in ("parameter", "quantity", "blend", "axis", "name")
+        if dim in store.arrays
+    }
+    schema = pyarrow.parquet.read_schema(small_run / "catalogue.parquet")
+
+    columns = described_columns(store.sharded, along)
+
+    assert [column.name for column in columns] == schema.names
+    assert [column.kind for column in columns] == [KINDS[str(each.type)] for each in schema]
+    assert all(column.meaning for column in columns)
+    assert len({column.name for column in columns}) == len(columns)
+
+
+@pytest.mark.parametrize("certificate", [True, False])
+def test_a_catalogue_has_what_its_options_make(certificate):
+    """Without a certificate nothing of it; groups of lines have a mean and an error each."""
+    sizes = {"row": 1, "draw": 9, "line_group": 2}
+    along = {"parameter": ["tage"], "line_group": ["hbeta", "oii"], "moment": MOMENTS}
+    columns = {each.name: each for each in described_columns(
+        [*arrays_of(certificate, False, sizes)], along
+    )}  # fmt: skip
+
+    assert ("ess" in columns) == ("tage_flow_p50" in columns) == certificate
+    assert columns["line_excess_hbeta"].unit.startswith("Angstrom")
+    assert columns["line_excess_oii_error"].meaning.startswith("standard deviation")
+    assert columns["tage_p2_5"].family == columns["tage_p97_5"].family == "tage_*"
+    assert not {"samples", "flow_quantiles"} & {*columns} and {*ARRAYS} & {*columns}
+    assert np.all([len(each.meaning) > 8 for each in columns.values()])
