@@ -1,0 +1,124 @@
+"""The documentation: its site builds without a warning, its examples run, its commands compose.
+
+What commands of a block do is tested where this table says; here is tested that they are right.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import matplotlib
+import pytest
+from generated import catalogue_columns
+from omegaconf import DictConfig
+
+from hpcsbi.launch.frozen import configuration_of
+from hpcsbi.pipeline import STAGES
+from hpcsbi.store.files import read_parquet_header
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+FLOW = "projection_zuko_maf_h128_t5"  # as the demo names its own
+# First words of a command -> where it runs in a test.
+RUNS = {
+    "python3 -m venv": ".ci/run",  # makes its environment by the test command of the README
+    "source": ".ci/run",
+    "export": ".ci/run",
+    "python jobs/pipeline.py": "tests/launch/test_whole_pipeline.py",
+    "python jobs/ingest.py": "tests/stages/test_ingest.py",
+    "python jobs/infer.py": "tests/stages/test_infer.py",
+    "python jobs/fit.py": "tests/stages/test_fit.py",
+    "python jobs/train.py": "tests/launch/test_sweep.py",
+    "python jobs/compare.py": "tests/stages/test_compare.py",
+    "python jobs/status.py": "tests/stages/test_status.py",
+    "python jobs/plan.py": "tests/stages/test_plan.py",
+    "python jobs/retry.py": "tests/launch/test_retry.py",
+    "slurm/pipeline.sh": "tests/launch/test_submit.py",
+    "slurm/lab.sh": "tests/lab.py",
+}
+OURS = {"site=mysite", "hydra/launcher=slurm_array", "-m", "--dry-run"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Code of one language, in the order of the page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+
+
+def commands() -> list[str]:
+    """Every command of every page, one a line."""
+    lines = [line for page in PAGES for block in blocks(page, "bash") for line in block.split("\n")]
+    return sorted({line.split(" && ")[-1] if "jobs/" in line else line for line in lines if line})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_are_right(command):
+    """Its program is there, a test runs it, and its options make a configuration."""
+    command = command.removeprefix(".venv/bin/")
+    first = next(words for words in RUNS if command.startswith(words))
+    assert (ROOT / RUNS[first]).exists()
+    program, *options = shlex.split(command)
+    if program == "python":
+        program, *options = options
+    if not program.startswith(("jobs/", "slurm/pipeline.sh")):
+        return
+    assert (ROOT / program).exists()
+    options = [option for option in options if option not in OURS]
+    named = [option for option in options if "=" not in option]
+    assert len(named) == (Path(program).stem in ("retry", "pipeline") and "=" not in options[0])
+    single = [option for option in options if "=" in option]  # of a sweep the first of each
+    single = [re.sub(r"^(flow\.\w+=\d+),.*", r"\1", option) for option in single]
+    assert isinstance(configuration_of(single), DictConfig)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
+def test_examples_run(page, small_run, tmp_path, monkeypatch):
+    """From top to bottom, in a folder with the run of the demo."""
+    matplotlib.use("agg")
+    run = tmp_path / "runs" / "demo"
+    run.mkdir(parents=True)
+    for each in small_run.iterdir():
+        if each.name != "flows":
+            (run / each.name).symlink_to(each)
+    (run / "flows").mkdir()
+    (run / "flows" / FLOW).symlink_to(small_run / "flows" / "demo")
+    monkeypatch.chdir(tmp_path)
+
+    names = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def test_data_model_is_that_of_the_files(small_run):
+    """Every column of a catalogue is on the page, and what is not in it is told to be optional."""
+    import pandas as pd
+
+    names = [*pd.read_parquet(small_run / "catalogue.parquet").columns]
+    page = [column.name for column in catalogue_columns()]
+
+    assert [name for name in page if not name.startswith("line_excess")] == names
+    assert "flags" in read_parquet_header(small_run / "catalogue.parquet")
+
+
+def test_every_stage_is_named():
+    """In the tutorial or among the tasks."""
+    text = "".join(page.read_text() for page in PAGES)
+
+    assert all(f"`{name}`" in text or f"jobs/{name}.py" in text for name in STAGES)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("mkdocs") is None, reason="mkdocs is not installed: the extra docs")
+def test_the_site_builds(tmp_path):
+    """Without a warning: no dead link, no missing name; its tables are filled in."""
+    command = [sys.executable, "-m", "mkdocs", "build", "-q", "--strict", "-d", str(tmp_path)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert built.returncode == 0, built.stderr
+    pages = {path.parent.name: path.read_text() for path in tmp_path.glob("*/index.html")}
+    assert {path.stem for path in PAGES} - {"index"} <= {*pages}
+    assert not any("{{" in page for page in pages.values())
+    assert "WEAK_WEIGHTS" in pages["flags"] and "tage_*" in pages["data-model"]
+    assert "load_flow" in pages["reference"] and "fonts.g" not in pages["reference"]
