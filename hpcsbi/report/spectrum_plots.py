@@ -134,7 +134,11 @@ def draw_spectrum(
     _mark_lines(upper, wave)
     residual = (observed - bands[2]) / noise
     _residuals(lower, residual, edges, width)
-    lower.set(xlabel="rest-frame wavelength (vacuum) [Å]", ylabel=r"residual / $\sigma$")
+    lower.set(
+        xlabel="rest-frame wavelength (vacuum) [Å]",
+        ylabel=r"residual / $\sigma$",
+        xlim=(edges[0], edges[-1]),
+    )
 
 
 def _means(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hpcsbi.grid import Grid
+from hpcsbi.library.model_table import load_table
 from hpcsbi.simulator import fsps_spectra
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.exact_spectra import exact_spectra
@@ -80,6 +81,21 @@ def test_the_table_agrees_with_prospector():
         assert np.median(error) < 1e-4 and np.percentile(error, 99) < 5e-3
     # Negative control: spectra of the neighbouring row are told apart.
     assert np.median(np.abs(np.log(fast[1:] / flux[:-1]))) > 0.1
+
+
+@pytest.mark.slow
+@mark
+def test_a_notebook_has_the_same_spectra():
+    """The library asks by name, in any order, and agrees with its table of the same tree."""
+    theta = {"tau": 2.0, "tage": 6.0, "dust2": 0.4, "logzsol": -0.3, "logmass": 10.0}
+    table = load_table(SHIPPED, PRIOR)
+
+    flux = table.prospector_spectrum(theta)
+
+    row = np.array([[theta[name] for name in NAMES[:5]]])
+    assert np.array_equal(flux, direct_spectra(row, NAMES[:5], GRID, PHYSICS)[0][0])
+    far = 5e-3 if tree_notice(HOME) else 1.0  # from the tree that the shipped table is not of
+    assert np.median(np.abs(np.log(flux / table.spectrum(theta)))) < far
 
 
 @pytest.mark.slow
