@@ -30,6 +30,7 @@ RUNS = {
     "python jobs/pipeline.py": "tests/launch/test_whole_pipeline.py",
     "python jobs/ingest.py": "tests/stages/test_ingest.py",
     "python jobs/infer.py": "tests/stages/test_infer.py",
+    "python jobs/learn.py": "tests/stages/test_learn.py",
     "python jobs/fit.py": "tests/stages/test_fit.py",
     "python jobs/train.py": "tests/launch/test_sweep.py",
     "python jobs/compare.py": "tests/stages/test_compare.py",
