@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.draws import Draws, ToCoordinates
+from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.rescue import Effort, rescued
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
@@ -126,8 +127,9 @@ def certify(
         best = firsts[i]
         rng = np.random.default_rng([int(batch.seeds[i]), STREAM])
         if effort is not None and not best.strong:
-            one = drawn.base[i], drawn.acceptance[i]
-            best = _rescued(posterior, likelihood, best, *one, batch[i : i + 1], effort, rng)
+            mapping = posterior.mapping(drawn.conditions[i : i + 1])
+            one = drawn.base[i], drawn.acceptance[i], batch[i : i + 1]
+            best = _rescued(posterior.prior, mapping, likelihood, best, *one, effort, rng)
         numbers.append(best.numbers)  # and not all draws of a batch in memory
         reweighted.append(best.strong)
         best = best if best.strong else firsts[i]
@@ -136,7 +138,7 @@ def certify(
     reweighted = np.array(reweighted)
     kept = np.where(reweighted, drawn.coordinates.shape[1], drawn.kept).astype(np.int32)
     return Certificate(
-        replace(drawn, coordinates=np.stack(coordinates), kept=kept, base=None),
+        replace(drawn, coordinates=np.stack(coordinates), kept=kept, base=None, conditions=None),
         reweighted,
         np.stack(quantiles, axis=1),
         _columns(numbers),
@@ -189,7 +191,8 @@ def _log_weights(
 
 
 def _rescued(
-    posterior: Posterior,
+    prior: Prior,
+    mapping: ToCoordinates,
     likelihood: Likelihood,
     first: _Weighted,
     base: np.ndarray,
@@ -199,11 +202,10 @@ def _rescued(
     rng: np.random.Generator,
 ) -> _Weighted:
     """Weighted draws of one object from the first proposal that gives strong ones, or the last."""
-    to_coordinates = posterior.mapping(batch)
 
     def target(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        coordinates, log_jacobian = to_coordinates(z[None])
-        log_target = _log_weights(posterior.prior, likelihood, coordinates, -log_jacobian, batch)
+        coordinates, log_jacobian = mapping(z[None])
+        log_target = _log_weights(prior, likelihood, coordinates, -log_jacobian, batch)
         return coordinates[0], log_target[0]
 
     known = np.isfinite(first.log_weights)

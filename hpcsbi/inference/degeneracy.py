@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from hpcsbi.simulator.parameters import OF_ERRORS
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 
@@ -15,7 +16,11 @@ STEP = 1e-3  # of a column's range
 
 @torch.no_grad()
 def angles_to_theta(
-    templates: np.ndarray, ssp: Ssp, prior: Prior, theta: np.ndarray, errors: Sequence[str] = ()
+    templates: np.ndarray,
+    ssp: Ssp,
+    prior: Prior,
+    theta: np.ndarray,
+    errors: Sequence[str] = OF_ERRORS,
 ) -> np.ndarray:
     """Angle between each template and the span of d ln(flux) / d theta, degrees, (rank,).
 

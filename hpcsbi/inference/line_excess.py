@@ -7,7 +7,7 @@ are normal, with mean and covariance in closed form, and a posterior is the mixt
 import numpy as np
 import torch
 
-from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.draws import Draws
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS
@@ -27,11 +27,11 @@ EXCESS: Schema = {
 }
 
 
-def line_group_names(posterior: Posterior) -> dict[str, tuple[str, ...]]:
+def line_group_names(likelihood: Likelihood | None) -> dict[str, tuple[str, ...]]:
     """Names along the dimensions of EXCESS; none where the flow's noise has no error of lines."""
-    if posterior.ssp is None or not posterior.likelihood.amplitudes.groups:
+    if likelihood is None or not likelihood.amplitudes.groups:
         return {}
-    return {"moment": MOMENTS, "line_group": posterior.likelihood.amplitudes.groups}
+    return {"moment": MOMENTS, "line_group": likelihood.amplitudes.groups}
 
 
 @torch.no_grad()

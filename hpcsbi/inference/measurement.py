@@ -7,9 +7,10 @@ import numpy as np
 from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import QUANTILES, certify
 from hpcsbi.inference.derived_columns import derived_quantiles, prior_shares
+from hpcsbi.inference.draws import Conditions, Draws
 from hpcsbi.inference.line_excess import line_excess_columns
 from hpcsbi.inference.observed_lines import observed_line_columns
-from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.row_checks import (
     error_fractions,
     outside_training,
@@ -85,7 +86,7 @@ def measure(
     if keep_draws:
         columns["samples"] = posterior.prior.theta(best.coordinates[:, :keep_draws], np.float32)
     columns["flags"] = _flags(posterior, drawn, best, columns, batch.zred)
-    older = _older_than_universe(posterior, batch)
+    older = _older_than_universe(posterior, batch, drawn.conditions)
     columns["flags"][older] |= Flag.OLDER_THAN_UNIVERSE
     columns["flags"][outside_training(posterior, batch)] |= Flag.OUTSIDE_TRAINING
     return Measurement(columns, best, tuple(weighted))
@@ -110,11 +111,11 @@ def _flags(
     return flags
 
 
-def _older_than_universe(posterior: Posterior, batch: Batch) -> np.ndarray:
+def _older_than_universe(posterior: Posterior, batch: Batch, conditions: Conditions) -> np.ndarray:
     """True where most draws are older than the Universe was, before that bound cuts them."""
     prior = posterior.prior
     if not prior.bound_age or not (prior.ages & prior.inferred).any():
         return np.zeros(len(batch), dtype=bool)
-    free = posterior.sample(batch, 50, bounded=False)
+    free = posterior.sample(batch, 50, bounded=False, conditions=conditions)
     older = free.coordinates > prior.upper(batch.zred_column)
     return older[..., prior.ages].any(-1).mean(1) > 0.5

@@ -12,7 +12,8 @@ import torch
 from scipy.constants import speed_of_light
 
 from hpcsbi.grid import Grid
-from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.draws import Draws
+from hpcsbi.inference.posterior import Posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.simulator.instruments import WIDEST

@@ -18,10 +18,10 @@ from hpcsbi.inference.ascent import minimise
 from hpcsbi.inference.flow_coordinates import LN10, STANDARDISED
 from hpcsbi.inference.representation import Projection
 from hpcsbi.simulator.fisher import score_and_information
+from hpcsbi.simulator.parameters import OF_ERRORS
 
 __all__ = ["Optimum"]
 
-NOISE = ("noise_floor", "model_error")  # columns that do not change a spectrum
 STEP, NOISE_STEP = 0.02, 0.15  # of a column in differences, normal scores
 LEAST_CURVATURE = 1.0  # of noise columns, that of their prior
 FEATURES, RIDGE = 256, 1e-4  # of the first guess
@@ -159,7 +159,7 @@ class Optimum(Projection):
         """The most probable u, its covariance, and ln of chi squared over the valid pixels."""
         precision = self._inferred(torch.where(self.free, FLAT, 1.0)).double()
         names = [self.names[i] for i in self.inferred]
-        noise = [j for j, name in enumerate(names) if name in NOISE]
+        noise = [j for j, name in enumerate(names) if name in OF_ERRORS]
 
         def of_model(u: Tensor, coordinates: Tensor, model: Tensor) -> tuple[Tensor, Tensor]:
             theta = self._theta(coordinates)[:, None]
@@ -213,7 +213,7 @@ class Optimum(Projection):
         for j, i in enumerate(self.inferred):
             if self.names[i] == "logmass":
                 slopes[:, j] = LN10 * model
-            elif self.names[i] not in NOISE:
+            elif self.names[i] not in OF_ERRORS:
                 (direct if self.free[i] else boxed).append(j)
         moved = []
         if boxed:

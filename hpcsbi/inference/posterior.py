@@ -1,14 +1,14 @@
 """The posterior: a trained flow with its representation, prior and table; it can be drawn from."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 import torch
 
 from hpcsbi.errors import BadInput
+from hpcsbi.inference.draws import Conditions, Draws, ToCoordinates
 from hpcsbi.inference.flow import Flow, build_network
 from hpcsbi.inference.maf_inverse import Map
 from hpcsbi.inference.representations import make_representation
@@ -17,51 +17,12 @@ from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.derived import DerivedQuantities
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.terminal import with_progress
 
-__all__ = ["Draws", "Posterior"]
+__all__ = ["Posterior"]
 
 OBJECTS = 16  # spectra drawn for at once
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Draws from the posteriors of several spectra.
-
-    Arguments:
-        coordinates: `Prior.coordinates` of the draws, float64 (the prior's bounds are such
-            numbers), NaN past `kept`, shape (objects, n, n_theta).
-        log_prob: their log density, before the box is cut out of it, shape (objects, n).
-        kept: number of draws inside the prior, at most n, shape (objects,).
-        acceptance: share of all draws that lie inside the prior, shape (objects,).
-        base: points of the flow's base space that became the draws, shape (objects, n, n_base);
-            None of draws that no flow made.
-    """
-
-    coordinates: np.ndarray
-    log_prob: np.ndarray
-    kept: np.ndarray
-    acceptance: np.ndarray
-    base: np.ndarray | None = None
-
-    def quantiles(self, prior: Prior, levels: Sequence[float]) -> np.ndarray:
-        """Quantiles of theta in its own units, as products hold it; NaN where nothing is kept.
-
-        Arguments:
-            prior: that of the draws.
-            levels: between 0 and 1.
-
-        Returns:
-            shape (levels, objects, n_theta).
-        """
-        objects, _, n_theta = self.coordinates.shape
-        quantiles, some = np.full((len(levels), objects, n_theta), np.nan), self.kept > 0
-        if some.any():
-            theta = prior.theta(self.coordinates[some], np.float32)
-            quantiles[:, some] = np.nanquantile(theta, levels, axis=1)
-        return quantiles
 
 
 class Posterior:
@@ -143,7 +104,20 @@ class Posterior:
         return (self.network.log_prob(u, context) + log_det).numpy()
 
     @torch.no_grad()
-    def sample(self, batch: Batch, n: int, cap: int = 20, bounded: bool = True) -> Draws:
+    def conditions(self, batch: Batch) -> Conditions:
+        """What the flow knows of usable spectra, with redshifts where a column is given by them."""
+        given = self._given(batch)
+        return Conditions(*self._context(given, *batch.spectra), given)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        batch: Batch,
+        n: int,
+        cap: int = 20,
+        bounded: bool = True,
+        conditions: Conditions | None = None,
+    ) -> Draws:
         """Draw n parameter vectors inside the prior for each spectrum.
 
         An object is drawn for until it has n, or cap * n draws were made; one hard object does
@@ -156,42 +130,34 @@ class Posterior:
             n: draws wanted per object.
             cap: draws made at most, in units of n.
             bounded: inferred ages end where the prior bounds them by the batch's redshifts.
+            conditions: those of the batch, where they are known; None to measure them.
         """
-        given = self._given(batch)
-        context, shift = self._context(given, *batch.spectra)
-        parts = []
-        blocks = range(0, len(context), OBJECTS)
-        for i in with_progress(blocks, "draws of the flow", OBJECTS, len(context)):
+        known, parts = self.conditions(batch) if conditions is None else conditions, []
+        for i in with_progress(
+            range(0, len(known), OBJECTS), "draws of the flow", OBJECTS, len(known)
+        ):
             rows = slice(i, i + OBJECTS)
-            measured = context[rows], shift[rows], given[rows]
-            parts.append(self._sample(*measured, batch[rows], n, cap, bounded))
-        return Draws(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+            parts.append(self._sample(known[rows], batch[rows], n, cap, bounded))
+        return Draws(*(np.concatenate(values) for values in zip(*parts, strict=True)), known)
 
     def _sample(
-        self,
-        context: torch.Tensor,
-        shift: torch.Tensor,
-        given: np.ndarray,
-        batch: Batch,
-        n: int,
-        cap: int,
-        bounded: bool,
+        self, known: Conditions, batch: Batch, n: int, cap: int, bounded: bool
     ) -> tuple[np.ndarray, ...]:
-        objects, n_theta = len(context), len(self.names)
+        objects, n_theta = len(known), len(self.names)
         generators = [base_draws(seed) for seed in batch.seeds]
         coordinates = np.full((objects, n, n_theta), np.nan)
         log_prob = np.full((objects, n), np.nan, dtype=np.float32)
         base = np.full((objects, n, self.n_base), np.nan, dtype=np.float32)
         kept, inside_all, tried = (np.zeros(objects, dtype=np.int64) for _ in range(3))
-        known = (torch.isfinite(context).all(1) & torch.isfinite(shift).all(1)).numpy()
+        finite = [torch.isfinite(each).all(1) for each in (known.context, known.shift)]
+        finite = (finite[0] & finite[1]).numpy()
         for _ in range(cap):
-            todo = np.flatnonzero((kept < n) & known)
+            todo = np.flatnonzero((kept < n) & finite)
             if not len(todo):
                 break
             drawn = [generators[i].standard_normal((n, self.n_base), np.float32) for i in todo]
             z = torch.from_numpy(np.stack(drawn, 1))
-            some = self.invert(context[todo]), shift[todo], given[todo]
-            new, log_jacobian = self._transform(z, *some)
+            new, log_jacobian = self._transform(z, self.invert(known.context[todo]), known[todo])
             log_q = (_log_normal(z) - log_jacobian).T.numpy()
             zred = batch[todo].zred_column if bounded else None
             inside = self.prior.inside(new, zred) & np.isfinite(log_q)
@@ -212,42 +178,39 @@ class Posterior:
             base,
         )
 
-    @torch.no_grad()
-    def mapping(self, batch: Batch) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    def mapping(self, conditions: Conditions) -> ToCoordinates:
         """The map from the flow's base space, for proposals other than its standard normal.
 
         Arguments:
-            batch: usable spectra, with redshifts where a column is given by them.
+            conditions: of spectra; those of `Draws` for the map that made them, to the last bit.
 
         Returns:
             function of base points z, shape (objects, n, n_base), that gives
             `Prior.coordinates`, which may lie outside the prior, shape (objects, n, n_theta), and
             log |d coordinates / d z| of the inferred ones, shape (objects, n).
         """
-        given = self._given(batch)
-        context, shift = self._context(given, *batch.spectra)
-        to_flow = self.invert(context)
+        to_flow = self.invert(conditions.context)
 
         @torch.no_grad()
         def to_coordinates(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
-            coordinates, log_jacobian = self._transform(base, to_flow, shift, given)
+            coordinates, log_jacobian = self._transform(base, to_flow, conditions)
             return coordinates, log_jacobian.T.numpy()
 
         return to_coordinates
 
     def _transform(
-        self, z: torch.Tensor, to_flow: Map, shift: torch.Tensor, given: np.ndarray
+        self, z: torch.Tensor, to_flow: Map, conditions: Conditions
     ) -> tuple[np.ndarray, torch.Tensor]:
         """`Prior.coordinates`, object first, and log |d coordinates / d z|, shape of z less one."""
         u, log_det = to_flow(z)
-        rounded, log_det_box = self.representation.from_flow(u, shift)
+        rounded, log_det_box = self.representation.from_flow(u, conditions.shift)
         coordinates = rounded.movedim(0, 1).double().numpy()
         # Columns that cannot leave the box may round out of it: 0.4 is above 0.4 in float32.
         boxed = coordinates.clip(self.prior.low, self.prior.high)
         free = self.representation.free.numpy()
         whole = np.where(free, coordinates, boxed)
-        whole[..., ~self.prior.inferred] = given[:, None]
+        whole[..., ~self.prior.inferred] = conditions.given[:, None]
         return whole, log_det - log_det_box
 
     def _given(self, batch: Batch) -> np.ndarray:

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.draws import Draws
+from hpcsbi.inference.posterior import Posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.parameters import OF_ERRORS
 from hpcsbi.simulator.predictive import N_DRAWS, predict
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.residual_checks import residual_p_values
@@ -34,7 +36,7 @@ P_VALUES = {
 # The flags that `posterior_flags` sets.
 OF_DRAWS = Flag.EDGE | Flag.FLOOR_HIGH | Flag(sum(P_VALUES.values()))
 EDGE_WIDTH, EDGE_SHARE = 0.02, 0.1
-FRACTIONS, HIGH_FLOOR = ("noise_floor", "model_error"), 0.05
+HIGH_FLOOR = 0.05
 IMPROBABLE = 1e-3
 
 
@@ -72,7 +74,7 @@ def error_fractions(names: Sequence[str], medians: np.ndarray) -> np.ndarray | N
         names: columns of theta.
         medians: of theta in its own units, shape (objects, n_theta).
     """
-    columns = [medians[:, i] for i, name in enumerate(names) if name in FRACTIONS]
+    columns = [medians[:, i] for i, name in enumerate(names) if name in OF_ERRORS]
     if len(columns) < 2:
         return columns[0] if columns else None
     return np.hypot(*columns)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.special import ndtr, ndtri
 
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.draws import ToCoordinates
 from hpcsbi.inference.projection import fit_reference, reference_spectrum
 from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.simulator.batch import Batch
@@ -55,13 +55,12 @@ class FlowBase:
     """Base space of a flow given one spectrum: a perfect flow makes the posterior N(0, 1) in it.
 
     Arguments:
-        posterior: the flow.
-        batch: the spectrum, one.
+        prior, zred: see `Space`.
+        mapping: of the flow, `posterior.mapping(posterior.conditions(batch))`.
     """
 
-    def __init__(self, posterior: Posterior, batch: Batch) -> None:
-        self.prior, self.zred = posterior.prior, batch.only_zred
-        self.mapping = posterior.mapping(batch)
+    def __init__(self, prior: Prior, mapping: ToCoordinates, zred: float | None) -> None:
+        self.prior, self.mapping, self.zred = prior, mapping, zred
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Space`."""

@@ -91,7 +91,7 @@ ARRAYS: Schema = {
 def names_along(posterior: Posterior) -> dict[str, Sequence]:
     """Names and numbers along every dimension but rows and draws."""
     names = {"parameter": posterior.names, "quantity": posterior.derived.names}
-    names |= line_group_names(posterior)
+    names |= line_group_names(posterior.likelihood)
     return names | {"level": [*QUANTILES.values()], "method": METHODS, "blend": [*BLENDS]}
 
 

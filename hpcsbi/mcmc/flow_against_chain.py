@@ -9,9 +9,10 @@ import numpy as np
 
 from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
 from hpcsbi.inference.derived_columns import derived_quantiles, prior_shares
+from hpcsbi.inference.draws import Draws
 from hpcsbi.inference.line_excess import line_excess_columns
 from hpcsbi.inference.observed_lines import observed_line_columns
-from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.row_checks import error_fractions, posterior_flags, predictive_columns
 from hpcsbi.mcmc.chain import Chain
 from hpcsbi.mcmc.fit_columns import METHODS, chain_columns, kept_draws, spaced_indices

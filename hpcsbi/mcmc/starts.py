@@ -70,7 +70,8 @@ def target_and_first_chain(
     if moves == "stretch":
         space: Space = Box(posterior.prior, batch.only_zred)
     elif start == "flow":
-        space = FlowBase(posterior, batch)
+        mapping = posterior.mapping(posterior.conditions(batch))
+        space = FlowBase(posterior.prior, mapping, batch.only_zred)
     else:
         space = Anchored(posterior.prior, posterior.ssp, batch)
     target = Target(log_likelihood, space)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from hpcsbi.arguments import did_you_mean
 from hpcsbi.errors import BadInput
 
-__all__ = ["LEAST_DISPERSION", "PARAMETERS", "Parameter", "parameter"]
+__all__ = ["LEAST_DISPERSION", "OF_ERRORS", "PARAMETERS", "Parameter", "parameter"]
 
 LEAST_DISPERSION = 50.0  # km/s; pixels of the library are as wide, and points have to be as close
+OF_ERRORS = ("noise_floor", "model_error")  # fractions of the flux; they do not change a spectrum
 STEEPEST = 7.0  # dex between bins of age; what Prospector cuts such a ratio to
 
 

@@ -18,7 +18,8 @@ from hpcsbi.errors import BadInput
 from hpcsbi.inference.calibration_columns import arrays_of, columns_without_ranks
 from hpcsbi.inference.certificate import certify
 from hpcsbi.inference.derived_columns import derived_values
-from hpcsbi.inference.posterior import Draws, Posterior
+from hpcsbi.inference.draws import Draws
+from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.row_checks import P_VALUES, predictive_columns
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.folder import verdict_of

@@ -142,14 +142,14 @@ def _arrays(
     coordinates |= {"axis": AXES, "name": NAMES}
     if posterior.derived is not None:
         coordinates |= {"quantity": posterior.derived.names, "blend": [*BLENDS]}
-    coordinates |= line_group_names(posterior)
+    coordinates |= line_group_names(posterior.likelihood)
     schema = arrays_of(certificate, posterior.derived is not None, sizes)
     return store_arrays(schema, sizes, coordinates, attributes)
 
 
 def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
     """Length of every dimension."""
-    return {dim: len(names) for dim, names in line_group_names(posterior).items()} | {
+    return {dim: len(names) for dim, names in line_group_names(posterior.likelihood).items()} | {
         "row": rows,
         "level": len(QUANTILES),
         "parameter": len(posterior.names),

@@ -231,10 +231,9 @@ def _tell(store: Store, posterior: Posterior, survey: Survey) -> None:
     verdict, ranks = verdict_on(store), store.read("rank")
     error = error_of(store, verdict)
     medians = survey.prior.theta(np.median(survey.coordinates[:50], axis=1))
-    floors = ("noise_floor", "model_error")
     angles = []
     if error.templates:
-        angles = angles_to_theta(error.curves, survey.ssp, survey.prior, medians, floors).tolist()
+        angles = angles_to_theta(error.curves, survey.ssp, survey.prior, medians).tolist()
     report = {
         "objects": len(survey.spectra),
         "judged": verdict.objects,

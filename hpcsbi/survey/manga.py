@@ -1,16 +1,16 @@
 """MaNGA spectra stacked in images, one row a spectrum."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import bad_pixels, check_shape, flux_unit, number_of
+from hpcsbi.survey.file_format import Options
+from hpcsbi.survey.fits_files import bad_pixels, check_shape, number_of
 from hpcsbi.survey.identity import Identity
 from hpcsbi.survey.ids import row_names
+from hpcsbi.survey.images import Images
 from hpcsbi.survey.line_spread import FWHM, LIGHT
 from hpcsbi.survey.spectra import Spectra
 
@@ -19,7 +19,7 @@ __all__ = ["Manga"]
 IMAGES = ("WAVE", "FLUX", "IVAR", "MASK", "Z")
 
 
-class Manga(FileFormat):
+class Manga(Images):
     """See `FileFormat`: images of one shape; rows are named after the file and their number."""
 
     name = "manga"
@@ -28,14 +28,6 @@ class Manga(FileFormat):
     def has(self, hdus: fits.HDUList) -> bool:
         """See `Layout.has`."""
         return {hdu.name for hdu in hdus} >= set(IMAGES)
-
-    def wave_hdus(self, hdus: fits.HDUList) -> Iterable[Any]:
-        """See `FileFormat.wave_hdus`."""
-        return [hdus["WAVE"]]
-
-    def unit(self, hdus: fits.HDUList) -> float:
-        """See `FileFormat.unit`."""
-        return flux_unit([hdus["FLUX"]])
 
     def count(self, hdus: fits.HDUList) -> tuple[int, list[str]]:
         """See `FileFormat.count`."""

@@ -1,15 +1,15 @@
 """MaNGA's cubes (LOGCUBE of the DRP, binned ones of the DAP) and rows of fibres (LOGRSS)."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.file_format import FileFormat, Options
+from hpcsbi.survey.file_format import Options
 from hpcsbi.survey.fits_files import bad_pixels, check_shape, flux_unit, number_of
 from hpcsbi.survey.identity import Identity
+from hpcsbi.survey.images import Images
 from hpcsbi.survey.line_spread import FWHM, LIGHT
 from hpcsbi.survey.spectra import Spectra, text
 
@@ -21,7 +21,7 @@ BINS = "BINID"
 NO_REDSHIFT = "no redshift in its header: give it in ingest.redshifts, by PLATEIFU"
 
 
-class MangaCube(FileFormat):
+class MangaCube(Images):
     """See `FileFormat`: a row for each spaxel, each bin of the DAP, or each fibre of an exposure.
 
     The flux is that of one spaxel (in a bin their mean) or fibre. All rows have the id of their
@@ -42,10 +42,6 @@ class MangaCube(FileFormat):
             return False
         axes = hdus["FLUX"].header["NAXIS"]
         return axes == 3 or (axes == 2 and "OBSINFO" in hdus)
-
-    def wave_hdus(self, hdus: fits.HDUList) -> Iterable[Any]:
-        """See `FileFormat.wave_hdus`."""
-        return [hdus["WAVE"]]
 
     def unit(self, hdus: fits.HDUList) -> float:
         """See `FileFormat.unit`: of one spaxel or fibre."""

@@ -1,15 +1,15 @@
 """Stacks of spectra, images with a row for each, at rest or as observed."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.file_format import FileFormat, Options
-from hpcsbi.survey.fits_files import check_shape, flux_unit, names_of
+from hpcsbi.survey.file_format import Options
+from hpcsbi.survey.fits_files import check_shape, names_of
 from hpcsbi.survey.ids import row_names
+from hpcsbi.survey.images import Images
 from hpcsbi.survey.spectra import Spectra, text
 
 __all__ = ["Stack"]
@@ -23,7 +23,7 @@ REST = (
 )
 
 
-class Stack(FileFormat):
+class Stack(Images):
     """See `FileFormat`: images of one shape, and a table with the redshift that is still in them.
 
     A redshift of 0 says that wavelengths are at rest: there is no luminosity without a distance.
@@ -39,14 +39,6 @@ class Stack(FileFormat):
         """See `Layout.has`."""
         names = {hdu.name for hdu in hdus}
         return names >= {*IMAGES, INFO} and "Z" in names_of(hdus[INFO])
-
-    def wave_hdus(self, hdus: fits.HDUList) -> Iterable[Any]:
-        """See `FileFormat.wave_hdus`."""
-        return [hdus["WAVE"]]
-
-    def unit(self, hdus: fits.HDUList) -> float:
-        """See `FileFormat.unit`."""
-        return flux_unit([hdus["FLUX"]])
 
     def count(self, hdus: fits.HDUList) -> tuple[int, list[str]]:
         """See `FileFormat.count`."""

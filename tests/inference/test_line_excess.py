@@ -1,15 +1,14 @@
 """Lines over the model: what is put in comes out, with errors that are right, for many spectra."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny
 import torch
 
+from hpcsbi.inference.draws import Draws
 from hpcsbi.inference.line_excess import MOMENTS, line_excess_columns, line_group_names
-from hpcsbi.inference.posterior import Draws
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.likelihood import Likelihood
@@ -136,6 +135,5 @@ def test_there_is_no_column_where_lines_have_no_error(engine):
         ERROR: {"moment": MOMENTS, "line_group": likelihood_of(engine).amplitudes.groups},
     }
     for lines, names in of.items():
-        posterior = SimpleNamespace(ssp=engine, likelihood=likelihood_of(engine, None, lines))
-        assert line_group_names(posterior) == names
-    assert line_group_names(SimpleNamespace(ssp=None)) == {}
+        assert line_group_names(likelihood_of(engine, None, lines)) == names
+    assert line_group_names(None) == {}

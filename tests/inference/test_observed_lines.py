@@ -8,8 +8,8 @@ import tiny
 import torch
 
 from hpcsbi.grid import Grid
+from hpcsbi.inference.draws import Draws
 from hpcsbi.inference.observed_lines import OBSERVED, observed_line_columns
-from hpcsbi.inference.posterior import Draws
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.indices import BLENDS

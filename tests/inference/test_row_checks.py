@@ -9,7 +9,7 @@ import torch
 
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
-from hpcsbi.inference.posterior import Draws
+from hpcsbi.inference.draws import Draws
 from hpcsbi.inference.row_checks import (
     OF_DRAWS,
     P_VALUES,

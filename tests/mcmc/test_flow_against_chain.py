@@ -9,8 +9,8 @@ from scipy.stats import norm
 
 from hpcsbi.flags import Flag
 from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
+from hpcsbi.inference.draws import Draws
 from hpcsbi.inference.observed_lines import OBSERVED
-from hpcsbi.inference.posterior import Draws
 from hpcsbi.inference.row_checks import P_VALUES
 from hpcsbi.mcmc.chain import Chain, Settings, advance, is_finished
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, columns_with_chains
