@@ -98,10 +98,15 @@ class Posterior:
             flux, ivar, instrument: spectra, see `Batch`.
         """
         given = np.asarray(coordinates)[:, ~self.prior.inferred]
-        context, shift = self._context(given, flux, ivar, instrument)
+        known = Conditions(*self._context(given, flux, ivar, instrument), given)
+        return self.log_density(coordinates, known)
+
+    @torch.no_grad()
+    def log_density(self, coordinates: np.ndarray, conditions: Conditions) -> np.ndarray:
+        """`log_prob` where it is known what the flow knows of each row's spectrum, shape (n,)."""
         rows = torch.as_tensor(coordinates, dtype=torch.float32)
-        u, log_det = self.representation.to_flow(rows, shift)
-        return (self.network.log_prob(u, context) + log_det).numpy()
+        u, log_det = self.representation.to_flow(rows, conditions.shift)
+        return (self.network.log_prob(u, conditions.context) + log_det).numpy()
 
     @torch.no_grad()
     def conditions(self, batch: Batch) -> Conditions:

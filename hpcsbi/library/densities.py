@@ -46,8 +46,8 @@ def flow_log_density(
     values = np.full(len(theta), -np.inf)
     if inside.any():
         some = theta.numpy()[inside].astype(float)
-        spectrum = (np.repeat(array, len(some), axis=0) for array in batch.spectra)
-        log_q = posterior.log_prob(prior.coordinates(some), *spectrum)
+        of_all = posterior.conditions(batch)[np.zeros(len(some), dtype=int)]
+        log_q = posterior.log_density(prior.coordinates(some), of_all)
         slope = np.log(np.where(prior.log & prior.inferred, some * np.log(10), 1.0)).sum(1)
         values[inside] = log_q - slope - np.log(acceptance)
     return torch.from_numpy(values)

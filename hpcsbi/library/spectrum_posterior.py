@@ -134,7 +134,7 @@ class SpectrumPosterior:
     def row(self) -> dict[str, float | str]:
         """What a catalogue has of this spectrum, by the names of its columns."""
         along = {"parameter": self._posterior.names, "blend": tuple(BLENDS)}
-        along |= line_group_names(self._posterior)
+        along |= line_group_names(self._posterior.likelihood)
         if self._posterior.derived is not None:
             along["quantity"] = self._posterior.derived.names
         known = {name: values for name, values in self._columns.items() if name != "flags"}

@@ -26,7 +26,7 @@ from hpcsbi.run.teachers import (
     teachers,
 )
 from hpcsbi.seeds import object_seed
-from hpcsbi.statistics.held_out import Judgement
+from hpcsbi.statistics.held_out import Judgement, folds_of
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.files import write_atomically
 from hpcsbi.store.layout import Array
@@ -161,6 +161,7 @@ def _arrays(
 ) -> dict[str, Array]:
     folds, strengths = settings["folds"], settings["strengths"]
     rows, pixels, objects = len(strengths) * (folds + 1), len(wave), len(chosen.rows)
+    fold_of = folds_of(chosen.ids, folds)
     row, at = {"row": rows}, {"row": rows, "rank": len(ranks)}
     fraction = {"units": "1", "description": "fraction of the model flux"}
     gain = {"units": "nat", "description": "ln evidence over that under the flow's own noise"}
@@ -176,9 +177,7 @@ def _arrays(
         "wave": Array({"pixel": pixels}, "float64", {"units": "Angstrom"}, values=wave),
         "spectrum": Array({"object": objects}, "int64", values=chosen.rows.astype(np.int64)),
         "object": Array({"object": objects}, "string", values=chosen.ids.astype(object)),
-        "fold_of": Array(
-            {"object": objects}, "int32", values=(np.arange(objects) % folds).astype(np.int32)
-        ),
+        "fold_of": Array({"object": objects}, "int32", values=fold_of),
     }
 
 

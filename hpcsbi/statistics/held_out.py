@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Judgement", "judgement"]
+__all__ = ["Judgement", "folds_of", "judgement"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,14 @@ def _standard_error(values: np.ndarray) -> np.ndarray:
     """Of the mean over the last dimension; infinite of one value."""
     n = values.shape[-1]
     return values.std(-1, ddof=1) / np.sqrt(n) if n > 1 else np.full(values.shape[:-1], np.inf)
+
+
+def folds_of(groups: np.ndarray, folds: int) -> np.ndarray:
+    """Numbers of folds, as even as can be, such that rows of one group share theirs, shape (n,).
+
+    Arguments:
+        groups: equal for rows that are no independent evidence, such as spectra of one object,
+            shape (n,).
+        folds: how many there are.
+    """
+    return (np.unique(groups, return_inverse=True)[1] % folds).astype(np.int32)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hpcsbi.statistics.held_out import judgement
+from hpcsbi.statistics.held_out import folds_of, judgement
 
 RNG = np.random.default_rng(3)
 
@@ -42,3 +42,13 @@ def test_the_best_setting_is_taken():
     values = np.concatenate([gains([5.0, 6.0]), gains([5.0, 9.0])])
 
     assert (judgement(values).setting, judgement(values).rank) == (1, 1)
+
+
+def test_spectra_of_one_object_are_held_out_together():
+    """Each object in one fold, all folds in use, and as even as they can be."""
+    objects = np.array([f"object {i}" for i in (0, 1, 2, 1, 3, 4, 0, 5, 6, 1)])
+    folds = folds_of(objects, 3)
+
+    assert all(len(set(folds[objects == name])) == 1 for name in objects)
+    assert sorted(np.bincount(folds_of(np.arange(100), 7))) == [14] * 5 + [15] * 2
+    assert set(folds) == {0, 1, 2}
