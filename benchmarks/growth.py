@@ -32,6 +32,9 @@ from hpcsbi.cluster.executors import Array, Serial
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.shards import Elsewhere, run_shards
@@ -57,8 +60,8 @@ class Flow:
 
     def __init__(self) -> None:
         self.prior, self.grid = Prior(PRIOR), Grid(pixels=PIXELS)
-        simulations = {"prior": self.prior.settings(), "grid": self.grid.settings()}
-        self.settings = {"training": {"simulations": simulations, "noise": {}}}
+        model = Model(self.prior, self.grid, Physics(), SurveyNoise())
+        self.model, self.settings = model, {"training": model.settings()}
         self.names, self.notice, self.ssp, self.likelihood = self.prior.names, "", object(), None
         self.derived = SimpleNamespace(names=[quantity.name for quantity in QUANTITIES])
 
