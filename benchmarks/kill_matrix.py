@@ -42,7 +42,8 @@ WORK = {"infer": "n_draws", "fit": "n_steps"}
 # Many small shards, so that there is a middle, and a flow for spectra that lack pixels.
 SIZES = [
     "cluster=serial", "site=lab", "prior=survey", "noise=survey",
-    "train.representation=optimum", "train.passes=2", "tabulate.shard=1", "simulate.n=30000", "simulate.shard=250",
+    "train.representation=optimum", "train.passes=2", "tabulate.shard=1",
+    "simulate.n=30000", "simulate.shard=250",
     "augment.copies=20", "augment.validation=500", "augment.test=400", "augment.shard=4096",
     "train.steps=1500", "train.batch=128", "train.checkpoint=200", "flow.hidden=32",
     "flow.transforms=2", "calibrate.draws=1000", "calibrate.shard=10", "infer.draws=2000",

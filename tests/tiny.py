@@ -101,6 +101,7 @@ def trained(run: Path, training: Path, table: Path = TABLE, **options: object) -
         "passes": 1,
         "rate": 3e-3,
         "seed": 0,
+        "device": "cpu",
         "threads": 1,
         "checkpoint": 100,
     } | options

@@ -27,6 +27,7 @@ class Optimiser:
         steps: the budget.
         rate: highest learning rate.
         seed: seed of the first weights.
+        device: where the network, the representation and its table go, and batches are taken.
 
     Attributes:
         step: steps taken.
@@ -34,11 +35,18 @@ class Optimiser:
     """
 
     def __init__(
-        self, flow: Flow, representation: Representation, steps: int, rate: float, seed: int
+        self,
+        flow: Flow,
+        representation: Representation,
+        steps: int,
+        rate: float,
+        seed: int,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.representation, self.steps, self.rate = representation, steps, rate
+        self.representation, self.steps, self.rate = representation.to(device), steps, rate
         n_target = len(representation.inferred)
-        self.network = build_network(flow, n_target, representation.n_context, seed)
+        network = build_network(flow, n_target, representation.n_context, seed)
+        self.network = network.to(device)
         self.adam = torch.optim.Adam(self.network.parameters(), lr=rate)
         self.step = self.skipped = 0
 

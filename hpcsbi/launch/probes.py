@@ -22,7 +22,17 @@ from hpcsbi.store.opening import open_store
 FSPS_ROWS = 8  # of a piece: with FSPS a spectrum takes long
 # What is made for those that read it: few rows, and yet more than a stage is tried on.
 FEW = {"tabulate": {}, "simulate": {"n": 2048}, "augment": {"validation": 512, "test": 512}}
-OF_SPEED = ("training", "table", "source", "flow", "representation", "batch", "passes", "threads")
+OF_SPEED = (
+    "training",
+    "table",
+    "source",
+    "flow",
+    "representation",
+    "batch",
+    "passes",
+    "device",
+    "threads",
+)
 
 
 def plan(cfg: DictConfig) -> int:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -43,7 +44,9 @@ def stages(cfg: DictConfig) -> tuple[str, ...]:
 
 
 def check(cfg: DictConfig) -> tuple[str, ...]:
-    """The stages, after a look at those of the pipeline beside this one."""
+    """The stages, after a look at those of the pipeline beside this one, and for a GPU here."""
+    if cfg.train.device == "cuda":  # on SLURM the node of the training has it
+        import_module("hpcsbi.inference.devices").device_of("cuda")
     if cfg.beside:
         beside = configuration_from(CONF, "config", cfg.beside)
         with in_plain_words(cfg.beside):

@@ -65,13 +65,16 @@ class Training:
         save_weights(FlowFolder(self.folder).checkpoint, tensors, header)
 
 
-def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training | None:
+def resume(
+    folder: Path, settings: dict, ssp: Ssp | None, device: torch.device, mend: str
+) -> Training | None:
     """The training that a checkpoint left, on the step after it; None where there is none.
 
     Arguments:
         folder: of the flow.
         settings: as of `stages.train`; those of the checkpoint must be the same.
         ssp: the table engine, for representations that measure with it.
+        device: where the training goes on.
         mend: what the user can do about other settings.
 
     Raises:
@@ -91,7 +94,7 @@ def resume(folder: Path, settings: dict, ssp: Ssp | None, mend: str) -> Training
         ssp and of_simulator(ssp, model.prior.names, model.noise),
     )
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
-    optimiser = Optimiser(Flow(**settings["flow"]), representation, **arguments)
+    optimiser = Optimiser(Flow(**settings["flow"]), representation, **arguments, device=device)
     optimiser.load(tensors, header["step"], header["skipped"])
     print(f"{folder}: goes on from step {optimiser.step}.")
     if text := machine_difference(header.get("machine", machine())):

@@ -1,7 +1,5 @@
 """Train: fit the flow to pairs of theta and spectrum, flows/<name>."""
 
-import json
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
 from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.errors import BadInput
+from hpcsbi.inference.devices import DEVICES, device_of
 from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.optimiser import Optimiser, network_inputs
 from hpcsbi.inference.representations import REPRESENTATIONS, fit_representation
@@ -24,22 +23,22 @@ from hpcsbi.inference.training_pairs import (
     batches,
     read_pairs,
 )
-from hpcsbi.run.checkpoint import Training, is_whole, resume
+from hpcsbi.run.checkpoint import Training, resume
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.noise_banks import stored_bank
+from hpcsbi.run.training_folder import copy_table, is_trained, remove_leftovers
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.simulator.pixel_dispersions import check_instrument
 from hpcsbi.simulator.ssp_table import Ssp
-from hpcsbi.store.files import Damaged, load_weights, save_weights
+from hpcsbi.store.files import save_weights
 from hpcsbi.store.locks import Lock, locked
 from hpcsbi.store.machine import machine
-from hpcsbi.store.opening import Incomplete, open_complete
+from hpcsbi.store.opening import open_complete
 from hpcsbi.store.provenance import code_of
-from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.store import Store
 from hpcsbi.terminal import progress
 from hpcsbi.threads import use_one_thread
@@ -64,6 +63,7 @@ def train(
     passes: Count,
     rate: Positive,
     seed: Natural,
+    device: Annotated[str, OneOf(DEVICES)],
     threads: Count,
     checkpoint: Count,
 ) -> None:
@@ -87,6 +87,8 @@ def train(
             made: for representations whose pairs cost more than a step.
         rate: highest learning rate, reached after 200 steps.
         seed: seed of weights and draws.
+        device: where the network is trained and fresh pairs are made: "cpu", "cuda" or "auto", a
+            GPU where there is one. Each gives weights of its own.
         threads: threads of the matrix products; the weights depend on it in their last bits.
         checkpoint: steps between checkpoints.
 
@@ -94,24 +96,27 @@ def train(
         ValueError: unknown source or representation.
         Mismatch: `out` holds a flow made with other settings.
         Held: another job trains this flow.
+        BadInput: no such device, or a GPU whose memory the batch does not fit into.
         OutOfTime: the job ends first; the checkpoint is written, and the same command goes on.
     """
     torch.set_num_threads(threads)
-    pairs = open_complete(training, "augment")
-    settings = _settings(pairs, source, flow, representation, steps, batch, passes, rate, seed)
+    pairs, where = open_complete(training, "augment"), device_of(device)
+    settings = _settings(
+        pairs, source, flow, representation, steps, batch, passes, rate, seed, where
+    )
     folder = Path(out)
     if Path(table).exists():
         settings["table"] = open_complete(table, "tabulate").settings
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) as lock:
-        done = _is_done(folder, settings)
-        _sweep(folder, done)
+        done = is_trained(folder, settings, MEND)
+        remove_leftovers(folder, done)
         if done:
             if Path(table).exists():
-                _copy_table(table, folder)
+                copy_table(table, folder)
             print(f"{folder}: trained already.")
         else:
-            _train(folder, settings, pairs, table, checkpoint, lock)
+            _train(folder, settings, pairs, table, where, checkpoint, lock)
 
 
 def _settings(
@@ -124,6 +129,7 @@ def _settings(
     passes: int,
     rate: float,
     seed: int,
+    device: torch.device,
 ) -> dict:
     """What decides the weights; see `train`."""
     settings = {
@@ -137,6 +143,8 @@ def _settings(
         "rate": rate,
         "seed": seed,
     }
+    if device.type != "cpu":
+        settings["device"] = device.type
     return settings if passes == 1 else settings | {"passes": passes}
 
 
@@ -148,6 +156,7 @@ def speed(
     representation: str,
     batch: int,
     passes: int,
+    device: str,
     threads: int,
     warm: int = 10,
     steps: int = 50,
@@ -160,10 +169,12 @@ def speed(
     """
     use_one_thread()
     torch.set_num_threads(threads)
-    pairs = open_complete(training, "augment")
-    settings = _settings(pairs, source, flow, representation, warm + steps, batch, passes, 1e-4, 0)
+    pairs, where = open_complete(training, "augment"), device_of(device)
+    settings = _settings(
+        pairs, source, flow, representation, warm + steps, batch, passes, 1e-4, 0, where
+    )
     with TemporaryDirectory() as folder:
-        run, supply = _prepared(Path(folder), settings, pairs, table)
+        run, supply = _prepared(Path(folder), settings, pairs, table, where)
     steps = max(steps, passes * supply.batches_in(0))  # the making of a block counts
     began = 0.0
     for u, context in batches(supply, run.optimiser.representation, 0, warm + steps, passes):
@@ -173,31 +184,50 @@ def speed(
     return steps / (time.monotonic() - began)
 
 
-def _prepared(folder: Path, settings: dict, pairs: Store, table: str) -> tuple[Training, Supply]:
+def _prepared(
+    folder: Path, settings: dict, pairs: Store, table: str, device: torch.device
+) -> tuple[Training, Supply]:
     prior = Model.of(pairs.settings).prior
     ssp = load_engine(table, prior) if Path(table).exists() else None
     supply = _supply(settings["source"], pairs, ssp, settings["batch"], settings["seed"])
-    run = resume(folder, settings, ssp, MEND) or _begin(folder, settings, supply, ssp)
+    run = resume(folder, settings, ssp, device, MEND) or _begin(
+        folder, settings, supply, ssp, device
+    )
     return run, supply
 
 
 def _train(
-    folder: Path, settings: dict, pairs: Store, table: str, checkpoint: int, lock: Lock
+    folder: Path,
+    settings: dict,
+    pairs: Store,
+    table: str,
+    device: torch.device,
+    checkpoint: int,
+    lock: Lock,
 ) -> None:
-    run, supply = _prepared(folder, settings, pairs, table)
-    _go_on(run, supply, _held_out(pairs), checkpoint, lock)
+    try:
+        run, supply = _prepared(folder, settings, pairs, table, device)
+        _go_on(run, supply, _held_out(pairs), checkpoint, lock)
+    except torch.OutOfMemoryError as error:
+        batch = settings["batch"]
+        raise BadInput(
+            f"{folder}: the memory of the {device.type} device does not hold train.batch={batch}: "
+            f"take train.batch={max(batch // 2, 1)} and another name=... (a flow has one batch)."
+        ) from error
     if Path(table).exists():
-        _copy_table(table, folder)
+        copy_table(table, folder)
     header = {"settings": settings, "notice": pairs.attributes["notice"], "machine": machine()}
     # Fresh pairs cannot be learned by heart; of stored ones the best weights were kept on the way.
     stored = settings["source"] == "stored"
     tensors = run.best if stored and run.best else run.optimiser.tensors()
     save_weights(FlowFolder(folder).weights, tensors, header)
-    _sweep(folder, done=True)
+    remove_leftovers(folder, done=True)
 
 
-def _begin(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> Training:
-    """A training before its first step."""
+def _begin(
+    folder: Path, settings: dict, supply: Supply, ssp: Ssp | None, device: torch.device
+) -> Training:
+    """A training before its first step; what it measures by is fitted on the processor."""
     model = Model.of(settings)
     curve = torch.tensor(dust_curve(supply.wave.numpy(), model.physics.dust_type)).float()
     likelihood = ssp and of_simulator(ssp, model.prior.names, model.noise)
@@ -205,9 +235,8 @@ def _begin(folder: Path, settings: dict, supply: Supply, ssp: Ssp | None) -> Tra
         settings["representation"], supply.prior, curve, ssp, supply.sample, likelihood
     )
     arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
-    return Training(
-        folder, settings, Optimiser(Flow(**settings["flow"]), representation, **arguments)
-    )
+    optimiser = Optimiser(Flow(**settings["flow"]), representation, **arguments, device=device)
+    return Training(folder, settings, optimiser)
 
 
 def _go_on(
@@ -259,35 +288,3 @@ def _held_out(pairs: Store) -> Pairs | None:
     if rows.start == rows.stop:
         return None
     return read_pairs(Model.of(pairs.settings).prior, pairs, rows)
-
-
-def _is_done(folder: Path, settings: dict) -> bool:
-    path = FlowFolder(folder).weights
-    if not is_whole(path):
-        return False
-    existing = load_weights(path)[1]["settings"]
-    refuse_other_settings(path, existing, json.loads(json.dumps(settings)), MEND)
-    return True
-
-
-def _sweep(folder: Path, done: bool) -> None:
-    """Remove what a killed run left under temporary names, and the checkpoint that is done with."""
-    for half in folder.glob("*.partial"):
-        shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)
-    if done:
-        FlowFolder(folder).checkpoint.unlink(missing_ok=True)
-
-
-def _copy_table(table: str, folder: Path) -> None:
-    """A flow takes the table along, so that predictions can be made wherever it goes."""
-    copy = FlowFolder(folder).table
-    half = copy.with_name(f"{copy.name}.partial")
-    if copy.exists():
-        try:
-            open_complete(copy, "train")
-            return
-        except (Damaged, Incomplete):
-            print(f"{copy} is damaged and copied again.", flush=True)
-            shutil.rmtree(copy)
-    shutil.copytree(table, half)
-    half.rename(copy)

@@ -103,7 +103,7 @@ def engines():
 
 @pytest.fixture
 def elsewhere(engines, monkeypatch):
-    """A training of a kind that was moved, and its supply of fresh pairs, which was not."""
+    """A training of a kind on META, and its supply of fresh pairs, whose table goes with it."""
     monkeypatch.setattr(training_pairs, "SAMPLE", 1000)
     monkeypatch.setattr(Optimum, "rounds", 1)
 
@@ -114,10 +114,7 @@ def elsewhere(engines, monkeypatch):
         supply = FreshPairs(prior, ssp, noise, torch.from_numpy(ssp.wave).float(), 8, 0)
         likelihood = of_simulator(ssp, prior.names, noise)
         representation = fit_representation(kind, prior, ssp.k, ssp, supply.sample, likelihood)
-        optimiser = Optimiser(Flow(network, 16, 2), representation, 10, 1e-3, seed=0)
-        representation.to(META)
-        # On its way to META a network gets other parameters; to a GPU it keeps them.
-        optimiser.adam = torch.optim.Adam(optimiser.network.to(META).parameters())
+        optimiser = Optimiser(Flow(network, 16, 2), representation, 10, 1e-3, 0, device=META)
         monkeypatch.setattr(simulator_pairs, "torch_generator", lambda *_: Generator())
         return optimiser, supply
 

@@ -126,3 +126,11 @@ def test_the_pipeline_beside_is_checked_too(tmp_path):
     )
     with pytest.raises(BadInput, match=r"did you mean train\.steps"):
         whole_pipeline.check(cfg)
+
+
+def test_a_gpu_that_is_not_here_is_told_before_the_first_stage(tmp_path, monkeypatch):
+    """The pipeline trains on this machine."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    cfg = configuration_of(["experiment=demo", f"run={tmp_path}", "train.device=cuda"])
+    with pytest.raises(BadInput, match=r"train\.device is cuda.*train\.device=auto"):
+        whole_pipeline.check(cfg)

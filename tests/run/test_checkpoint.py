@@ -19,6 +19,8 @@ from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.store.settings import Mismatch
 
+CPU = torch.device("cpu")
+
 
 def identity() -> Representation:
     prior = Prior({name: tiny.DIGS[name] for name in ("logmass", "dust2")})
@@ -83,7 +85,7 @@ def test_a_resumed_training_takes_the_same_steps(tmp_path, capsys):
     made = training(tmp_path)
     made.note(1.5)
 
-    resumed = resume(tmp_path, SETTINGS, None, "mend")
+    resumed = resume(tmp_path, SETTINGS, None, CPU, "mend")
 
     assert resumed.optimiser.step == 3 and resumed.history == made.history
     assert "goes on from step 3" in capsys.readouterr().out
@@ -114,13 +116,13 @@ def test_other_settings_are_refused_with_the_mend(tmp_path):
     before = FlowFolder(tmp_path).checkpoint.read_bytes()
 
     with pytest.raises(Mismatch, match=r"rate: 0\.001 in the store, 0\.1 asked.*\n?.*remove it"):
-        resume(tmp_path, SETTINGS | {"rate": 0.1}, None, "remove it")
+        resume(tmp_path, SETTINGS | {"rate": 0.1}, None, CPU, "remove it")
     assert FlowFolder(tmp_path).checkpoint.read_bytes() == before
 
 
 def test_nothing_to_go_on_from_is_a_training_from_the_start(tmp_path, capsys):
     """Where no checkpoint is, or a damaged one, which is named and goes."""
-    assert resume(tmp_path, SETTINGS, None, "mend") is None
+    assert resume(tmp_path, SETTINGS, None, CPU, "mend") is None
     assert not is_whole(FlowFolder(tmp_path).checkpoint)
     training(tmp_path).save()
     path = FlowFolder(tmp_path).checkpoint
@@ -128,6 +130,6 @@ def test_nothing_to_go_on_from_is_a_training_from_the_start(tmp_path, capsys):
 
     path.write_bytes(path.read_bytes()[:-10])
 
-    assert resume(tmp_path, SETTINGS, None, "mend") is None
+    assert resume(tmp_path, SETTINGS, None, CPU, "mend") is None
     assert "checkpoint.safetensors is damaged" in capsys.readouterr().out
     assert not path.exists()

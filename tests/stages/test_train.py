@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import torch
 
 from hpcsbi.cluster.deadline import OutOfTime
+from hpcsbi.errors import BadInput
 from hpcsbi.inference import training_pairs
 from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.optimiser import Optimiser
 from hpcsbi.inference.optimum import Optimum
 from hpcsbi.run.flows import load_engine, load_posterior
 from hpcsbi.run.progress import work_left
@@ -202,7 +205,32 @@ def test_speed_is_tried_without_a_trace(tmp_path):
     before = tiny.all_bytes(tmp_path)
 
     found = speed(str(training), str(tiny.TABLE), "fresh", Flow("zuko_maf", 32, 3), "equivariant",
-                  64, 1, 1, warm=2, steps=5)  # fmt: skip
+                  64, 1, "cpu", 1, warm=2, steps=5)  # fmt: skip
 
     assert 1 < found < 1e5
     assert tiny.all_bytes(tmp_path) == before
+
+
+def test_a_flow_of_another_device_is_another_flow(run, tmp_path, monkeypatch):
+    """The device is a setting as soon as it is no processor, and a GPU that is not here is told."""
+    training = run / "training.zarr"
+    tiny.trained(tmp_path, training, steps=5)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    tiny.trained(tmp_path, training, steps=5, device="auto")  # is there already
+    with pytest.raises(BadInput, match=r"train\.device is cuda.*no GPU"):
+        tiny.trained(tmp_path, training, steps=5, device="cuda")
+    monkeypatch.setattr(stage, "device_of", torch.device)
+    with pytest.raises(Mismatch, match="device"):
+        tiny.trained(tmp_path, training, steps=5, device="cuda")
+
+
+def test_a_batch_that_does_not_fit_is_told_with_a_smaller_one(run, tmp_path, monkeypatch):
+    """One line, and the checkpoint of before stays."""
+
+    def full(*_: object) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Optimiser, "update", full)
+    with pytest.raises(BadInput, match=r"train\.batch=256: take train\.batch=128"):
+        tiny.trained(tmp_path, run / "training.zarr", steps=5)
