@@ -58,10 +58,12 @@ def columns() -> str:
     rows, last = [], ""
     for column in catalogue_columns():
         if column.family != last:
-            meaning = re.sub(r"^[\d.]+ % of ", "", column.meaning)
-            rows.append((f"`{column.family}`", column.kind, column.unit, meaning))
+            meaning = re.sub(r"^[\d.]+ % quantile of ", "", column.meaning)
+            ucd = column.ucd.replace("stat.percentile", "stat.*")
+            facts = (f"`{column.family}`", column.kind, column.unit, f"`{ucd}`", meaning)
+            rows.append((*facts, column.gap))
         last = column.family
-    return table(("column", "type", "unit", "meaning"), rows)
+    return table(("column", "type", "unit", "UCD", "meaning", "no number"), rows)
 
 
 def parameters() -> str:

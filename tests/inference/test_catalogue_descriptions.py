@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 
 from hpcsbi.inference.catalogue_columns import ARRAYS, arrays_of
-from hpcsbi.inference.catalogue_descriptions import described_columns
+from hpcsbi.inference.catalogue_descriptions import described_columns, described_draws
 from hpcsbi.inference.line_excess import MOMENTS
 from hpcsbi.store.opening import open_complete
 
@@ -40,8 +40,38 @@ def test_a_catalogue_has_what_its_options_make(certificate):
     )}  # fmt: skip
 
     assert ("ess" in columns) == ("tage_flow_p50" in columns) == certificate
-    assert columns["line_excess_hbeta"].unit.startswith("Angstrom")
+    assert columns["line_excess_hbeta"].unit == "Angstrom"
     assert columns["line_excess_oii_error"].meaning.startswith("standard deviation")
     assert columns["tage_p2_5"].family == columns["tage_p97_5"].family == "tage_*"
     assert not {"samples", "flow_quantiles"} & {*columns} and {*ARRAYS} & {*columns}
     assert np.all([len(each.meaning) > 8 for each in columns.values()])
+
+
+def test_what_is_given_by_the_level_is_in_the_ucd():
+    """The median is one, the other quantiles are percentiles; who reads by UCD finds one value."""
+    columns = described_columns(["quantiles"], {"parameter": ["tage"]})
+
+    assert [column.ucd for column in columns if column.ucd.endswith("median")] == [
+        "time.age;stat.median"
+    ]
+    assert sum(column.ucd == "time.age;stat.percentile" for column in columns) == 4
+    assert columns[0].meaning.startswith("2.5 % quantile of the posterior of tage")
+
+
+def test_gaps_are_told():
+    """Without a likelihood chi squared lacks everywhere, with one only where there are no draws."""
+    with_table, without = (
+        {column.name: column for column in described_columns(arrays, {"quantity": ["av"]})}
+        for arrays in (["ra", "position", "chi2", "derived_quantiles"], ["chi2", "position"])
+    )
+
+    assert with_table["chi2"].gap_without_draws and not without["chi2"].gap_without_draws
+    assert with_table["ra"].gap == without["dec"].gap == "its file has none"
+
+
+def test_draws_are_described_as_their_quantiles():
+    """Unit and kind of thing; key first."""
+    key, origin, tage = described_draws(["tage"], 7)
+
+    assert (key.name, origin.name, tage.length) == ("key", "origin", 7)
+    assert (tage.unit, tage.ucd) == ("Gyr", "time.age")
