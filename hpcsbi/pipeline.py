@@ -73,6 +73,7 @@ STAGES: dict[str, Stage] = {
             "learn", "errors.zarr", {"flow": "train", "spectra": "ingest", "catalogue": "infer"},
             ASKED, probe=1, beside=".json", seed=8,
         ),
+        Stage("release", "release", {"catalogue": "infer"}, ASKED, AT_ONCE),
         Stage(
             "report",
             "report.html",

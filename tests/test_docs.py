@@ -32,6 +32,7 @@ RUNS = {
     "python jobs/infer.py": "tests/stages/test_infer.py",
     "python jobs/learn.py": "tests/stages/test_learn.py",
     "python jobs/fit.py": "tests/stages/test_fit.py",
+    "python jobs/release.py": "tests/stages/test_release.py",
     "python jobs/train.py": "tests/launch/test_sweep.py",
     "python jobs/compare.py": "tests/stages/test_compare.py",
     "python jobs/status.py": "tests/stages/test_status.py",

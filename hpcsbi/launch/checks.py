@@ -133,7 +133,7 @@ def _reads(key: str, node: Mapping[str, Any]) -> bool:
         return node["noise"].instrument
     if key == "table":
         return node["source"] in ("table", "fresh")
-    if key == "catalogue":
+    if key == "catalogue" and "objects" in node:
         return node["objects"] is None
     return True
 

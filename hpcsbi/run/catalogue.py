@@ -20,7 +20,7 @@ from hpcsbi.store.opening import Incomplete, open_store
 from hpcsbi.store.settings import differences
 from hpcsbi.store.store import Store
 
-__all__ = ["refuse_old", "write_catalogue"]
+__all__ = ["chain_draws", "refuse_old", "write_catalogue"]
 
 FITTED = ("spectrum", "flags", "n_steps", *OF_A_POSTERIOR)
 PATIENCE = 600.0  # seconds that another writer may take
@@ -53,9 +53,8 @@ def write_catalogue(path: str | Path) -> None:
         sources = source_marks(store, chains)
         if read_parquet_header(table).get(MADE_OF) == sources:
             return
-        fitted = (*FITTED, *(name for name in EXCESS if name in store.arrays))
-        chains = [fits for fits in chains if _is_new(fits, fitted) and _of_same_flow(fits, store)]
-        blocks = _Blocks(store, _converged_rows(chains, fitted))
+        chains = [fits for fits in chains if _belongs(fits, store)]
+        blocks = _Blocks(store, _converged_rows(chains, _fitted(store)))
         columns = {name: _Column(blocks, name) for name in blocks.block(0, 0)}
         header = {"notice": store.attributes.get("notice", ""), "flags": legend()["comment"]}
         write_parquet(table, columns, header | {MADE_OF: sources})
@@ -72,6 +71,20 @@ def refuse_old(store: Store) -> None:
             f"{store.path} was made by an older version, without {', '.join(missing)}: remove it "
             "and run jobs/infer.py again, or go on with that version of hpcsbi."
         )
+
+
+def chain_draws(store: Store) -> tuple[np.ndarray, np.ndarray] | None:
+    """Draws of the converged chains whose numbers are in a catalogue; None where there are none.
+
+    Arguments:
+        store: catalogue.zarr.
+
+    Returns:
+        Rows of the catalogue, ascending, shape (chains,), and draws, (chains, draws, n_theta).
+    """
+    chains = [fits for fits in chains_of(store.path) if _belongs(fits, store)]
+    rows = _converged_rows(chains, ("spectrum", "n_steps", "samples"))
+    return None if rows is None else (rows["spectrum"], rows["samples"])
 
 
 def _published(
@@ -92,6 +105,16 @@ def _published(
         elif array not in ("flow_quantiles", "samples"):
             columns |= published(array, store.read(array, rows), along)
     return columns
+
+
+def _fitted(store: Store) -> tuple[str, ...]:
+    """Arrays of chains that a catalogue takes."""
+    return (*FITTED, *(name for name in EXCESS if name in store.arrays))
+
+
+def _belongs(fits: Store, store: Store) -> bool:
+    """True if what chains say goes into a catalogue."""
+    return _is_new(fits, _fitted(store)) and _of_same_flow(fits, store)
 
 
 def _is_new(fits: Store, fitted: Sequence[str]) -> bool:

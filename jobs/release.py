@@ -1,0 +1,8 @@
+"""Files for others: catalogue.zarr, catalogue.parquet -> release/."""
+
+if __name__ == "__main__":
+    import environment  # noqa: F401  what is not installed is told before it is imported
+
+    from hpcsbi.launch.tasks import start
+
+    start("release")
