@@ -86,6 +86,7 @@ STAGES: dict[str, Stage] = {
             shows=True,
         ),
         Stage("compare", "sweep.html", {"pairs": "augment"}, APART, AT_ONCE),
+        Stage("crossmatch", "crossmatch.html", {"catalogue": "infer"}, APART, AT_ONCE),
         Stage("status", when=APART, unit=AT_ONCE),
         Stage("plan", when=APART, unit=AT_ONCE),
     )

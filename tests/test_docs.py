@@ -36,6 +36,7 @@ RUNS = {
     "python jobs/release.py": "tests/stages/test_release.py",
     "python jobs/train.py": "tests/launch/test_sweep.py",
     "python jobs/compare.py": "tests/stages/test_compare.py",
+    "python jobs/crossmatch.py": "tests/stages/test_crossmatch.py",
     "python jobs/status.py": "tests/stages/test_status.py",
     "python jobs/plan.py": "tests/stages/test_plan.py",
     "python jobs/retry.py": "tests/launch/test_retry.py",

@@ -73,13 +73,16 @@ def test_what_is_read_is_made_before():
 
 def test_chains():
     """Without real spectra nothing that needs them; never what one has to ask for."""
-    needs_spectra = {name for name in STAGES if "ingest" in upstream(name)} - {"report"}
+    needs_spectra = {name for name in STAGES if "ingest" in upstream(name)} - {
+        "report",
+        "crossmatch",
+    }
     model, survey = stages_of_run(spectra=False), stages_of_run(spectra=True)
 
     assert upstream("train") == ("tabulate", "simulate", "augment", "train")
     assert set(upstream("calibrate")) < set(model) and model[-1] == survey[-1] == "report"
     assert set(survey) - set(model) == needs_spectra - set(ASKED_FOR) >= {"ingest", "infer"}
-    assert not {*ASKED_FOR, "status", "plan", "compare"} & set(survey)
+    assert not {*ASKED_FOR, "crossmatch", "status", "plan", "compare"} & set(survey)
 
 
 def test_a_job_waits_for_all_it_reads():

@@ -34,12 +34,13 @@ class Released:
 
 
 def blocks_of_file(path: str) -> Callable[[], Iterator[pyarrow.RecordBatch]]:
-    """Rows of a Parquet file, BLOCK at a time, each time it is called."""
+    """Rows of a Parquet file, BLOCK at a time, each time it is called; a row group is in memory."""
     import pyarrow.parquet
 
     def blocks() -> Iterator[pyarrow.RecordBatch]:
         with pyarrow.parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(BLOCK)
+            for group in range(file.metadata.num_row_groups):  # iter_batches would read all ahead
+                yield from file.read_row_group(group).to_batches(BLOCK)
 
     return blocks
 

@@ -13,7 +13,7 @@ from hpcsbi.survey.identity import NAMES
 
 __all__ = ["draw_blocks", "refuse_few_draws"]
 
-NUMBERS = 16_000_000  # of draws that are in memory together
+NUMBERS = 4_000_000  # of draws that are in memory together
 
 
 def refuse_few_draws(store: Store, draws: int) -> None:
