@@ -59,5 +59,6 @@ def write_hats(folder: Path, table: Path, rows: int, scratch: Path) -> None:
     for name in ("properties", "hats.properties"):
         text = (half / name).read_text()
         (half / name).write_text(DATED.sub("", text))
+    folder.parent.mkdir(parents=True, exist_ok=True)
     half.rename(folder)
     shutil.rmtree(scratch)

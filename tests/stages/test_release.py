@@ -193,8 +193,10 @@ def test_killed_between_any_two_files(run, boundaries, monkeypatch):
     assert not [name for name in names if name.endswith(".partial")]
 
 
-def test_what_a_killed_writer_left_of_another_catalogue_is_not_used(run, boundaries):
+@pytest.mark.slow
+def test_what_a_killed_writer_left_of_another_catalogue_is_not_used(run, boundaries, monkeypatch):
     """Its files are of other options: they are made anew."""
+    monkeypatch.setattr("hpcsbi.store.locks.SETTLED", 0.0)
     shutil.rmtree(run / "release")
     with boundaries.killed_at(6, hard=True):
         again(run, draws=3)
