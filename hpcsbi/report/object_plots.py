@@ -33,13 +33,11 @@ def corner(
     """
     n = len(titles)
     figure = Figure(figsize=(1.15 * n + 0.8, 1.15 * n + 0.6))
-    grid = figure.subplots(n, n, squeeze=False)
     figure.subplots_adjust(0.11, 0.1, 0.985, 0.985, 0.06, 0.06)
+    grid = figure.add_gridspec(n, n)
     limits = [limits_of(np.concatenate([draws[:, i] for draws in sets]), 0.12) for i in range(n)]
-    for (i, j), axes in np.ndenumerate(grid):
-        if j > i:
-            axes.remove()
-            continue
+    for i, j in zip(*np.tril_indices(n), strict=True):
+        axes = figure.add_subplot(grid[i, j])
         for draws, colour, dash in zip(sets, COLOURS, DASHES, strict=False):
             _panel(axes, draws, (i, j), limits, colour, dash)
         if truth is not None:
@@ -143,6 +141,11 @@ def _dress(axes: Axes, at: tuple[int, int], titles: Sequence[str], limits: list)
 
 
 def _inner_ticks(low: float, high: float) -> np.ndarray:
-    """Two or three ticks that do not touch those of the next panel."""
-    ticks, margin = MaxNLocator(3).tick_values(low, high), 0.1 * (high - low)
-    return ticks[(ticks > low + margin) & (ticks < high - margin)]
+    """Two or three ticks, for one tells no scale, that do not touch those of the next panel."""
+    margin = 0.1 * (high - low)
+    for steps in range(3, 9):
+        ticks = MaxNLocator(steps).tick_values(low, high)
+        ticks = ticks[(ticks > low + margin) & (ticks < high - margin)]
+        if len(ticks) >= 2:
+            break
+    return ticks if len(ticks) < 4 else ticks[:: len(ticks) - 1]

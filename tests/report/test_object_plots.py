@@ -1,6 +1,8 @@
 """Figures of posteriors: missing columns stay empty, what is infinite is drawn."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpcsbi.report import diagnostic_plots, object_plots
 
@@ -30,6 +32,17 @@ def test_only_the_first_posterior_is_filled():
     joint = [axes for axes in figure.axes if axes.collections]
     assert [len(axes.collections) for axes in joint] == [3]
     assert [text.get_text() for text in figure.legends[0].texts] == ["chain", "weighted"]
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
+def test_panels_have_a_scale(low, width):
+    """Two ticks or more, away from the corners, whatever the range."""
+    figure = object_plots.corner([np.array([[low], [low + width]])], ["a"])
+
+    ticks = figure.axes[0].get_xticks()
+    low, high = figure.axes[0].get_xlim()
+    assert len(ticks) in (2, 3)
+    assert ticks[0] > low + 0.09 * (high - low) and ticks[-1] < high - 0.09 * (high - low)
 
 
 def test_certificate_has_every_distance_and_the_limit():

@@ -1,7 +1,12 @@
 """Figures of spectra: gaps stay gaps, names stay text, many pixels stay readable."""
 
+from itertools import pairwise
+
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.patches import StepPatch
+from matplotlib.text import Text
 
 from hpcsbi.report import diagnostic_plots, spectrum_plots
 
@@ -19,7 +24,8 @@ def fit(ivar, title="a"):
 
 def steps(axes):
     """Values of the step line in a panel."""
-    return next(patch for patch in axes.patches if isinstance(patch, StepPatch)).get_data().values
+    patches = [patch for patch in axes.patches if isinstance(patch, StepPatch)]
+    return next(patch for patch in patches if not patch.get_fill()).get_data().values
 
 
 def test_emission_is_solid_and_absorption_dotted():
@@ -37,9 +43,9 @@ def test_masked_pixels_are_gaps_in_data_and_residuals():
     ivar = np.full(138, 1 / (0.05 * 2e8) ** 2)
     ivar[40:46] = 0
 
-    upper, lower = fit(ivar).axes
+    upper, lower, percent = fit(ivar).axes
 
-    for axes in (upper, lower):
+    for axes in (upper, lower, percent):
         assert np.array_equal(np.isnan(steps(axes)), ivar == 0)
     assert 0.8 < np.nanstd(steps(lower)) < 1.2
 
@@ -74,7 +80,7 @@ def test_many_pixels_are_drawn_as_means():
     """At most 1200 steps, whose residuals still scatter by one; the key says of how many pixels."""
     figure = spectrum_plots.spectrum_fit(*many())
 
-    upper, lower = figure.axes
+    upper, lower, _ = figure.axes
     assert len(steps(upper)) == 1000
     assert "means of 4 pixels" in str(upper.get_legend_handles_labels()[1])
     assert np.isnan(steps(upper))[250:300].all() and np.isnan(steps(upper)).sum() < 60
@@ -99,3 +105,47 @@ def test_a_narrow_line_of_the_model_is_inside_the_panel():
     figure = spectrum_plots.spectrum_fit(wave, flux, ivar, predicted)
 
     assert figure.axes[0].get_ylim()[1] > predicted.max() / 1e8
+
+
+def test_residuals_in_percent_are_of_the_model():
+    """A spectrum 3 % above its model has residuals of 3, sigma of 5 % of the model one of 5."""
+    model = 2e8 * np.linspace(1, 3, 138)
+    ivar = (0.05 * model) ** -2.0
+
+    figure = spectrum_plots.spectrum_fit(WAVE, 1.03 * model, ivar, np.repeat(model[None], 9, 0))
+
+    _, lower, percent = figure.axes
+    assert np.allclose(steps(percent), 3) and np.allclose(steps(lower), 0.6)
+    bands = [patch.get_data() for patch in percent.patches if patch.get_fill()]
+    assert all(np.allclose(band.values, 5) and np.allclose(band.baseline, -5) for band in bands)
+    assert "a pixel is 42 Å" in percent.get_xlabel()
+
+
+def test_lines_are_named_above_the_panel_and_apart():
+    """No name lies on the spectrum or on another; Ca H, 35 Angstrom from Ca K, is moved least."""
+    figure = fit(np.full(138, 1e-14))
+
+    figure.draw_without_rendering()
+    upper = figure.axes[0]
+    names = {text.get_text(): text for text in upper.texts}
+    boxes = [Text.get_window_extent(text) for text in upper.texts]  # without its leader
+    top = upper.get_window_extent().y1
+    lefts = sorted((box.x0, box.x1) for box in boxes)
+    assert {"Ca K", "Ca H", "G band", "Mg b", "Ca triplet"} <= names.keys()
+    assert abs(names["Mg b"].xyann[0] - 5176.6) < 10
+    assert all(box.y0 > top for box in boxes)
+    assert all(after[0] > before[1] - 2 for before, after in pairwise(lefts))
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=30).map(sorted).map(np.array),
+    st.floats(1e-3, 0.2),
+)
+def test_places_are_spread_no_more_than_needed(places, closest):
+    """No two are closer than asked, their mean stays, and what is far apart does not move."""
+    spread = spectrum_plots.spread_apart(places, closest)
+
+    assert (np.diff(spread) >= closest - 1e-9).all()
+    assert np.isclose(spread.mean(), places.mean())
+    if len(places) == 1 or np.diff(places).min() >= closest:
+        assert np.allclose(spread, places)

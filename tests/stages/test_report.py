@@ -215,9 +215,9 @@ def test_everything_is_on_the_page(run):
     """All figures, both tables, the verdict, the notice and the cost of a whole run are there."""
     page = run[1]
 
-    # spectra, history, three of calibration, and two for each object that has draws; the prior's
-    assert page.count("<img ") == 6 + 2 * 3
-    assert page.count("<summary>Derived quantities</summary>") == 3
+    # spectra, history, three of calibration, and three for each object that has draws; the prior's
+    assert page.count("<img ") == 6 + 3 * 3
+    assert page.count("What follows from the parameters") == 3
     for text in ("NOT FOR SCIENCE", "PASSED", "ZWARN", "NO_POSTERIOR", "1.5 min", "spec-2"):
         assert text in page, text
     assert "1 of 60 rows failed" in page
@@ -297,7 +297,9 @@ def test_missing_shards_and_missing_pieces_are_told(tmp_path, run):
 
     page = page_of(tmp_path)
 
-    assert page.count("<img ") == 3  # corner plots; predicted spectra need the table
+    assert (
+        page.count("<img ") == 2 * 3
+    )  # histories and corner plots; predicted spectra need the table
     assert "not a Zarr store" in page or "none of hpcsbi" in page
     assert f"{store.path.name} has no finished shard yet" in page
     assert "calibration.json cannot be read" in page
