@@ -1,11 +1,14 @@
 """Pictures as they stand on the page of a run: addresses that hold their own bytes."""
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 
 import numpy as np
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from hpcsbi.report import diagnostic_plots, object_plots, spectrum_plots
@@ -29,11 +32,17 @@ Columns = Mapping[str, np.ndarray]
 
 
 def html(template: str, content: Mapping) -> bytes:
-    """A page: one of the package's templates, filled in and escaped."""
+    """A page: one of the package's templates, filled in and escaped.
+
+    A template has its script from here, and its digest, by which the page lets it alone run.
+    """
+    script = files("hpcsbi").joinpath("data", "page.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(
         loader=PackageLoader("hpcsbi", "data"), autoescape=True, undefined=StrictUndefined
     )
-    return environment.get_template(template).render(content).encode()
+    page = environment.get_template(template)
+    return page.render(content, script=Markup(script), script_digest=digest).encode()
 
 
 def picture(figure: Figure, form: str = "svg") -> str:

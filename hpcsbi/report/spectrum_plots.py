@@ -10,7 +10,14 @@ from scipy.optimize import isotonic_regression
 
 from hpcsbi.report.diagnostic_plots import COLOURS, ORANGE, styled
 
-__all__ = ["draw_spectrum", "example_seds", "pixel_words", "spectrum_fit", "spread_apart"]
+__all__ = [
+    "draw_line_names",
+    "draw_spectrum",
+    "example_seds",
+    "pixel_words",
+    "spectrum_fit",
+    "spread_apart",
+]
 
 DRAWN = 1200  # pixels that a figure can show: of more, means of neighbours
 MARKED = {  # in vacuum; a name in two places stands once, beside its first
@@ -51,7 +58,7 @@ def example_seds(wave: np.ndarray, flux: np.ndarray, titles: Sequence[str]) -> F
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    _mark_lines(axes, wave)
+    draw_line_names(axes, wave)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), title="solid: emission lines")
     return figure
 
@@ -136,7 +143,7 @@ def draw_spectrum(
         xlim=(edges[0], edges[-1]),
     )
     upper.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1.27), borderaxespad=0.1)
-    _mark_lines(upper, wave)
+    draw_line_names(upper, wave)
     residual = observed - bands[2]
     _residuals(lower, residual / noise, edges, width)
     lower.set(ylabel=r"residual / $\sigma$", xlim=(edges[0], edges[-1]))
@@ -188,7 +195,7 @@ def _shows_emission(wave: np.ndarray, flux: np.ndarray) -> bool:
     return bool(line.any() and beside.any() and flux[line].max() > 1.1 * np.median(flux[beside]))
 
 
-def _mark_lines(axes: Axes, wave: np.ndarray) -> None:
+def draw_line_names(axes: Axes, wave: np.ndarray) -> None:
     """Names of lines above the panel, moved apart, and where they are inside of it."""
     inside = {at: name for at, name in MARKED.items() if wave[0] < at < wave[-1]}
     for at in inside:

@@ -16,15 +16,13 @@ from hpcsbi.terminal import duration
 
 __all__ = [
     "calibration_numbers",
-    "certificate_words",
     "cost_rows",
     "flag_rows",
     "number",
-    "object_title",
     "pair_rows",
     "prior_difference",
+    "probability",
     "quantity",
-    "table_rows",
     "verdict_rows",
 ]
 
@@ -35,6 +33,18 @@ Columns = Mapping[str, np.ndarray]
 def number(value: float, digits: int = 3) -> str:
     """A number to some significant digits; a dash when there is none."""
     return f"{value:.{digits}g}" if np.isfinite(value) else "\N{EN DASH}"
+
+
+def probability(p: float) -> str:
+    """A p-value to two digits, of which none rounds to 1.
+
+    Example:
+        >>> probability(0.997), probability(0.0123)
+        ('0.997', '0.012')
+    """
+    if not 0.99 < p < 1:
+        return number(p, 2)
+    return f"{p:.3f}" if p < 0.9995 else "> 0.999"
 
 
 def quantity(p16: float, p50: float, p84: float) -> tuple[str, str, str] | None:
@@ -71,51 +81,11 @@ def pair_rows(split: np.ndarray, base: np.ndarray) -> tuple[list[tuple[str, int,
     return rows, sum(map(len, distinct)) - len(np.unique(base))
 
 
-def object_title(name: str, zred: float, chi2: float) -> str:
-    """Heading of one object."""
-    return f"{name}, z = {number(zred, 4)}, χ²/pixel = {number(chi2)}"
-
-
-def certificate_words(
-    origin: str | None, ess: float | None, drawn: int | None, pareto_k: float | None
-) -> str:
-    """What the weights of one object say; None of all where there are none."""
-    if ess is None:
-        return "No certificate was made (infer.certificate=false)."
-    whose = (
-        "the flow's draws, for the weights are weak" if origin == "flow" else "re-weighted draws"
-    )
-    return (
-        f"Certificate: {whose}; effective sample {number(ess)} of {drawn}, Pareto k "
-        f"{number(pareto_k)} (below 0.7 weights can be trusted)."
-    )
-
-
 def flag_rows(values: np.ndarray) -> list[tuple[str, int, str]]:
     """Name, number of objects and meaning of each flag that is set anywhere, shape (rows,)."""
     return [
         (name, number, flags.MEANINGS[flags.Flag[name]])
         for name, number in flags.counts(values).items()
-    ]
-
-
-def table_rows(columns: Columns, names: Sequence[str], other: Columns | None) -> list[dict]:
-    """One dictionary for each object of the catalogue.
-
-    Arguments:
-        columns: id, zred, flags, chi2 and <name>_p16, _p50, _p84, each of shape (n,).
-        names: parameters.
-        other: the same of a second catalogue of the same objects; it may lack parameters.
-    """
-    return [
-        {
-            "id": str(columns["id"][i]),
-            "zred": number(columns["zred"][i], 4),
-            "quantities": [(_cell(columns, name, i), _cell(other, name, i)) for name in names],
-            "chi2": number(columns["chi2"][i]),
-            "flags": ", ".join(flags.names(columns["flags"][i])),
-        }
-        for i in range(len(columns["id"]))
     ]
 
 
@@ -222,12 +192,6 @@ def cost_rows(notes: Sequence[Mapping]) -> tuple[list[dict], dict]:
     return rows, _cost_row("all", sum(sums.values(), np.zeros(3)))
 
 
-def _cell(columns: Columns | None, name: str, row: int) -> tuple[str, str, str] | None:
-    if columns is None or f"{name}_p50" not in columns:
-        return None
-    return quantity(*(float(columns[f"{name}_{p}"][row]) for p in ("p16", "p50", "p84")))
-
-
 def _shape(column: Column) -> tuple[float, float, Mapping | None, str | float | None]:
     return column.low, column.high, column.distribution, column.given
 
@@ -257,4 +221,4 @@ def _cost_row(stage: str, cost: np.ndarray) -> dict:
 def _verdict_row(name: str, column: Mapping, levels: list[str], threshold: float) -> dict:
     p = column.get("ks_p", np.nan)
     shares = [f"{100 * column['coverage'][level]:.1f} %" for level in levels]
-    return {"name": name, "p": number(p, 2), "low": p < threshold, "coverage": shares}
+    return {"name": name, "p": probability(p), "low": p < threshold, "coverage": shares}

@@ -25,7 +25,7 @@ __all__ = [
     "prior_of",
     "read_json",
     "read_some",
-    "spectrum_of",
+    "spectra_of",
     "store_at",
     "values_of",
     "weights_of",
@@ -138,11 +138,10 @@ def instruments(
     return added, np.isfinite(added).all(1)
 
 
-def spectrum_of(store: Store, row: int, noise: Noise) -> Batch:
-    """One of the stored spectra, with its instrument if the noise model has any."""
-    at = np.array([row])
-    flux, ivar = (store.read(name, at) for name in ("flux", "ivar"))
-    return Batch(flux, ivar, at, None, instruments(store, at, noise)[0])
+def spectra_of(store: Store, rows: np.ndarray, noise: Noise) -> Batch:
+    """Some of the stored spectra, with their instruments if the noise model has any."""
+    flux, ivar = (store.read(name, rows) for name in ("flux", "ivar"))
+    return Batch(flux, ivar, rows, None, instruments(store, rows, noise)[0])
 
 
 def prior_of(store: Store) -> Prior:

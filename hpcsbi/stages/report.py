@@ -1,6 +1,9 @@
 """The page of a run: every store that is there, as one HTML file that needs nothing else."""
 
 import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,21 @@ import numpy as np
 from hpcsbi import __version__
 from hpcsbi.arguments import checked
 from hpcsbi.errors import BadInput
+from hpcsbi.grid import Grid
 from hpcsbi.inference.row_checks import P_VALUES
-from hpcsbi.report import derived_section, diagnostic_plots, fits_section, page, tables
+from hpcsbi.report import (
+    derived_section,
+    diagnostic_plots,
+    fits_section,
+    model_words,
+    page,
+    residual_stack,
+    story,
+    tables,
+)
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.run.folder import FlowFolder, RunFolder, verdict_of
+from hpcsbi.run.learned_errors import learned_error
 from hpcsbi.run.readers import (
     draws_of,
     finished_rows,
@@ -22,7 +36,9 @@ from hpcsbi.run.readers import (
     store_at,
     weights_of,
 )
+from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.stages.report_catalogue import OBJECTS, catalogue_section
 from hpcsbi.store.files import read_notes, write_atomically
 from hpcsbi.store.store import Store
@@ -43,6 +59,7 @@ def report(
     catalogue: str,
     fits: str,
     beside: str | None,
+    errors: str,
     costs: str,
 ) -> None:
     """Write the page; what a run does not have yet is left out, with the job that makes it.
@@ -52,6 +69,7 @@ def report(
         simulations, training, calibration, spectra, catalogue, fits: stores.
         flow: folder of the flow.
         beside: a second catalogue of the same spectra, under another prior, or None.
+        errors: a store of `learn`, which need not be there.
         costs: file with one JSON line for each call of a stage.
     """
     paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
@@ -61,22 +79,79 @@ def report(
     stores["beside"] = store_at(beside, "infer") if beside and Path(beside).exists() else (None, [])
     folder = FlowFolder(Path(flow))
     weights, untrained = weights_of(folder.path)
+    engine = _engines(folder.table)
+    verdict, damaged = read_json(verdict_of(Path(calibration)), dict)
     content = {
         "title": f"hpcsbi: {Path(out).resolve().parent.name}",
         "version": __version__,
         "limit": 100,
         "notices": _notices(stores, weights),
         "settings": _settings(stores, weights),
-        "seds": _seds(*stores["simulate"], folder.table),
+        "seds": _seds(*stores["simulate"], folder.table, engine),
         "training": _training(*stores["augment"], folder.history, untrained),
-        "calibration": _calibration(*stores["calibrate"], verdict_of(Path(calibration))),
-        "catalogue": catalogue_section(stores, folder.table),
+        "calibration": _calibration(*stores["calibrate"], verdict, damaged),
+        "catalogue": catalogue_section(stores, engine),
+        "learned": _learned(stores["infer"][0], Path(errors)),
         "fits": _fits(*stores["fit"], weights, folder.path, Path(costs)),
         "costs": _costs(Path(costs)),
     }
+    content["story"] = _story(content, stores, weights, verdict, Path(costs), flow)
     html = page.html("report.html.j2", content)
     write_atomically(Path(out), html)
     print(f"{out}: {len(html) / 1e6:.1f} MB.")
+
+
+def _engines(table: Path) -> Callable[[Prior], Ssp]:
+    """Makes the engine of a table, which takes seconds, once for each prior."""
+
+    @cache
+    def engine(names: tuple[str, ...], prior: Prior) -> Ssp:
+        return load_engine(table, prior)
+
+    return lambda prior: engine(prior.names, prior)
+
+
+def _story(
+    content: Mapping, stores: dict, weights: dict, verdict: dict | None, costs: Path, flow: str
+) -> list[tuple[str, list[str]]]:
+    """The head of the page: questions, and answers in sentences."""
+    of = [weights.get("settings"), *(s.settings for s, _ in stores.values() if s)]
+    told, spectra = ["Nothing yet."], stores["ingest"][0]
+    for settings in filter(None, of):
+        with suppress(BadInput):  # a table or spectra, which have no model
+            survey = spectra.settings.get("survey", {}).get("name") if spectra else None
+            told = model_words.sentences(Model.of(settings), survey)
+            break
+    chains = [story.chains_sentence(content["fits"], f"run={costs.parent} fit.flow={flow}")]
+    rates, _ = read_notes(RunFolder(costs.parent).rates, RATE)
+    chains += story.rate_sentences(rates)
+    columns = content["catalogue"]["columns"]
+    came = story.outcome_sentences(columns) if columns else ["No posterior yet."]
+    return [
+        ("What was run?", told),
+        ("Is it calibrated?", [story.calibration_sentence(verdict)]),
+        ("How does it compare with MCMC, and at what cost?", chains),
+        ("What came out?", came),
+    ]
+
+
+def _learned(catalogue: Store | None, path: Path) -> dict | None:
+    """The error that a survey taught: that of the flow's noise, or one that was learned since."""
+    noise = None if catalogue is None else Model.of(catalogue.settings).noise
+    if noise is not None and (learned := getattr(noise, "learned", None)) is not None:
+        told = "The noise model of this run has it (noise.learned)."
+    elif path.exists():
+        try:
+            learned = learned_error(path)
+        except (BadInput, OSError) as error:
+            return {"image": None, "told": str(error)}
+        told = f"{path.name} holds it; no flow of this run was trained with it yet (noise.learned)."
+    else:
+        return None
+    if not np.any(learned.mean) and not learned.templates:
+        return {"image": None, "told": "Held-out spectra ask for none: they are no more probable."}
+    wave = Grid(**learned.grid).wave
+    return {"image": page.picture(residual_stack.learned_error(wave, learned)), "told": told}
 
 
 def _notices(stores: dict, weights: dict) -> list[str]:
@@ -91,7 +166,9 @@ def _settings(stores: dict, weights: dict) -> dict:
     return {"products": products, "notes": [] if products else ["This run has nothing yet."]}
 
 
-def _seds(store: Store | None, notes: list[str], table: Path) -> dict:
+def _seds(
+    store: Store | None, notes: list[str], table: Path, engine: Callable[[Prior], Ssp]
+) -> dict:
     section = {"notes": notes, "image": None, "induced": None}
     if store is None:
         return section
@@ -103,18 +180,18 @@ def _seds(store: Store | None, notes: list[str], table: Path) -> dict:
     image = page.example_picture(
         store.read("wave"), store.read("flux", some), store.read("theta", some), prior
     )
-    induced, why_not = _induced(store, some, prior, table)
+    induced, why_not = _induced(store, some, prior, table, engine)
     section |= {"image": image, "induced": induced, "notes": [*notes, *why_not]}
     failed = f"{len(rows) - len(good)} of {len(rows)} rows failed." if len(good) < len(rows) else ""
     return section | {"rows": len(good), "failed": failed}
 
 
 def _induced(
-    store: Store, rows: np.ndarray, prior: Prior, table: Path
+    store: Store, rows: np.ndarray, prior: Prior, table: Path, engine: Callable[[Prior], Ssp]
 ) -> tuple[str | None, list[str]]:
     """What the prior's draws, which the simulations are, say of derived quantities; or why not."""
     try:
-        derived = load_derived(table, load_engine(table, prior))
+        derived = load_derived(table, engine(prior))
     except FileNotFoundError:
         return None, []
     except BadInput as error:
@@ -140,8 +217,9 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
     return section
 
 
-def _calibration(store: Store | None, notes: list[str], verdict: Path) -> dict:
-    judgement, damaged = read_json(verdict, dict)
+def _calibration(
+    store: Store | None, notes: list[str], judgement: dict | None, damaged: list[str]
+) -> dict:
     section = {
         "verdict": tables.verdict_rows(judgement) if judgement else None,
         "notes": [*notes, *damaged],

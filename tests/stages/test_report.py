@@ -1,5 +1,7 @@
 """The page of a run shows what is there, needs nothing else, and trusts no name."""
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -188,6 +190,7 @@ def page_of(folder, beside=None):
         out=str(folder / "report.html"),
         flow=str(folder / "flows/a"),
         beside=beside,
+        errors=str(folder / "errors.zarr"),
         costs=str(folder / "costs.jsonl"),
         **stores,
     )
@@ -215,8 +218,9 @@ def test_everything_is_on_the_page(run):
     """All figures, both tables, the verdict, the notice and the cost of a whole run are there."""
     page = run[1]
 
-    # spectra, history, three of calibration, and three for each object that has draws; the prior's
-    assert page.count("<img ") == 6 + 3 * 3
+    # spectra, history, three of calibration, and three for each object that has draws; the prior's;
+    # planes and stacked residuals
+    assert page.count("<img ") == 6 + 2 + 3 * 3
     assert page.count("What follows from the parameters") == 3
     for text in ("NOT FOR SCIENCE", "PASSED", "ZWARN", "NO_POSTERIOR", "1.5 min", "spec-2"):
         assert text in page, text
@@ -228,12 +232,19 @@ def test_everything_is_on_the_page(run):
 
 
 def test_the_page_needs_nothing_else(run):
-    """There is no address but data in the page, and no script."""
+    """There is no address but data and places in the page, and one script, whose digest the page
+    asks for.
+    """
     page = run[1]
 
     assert "http:" not in page and "https:" not in page
-    assert all(link.startswith("data:image/") for link in re.findall(r'(?:src|href)="(.*?)"', page))
-    assert "url(" not in page and "<script" not in page
+    links = re.findall(r'(?:src|href)="(.*?)"', page)
+    assert all(link.startswith(("data:image/", "#")) for link in links)
+    assert "url(" not in page and page.count("<script") == 1
+    script = re.search("<script>(.*?)</script>", page, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in page
+    assert not re.search(r"\son\w+=", page)  # no handler in an attribute, which would not run
 
 
 def test_names_from_files_are_escaped(run):
@@ -297,9 +308,8 @@ def test_missing_shards_and_missing_pieces_are_told(tmp_path, run):
 
     page = page_of(tmp_path)
 
-    assert (
-        page.count("<img ") == 2 * 3
-    )  # histories and corner plots; predicted spectra need the table
+    # Planes, histories and corner plots; predicted spectra need the table.
+    assert page.count("<img ") == 1 + 2 * 3
     assert "not a Zarr store" in page or "none of hpcsbi" in page
     assert f"{store.path.name} has no finished shard yet" in page
     assert "calibration.json cannot be read" in page
@@ -364,14 +374,14 @@ def test_table_of_fits_is_that_of_the_store(fitted):
             low, median, high = np.nanpercentile(arrays["width_ratio"][good, j, i], [16, 50, 84])
             cells.append(f"{median:.2f} ({low:.2f} to {high:.2f})")
         row = re.search(
-            f"<tr><td>{re.escape(parameter(PRIOR.names[i]).header)}</td>(.*)</tr>", page
+            f'<tr><th scope="row">{re.escape(parameter(PRIOR.names[i]).header)}</th>(.*)</tr>', page
         )[1]
         assert re.findall("<td.*?>(.*?)</td>", row) == cells
     c2st = arrays["c2st"][good]
     for j in range(3):
         assert f"{np.nanmedian(c2st[:, j]):.3f} ({np.nanmax(c2st[:, j]):.3f})" in page
     counts = '<td class="n">10</td><td class="n">9</td><td class="n">10</td>'
-    assert f"<td>objects</td>{counts}" in page
+    assert f'<th scope="row">objects</th>{counts}' in page
 
 
 def test_certificate_and_costs_are_told(fitted):
@@ -385,7 +395,7 @@ def test_certificate_and_costs_are_told(fitted):
     rho = float(re.search(r"([-\d.]+) with the distance of the flow \(n = 10\)", page)[1])
     assert rho > 0.9
     assert "re-weighted draws (n = 9)" not in page  # fewer than ten
-    assert '<td>the chain</td><td class="n">5 s</td><td class="n">11</td>' in page
+    assert '<th scope="row">the chain</th><td class="n">5 s</td><td class="n">11</td>' in page
     assert "from 21 galaxies on" in page
 
 
