@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from hpcsbi.report.diagnostic_plots import BLUE, limits_of, styled
 from hpcsbi.statistics.importance_weights import FEWEST, LARGEST_K
@@ -125,4 +125,6 @@ def _cells(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
         *edges, np.ma.masked_equal(counts.T, 0), norm=LogNorm(1, max(counts.max(), 2)),
         cmap="viridis_r", rasterized=True,
     )  # fmt: skip
-    axes.figure.colorbar(mesh, ax=axes, label="objects a cell")
+    bar = axes.figure.colorbar(mesh, ax=axes, label="objects a cell")
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
