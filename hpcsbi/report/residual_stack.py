@@ -58,7 +58,8 @@ def percent_residuals(likelihood: Likelihood, draws: np.ndarray, batch: Batch) -
     """
     theta, flux, ivar, *added = map(torch.as_tensor, (draws, *batch.spectra))
     with torch.no_grad():
-        model = likelihood.expected_spectra(flux, ivar, theta, *added).median(1).values.numpy()
+        model = likelihood.expected_spectra(flux, ivar, theta, *added).numpy()
+    model = np.median(model, axis=1)  # torch's would be the lower of the middle two
     valid = (batch.ivar > 0) & (model > 0)
     return np.where(valid, 100 * (batch.flux / np.where(valid, model, 1) - 1), np.nan)
 

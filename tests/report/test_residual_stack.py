@@ -76,6 +76,9 @@ def test_residuals_are_those_of_the_models_own_spectra():
 
     assert np.array_equal(np.isnan(found), ivar == 0)
     assert np.nanmax(np.abs(found - 3)) < 0.01
+    theta[:, ::2, prior.names.index("logmass")] += np.log10(1.2)  # half of the draws 20 % brighter
+    among = residual_stack.percent_residuals(likelihood, theta, Batch(flux, ivar, np.arange(2)))
+    assert np.nanmax(np.abs(among - 100 * (1.03 / 1.1 - 1))) < 0.01
 
 
 def test_types_have_a_panel_of_their_own():
