@@ -213,7 +213,12 @@ def _training(store: Store | None, notes: list[str], history: Path, untrained: l
         step = np.array([entry["step"] for entry in scored], dtype=float)
         score = np.array([entry["validation_log_prob"] for entry in scored], dtype=float)
         section["image"] = page.picture(diagnostic_plots.training_history(step, score))
-        section["caption"] = f"Held-out score {score[-1]:.3f} nat at step {step[-1]:.0f}."
+        rise = score[-1] - score[np.searchsorted(step, 0.75 * step[-1])]
+        section["caption"] = (
+            f"Held-out score {score[-1]:.3f} nat at step {step[-1]:.0f}; over the last quarter of "
+            f"the steps it changed by {rise:+.3f} nat: while that is more than a few hundredths, "
+            "longer training helps."
+        )
     return section
 
 

@@ -225,6 +225,7 @@ def test_everything_is_on_the_page(run):
     for text in ("NOT FOR SCIENCE", "PASSED", "ZWARN", "NO_POSTERIOR", "1.5 min", "spec-2"):
         assert text in page, text
     assert "1 of 60 rows failed" in page
+    assert "over the last quarter of the steps it changed by +2.000 nat" in page
     assert "errors of calibration that suit it best. Residuals" in page
     assert "tage from 0.01 to 13 (here 0.01 to 4), without noise_floor" in page
     assert "1 lines of costs.jsonl are cut short" in page
