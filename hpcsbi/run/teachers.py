@@ -20,6 +20,7 @@ from hpcsbi.simulator.learned_error import LARGEST_MEAN
 from hpcsbi.store.opening import refuse_damage
 from hpcsbi.store.store import Store
 from hpcsbi.survey.object_lists import read_ids
+from hpcsbi.survey.same_object import NEAR, object_names
 
 __all__ = ["FEWEST_OBJECTS", "Teachers", "refuse_large_mean", "survey_of", "teachers"]
 
@@ -35,12 +36,14 @@ class Teachers:
     Arguments:
         rows: of catalogue and spectra, in the order of the seeds, shape (n,).
         ids, seeds: of these, shape (n,).
+        objects: a name that spectra of one object share, see `same_object`, shape (n,).
         left_out: reason -> number of objects.
     """
 
     rows: np.ndarray
     ids: np.ndarray
     seeds: np.ndarray
+    objects: np.ndarray
     left_out: dict[str, int]
 
 
@@ -57,7 +60,7 @@ def teachers(
         seed: of the choice.
 
     Raises:
-        BadInput: too few, or an unknown flag.
+        BadInput: too few, or of one object, or an unknown flag.
     """
     if unknown := [name for name in leave_out if name not in Flag.__members__]:
         raise BadInput(
@@ -86,7 +89,20 @@ def teachers(
             + (f"; left out: {reasons}." if reasons else ".")
         )
     left_out = {name: count for name, count in left_out.items() if count}
-    return Teachers(rows[order], names[rows][order], seeds[order], left_out)
+    objects = object_names(names, _positions(catalogue))[rows][order]
+    if len(set(objects)) < 2:
+        raise BadInput(
+            f"{catalogue.path}: all spectra that could teach are of one object (one id, or within "
+            f"{NEAR:g} arcsecond of each other), and none can be held out: learn from a survey."
+        )
+    return Teachers(rows[order], names[rows][order], seeds[order], objects, left_out)
+
+
+def _positions(catalogue: Store) -> np.ndarray:
+    """RA and DEC, degrees, NaN in catalogues that have none."""
+    if "position" in catalogue.arrays:
+        return catalogue.read("position")
+    return np.full((catalogue.rows, 2), np.nan)
 
 
 def survey_of(

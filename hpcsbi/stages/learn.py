@@ -79,8 +79,8 @@ def learn(
         steps: of expectation maximisation at each rank.
         moves: of each draw after each step.
         strengths: of the prior that keeps noise out of mean and templates.
-        folds: parts of the objects of which each is held out once; as many as objects where those
-            are fewer.
+        folds: parts of the objects of which each is held out once, with all its spectra; as many
+            as objects where those are fewer.
         shard: fits that are made at a time; a strength has one for each fold, and one for all.
         seed: of the moves, the choice of objects and the folds.
         cluster: where to run.
@@ -112,7 +112,7 @@ def learn(
         "steps": steps,
         "moves": moves,
         "strengths": sorted(set(strengths)),
-        "folds": min(folds, len(chosen.rows)),
+        "folds": min(folds, len(set(chosen.objects))),
         "seed": seed,
     }
     notice = posterior.notice or source.attributes.get("notice", "")
@@ -161,7 +161,7 @@ def _arrays(
 ) -> dict[str, Array]:
     folds, strengths = settings["folds"], settings["strengths"]
     rows, pixels, objects = len(strengths) * (folds + 1), len(wave), len(chosen.rows)
-    fold_of = folds_of(chosen.ids, folds)
+    fold_of = folds_of(chosen.objects, folds)
     row, at = {"row": rows}, {"row": rows, "rank": len(ranks)}
     fraction = {"units": "1", "description": "fraction of the model flux"}
     gain = {"units": "nat", "description": "ln evidence over that under the flow's own noise"}
@@ -187,7 +187,7 @@ def _loaded(flow: str, spectra: str, catalogue: str, out: str) -> tuple[Survey, 
     source, draws = open_store(spectra), open_store(catalogue)
     ids, rows = store.read("object"), store.read("spectrum")
     seeds = [object_seed(store.settings["seed"], str(name)) for name in ids]
-    chosen = Teachers(rows, ids, np.array(seeds, dtype=np.int64), {})
+    chosen = Teachers(rows, ids, np.array(seeds, dtype=np.int64), ids, {})
     return survey_of(posterior, source, draws, chosen, store.settings["draws"]), store
 
 

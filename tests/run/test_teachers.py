@@ -12,7 +12,7 @@ from hpcsbi.store.opening import create
 N = 40
 
 
-def catalogue(path, flags, order=None):
+def catalogue(path, flags, order=None, position=None):
     """Ids, flags and draws; the last row has too few of these."""
     draws = np.ones((N, 4, 2), np.float32)
     draws[-1, 2:] = np.nan
@@ -22,9 +22,12 @@ def catalogue(path, flags, order=None):
         "flags": Array({"row": N}, "int32"),
         "samples": Array({"row": N, "draw": 4, "parameter": 2}, "float32"),
     }
+    columns = {"id": ids, "flags": flags.astype(np.int32), "samples": draws}
+    if position is not None:
+        arrays["position"], columns["position"] = Array({"row": N, "axis": 2}, "float64"), position
     store = create(path, arrays, {}, N, {"notice": ""})
     order = np.arange(N) if order is None else order
-    store.write(0, id=ids[order], flags=flags.astype(np.int32)[order], samples=draws[order])
+    store.write(0, **{name: values[order] for name, values in columns.items()})
     return store
 
 
@@ -69,3 +72,18 @@ def test_an_unknown_flag_is_told(tmp_path):
     """With the one that was meant."""
     with pytest.raises(BadInput, match=r"no flag; did you mean CLASS\?"):
         teachers(catalogue(tmp_path / "catalogue.zarr", np.zeros(N)), None, ["CLAS"], 99, 0)
+
+
+def test_spectra_of_one_place_are_of_one_object(tmp_path):
+    """Whatever their ids; if there is one object alone, none can be held out."""
+    place = np.column_stack([10.0 + np.arange(N), np.zeros(N)])
+    place[7] = place[3] + 1e-4
+    path = tmp_path / "catalogue.zarr"
+    chosen = teachers(catalogue(path, np.zeros(N), None, place), None, [], 99, 0)
+    pair = np.isin(chosen.ids, ["object 3", "object 7"])
+
+    assert set(chosen.objects[pair]) == {"object 3"}
+    assert list(chosen.objects[~pair]) == list(chosen.ids[~pair])
+    one = catalogue(tmp_path / "one.zarr", np.zeros(N), None, np.zeros((N, 2)))
+    with pytest.raises(BadInput, match=r"one object .* none can be held out"):
+        teachers(one, None, [], 99, 0)
