@@ -1,6 +1,7 @@
 """What two spectra of one galaxy tell of its errors: real repeats, and simulated ones.
 
     python benchmarks/repeats.py FLOW_FOLDER SPECTRA.zarr ... [--galaxies 2000] [--rank 2]
+        [--strength 1]
 
 SPECTRA are stores of ingest, some of whose spectra are of one place. A repeat shares the galaxy's
 theta and what the model is off by; photons and the flux calibration are new. So the difference of
@@ -14,9 +15,8 @@ Printed of each quantity: the difference over the widths of both posteriors, and
 of the second mean among those predicted (of real pairs both ways). Real: under the free white floor
 and with an error that all other objects taught. Simulated: one theta, two exposures (S/N 20 to 300)
 of its galaxy, the size of the first (median over 0.67) and the rms of the second, one if all is
-right: where noise alone differs and the model is right; with a
-white error of the model, 0.3 to 2 %, that both share; and, as the negative control, quoted sigmas
-that are 20 % too small.
+right: where noise alone differs and the model is right; with a white error of the model, 0.3 to
+2 %, that both share; and, as the negative control, quoted sigmas that are 20 % too small.
 """
 
 import argparse
@@ -25,13 +25,21 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from injections import CAP, STRENGTH, draws_of, learned, real_galaxies, spent, whole
+from injections import (
+    CAP,
+    columns_of,
+    draws_of,
+    learned,
+    names_of,
+    real_galaxies,
+    spent,
+    whole,
+)
 from scipy.stats import norm
 
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.statistics.importance_weights import normalised, pareto_smoothed
 
@@ -47,12 +55,12 @@ def main() -> None:
     parser.add_argument("spectra", nargs="+")
     parser.add_argument("--galaxies", type=int, default=2000)
     parser.add_argument("--rank", type=int, default=2)
+    parser.add_argument("--strength", type=float, default=1.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     began = time.process_time()
     posterior = load_posterior(options.flow)
-    names = [name for name in posterior.names if name != "noise_floor"]
-    names += [each.name for each in QUANTITIES]
+    names = names_of(posterior)
     tell_real(posterior, options, names)
     print(spent(began), flush=True)
     for what, floor, understated in (
@@ -84,7 +92,7 @@ def tell_real(posterior: Posterior, options: argparse.Namespace, names: list[str
     objects, counts = np.unique(galaxies.objects, return_counts=True)
     for name in objects[counts == 2]:
         pair = np.flatnonzero(galaxies.objects == name)
-        error = learned(posterior, galaxies[galaxies.objects != name], options.rank)
+        error = learned(posterior, galaxies[galaxies.objects != name], options)
         columns = []
         for noise in (posterior.model.noise, replace(posterior.model.noise, learned=error)):
             likelihood = of_simulator(posterior.ssp, posterior.names, noise)
@@ -92,7 +100,7 @@ def tell_real(posterior: Posterior, options: argparse.Namespace, names: list[str
                 first, second = (galaxies.batch[order[i : i + 1]] for i in (0, 1))
                 columns.append(pulls(posterior, likelihood, first, second, OF_REAL))
         print(f"{' and '.join(galaxies.ids[pair])}: over widths; predicted by either")
-        print(f"    {'':26s} {'free floor':24s} learned error (strength {STRENGTH:g})")
+        print(f"    {'':26s} {'free floor':24s} learned error")
         for i, quantity in enumerate(names):
             words = [f"{widths[0, i]:+6.2f}, {score[0, i]:+6.2f}" for widths, score in columns]
             one_way = [word.split(", ") for word in words]
@@ -200,11 +208,6 @@ def summaries(
     mean = (weights[..., None] * values).sum(1)
     square = (weights[..., None] * (values - mean[:, None]) ** 2).sum(1)
     return mean, np.sqrt(square)
-
-
-def columns_of(posterior: Posterior) -> list[int]:
-    """Columns of theta that a spectrum has, without the floor."""
-    return [i for i, name in enumerate(posterior.names) if name != "noise_floor"]
 
 
 if __name__ == "__main__":
