@@ -1,22 +1,23 @@
 """Learn: what the model is off by, from a survey's spectra and their posteriors, errors.zarr."""
 
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
-from hpcsbi.arguments import AtLeast, Between, Count, Natural, Positive, checked
+from hpcsbi.arguments import AtLeast, Between, Count, Natural, OneOf, Positive, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.degeneracy import angles_to_theta
 from hpcsbi.inference.error_path import Care, Survey, error_path
 from hpcsbi.inference.following import FEWEST
 from hpcsbi.inference.posterior import Posterior
+from hpcsbi.run.error_report import tell_error
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.run.learned_errors import WHOLE, error_of, verdict_on
+from hpcsbi.run.learned_errors import COMMON, WHOLE
+from hpcsbi.run.object_classes import KINDS, ObjectClass, object_classes
 from hpcsbi.run.selection import checksum_of
 from hpcsbi.run.teachers import (
     FEWEST_OBJECTS,
@@ -26,9 +27,8 @@ from hpcsbi.run.teachers import (
     teachers,
 )
 from hpcsbi.seeds import object_seed
-from hpcsbi.statistics.held_out import Judgement, folds_of
+from hpcsbi.statistics.held_out import folds_of
 from hpcsbi.store.batches import write_batches
-from hpcsbi.store.files import write_atomically
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.provenance import code_of
@@ -38,8 +38,6 @@ from hpcsbi.store.store import Store
 
 __all__ = ["learn"]
 
-DEGENERATE = 20.0  # degrees
-
 
 @checked()
 def learn(
@@ -48,6 +46,7 @@ def learn(
     spectra: str,
     catalogue: str,
     ids: str | None,
+    classes: Sequence[Annotated[str, OneOf(KINDS)]],
     leave_out: Sequence[str],
     objects: Annotated[int, AtLeast(FEWEST_OBJECTS)],
     draws: Annotated[int, AtLeast(FEWEST)],
@@ -72,6 +71,8 @@ def learn(
         spectra: the store of spectra.
         catalogue: catalogue.zarr with a certificate and kept draws.
         ids: a file of ids, see `ingest.ids`: these objects alone; None for all.
+        classes: by what objects are told apart, to compare errors of each class with the common
+            one: lines, age, survey_class; none costs nothing.
         leave_out: flags of objects that teach nothing, beside those without good draws.
         objects: at most so many, chosen at random.
         draws: kept draws of each object that count, at most.
@@ -81,7 +82,8 @@ def learn(
         strengths: of the prior that keeps noise out of mean and templates.
         folds: parts of the objects of which each is held out once, with all its spectra; as many
             as objects where those are fewer.
-        shard: fits that are made at a time; a strength has one for each fold, and one for all.
+        shard: fits that are made at a time; a strength has one for each fold, and one for all, and
+            of each class one for each fold.
         seed: of the moves, the choice of objects and the folds.
         cluster: where to run.
 
@@ -116,11 +118,23 @@ def learn(
         "seed": seed,
     }
     notice = posterior.notice or source.attributes.get("notice", "")
-    arrays = _arrays(settings, ranks, posterior.grid.wave, chosen)
     attributes = {"notice": notice, "left_out": chosen.left_out}
+    fold_of = folds_of(chosen.objects, settings["folds"])
+    large = []
+    if classes:
+        settings["classes"] = list(dict.fromkeys(classes))
+        every = object_classes(store_of_draws, chosen.rows, settings["classes"])
+        every = [each for each in every if not each.members.all()]
+        large = [each for each in every if _fewest_left(each, fold_of) >= FEWEST_OBJECTS]
+        attributes["classes"] = {each.name: each.meaning for each in large}
+        names = set(attributes["classes"])
+        attributes["too_small"] = {
+            each.name: int(each.members.sum()) for each in every if each.name not in names
+        }
+    arrays = _arrays(settings, ranks, posterior.grid.wave, chosen, fold_of, large)
     store = create(out, arrays, settings, shard, attributes)
     run_shards(partial(_learn_shard, out, flow, spectra, catalogue), store, cluster, "learn")
-    _tell(store, posterior, survey)
+    tell_error(store, posterior, survey)
 
 
 def _refuse_unfit(posterior: Posterior, source: Store, catalogue: Store) -> None:
@@ -156,16 +170,35 @@ def _refuse_unfit(posterior: Posterior, source: Store, catalogue: Store) -> None
         )
 
 
+def _fewest_left(one: ObjectClass, fold_of: np.ndarray) -> int:
+    """Objects of a class that teach, at least, where a fold is held out."""
+    return min(int((one.members & (fold_of != fold)).sum()) for fold in np.unique(fold_of))
+
+
 def _arrays(
-    settings: dict, ranks: list[int], wave: np.ndarray, chosen: Teachers
+    settings: dict,
+    ranks: list[int],
+    wave: np.ndarray,
+    chosen: Teachers,
+    fold_of: np.ndarray,
+    classes: list[ObjectClass],
 ) -> dict[str, Array]:
     folds, strengths = settings["folds"], settings["strengths"]
-    rows, pixels, objects = len(strengths) * (folds + 1), len(wave), len(chosen.rows)
-    fold_of = folds_of(chosen.objects, folds)
+    rows = len(strengths) * (folds + 1 + folds * len(classes))
+    pixels, objects = len(wave), len(chosen.rows)
     row, at = {"row": rows}, {"row": rows, "rank": len(ranks)}
     fraction = {"units": "1", "description": "fraction of the model flux"}
     gain = {"units": "nat", "description": "ln evidence over that under the flow's own noise"}
     template = {**at, "template": max(settings["rank"], 1), "pixel": pixels}
+    of_classes = {}
+    if classes:
+        members = np.array([each.members for each in classes], np.int8)
+        names = np.array([each.name for each in classes], object)
+        of_classes = {
+            "class": Array(row, "int32", {"description": f"that taught; {COMMON}: all objects"}),
+            "class_name": Array({"class": len(classes)}, "string", values=names),
+            "member": Array({"class": len(classes), "object": objects}, "int8", values=members),
+        }
     return {
         "fold": Array(row, "int32", {"description": f"held out; {WHOLE}: none"}),
         "strength": Array(row, "float64"),
@@ -178,6 +211,7 @@ def _arrays(
         "spectrum": Array({"object": objects}, "int64", values=chosen.rows.astype(np.int64)),
         "object": Array({"object": objects}, "string", values=chosen.ids.astype(object)),
         "fold_of": Array({"object": objects}, "int32", values=fold_of),
+        **of_classes,
     }
 
 
@@ -205,78 +239,37 @@ def _fits(survey: Survey, store: Store, rows: slice) -> dict[str, np.ndarray]:
 
 
 def _fit(survey: Survey, store: Store, row: int) -> dict[str, np.ndarray]:
-    """One path of errors, of one strength and what one fold leaves."""
-    settings = store.settings
-    place, fold = divmod(row, settings["folds"] + 1)
-    fold = WHOLE if fold == settings["folds"] else fold
+    """One path of errors, of one strength and what one fold leaves, of all objects or a class."""
+    settings, every = store.settings, store.read("fold_of")
+    of_class, place, fold = _place(settings, row)
     strength = settings["strengths"][place]
+    some = np.full(len(every), True)
+    if of_class != COMMON:
+        some = store.read("member")[of_class].astype(bool)
+        survey = replace(survey, spectra=survey.spectra[some], coordinates=survey.coordinates[some])
     care = Care(settings["rank"], settings["steps"], settings["moves"], strength)
-    ranks = list(error_path(survey, store.read("fold_of") != fold, care))
+    ranks = list(error_path(survey, every[some] != fold, care))
     templates = np.zeros(store.arrays["templates"].shape[1:])
     for rank, values in zip(ranks, templates, strict=True):
         values[: len(rank.error.templates)] = rank.error.curves
+    gain = np.full((len(ranks), len(every)), np.nan)
+    gain[:, some] = [rank.gain for rank in ranks]
     return {
+        "class": np.int32(of_class),
         "fold": np.int32(fold),
         "strength": strength,
         "mean": np.array([rank.error.mean for rank in ranks]),
         "templates": templates,
-        "gain": np.array([rank.gain for rank in ranks]),
+        "gain": gain,
         "history": np.array([rank.history for rank in ranks]),
     }
 
 
-def _tell(store: Store, posterior: Posterior, survey: Survey) -> None:
-    """errors.json, and the same in words."""
-    verdict, ranks = verdict_on(store), store.read("rank")
-    error = error_of(store, verdict)
-    medians = survey.prior.theta(np.median(survey.coordinates[:50], axis=1))
-    angles = []
-    if error.templates:
-        angles = angles_to_theta(error.curves, survey.ssp, survey.prior, medians).tolist()
-    report = {
-        "objects": len(survey.spectra),
-        "judged": verdict.objects,
-        "left_out": store.attributes["left_out"],
-        "strengths": store.settings["strengths"],
-        "ranks": ranks.tolist(),
-        "gain_of_an_object": verdict.mean.tolist(),
-        "its_error": verdict.error.tolist(),
-        "asked_for": None if verdict.rank is None else int(ranks[verdict.rank]),
-        "gain": verdict.gain,
-        "gain_error": verdict.gain_error,
-        "stable": verdict.gain <= 2 * verdict.gain_error,
-        "mean_rms": float(np.sqrt(np.mean(np.square(error.mean)))),
-        "template_rms": [float(np.sqrt(np.mean(np.square(row)))) for row in error.templates],
-        "angles_to_theta": angles,
-        "notice": posterior.notice,
-    }
-    write_atomically(store.path.with_suffix(".json"), json.dumps(report, indent=1).encode())
-    print(f"{store.path}: {len(survey.spectra)} objects teach, {verdict.objects} are judged.")
-    for name, count in report["left_out"].items():
-        print(f"  left out, {name}: {count}")
-    _tell_gains(verdict, report)
-
-
-def _tell_gains(verdict: Judgement, report: dict) -> None:
-    print("held-out ln evidence of an object over the flow's own noise, by rank")
-    rows = zip(report["strengths"], verdict.mean, verdict.error, strict=True)
-    for strength, means, errors in rows:
-        pairs = zip(report["ranks"], means, errors, strict=True)
-        words = "  ".join(f"{rank}: {x:.2f} +- {dx:.2f}" for rank, x, dx in pairs)
-        print(f"  prior {strength:g}  {words}")
-    if report["asked_for"] is None:
-        print("The spectra do not ask for an error beyond the one they were inferred with.")
-        return
-    print(
-        f"asked for: {report['asked_for']} templates (rms {100 * report['mean_rms']:.2f} % mean; "
-        + ", ".join(f"{100 * rms:.2f} %" for rms in report["template_rms"])
-        + f"), {verdict.gain:.1f} +- {verdict.gain_error:.1f} nat in all"
-    )
-    for number, angle in enumerate(report["angles_to_theta"], 1):
-        if angle < DEGENERATE:
-            print(
-                f"  template {number} is degenerate with theta: {angle:.0f} degrees from what "
-                "theta does; the posterior keeps most of it."
-            )
-    if report["stable"]:
-        print("Stable: the gain is within its error; there is no need to train again.")
+def _place(settings: dict, row: int) -> tuple[int, int, int]:
+    """Class, number of the strength, and fold of a fit: first come those of all objects."""
+    folds, strengths = settings["folds"], len(settings["strengths"])
+    if row < strengths * (folds + 1):
+        place, fold = divmod(row, folds + 1)
+        return COMMON, place, WHOLE if fold == folds else fold
+    of_class, rest = divmod(row - strengths * (folds + 1), strengths * folds)
+    return of_class, *divmod(rest, folds)

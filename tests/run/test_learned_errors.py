@@ -7,7 +7,7 @@ from learned_store import FOLDS, OBJECTS, RANKS, RNG, store_of
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.run.learned_errors import learned_error, verdict_on
+from hpcsbi.run.learned_errors import class_verdicts, learned_error, verdict_on
 
 
 def test_the_error_is_that_of_all_objects_and_of_the_rank_that_held_out_ones_ask_for(tmp_path):
@@ -37,3 +37,30 @@ def test_another_store_is_no_error(tmp_path):
         learned_error(tiny.TABLE)
     with pytest.raises(FileNotFoundError):
         learned_error(tmp_path / "errors.zarr")
+
+
+def test_a_class_is_compared_by_the_objects_that_are_held_out(tmp_path):
+    """What it gains by its own error over the common one; the common one is what it was."""
+    gains = np.array([1.0, 5.0, 4.9])[:, None] + RNG.normal(size=OBJECTS)
+    own = gains + np.array([0.0, 1.0, 0.9])[:, None] + 0.1 * RNG.normal(size=OBJECTS)
+    store = store_of(tmp_path / "errors.zarr", gains, of_class=own)
+    plain = store_of(tmp_path / "plain.zarr", gains)
+    [(name, verdict)] = class_verdicts(store).items()
+
+    assert (name, verdict["meaning"]) == ("odd", "odd ones")
+    assert verdict["objects"] == verdict["judged"] == OBJECTS // 2
+    assert verdict["gain"] == pytest.approx(1.0, abs=0.1) and verdict["asked_for"]
+    assert verdict["own"] - verdict["common"] == pytest.approx(verdict["gain"])
+    assert class_verdicts(plain) == {}
+    assert verdict_on(store).mean == pytest.approx(verdict_on(plain).mean)
+    assert learned_error(store.path).mean == learned_error(plain.path).mean
+
+
+@pytest.mark.parametrize("worth", [-0.5, 0.0])
+def test_a_class_that_gains_nothing_does_not_ask(tmp_path, worth):
+    """Fewer objects teach it: that its own error is worse is the rule."""
+    gains = np.array([1.0, 5.0, 4.9])[:, None] + RNG.normal(size=OBJECTS)
+    own = gains + worth + 0.3 * RNG.normal(size=OBJECTS)
+    [verdict] = class_verdicts(store_of(tmp_path / "errors.zarr", gains, of_class=own)).values()
+
+    assert not verdict["asked_for"]

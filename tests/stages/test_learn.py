@@ -27,8 +27,9 @@ OBJECTS, DRAWS = 16, 64
 WAVE = Grid().wave
 MEAN = 0.03 * np.sin(WAVE / 300)
 OPTIONS = {
-    "ids": None, "leave_out": ["AGN"], "objects": 100, "draws": 48, "rank": 1, "steps": 2,
-    "moves": 2, "strengths": [1.0], "folds": 2, "shard": 1, "seed": 0, "cluster": Serial(),
+    "ids": None, "classes": [], "leave_out": ["AGN"], "objects": 100, "draws": 48, "rank": 1,
+    "steps": 2, "moves": 2, "strengths": [1.0], "folds": 2, "shard": 1, "seed": 0,
+    "cluster": Serial(),
 }  # fmt: skip
 
 
