@@ -9,8 +9,9 @@ prior, at redshift, sigma and mask of another real object. The donor's own noise
 what it lacks to the quoted sigma is added, and where it is more, it is quoted. A calibration error
 is drawn as the flow's noise has it. Posteriors are draws of the exact likelihood (the flow's,
 weighted or rescued) with the free white floor alone, with a smooth error beside it, and with an
-error that the real spectra taught without any of the donor's object. The control has the model's
-own floor and calibration in the place of the residual, and must be exact under the free floor.
+error that the real spectra taught without any of the donor's object. The first control has the
+model's own floor and calibration in the place of the residual, and must be exact under the free
+floor; the second a known error beside them, and must be so with it, and not without.
 
 What theta could imitate is in no residual: the fit has taken it, and each error takes another part.
 So there are two kinds: what fits with the free floor leave, and what those with the learned error
@@ -29,6 +30,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from learned_error import true_error
 from scipy.ndimage import gaussian_filter1d
 
 from hpcsbi.flags import NOT_INFERRED, Flag
@@ -106,6 +108,12 @@ def main() -> None:
     control = injected(posterior, galaxies, None, options.injections)
     scores = {"free floor": scored(posterior, *control, fits["free floor"])}
     tell("control: the model's own floor", posterior, scores, control[1])
+    known = true_error()
+    with_known = replace(noise, learned=known)
+    fits_of_known = {"free floor": fits["free floor"], "known error": lambda _: with_known}
+    control = injected(posterior, galaxies, known, options.injections)
+    scores = {name: scored(posterior, *control, each) for name, each in fits_of_known.items()}
+    tell("control: a known error", posterior, scores, control[1])
     for kind in ("free floor", "learned error"):
         residuals = left_over(posterior, galaxies, fits[kind])
         rms = np.sqrt(np.nanmean(residuals**2, 1))
@@ -177,9 +185,13 @@ def left_over(posterior: Posterior, galaxies: Galaxies, noise_of: NoiseOf) -> np
 
 
 def injected(
-    posterior: Posterior, galaxies: Galaxies, residuals: np.ndarray | None, n: int
+    posterior: Posterior, galaxies: Galaxies, residuals: np.ndarray | LearnedError | None, n: int
 ) -> tuple[np.ndarray, np.ndarray, Batch]:
-    """Truths, objects of the donors, and spectra; without residuals with the model's own floor."""
+    """Truths, objects of the donors, and spectra.
+
+    Arguments:
+        residuals: of the donors; or an error beside the model's own floor, or that alone.
+    """
     rng = np.random.default_rng(0)
     hosts = np.arange(n) % len(galaxies.ids)
     donors = np.array([rng.choice(others(galaxies, host)) for host in hosts])
@@ -192,9 +204,12 @@ def injected(
     calibration = draw_factor(wave, n, draw, size, None, 0.0, 0.0, None).double().numpy()
     relative = relative_sigma(galaxies)
     quoted, of_donor = relative[hosts], relative[donors]
-    if residuals is None:
+    if residuals is None or isinstance(residuals, LearnedError):
         floor = theta[:, posterior.names.index("noise_floor"), None]
         error, sigma, added = floor * rng.normal(size=model.shape), quoted, quoted
+        if residuals is not None:
+            model = model * residuals.factor
+            error = error + rng.normal(size=(n, len(residuals.curves))) @ residuals.curves
     else:
         error, sigma = residuals[donors], np.maximum(quoted, of_donor)
         added = np.sqrt(sigma**2 - of_donor**2)
