@@ -80,7 +80,7 @@ STAGES: dict[str, Stage] = {
             {
                 "simulations": "simulate", "training": "augment", "flow": "train",
                 "calibration": "calibrate", "spectra": "ingest", "catalogue": "infer",
-                "fits": "fit",
+                "fits": "fit", "errors": "learn",
             },
             unit=AT_ONCE,
             shows=True,

@@ -9,7 +9,7 @@ from hpcsbi.inference.catalogue_columns import by_level
 from hpcsbi.report import (
     derived_section,
     gallery,
-    histories,
+    history_plots,
     object_table,
     overview_plots,
     page,
@@ -151,7 +151,7 @@ def _object(
         "flags": object_table.flag_words(flags, at),
         "certificate": object_table.certificate_words(*certificate, asked),
         "flow": object_table.flow_words(prior, quantiles, of_flow),
-        "history": histories.history_picture(prior, draws, float(zred)),
+        "history": history_plots.history_picture(prior, draws, float(zred)),
         "derived": derived_section.rows(*values_of(store, row, *derived_section.ARRAYS)),
     }
     second = draws_of(other, row) if other is not None and "samples" in other.group else ()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from hpcsbi.report import diagnostic_plots, histories
+from hpcsbi.report import diagnostic_plots, history_plots
 from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.formation_rates import formation_rates
 from hpcsbi.simulator.prior import Prior
@@ -28,7 +28,7 @@ def test_bands_hold_the_truth_as_often_as_they_say(name):
     theta = under.sample(1500, rng, ZRED)
     theta[:, under.names.index("logmass")] = rng.normal(10, 0.1, len(theta))
     truths, draws = theta[:500], theta[500:]
-    bands = histories.history_bands(draws, under.names, OLDEST)
+    bands = history_plots.history_bands(draws, under.names, OLDEST)
     rates = formation_rates(truths, under.names, bands.edges)
 
     for (low, high), share in (((1, 3), 0.68), ((0, 4), 0.95)):
@@ -45,7 +45,7 @@ def test_all_mass_has_formed_by_now_and_none_before_the_universe(name):
     under = prior(name)
     theta = under.sample(400, np.random.default_rng(1), ZRED)
 
-    bands = histories.history_bands(theta, under.names, OLDEST)
+    bands = history_plots.history_bands(theta, under.names, OLDEST)
 
     assert np.allclose(bands.formed[:, 0], 1) and np.allclose(bands.formed[:, -1], 0)
     assert (np.diff(bands.formed, axis=1) <= 1e-12).all()
@@ -58,7 +58,7 @@ def test_mass_is_conserved():
     under = prior("survey")
     theta = under.sample(1, np.random.default_rng(0), ZRED)
 
-    bands = histories.history_bands(theta, under.names, OLDEST)
+    bands = history_plots.history_bands(theta, under.names, OLDEST)
 
     mass = (bands.rates[2] * np.diff(bands.edges) * 1e9).sum()
     assert np.log10(mass) == pytest.approx(theta[0, under.names.index("logmass")])
@@ -69,7 +69,7 @@ def test_the_priors_history_is_for_the_galaxys_mass():
     under, rng = prior("survey"), np.random.default_rng(0)
     masses = rng.normal(11, 0.01, 50)
 
-    theta = histories.prior_of_mass(under, 2.0, masses)
+    theta = history_plots.prior_of_mass(under, 2.0, masses)
 
     column = dict(zip(under.names, theta.T, strict=True))
     assert {*column["logmass"]} <= {*masses}
@@ -81,13 +81,13 @@ def test_a_history_has_prior_and_posterior():
     """Rates and shares each have two bands of the prior, two of the posterior and its median."""
     under = prior("survey")
     theta = under.sample(200, np.random.default_rng(0), ZRED)
-    bands = histories.history_bands(theta, under.names, OLDEST)
+    bands = history_plots.history_bands(theta, under.names, OLDEST)
 
-    figure = histories.history_figure(bands, bands)
+    figure = history_plots.history_figure(bands, bands)
 
     rate, share = figure.axes
     assert len(rate.patches) == 5 and len(share.collections) == 4 and len(share.lines) == 1
     keys = [text.get_text() for text in share.get_legend().get_texts()]
     assert keys == ["prior 95 %", "prior 68 %", "95 %", "68 %", "median"]
     assert b"<svg" in diagnostic_plots.image_bytes(figure)
-    assert histories.history_picture(under, theta, ZRED).startswith("data:image/svg")
+    assert history_plots.history_picture(under, theta, ZRED).startswith("data:image/svg")
