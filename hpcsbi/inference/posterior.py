@@ -23,6 +23,7 @@ from hpcsbi.terminal import with_progress
 __all__ = ["Posterior"]
 
 OBJECTS = 16  # spectra drawn for at once
+MORE = 1.1  # draws than the share inside the prior asks for
 
 
 class Posterior:
@@ -156,25 +157,29 @@ class Posterior:
         kept, inside_all, tried = (np.zeros(objects, dtype=np.int64) for _ in range(3))
         finite = [torch.isfinite(each).all(1) for each in (known.context, known.shift)]
         finite = (finite[0] & finite[1]).numpy()
-        for _ in range(cap):
-            todo = np.flatnonzero((kept < n) & finite)
-            if not len(todo):
-                break
-            drawn = [generators[i].standard_normal((n, self.n_base), np.float32) for i in todo]
-            z = torch.from_numpy(np.stack(drawn, 1))
-            new, log_jacobian = self._transform(z, self.invert(known.context[todo]), known[todo])
-            log_q = (_log_normal(z) - log_jacobian).T.numpy()
-            zred = batch[todo].zred_column if bounded else None
-            inside = self.prior.inside(new, zred) & np.isfinite(log_q)
-            for j, i in enumerate(todo):
-                good = np.flatnonzero(inside[j])
-                inside_all[i] += len(good)
-                tried[i] += n
-                good = good[: n - kept[i]]
-                rows = slice(kept[i], kept[i] + len(good))
-                coordinates[i, rows], log_prob[i, rows] = new[j, good], log_q[j, good]
-                base[i, rows] = drawn[j][good]
-                kept[i] += len(good)
+        while len(todo := np.flatnonzero((kept < n) & finite & (tried < cap * n))):
+            sizes = _next_draws(n, kept[todo], inside_all[todo], tried[todo])
+            for size in np.unique(sizes):
+                some = todo[sizes == size]
+                drawn = [
+                    generators[i].standard_normal((size, self.n_base), np.float32) for i in some
+                ]
+                z = torch.from_numpy(np.stack(drawn, 1))
+                new, log_jacobian = self._transform(
+                    z, self.invert(known.context[some]), known[some]
+                )
+                log_q = (_log_normal(z) - log_jacobian).T.numpy()
+                zred = batch[some].zred_column if bounded else None
+                inside = self.prior.inside(new, zred) & np.isfinite(log_q)
+                for j, i in enumerate(some):
+                    good = np.flatnonzero(inside[j])
+                    inside_all[i] += len(good)
+                    tried[i] += size
+                    good = good[: n - kept[i]]
+                    rows = slice(kept[i], kept[i] + len(good))
+                    coordinates[i, rows], log_prob[i, rows] = new[j, good], log_q[j, good]
+                    base[i, rows] = drawn[j][good]
+                    kept[i] += len(good)
         return (
             coordinates,
             log_prob,
@@ -240,6 +245,16 @@ class Posterior:
         return self.representation.context(
             *(torch.tensor(np.asarray(array, dtype=np.float32)) for array in arrays)
         )
+
+
+def _next_draws(n: int, kept: np.ndarray, inside: np.ndarray, tried: np.ndarray) -> np.ndarray:
+    """How many draws each object makes next: n, or an eighth, a quarter or half where enough.
+
+    By its own draws so far alone, so that its numbers do not depend on its batch.
+    """
+    parts = np.array([max(n // 8, 1), max(n // 4, 1), max(n // 2, 1), n])
+    wanted = MORE * (n - kept) * tried / np.maximum(inside, 1)
+    return np.where(tried > 0, parts[np.searchsorted(parts, wanted.clip(0, n))], n)
 
 
 def _log_normal(z: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,14 @@ def test_the_inverse_is_astropys(age):
     assert (redshift_at_age(age) < 0) == (age > 13.77)
 
 
+@given(st.lists(st.floats(-0.3, 1000), min_size=1, max_size=20))
+def test_the_age_is_astropys(zred):
+    """Within the table and beyond it, row by row."""
+    theirs = WMAP9.age(np.array(zred)).to_value("Gyr")
+
+    np.testing.assert_allclose(age_of_universe(np.array(zred)), theirs, rtol=1e-10)
+
+
 def test_what_is_no_redshift_has_no_age():
     """NaN, and the Universe turned inside out: no number and no warning; nothing of nothing."""
     with warnings.catch_warnings():
