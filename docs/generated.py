@@ -1,7 +1,11 @@
-"""Tables of the documentation that are made of the code, where a page has {{ name }}."""
+"""Tables of the documentation that are made of the code, where a page has {{ name }}.
+
+{{ survey sdss }} is the table `survey` of "sdss".
+"""
 
 import re
 from collections.abc import Iterable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +14,52 @@ import pandas as pd
 import torch
 import yaml
 
+from hpcsbi.cluster.site import Site
 from hpcsbi.flags import MEANINGS
 from hpcsbi.grid import Grid
+from hpcsbi.inference import networks as network_module
+from hpcsbi.inference import representations as representation_module
 from hpcsbi.inference.catalogue_columns import ARRAYS
 from hpcsbi.inference.catalogue_descriptions import DescribedColumn, described_columns
 from hpcsbi.library import Prior, load_table
+from hpcsbi.simulator import attenuations, dust, histories, noise
+from hpcsbi.simulator import distributions as distribution_module
 from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.distributions import KINDS
 from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.simulator.parameters import PARAMETERS
 from hpcsbi.simulator.templates import line_groups
+from hpcsbi.survey import registry
+from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.registry import FORMATS
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "hpcsbi" / "data" / "ssp_demo.zarr"
 DRAWS, ZRED = 4000, 0.1
+TABLE = re.compile(r"^\{\{ (\w+)((?: \w+)*) \}\}$", flags=re.M)
 SHOWN = ("mass_weighted_age", "t50", "ssfr_100myr", "av", "dn4000")
+
+FAMILIES = (
+    ("distribution of the prior", distribution_module, "KINDS"),
+    ("star formation history", histories, "HISTORIES"),
+    ("dust", attenuations, "ATTENUATIONS"),
+    ("curve of dust, by FSPS's dust_type", dust, "CURVES"),
+    ("noise", noise, "NOISES"),
+    ("representation", representation_module, "REPRESENTATIONS"),
+    ("network", network_module, "NETWORKS"),
+    ("survey", registry, "FORMATS"),
+)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """The page with its tables; called by mkdocs."""
     tables = {
         "flags": flags, "columns": columns, "parameters": parameters, "induced": induced,
-        "packages": packages,
+        "packages": packages, "survey": survey, "options": options,
+        "site": site, "distributions": distributions, "families": families,
+        "readme": readme,
     }  # fmt: skip
-    return re.sub(r"^\{\{ (\w+) \}\}$", lambda match: tables[match[1]](), markdown, flags=re.M)
+    return TABLE.sub(lambda match: tables[match[1]](*match[2].split()), markdown)
 
 
 def flags() -> str:
@@ -93,6 +120,63 @@ def packages() -> str:
         for path in folders
     ]
     return table(("group", "choices"), rows)
+
+
+def survey(name: str) -> str:
+    """How the files of a survey are known, and its file of conf/survey."""
+    known = f"Files are known by {FORMATS[name].contents}"
+    if beside := FORMATS[name].beside:
+        known += f"; those of redshifts by {beside.contents}"
+    path = ROOT / "conf" / "survey" / f"{name}.yaml"
+    return f"{known}.\n\n```yaml\n{path.read_text()}```\n"
+
+
+def options() -> str:
+    """What every survey may be told, as its class has it."""
+    rows = ((f"`survey.{key}`", words) for key, words in arguments_of(Survey).items())
+    return table(("option", "what it is"), [row for row in rows if row[0] != "`survey.name`"])
+
+
+def site() -> str:
+    """What a site may say, as its class has it."""
+    rows = ((f"`{key}`", words) for key, words in arguments_of(Site).items())
+    return table(("key", "what it is"), rows)
+
+
+def distributions() -> str:
+    """What a column of the prior may be drawn from, with the numbers that it takes."""
+    rows = (
+        (f"`{kind}`", ", ".join(signature(make).parameters), summary(make))
+        for kind, make in KINDS.items()
+    )
+    return table(("kind", "numbers", "what it is"), rows)
+
+
+def families() -> str:
+    """What may have a new member, where its table stands, and who is in it."""
+    rows = []
+    for what, holder, name in FAMILIES:
+        members = ", ".join(f"`{each}`" for each in getattr(holder, name))
+        rows.append((what, f"`{name}` in `{holder.__name__.replace('.', '/')}.py`", members))
+    return table(("what", "its table", "members"), rows)
+
+
+def summary(documented: Any) -> str:
+    """First paragraph of a docstring, on one line."""
+    return " ".join((documented.__doc__ or "").split("\n\n")[0].split())
+
+
+def arguments_of(documented: type) -> dict[str, str]:
+    """What a docstring says of each argument, on one line."""
+    text = re.search(r"Arguments:\n(.*?)(?:\n\n|\Z)", documented.__doc__, flags=re.S)[1]
+    pairs = re.findall(r"^ {8}([\w, ]+): (.*?)(?=^ {8}\w|\Z)", text, flags=re.M | re.S)
+    return {name: " ".join(words.split()).rstrip(".") for name, words in pairs}
+
+
+def readme(word: str) -> str:
+    """The table of the README whose first column is called so."""
+    text = (ROOT / "README.md").read_text()
+    return re.search(rf"^\| {word} \|.*?(?=\n\n)", text, flags=re.M | re.S)[0]
 
 
 def prior_of(name: str) -> Prior:

@@ -7,21 +7,24 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib
 import pytest
-from generated import catalogue_columns
+from generated import arguments_of, catalogue_columns
 from omegaconf import DictConfig
 
+from hpcsbi.cluster.site import Site
 from hpcsbi.launch.frozen import configuration_of
 from hpcsbi.pipeline import STAGES
 from hpcsbi.stages.release import release
 from hpcsbi.store.files import read_parquet_header
+from hpcsbi.survey.formats import Survey
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FLOW = "projection_zuko_maf_h128_t5"  # as the demo names its own
 # First words of a command -> where it runs in a test.
 RUNS = {
@@ -40,6 +43,7 @@ RUNS = {
     "python jobs/status.py": "tests/stages/test_status.py",
     "python jobs/plan.py": "tests/stages/test_plan.py",
     "python jobs/retry.py": "tests/launch/test_retry.py",
+    "sbatch": "tests/launch/test_manual.py",
     "slurm/pipeline.sh": "tests/launch/test_submit.py",
     "slurm/lab.sh": "tests/lab.py",
 }
@@ -64,9 +68,12 @@ def test_commands_are_right(command):
     first = next(words for words in RUNS if command.startswith(words))
     assert (ROOT / RUNS[first]).exists()
     program, *options = shlex.split(command)
-    if program == "python":
+    if program == "sbatch":
+        program, stage, *options = [word for word in options if not word.startswith("--")]
+        assert stage in STAGES
+    elif program == "python":
         program, *options = options
-    if not program.startswith(("jobs/", "slurm/pipeline.sh")):
+    if not program.startswith(("jobs/", "slurm/")) or program == "slurm/lab.sh":
         return
     assert (ROOT / program).exists()
     options = [option for option in options if option not in OURS]
@@ -88,6 +95,7 @@ def test_examples_run(page, small_run, tmp_path, monkeypatch):
             (run / each.name).symlink_to(each)
     (run / "flows").mkdir()
     (run / "flows" / FLOW).symlink_to(small_run / "flows" / "demo")
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
     monkeypatch.chdir(tmp_path)
     if "/release/" in page.read_text():
         release("runs/demo/release", "runs/demo/catalogue.zarr", ("fits", "parquet"), 0)
@@ -115,6 +123,36 @@ def test_every_stage_is_named():
     assert all(f"`{name}`" in text or f"jobs/{name}.py" in text for name in STAGES)
 
 
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (ROOT / "conf" / "survey").glob("*.yaml"))
+)
+def test_every_survey_has_its_part(name):
+    """With its options as they are, a command, and what real files it was tried with."""
+    (text,) = [each.read_text() for each in PAGES if f"{{{{ survey {name} }}}}" in each.read_text()]
+    for words in (f"survey={name} ", "Real files tried", "## Know before you use it"):
+        assert words in text
+    assert f"`survey={name}`" in (surveys := (ROOT / "docs" / "surveys" / "index.md").read_text())
+    assert f"{name.partition('_')[0]}.md" in surveys
+
+
+def test_what_pages_name_is_there():
+    """Benchmarks, tests, and files of the configuration and the package."""
+    text = "".join(each.read_text() for each in (*PAGES, ROOT / "README.md"))
+    folders = "benchmarks|tests|conf|hpcsbi|jobs|slurm"
+    named = set(re.findall(rf"\b((?:{folders})/[\w/.-]*\w\.(?:py|yaml|sh|sbatch))\b", text))
+
+    assert len(named) > 40
+    yours = {"conf/prior/mine.yaml"} | {name for name in named if "NAME" in name or "STAGE" in name}
+    assert sorted(name for name in named - yours if not (ROOT / name).exists()) == []
+
+
+def test_options_of_classes_are_told_whole():
+    """Every argument has its words: the tables are made of docstrings."""
+    for documented in (Survey, Site):
+        told = [name for key in arguments_of(documented) for name in key.split(", ")]
+        assert told == [each.name for each in fields(documented)]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("mkdocs") is None, reason="mkdocs is not installed: the extra docs")
 def test_the_site_builds(tmp_path):
@@ -123,7 +161,7 @@ def test_the_site_builds(tmp_path):
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert built.returncode == 0, built.stderr
-    pages = {path.parent.name: path.read_text() for path in tmp_path.glob("*/index.html")}
+    pages = {path.parent.name: path.read_text() for path in tmp_path.rglob("index.html")}
     assert {path.stem for path in PAGES} - {"index"} <= {*pages}
     assert not any("{{" in page for page in pages.values())
     assert "WEAK_WEIGHTS" in pages["flags"] and "tage_*" in pages["data-model"]
