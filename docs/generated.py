@@ -124,9 +124,9 @@ def packages() -> str:
 
 def survey(name: str) -> str:
     """How the files of a survey are known, and its file of conf/survey."""
-    known = f"Files are known by {FORMATS[name].contents}"
+    known = f"A file of `survey={name}` is known by {FORMATS[name].contents}"
     if beside := FORMATS[name].beside:
-        known += f"; those of redshifts by {beside.contents}"
+        known += f"; that of its redshifts by {beside.contents}"
     path = ROOT / "conf" / "survey" / f"{name}.yaml"
     return f"{known}.\n\n```yaml\n{path.read_text()}```\n"
 
