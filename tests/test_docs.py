@@ -17,6 +17,7 @@ from generated import arguments_of, catalogue_columns
 from omegaconf import DictConfig
 
 from hpcsbi.cluster.site import Site
+from hpcsbi.launch.checks import arguments
 from hpcsbi.launch.frozen import configuration_of
 from hpcsbi.pipeline import STAGES
 from hpcsbi.stages.release import release
@@ -81,7 +82,11 @@ def test_commands_are_right(command):
     assert len(named) == (Path(program).stem in ("retry", "pipeline") and "=" not in options[0])
     single = [option for option in options if "=" in option]  # of a sweep the first of each
     single = [re.sub(r"^(flow\.\w+=\d+),.*", r"\1", option) for option in single]
-    assert isinstance(configuration_of(single), DictConfig)
+    cfg = configuration_of(single)
+    assert isinstance(cfg, DictConfig)
+    if program == "jobs/pipeline.py" and "learned" not in command:
+        for stage in ("simulate", "augment", "train", "infer"):
+            assert arguments(cfg, stage)
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
