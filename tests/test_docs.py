@@ -26,7 +26,7 @@ from hpcsbi.survey.formats import Survey
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-FLOW = "projection_zuko_maf_h128_t5"  # as the demo names its own
+FLOW = Path(configuration_of(["experiment=demo"]).train.out).name  # as the demo names its own
 # First words of a command -> where it runs in a test.
 RUNS = {
     "python3 -m venv": ".ci/run",  # makes its environment by the test command of the README

@@ -24,7 +24,7 @@ def load_flow(path: str | Path) -> "TrainedFlow":
     """The trained flow of a folder, with its prior, grid, noise model and table.
 
     Arguments:
-        path: folder of the flow, such as runs/demo/flows/projection_zuko_maf_h128_t5.
+        path: folder of the flow, such as runs/demo/flows/optimum_zuko_maf_h128_t5.
 
     Raises:
         FileNotFoundError: no flow is trained there to its end.

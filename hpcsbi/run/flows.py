@@ -38,7 +38,7 @@ def load_posterior(folder: str | Path) -> Posterior:
     if not there(path):
         raise FileNotFoundError(
             f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
-            "(a folder such as runs/demo/flows/projection_zuko_maf_h128_t5)."
+            "(a folder such as runs/demo/flows/optimum_zuko_maf_h128_t5)."
         )
     return _posterior(FlowFolder(Path(folder)), path.stat().st_mtime_ns)
 
