@@ -6,7 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["keep_caches"]
+__all__ = ["keep_caches", "keeps_kernels"]
 
 KERNELS = Path(__file__).parent / "kernels"
 
@@ -22,15 +22,19 @@ def keep_caches(folder: Path | None) -> None:
             folder for temporary files.
     """
     names = {"MPLCONFIGDIR": ".matplotlib"}
-    inside = KERNELS / "__pycache__"
-    if not os.access(inside if inside.exists() else KERNELS, os.W_OK):
-        # A colleague's files are not to be written.
+    if not keeps_kernels():  # a colleague's files are not to be written
         names["NUMBA_CACHE_DIR"] = f".numba-{os.getuid()}"
     names = {variable: name for variable, name in names.items() if variable not in os.environ}
     if not names:
         return
     folder = _temporary_folder() if folder is None else folder
     os.environ.update({variable: str(folder.absolute() / name) for variable, name in names.items()})
+
+
+def keeps_kernels() -> bool:
+    """Whether compiled code can be kept beside the package."""
+    inside = KERNELS / "__pycache__"
+    return os.access(inside if inside.exists() else KERNELS, os.W_OK)
 
 
 def _temporary_folder() -> Path:

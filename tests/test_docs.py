@@ -42,6 +42,7 @@ RUNS = {
     "python jobs/compare.py": "tests/stages/test_compare.py",
     "python jobs/crossmatch.py": "tests/stages/test_crossmatch.py",
     "python jobs/status.py": "tests/stages/test_status.py",
+    "python jobs/doctor.py": "tests/launch/test_doctor.py",
     "python jobs/plan.py": "tests/stages/test_plan.py",
     "python jobs/retry.py": "tests/launch/test_retry.py",
     "sbatch": "tests/launch/test_manual.py",

@@ -12,7 +12,7 @@ PACKAGE = Path(hpcsbi.__file__).parent
 # which are the vocabulary of the house and import each other alone.
 ORDER = (
     "kernels", "statistics", "cluster", "store", "survey", "simulator", "inference", "mcmc", "run",
-    "release", "report", "library", "stages", "launch",
+    "release", "report", "library", "health", "stages", "launch",
 )  # fmt: skip
 DOOR = PACKAGE / "__init__.py"  # names what the library offers, and imports it when it is asked
 # Figures and files are made of arrays, wherever these come from.

@@ -17,7 +17,7 @@ from hpcsbi.pipeline import OF_A_RUN, STAGES, stages_of_run, upstream, waits
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "conf/config.yaml"
 ASKED_FOR = ("fit", "learn", "release")
-NO_STAGE = {"environment", "pipeline", "retry", "submit"}
+NO_STAGE = {"doctor", "environment", "inspect", "pipeline", "retry", "submit"}
 
 
 def function(stage: str) -> Callable:

@@ -50,7 +50,7 @@ from hpcsbi.terminal import outlive_reader
 # 130: Ctrl-C.
 FAILED, WRONG, BROKEN, AGAIN, INTERRUPTED = 1, 2, 70, 75, 130
 # These only look: a run that is not there must not come to be.
-LOOKING = tuple(stage.name for stage in STAGES.values() if not stage.product)
+LOOKING = ("doctor", *(stage.name for stage in STAGES.values() if not stage.product))
 # What is wrong with the input, the disk or the cluster, and not with this program.
 REFUSED = (HydraException, OmegaConfBaseException, Refusal, OSError)
 

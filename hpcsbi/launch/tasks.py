@@ -59,6 +59,12 @@ def _plan(cfg: DictConfig) -> int:
     return plan(cfg)
 
 
+def _doctor(cfg: DictConfig) -> int:
+    from hpcsbi.launch.doctor import doctor
+
+    return doctor(cfg)
+
+
 def _judges(cfg: DictConfig) -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN if cfg.judge is None else cfg.judge
 
@@ -67,10 +73,12 @@ def _judges(cfg: DictConfig) -> bool:
 TASKS: dict[str, Callable[[DictConfig], int]] = {
     "train": _train,
     "plan": _plan,
+    "doctor": _doctor,
     "pipeline": whole_pipeline.pipeline,
 }
 # Jobs whose stages are others than the one of their name; they are checked first.
 STAGES_OF: dict[str, Callable[[DictConfig], Sequence[str]]] = {
     "simulate": _stages_of_simulate,
     "pipeline": whole_pipeline.check,
+    "doctor": lambda cfg: (),
 }

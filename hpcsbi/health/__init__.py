@@ -1,0 +1,1 @@
+"""Whether a place can do the work: its installation, folders, cores, FSPS and SLURM."""
