@@ -85,9 +85,8 @@ def columns() -> str:
     rows, last = [], ""
     for column in catalogue_columns():
         if column.family != last:
-            meaning = re.sub(r"^[\d.]+ % quantile of ", "", column.meaning)
             ucd = column.ucd.replace("stat.percentile", "stat.*")
-            facts = (f"`{column.family}`", column.kind, column.unit, f"`{ucd}`", meaning)
+            facts = (f"`{column.family}`", column.kind, column.unit, f"`{ucd}`", column.of_family)
             rows.append((*facts, column.gap))
         last = column.family
     return table(("column", "type", "unit", "UCD", "meaning", "no number"), rows)

@@ -16,6 +16,8 @@ class Stage:
     Arguments:
         name: of its module, job and node of the configuration.
         product: what it makes in the run's folder, as a pattern; "" if it only looks.
+        makes: what that is, in words.
+        needs: what it takes that no stage makes, "" for nothing.
         reads: argument of the stage -> the stage that makes what it names.
         when: in which runs it runs; APART is in none, it looks at one.
         unit: what its work is counted in: rows, in shards over many processes; steps of one
@@ -29,6 +31,8 @@ class Stage:
 
     name: str
     product: str = ""
+    makes: str = ""
+    needs: str = ""
     reads: Mapping[str, str] = field(default_factory=dict)
     when: str = ALWAYS
     unit: str = ROWS
@@ -47,46 +51,72 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("tabulate", "ssp.zarr", probe=1, seed=1),
-        Stage("simulate", "simulations.zarr", {"table": "tabulate"}, probe=1024, seed=2),
         Stage(
-            "augment", "training.zarr", {"simulations": "simulate", "table": "tabulate"},
-            probe=4096, seed=3,
+            "tabulate", "ssp.zarr", "stellar populations on the grid, continuum and lines apart",
+            "FSPS and its data tree (SPS_HOME), or the shipped table (tabulate.demo=true)",
+            probe=1, seed=1,
         ),
         Stage(
-            "train", "flows/*", {"training": "augment", "table": "tabulate"}, unit=STEPS, seed=4
+            "simulate", "simulations.zarr", "theta and noise-free flux, drawn from the prior",
+            "FSPS and its data tree (SPS_HOME) with simulate.source=fsps",
+            {"table": "tabulate"}, probe=1024, seed=2,
         ),
         Stage(
-            "calibrate", "calibration.zarr", {"flow": "train", "pairs": "augment"}, probe=32,
-            beside=".json", seed=5, verdict=True,
-        ),
-        Stage("ingest", "spectra.zarr", when=SPECTRA, probe=1024),
-        Stage(
-            "infer", "catalogue.zarr", {"flow": "train", "spectra": "ingest"}, SPECTRA, probe=64,
-            beside=".parquet", seed=6,
+            "augment", "training.zarr", "noisy pairs of theta and spectrum, some of them held out",
+            "", {"simulations": "simulate", "table": "tabulate"}, probe=4096, seed=3,
         ),
         Stage(
-            "fit", "fits.zarr", {"flow": "train", "spectra": "ingest", "catalogue": "infer"}, ASKED,
-            probe=1, seed=7,
+            "train", "flows/*", "a trained flow: weights, history, and the table it takes",
+            "a GPU with train.device=cuda", {"training": "augment", "table": "tabulate"},
+            unit=STEPS, seed=4,
         ),
         Stage(
-            "learn", "errors.zarr", {"flow": "train", "spectra": "ingest", "catalogue": "infer"},
-            ASKED, probe=1, beside=".json", seed=8,
+            "calibrate", "calibration.zarr", "ranks and coverage of held-out spectra, the verdict",
+            "", {"flow": "train", "pairs": "augment"}, probe=32, beside=".json", seed=5,
+            verdict=True,
         ),
-        Stage("release", "release", {"catalogue": "infer"}, ASKED, AT_ONCE),
         Stage(
-            "report",
-            "report.html",
-            {
+            "ingest", "spectra.zarr", "spectra of a survey, at rest on the model's pixels",
+            "files of a survey (ingest.files, survey=...)", when=SPECTRA, probe=1024,
+        ),
+        Stage(
+            "infer", "catalogue.zarr", "posteriors: quantiles, checks, flags, a row a spectrum",
+            "", {"flow": "train", "spectra": "ingest"}, SPECTRA, probe=64, beside=".parquet",
+            seed=6,
+        ),
+        Stage(
+            "fit", "fits.zarr", "converged chains of chosen spectra, compared with the flow",
+            "FSPS and its data tree (SPS_HOME) with fit.engine=prospector",
+            {"flow": "train", "spectra": "ingest", "catalogue": "infer"}, ASKED, probe=1, seed=7,
+        ),
+        Stage(
+            "learn", "errors.zarr", "what the model is off by: a mean and templates by wavelength",
+            "draws that infer.keep_draws kept",
+            {"flow": "train", "spectra": "ingest", "catalogue": "infer"}, ASKED, probe=1,
+            beside=".json", seed=8,
+        ),
+        Stage(
+            "release", "release", "the catalogue as files that explain themselves",
+            "for release.formats with hats: pip install -e '.[release]'", {"catalogue": "infer"},
+            ASKED, AT_ONCE,
+        ),
+        Stage(
+            "report", "report.html", "the page that tells the run's story",
+            reads={
                 "simulations": "simulate", "training": "augment", "flow": "train",
                 "calibration": "calibrate", "spectra": "ingest", "catalogue": "infer",
                 "fits": "fit", "errors": "learn",
             },
-            unit=AT_ONCE,
-            shows=True,
+            unit=AT_ONCE, shows=True,
         ),
-        Stage("compare", "sweep.html", {"pairs": "augment"}, APART, AT_ONCE),
-        Stage("crossmatch", "crossmatch.html", {"catalogue": "infer"}, APART, AT_ONCE),
+        Stage(
+            "compare", "sweep.html", "the flows of a sweep side by side", "",
+            {"pairs": "augment"}, APART, AT_ONCE,
+        ),
+        Stage(
+            "crossmatch", "crossmatch.html", "a catalogue beside another one, object by object",
+            "the other catalogue (crossmatch.other)", {"catalogue": "infer"}, APART, AT_ONCE,
+        ),
         Stage("status", when=APART, unit=AT_ONCE),
         Stage("plan", when=APART, unit=AT_ONCE),
     )

@@ -1,19 +1,23 @@
 """A Python that cannot run the jobs of this folder says so in one line; imported first of all."""
 
 import sys
+
+# The folder of the script, which Python puts first: jobs/tabulate.py and jobs/inspect.py are not
+# the libraries that others import by these names.
+sys.path.pop(0)
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv/bin/python"
-# The folder of the script, which Python puts first: jobs/tabulate.py is not the library that torch
-# imports by that name.
-sys.path.pop(0)
+# What a job imports before it can tell anything in its own words.
+NEEDED = ("hydra", "omegaconf", "hpcsbi", "numpy", "zarr", "safetensors", "llvmlite", "psutil",
+          "packaging", "threadpoolctl", "tqdm", "yaml")  # fmt: skip
 
 
 def trouble() -> str:
     """What is wrong and its mend, "" if nothing is."""
-    missing = [name for name in ("hydra", "omegaconf", "hpcsbi") if find_spec(name) is None]
+    missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         instead = (
             f"run {PYTHON} {' '.join(sys.argv)}, or activate that environment"

@@ -1,5 +1,6 @@
 """The data model: name, type, unit, UCD and meaning of every column that a catalogue publishes."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,9 +11,10 @@ from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.column_units import OF_ARRAYS, of_parameter, of_quantity
 from hpcsbi.inference.line_excess import MOMENTS
 from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.indices import BLENDS
 from hpcsbi.survey.identity import AXES, NAMES
 
-__all__ = ["DescribedColumn", "described_columns", "described_draws"]
+__all__ = ["DescribedColumn", "described_columns", "described_draws", "descriptions_of"]
 
 PRIOR_SHARE = (
     "share of the prior between p16 and p84 over 0.68; near 1 the spectrum says nothing of it"
@@ -78,6 +80,11 @@ class DescribedColumn:
         return self.gap == WITHOUT_DRAWS
 
     @property
+    def of_family(self) -> str:
+        """The meaning of all columns that differ in their level alone."""
+        return re.sub(r"^[\d.]+ % quantile of ", "", self.meaning)
+
+    @property
     def infinite(self) -> bool:
         """Whether a number may be infinite."""
         return self.name in INFINITE
@@ -110,6 +117,29 @@ def described_columns(
             for name in along.get(ARRAYS[array][0][-1], ("",)):
                 columns += _of(array, name, along, "derived_quantiles" in arrays)
     return columns
+
+
+def descriptions_of(columns: Sequence[str]) -> dict[str, DescribedColumn]:
+    """What is known of columns by their names alone, as of a Parquet file.
+
+    Example:
+        >>> descriptions_of(["tage_p50", "mine"])["tage_p50"].unit
+        'Gyr'
+    """
+    quantities = [each.name for each in QUANTITIES]
+    medians = [name.removesuffix("_p50") for name in columns if name.endswith("_p50")]
+    along = {
+        "parameter": [n for n in medians if n not in quantities and not n.endswith("_flow")],
+        "quantity": quantities,
+        "blend": [*BLENDS],
+        "line_group": [
+            name.removeprefix("line_excess_")
+            for name in columns
+            if name.startswith("line_excess_") and not name.endswith("_error")
+        ],
+    }
+    known = {column.name: column for column in described_columns([*ARRAYS], along)}
+    return {name: known[name] for name in columns if name in known}
 
 
 def described_draws(names: Sequence[str], draws: int) -> list[DescribedColumn]:
