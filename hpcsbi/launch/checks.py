@@ -1,7 +1,7 @@
 """What can be wrong is wrong now: all arguments of all stages, before the first one starts."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,11 @@ from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.ways import HERE, way_of
 from hpcsbi.pipeline import STAGES
+from hpcsbi.run.folder import finished_weights
+
+# Files that a user names, and no stage makes.
+NAMED = (("simulate", "theta"), ("ingest", "redshifts"), ("ingest", "ids"), ("learn", "ids"),
+         ("crossmatch", "other"))  # fmt: skip
 
 
 def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] = ()) -> None:
@@ -35,9 +40,10 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
     make_site(cfg.site)
     if any(STAGES[stage].fans_out for stage in stages):  # the others need not wait for Dask
         _check_cluster(cfg.cluster)
+    outs = [cfg[stage].get("out") for stage in (*stages, *coming) if OmegaConf.is_dict(cfg[stage])]
+    made = {os.path.abspath(out) for out in outs if isinstance(out, str)}
+    _refuse_missing(cfg, stages, made)
     nodes = {stage: arguments(cfg, stage) for stage in stages}
-    outs = [cfg[stage].get("out") for stage in (*stages, *coming)]
-    made = {os.path.abspath(out) for out in outs if out}
     if "ingest" in nodes:
         ingest = import_module("hpcsbi.stages.ingest")
         keys = ("files", "survey", "redshifts", "ids")
@@ -49,6 +55,25 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
         for key, maker in reads.items():
             if _reads(key, node) and os.path.abspath(node[key]) not in made:
                 _check_input(stage, key, maker, node)
+
+
+def _refuse_missing(cfg: DictConfig, stages: Sequence[str], made: Collection[str]) -> None:
+    """What is always read is there: told before the stages are imported, which takes seconds."""
+    for stage in (stage for stage in stages if OmegaConf.is_dict(cfg[stage])):
+        node = cfg[stage]
+        reads = {} if STAGES[stage].shows else STAGES[stage].reads
+        for key, maker in reads.items():
+            at_times = key == "table" or (key == "catalogue" and "objects" in node)  # see `_reads`
+            path = node.get(key)
+            if at_times or not isinstance(path, str) or os.path.abspath(path) in made:
+                continue
+            if key == "flow":
+                finished_weights(path)
+            else:
+                _refuse_absent(stage, key, maker, path)
+        for path, key in ((node.get(key), key) for owner, key in NAMED if owner == stage):
+            if isinstance(path, str) and not Path(path).is_file():
+                raise FileNotFoundError(f"{stage}.{key}: {path} is not there, or is no file.")
 
 
 def arguments(cfg: DictConfig, stage: str) -> dict[str, Any]:
@@ -146,6 +171,10 @@ def _check_input(stage: str, key: str, maker: str, node: Mapping[str, Any]) -> N
         if node.get("certificate") and posterior.ssp is None:
             import_module("hpcsbi.stages.infer").refuse_without_table(path)
         return
+    _refuse_absent(stage, key, maker, path)
+
+
+def _refuse_absent(stage: str, key: str, maker: str, path: str) -> None:
     if not Path(path).exists():
         raise FileNotFoundError(
             f"{stage}.{key}: {path} does not exist: run the stage that makes it first "

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
-from hpcsbi.run.folder import FlowFolder
+from hpcsbi.run.folder import FlowFolder, finished_weights
 from hpcsbi.simulator.derived import DERIVED, FREE, DerivedQuantities
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_arrays import table_arrays
 from hpcsbi.simulator.ssp_table import Ssp
-from hpcsbi.store.files import load_weights, there
+from hpcsbi.store.files import load_weights
 from hpcsbi.store.opening import open_complete
 from hpcsbi.store.settings import Settings, refuse_other_settings
 from hpcsbi.store.store import Store
@@ -34,12 +34,7 @@ def load_posterior(folder: str | Path) -> Posterior:
         BadInput: its table is gone, without which it would draw nonsense.
         Damaged: its file is cut short.
     """
-    path = FlowFolder(Path(folder)).weights
-    if not there(path):
-        raise FileNotFoundError(
-            f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
-            "(a folder such as runs/demo/flows/optimum_zuko_maf_h128_t5)."
-        )
+    path = finished_weights(folder)
     return _posterior(FlowFolder(Path(folder)), path.stat().st_mtime_ns)
 
 

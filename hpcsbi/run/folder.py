@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcsbi.store.files import RATES
+from hpcsbi.store.files import RATES, there
 
-__all__ = ["FlowFolder", "RunFolder", "verdict_of"]
+__all__ = ["FlowFolder", "RunFolder", "finished_weights", "verdict_of"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,21 @@ class RunFolder:
     def jobs(self) -> Path:
         """One JSON line for each job that was submitted."""
         return self.submissions / "jobs.jsonl"
+
+
+def finished_weights(folder: str | Path) -> Path:
+    """The weights of a flow's folder.
+
+    Raises:
+        FileNotFoundError: the flow is not trained, or not to its end.
+    """
+    path = FlowFolder(Path(folder)).weights
+    if not there(path):
+        raise FileNotFoundError(
+            f"{path} does not exist: run jobs/train.py to its end first, or name another flow "
+            "(a folder such as runs/demo/flows/optimum_zuko_maf_h128_t5)."
+        )
+    return path
 
 
 def verdict_of(calibration: Path) -> Path:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tiny
@@ -6,6 +9,7 @@ from learned_store import OBJECTS, RNG, store_of
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
+from hpcsbi.launch.checkout import ROOT
 from hpcsbi.launch.checks import arguments, check_stages
 
 
@@ -37,7 +41,7 @@ from hpcsbi.launch.checks import arguments, check_stages
         (MODEL, ["experiment=survey"], "tabulate.demo=true"),
         (MODEL, ["experiment=paper"], "SPS_HOME is not set"),
         (ALL, ["simulate.source=fsps"], "SPS_HOME"),
-        (("fit",), ["fit.engine=prospector", "fit.objects=1"], "SPS_HOME"),
+        ((*ALL, "fit"), ["fit.engine=prospector", "fit.objects=1"], "SPS_HOME"),
         (("infer",), [], "run jobs/train.py"),
         (("augment",), [], "jobs/simulate.py"),
         (("compare",), [], "jobs/augment.py"),
@@ -105,3 +109,19 @@ def test_a_learned_error_is_read_and_compared_with_the_grid(tmp_path):
     assert "was learned on the grid" in refused(
         ALL, *DEMO, f"run={tmp_path / 'run'}", f"noise.learned={wrong}"
     )
+
+
+def test_a_missing_file_is_told_before_anything_is_imported(tmp_path):
+    """A mistake in a path should not take the seconds that torch takes."""
+    code = (
+        "import sys; sys.argv = ['jobs/infer.py', 'infer.flow=/nowhere', sys.argv[1]];"
+        "from hpcsbi.launch.tasks import start\n"
+        "try: start('infer')\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, f"run={tmp_path / 'run'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.stdout.split() == ["2", "False"]
+    assert "/nowhere/flow.safetensors does not exist: run jobs/train.py" in done.stderr
+    assert not (tmp_path / "run").exists()
