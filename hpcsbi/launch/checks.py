@@ -40,7 +40,7 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
     make_site(cfg.site)
     if any(STAGES[stage].fans_out for stage in stages):  # the others need not wait for Dask
         _check_cluster(cfg.cluster)
-    outs = [cfg[stage].get("out") for stage in (*stages, *coming) if OmegaConf.is_dict(cfg[stage])]
+    outs = [_node(cfg, stage).get("out") for stage in (*stages, *coming)]
     made = {os.path.abspath(out) for out in outs if isinstance(out, str)}
     _refuse_missing(cfg, stages, made)
     nodes = {stage: arguments(cfg, stage) for stage in stages}
@@ -59,8 +59,8 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
 
 def _refuse_missing(cfg: DictConfig, stages: Sequence[str], made: Collection[str]) -> None:
     """What is always read is there: told before the stages are imported, which takes seconds."""
-    for stage in (stage for stage in stages if OmegaConf.is_dict(cfg[stage])):
-        node = cfg[stage]
+    for stage in stages:
+        node = _node(cfg, stage)
         reads = {} if STAGES[stage].shows else STAGES[stage].reads
         for key, maker in reads.items():
             at_times = key == "table" or (key == "catalogue" and "objects" in node)  # see `_reads`
@@ -82,9 +82,7 @@ def arguments(cfg: DictConfig, stage: str) -> dict[str, Any]:
     Raises:
         BadInput: an unknown key, another type, a value out of range.
     """
-    node = cfg[stage]
-    if not OmegaConf.is_dict(node):
-        raise BadInput(f"{stage} is {literal(node)}: it holds keys, set one as {stage}.KEY=VALUE.")
+    node = _node(cfg, stage)
     plain = {key: _plain(node[key]) for key in node if key != "cluster"}
     for key, value in plain.items():
         if isinstance(value, Mapping) and "_target_" in value:
@@ -95,6 +93,13 @@ def arguments(cfg: DictConfig, stage: str) -> dict[str, Any]:
         raise error.__cause__ or error from None
     getattr(import_module(f"hpcsbi.stages.{stage}"), stage).check(**built)
     return built
+
+
+def _node(cfg: DictConfig, stage: str) -> DictConfig:
+    node = cfg[stage]
+    if not OmegaConf.is_dict(node):
+        raise BadInput(f"{stage} is {literal(node)}: it holds keys, set one as {stage}.KEY=VALUE.")
+    return node
 
 
 def with_files_read(node: Mapping[str, Any]) -> dict[str, Any]:
