@@ -28,13 +28,8 @@ from hpcsbi.pipeline import OF_A_RUN
 FLAGS = {"-m", "--multirun", "--resolve", "--hydra-help", "--version"}
 VALUED = {"-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"}
 TEXT = (str, QuotedString, NoneType)
-OPEN = (
-    "site.options",
-    "site.train",
-    "plan.rates",
-    "crossmatch.columns",
-    "crossmatch.errors",
-)  # their keys are the user's
+# Their keys are the user's.
+OPEN = ("site.options", "site.train", "plan.rates", "crossmatch.columns", "crossmatch.errors")
 TEXTS = ("name", "run", "fit.objects")  # a number stays as it was typed
 OPTIONS = "options are KEY=VALUE, as train.steps=100"
 
