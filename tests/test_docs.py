@@ -125,6 +125,19 @@ def test_data_model_is_that_of_the_files(small_run):
     assert "flags" in read_parquet_header(small_run / "catalogue.parquet")
 
 
+def test_contributing_is_one_page_of_true_paths():
+    """Files and folders that it names are there, and so is what its links lead to."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:hpcsbi|tests|benchmarks|docs|conf|jobs|slurm)/[\w/.]*)", text)
+    linked = re.findall(r"\]\(([\w/.]+)#([\w-]+)\)", text)
+
+    assert len(text.splitlines()) < 80 and len(named) > 15
+    assert [path for path in named if not (ROOT / path.replace("NAME", "infer")).exists()] == []
+    for path, anchor in linked:
+        headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(), flags=re.MULTILINE)
+        assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
 def test_every_stage_is_named():
     """In the tutorial or among the tasks."""
     text = "".join(page.read_text() for page in PAGES)
