@@ -97,8 +97,8 @@ def installation(package: Path) -> Check:
     """
     if keeps_kernels():
         return Check("installation", OK, f"{package}; compiled kernels are kept in it")
-    words = f"{package} is not for you to write: each run's folder keeps its compiled kernels"
-    return Check("installation", OK, f"{words} (a minute of compiling in each new run)")
+    words = f"{package} is not for you to write: each run compiles its kernels, into its folder"
+    return Check("installation", OK, words)
 
 
 def home() -> Check:

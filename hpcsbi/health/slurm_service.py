@@ -55,8 +55,8 @@ def _accounts() -> Check:
     """Only how jobs ended hangs on it, and that for minutes in the queue too."""
     try:
         answer(ACCOUNTS)
-    except SlurmError as error:
-        words = f"{str(error).split(': ')[0]}: how jobs ended is known for some minutes only"
+    except SlurmError:
+        words = "does not answer: how jobs ended is known for some minutes only"
         return Check("sacct", WARNING, words, "ask the site for SLURM's accounting, or do without")
     return Check("sacct", OK, "answers")
 
@@ -68,7 +68,7 @@ def _shown(script: Path, stage: str, options: Mapping[str, str]) -> Check:
         late = sbatch.would_submit(script, [stage], options)
     except SlurmError as error:
         said = str(error).splitlines()[0]
-        mend = "mend the options in conf/site (site=...), or on the command line: site.account=..."
+        mend = "set the options in conf/site (site=...), or as site.account=... beside it"
         return Check(name, WRONG, f"{said} ({asked})", mend)
     if late:
         mend = "nothing, where that is a maintenance; else ask for less (site.time, site.tasks)"

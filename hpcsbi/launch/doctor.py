@@ -115,5 +115,5 @@ def _submits(cfg: DictConfig) -> bool:
 def _next(cfg: DictConfig) -> str:
     """The command that begins the run."""
     if _submits(cfg):
-        return f"slurm/pipeline.sh {cfg.name} ... (--dry-run shows the jobs)"
-    return f"python jobs/pipeline.py name={cfg.name} ..."
+        return f"slurm/pipeline.sh {cfg.name}, with the same options (--dry-run shows the jobs)"
+    return f"python jobs/pipeline.py name={cfg.name}, with the same options"

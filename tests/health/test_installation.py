@@ -120,6 +120,6 @@ def test_a_read_only_installation_is_told(monkeypatch):
     """Kernels are then compiled in each run's folder, as `caches` has them."""
     package = Path(installation.__file__).parents[1]
     monkeypatch.setattr(installation, "keeps_kernels", lambda: False)
-    assert "each run's folder" in installation.installation(package).words
+    assert "each run compiles" in installation.installation(package).words
     monkeypatch.setattr(installation, "keeps_kernels", lambda: True)
     assert "kept in it" in installation.installation(package).words

@@ -43,7 +43,9 @@ def test_a_run_on_this_machine(fake, tmp_path, capsys):
         for name in ("python", "torch, GPU", "run, locks", "temporary", "SPS_HOME")
     )
     assert "cores" in printed and "job train" not in printed
-    assert printed.endswith("Nothing is wrong. Next: python jobs/pipeline.py name=demo ...\n")
+    assert printed.endswith(
+        "Nothing is wrong. Next: python jobs/pipeline.py name=demo, with the same options\n"
+    )
     assert not (tmp_path / "run").exists()
 
 
