@@ -51,6 +51,7 @@ def gallery(columns: Columns, most: int) -> list[tuple[int, str]]:
         (_first_largest(order, columns["chi2"][order]), "the largest χ²"),
         (_first_largest(order, np.bitwise_count(flags)), "the most flags"),
         *((i, f"the fit at {share} % of all") for share, i in _between(order)),
+        *((i, _rank_words(place, len(order))) for place, i in enumerate(order)),  # if those meet
     ]
     chosen: dict[int, str] = {}
     for place, why in candidates:

@@ -1,12 +1,14 @@
-"""Densities of a posterior: they integrate to one and end where the prior does."""
+"""Densities of a posterior: those of its draws, and they end where the prior does."""
 
 import numpy as np
 import pytest
 import small_run as shared
 import torch
-from scipy.stats import multivariate_normal
 
 import hpcsbi
+from hpcsbi.run.flows import load_posterior
+from hpcsbi.simulator.batch import Batch
+from hpcsbi.store.opening import open_complete
 
 NOISE = 100.0  # times the noise of a nucleus
 
@@ -34,28 +36,28 @@ def test_the_exact_density_over_the_flows_weights_its_draws(flow):
     size = 1 / (weights**2).sum()
     coordinates, theirs = (flow.prior.coordinates(x) for x in (theta, exact.draws.to_numpy()))
     mean, sd = exact.weights @ theirs, np.sqrt(np.cov(theirs.T, aweights=exact.weights).diagonal())
-    assert size > 20 and (np.abs(weights @ coordinates - mean) < 5 * sd / np.sqrt(size)).all()
+    assert size > 5 and (np.abs(weights @ coordinates - mean) < 5 * sd / np.sqrt(size)).all()
     assert abs(np.log(np.mean(np.exp(log_ratio)))) < 1.5
 
 
-def test_the_density_of_the_flow_is_normalised(flow):
-    """The mean over its draws of a narrow Gaussian's density over its own is one.
-
-    References:
-        Gelfand & Dey 1994, J. R. Stat. Soc. B 56, 501.
+def test_the_density_of_the_flow_is_that_of_its_map(flow, small_run):
+    """Of draws that the map from the base space made, with the slope that it told, over the share
+    of them inside of the prior.
     """
-    posterior = flow(**(shared.nucleus(0) | {"draws": 4000}), certificate=False)
-    theta = posterior.draws.to_numpy(np.float32)
-    coordinates = flow.prior.coordinates(theta)
-    narrow = multivariate_normal(np.median(coordinates, 0), 0.3 * np.cov(coordinates.T))
+    own = flow(**(shared.nucleus(0) | {"draws": 4000}), certificate=False)
+    store = open_complete(small_run / "spectra.zarr", "infer")
+    flux, ivar, zred = (store.read(name, slice(0, 1)) for name in ("flux", "ivar", "zred"))
+    batch = Batch(flux, ivar, np.array([7]), zred)
+    drawn = load_posterior(small_run / "flows" / "demo").sample(batch, 4000, 50)
+    theta = flow.prior.theta(drawn.coordinates[0])
     jacobian = np.log(np.where(flow.prior.log, theta * np.log(10), 1.0)).sum(1)
 
-    ratio = np.exp(
-        narrow.logpdf(coordinates) - posterior.log_prob(torch.tensor(theta)).numpy() - jacobian
-    )
-
-    error = ratio.std() / np.sqrt(len(ratio))
-    assert error < 0.2 and abs(ratio.mean() - 1) < 5 * error + 0.05
+    theirs = own.log_prob(torch.tensor(theta).float()).numpy() + jacobian
+    difference = theirs - drawn.log_prob[0]
+    share = float(drawn.acceptance[0])
+    error = np.sqrt(2 * share * (1 - share) / 4000)
+    assert np.quantile(np.abs(difference - np.median(difference)), 0.9) < 0.02
+    assert np.exp(-np.median(difference)) == pytest.approx(share, abs=5 * error + 0.002)
 
 
 @pytest.mark.parametrize("certificate", [True, False])

@@ -14,7 +14,7 @@ def columns(n, seed=0):
         "n_draws": np.full(n, 100),
         "flags": np.zeros(n, "int32"),
         "chi2": rng.uniform(0.8, 1.2, n),
-        "predictive_p": rng.uniform(0.01, 1, n),
+        "predictive_p": rng.uniform(0.01, 0.999, n),
         "window_p": np.full(n, np.nan),
         "pareto_k": rng.uniform(0, 0.6, n),
     }
