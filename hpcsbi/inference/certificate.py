@@ -182,7 +182,8 @@ def _log_weights(
         arrays = (flux, ivar, prior.theta(coordinates, np.float32), *instrument)
         log_likelihood = likelihood(*(torch.tensor(np.asarray(a, np.float32)) for a in arrays))
     log_prior = prior.log_density(coordinates, batch.zred_column)
-    log_weights = log_likelihood.numpy() + log_prior - log_q
+    with np.errstate(invalid="ignore"):  # of -inf and -inf, which is outside
+        log_weights = log_likelihood.numpy() + log_prior - log_q
     inside = np.isfinite(log_weights)
     log_likelihood_inside = np.where(inside, log_likelihood.numpy(), np.nan)
     flat = np.fmax.reduce(log_likelihood_inside, 1) == np.fmin.reduce(log_likelihood_inside, 1)
