@@ -132,7 +132,7 @@ def test_a_run_on_logarithmic_pixels(tmp_path):
     table = tiny.table_on(grid, tmp_path / "ssp.zarr")
     pairs = tiny.pairs(tmp_path, survey=True, grid=grid, table=table, test=40)
     flow = tiny.trained(tmp_path, pairs, table, representation="projection", steps=400)
-    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
+    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits", "errors")
     paths = {name: str(tmp_path / f"{name}.zarr") for name in names} | {"flow": str(flow)}
     nuclei = str(tiny.TABLE.parent / "sdss_nuclei.fits.gz")
     calibrate(paths["calibration"], paths["flow"], str(pairs), 200, 20, 100, 0, Serial())

@@ -50,7 +50,7 @@ def run(tmp_path_factory):
         path, under=PRIOR, table=table, noise=NOISE, n=200, validation=50, test=80
     )
     flow = tiny.trained(path / "flows", training, table, representation="projection", steps=1000)
-    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
+    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits", "errors")
     stores = {name: str(path / f"{name}.zarr") for name in names}
     spectra, catalogue = stores["spectra"], stores["catalogue"]
     files = [

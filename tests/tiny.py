@@ -185,7 +185,7 @@ def spectra_of(path: Path, pairs: str | Path, n: int, zred: dict[int, float] | N
     arrays = {"id": Array(row, "string"), "zred": Array(row, "float64")}
     arrays |= {name: Array(wide, "float32") for name in ("flux", "ivar")}
     arrays |= {"flags": Array(row, "int32")}
-    settings = {"grid": Grid().settings(), "survey": "test"}
+    settings = {"grid": Grid().settings(), "survey": {"name": "table"}}
     spectra = create(path / "spectra.zarr", arrays, settings, n, {"notice": ""})
     ids = np.array([f"object {i}" for i in range(n)], dtype=object)
     flags = np.zeros(n, np.int32)
@@ -206,7 +206,7 @@ def whole_run(
     training = pairs(path, n=300, under=under, validation=50, test=200)
     flow = str(trained(path, training, steps=1500))
     spectra_of(path, training, spectra, zred)
-    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits")
+    names = ("simulations", "training", "calibration", "spectra", "catalogue", "fits", "errors")
     stores = {name: str(path / f"{name}.zarr") for name in names}
     read, catalogue = stores["spectra"], stores["catalogue"]
     infer(catalogue, flow, read, 1000, 20, 100, True, 16, 0, Serial())
