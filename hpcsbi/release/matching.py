@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial import cKDTree
+from astropy.coordinates import SkyCoord
 
 __all__ = ["match_names", "match_places"]
-
-ARCSECOND = np.pi / 180 / 3600
 
 
 def match_names(first: Sequence[str], second: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -51,15 +49,12 @@ def match_places(
     if not all(map(len, known)):
         none = np.empty(0, int)
         return none, none, np.empty(0)
-    trees = [cKDTree(_unit(side[rows])) for side, rows in zip((first, second), known, strict=True)]
-    chord, there = trees[1].query(trees[0].data)
-    _, back = trees[0].query(trees[1].data)
-    apart = 2 * np.arcsin(np.clip(chord / 2, 0, 1)) / ARCSECOND
+    sky = [
+        SkyCoord(*side[rows].T, unit="deg")
+        for side, rows in zip((first, second), known, strict=True)
+    ]
+    there, apart, _ = sky[0].match_to_catalog_sky(sky[1])
+    back, *_ = sky[1].match_to_catalog_sky(sky[0])
+    apart = apart.arcsec
     good = (back[there] == np.arange(len(there))) & (apart <= radius)
     return known[0][good], known[1][there[good]], apart[good]
-
-
-def _unit(place: np.ndarray) -> np.ndarray:
-    """Unit vectors of places on the sky, shape (rows, 3)."""
-    ra, dec = np.radians(place).T
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], 1)

@@ -9,8 +9,8 @@ import numpy as np
 from hpcsbi import __version__, flags
 from hpcsbi.arguments import OneOf, Positive, checked
 from hpcsbi.errors import BadInput
+from hpcsbi.release.catalogue_file import CatalogueFile
 from hpcsbi.release.matching import match_names, match_places
-from hpcsbi.release.other_catalogue import OtherCatalogue
 from hpcsbi.report import page
 from hpcsbi.report.crossmatch_plots import comparison
 from hpcsbi.report.tables import number
@@ -22,7 +22,8 @@ from hpcsbi.store.files import read_parquet_header, write_atomically
 
 __all__ = ["crossmatch"]
 
-WAYS = ("key", "id", "position")
+NAMES = ("key", "id")
+WAYS = (*NAMES, "position")
 MEDIAN, SIDES = "_p50", ("_p16", "_p84")
 WHO = ("key", "id", "ra", "dec")
 LISTED = 12  # objects that differ most
@@ -63,7 +64,7 @@ def crossmatch(
         BadInput: a column that is not there, or nothing in common.
     """
     table = table_of(Path(catalogue))
-    ours, theirs = OtherCatalogue(table), OtherCatalogue(other)
+    ours, theirs = CatalogueFile(table), CatalogueFile(other)
     pairs = _pairs(ours, theirs, columns)
     way, rows, apart = _matched(ours, theirs, by, radius, columns)
     if not len(rows[0]):
@@ -88,8 +89,8 @@ def crossmatch(
         "names": names,
         "by": way,
         "matched": len(rows[0]),
-        "ours": len(ours.texts("key")),
-        "theirs": len(theirs.numbers(next(iter(pairs.values())))),
+        "ours": ours.rows,
+        "theirs": theirs.rows,
         "apart": f"{np.median(apart):.2f} arcseconds" if len(apart) else "",
         "without": int((ours.numbers("n_draws")[rows[0]] == 0).sum()),
         "rows": compared,
@@ -102,7 +103,7 @@ def crossmatch(
 
 
 def _pairs(
-    ours: OtherCatalogue, theirs: OtherCatalogue, columns: Mapping[str, str]
+    ours: CatalogueFile, theirs: CatalogueFile, columns: Mapping[str, str]
 ) -> dict[str, str]:
     """Columns of numbers that are compared, ours -> theirs."""
     for first, second in columns.items():
@@ -123,37 +124,48 @@ def _pairs(
 
 
 def _matched(
-    ours: OtherCatalogue,
-    theirs: OtherCatalogue,
+    ours: CatalogueFile,
+    theirs: CatalogueFile,
     by: str | None,
     radius: float,
     columns: Mapping[str, str],
 ) -> tuple[str, tuple[np.ndarray, np.ndarray], np.ndarray]:
     """How objects are matched, in words, rows of both, and how far they are apart."""
     told = {name: columns.get(name) or theirs.named(name) for name in WHO}
-    ways = [by] if by else [way for way in WAYS if way == "position" or told[way]]
-    for way in ways:
-        if way == "position":
-            lacking = [name for name in ("ra", "dec") if told[name] is None]
-            if lacking:
-                raise BadInput(
-                    f"{theirs.path} has no {' and no '.join(lacking)}: name them, as "
-                    "crossmatch.columns={ra: TARGET_RA, dec: TARGET_DEC}."
-                )
-            first, second = (
-                np.stack([table.numbers(name) for name in pair], 1)
-                for table, pair in ((ours, ("ra", "dec")), (theirs, (told["ra"], told["dec"])))
-            )
-            *rows, apart = match_places(first, second, radius)
-            return f"position within {radius:g} arcseconds", tuple(rows), apart
-        if told[way] is None:
+    names = [by or name for name in NAMES if by == name or (by is None and told[name])]
+    for name in names:
+        if told[name] is None:
             raise BadInput(
-                f"{theirs.path} has no column {way}: name it, as crossmatch.columns={{{way}: ...}}."
+                f"{theirs.path} has no column {name}: name it, as "
+                f"crossmatch.columns={{{name}: ...}}."
             )
-        rows = match_names(ours.texts(way), theirs.texts(told[way]))
-        if len(rows[0]) or way == ways[-1]:
-            return way, rows, np.empty(0)
-    raise AssertionError("a way that is left over")
+        rows = match_names(ours.texts(name), theirs.texts(told[name]))
+        if len(rows[0]):
+            return name, rows, np.empty(0)
+    if names and (by or not (told["ra"] and told["dec"])):
+        return " or ".join(names), rows, np.empty(0)
+    return _matched_by_place(ours, theirs, radius, (told["ra"], told["dec"]))
+
+
+def _matched_by_place(
+    ours: CatalogueFile,
+    theirs: CatalogueFile,
+    radius: float,
+    columns: tuple[str | None, str | None],
+) -> tuple[str, tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """As `_matched`; columns are their right ascension and declination."""
+    lacking = [name for name, column in zip(("ra", "dec"), columns, strict=True) if not column]
+    if lacking:
+        raise BadInput(
+            f"{theirs.path} has no {' and no '.join(lacking)}: name them, as "
+            "crossmatch.columns={ra: TARGET_RA, dec: TARGET_DEC}."
+        )
+    first, second = (
+        np.stack([table.numbers(name) for name in pair], 1)
+        for table, pair in ((ours, ("ra", "dec")), (theirs, columns))
+    )
+    *rows, apart = match_places(first, second, radius)
+    return f"position within {radius:g} arcseconds", tuple(rows), apart
 
 
 def _names(first: Path, second: Path) -> tuple[str, str]:
@@ -163,8 +175,8 @@ def _names(first: Path, second: Path) -> tuple[str, str]:
 
 
 def _compared(
-    ours: OtherCatalogue,
-    theirs: OtherCatalogue,
+    ours: CatalogueFile,
+    theirs: CatalogueFile,
     first: str,
     second: str,
     error: str | None,
@@ -207,7 +219,7 @@ def _label(column: str) -> str:
     return heads.get(name, column)
 
 
-def _error(table: OtherCatalogue, name: str, column: str | None) -> np.ndarray:
+def _error(table: CatalogueFile, name: str, column: str | None) -> np.ndarray:
     """Quoted standard deviation of a column, 0 where none is."""
     if column is not None:
         return table.numbers(column)

@@ -1,9 +1,9 @@
 """Which spectra are of one object: those of one id, and those of one place on the sky."""
 
 import numpy as np
+from astropy.coordinates import Angle, SkyCoord, search_around_sky
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 __all__ = ["NEAR", "object_names"]
 
@@ -27,11 +27,11 @@ def object_names(ids: np.ndarray, position: np.ndarray, near: float = NEAR) -> n
     """
     names, of_id = np.unique(ids, return_inverse=True)
     there = np.flatnonzero(np.isfinite(position).all(1))
-    ra, dec = np.radians(np.asarray(position, float)[there]).T
-    points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], 1)
-    chord = 2 * np.sin(np.radians(near / 3600) / 2)
-    pairs = KDTree(points).query_pairs(chord, output_type="ndarray") if len(there) else there
-    a, b = of_id[there[pairs.reshape(-1, 2)]].T
+    pairs = np.empty((2, 0), int)
+    if len(there):
+        sky = SkyCoord(*np.asarray(position, float)[there].T, unit="deg")
+        pairs = of_id[there[np.array(search_around_sky(sky, sky, Angle(near, "arcsec"))[:2])]]
+    a, b = pairs
     joined = coo_array((np.ones(len(a)), (a, b)), shape=(len(names),) * 2)
     of_name = connected_components(joined, directed=False)[1]
     first = np.unique(of_name, return_index=True)[1]  # ids ascend

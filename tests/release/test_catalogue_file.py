@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from hpcsbi.errors import BadInput
-from hpcsbi.release.other_catalogue import OtherCatalogue
+from hpcsbi.release.catalogue_file import CatalogueFile
 
 
 @pytest.fixture(params=["fits", "parquet"])
@@ -22,8 +22,9 @@ def file(request, tmp_path):
 
 def test_columns_are_found_in_any_case(file):
     """As numbers and as names; an integer may be a name."""
-    other = OtherCatalogue(file)
+    other = CatalogueFile(file)
 
+    assert other.rows == 2
     assert other.named("id") == "ID" and other.named("key") is None
     assert other.texts("id") == ["a", "b"] and other.texts("N") == ["1", "2"]
     np.testing.assert_array_equal(other.numbers("logm"), [9.5, np.nan])
@@ -31,7 +32,7 @@ def test_columns_are_found_in_any_case(file):
 
 def test_what_is_not_there_is_told(file):
     """With the likely name; vectors and texts are no numbers."""
-    other = OtherCatalogue(file)
+    other = CatalogueFile(file)
 
     with pytest.raises(BadInput, match=r"has no column LOG; did you mean LOGM\?"):
         other.numbers("LOG")
@@ -46,8 +47,8 @@ def test_other_files_are_refused(tmp_path):
     fits.PrimaryHDU(np.ones(3)).writeto(tmp_path / "image.fits")
 
     with pytest.raises(BadInput, match=r"x\.csv is neither FITS nor Parquet"):
-        OtherCatalogue(tmp_path / "x.csv")
+        CatalogueFile(tmp_path / "x.csv")
     with pytest.raises(BadInput, match="no table in it"):
-        OtherCatalogue(tmp_path / "image.fits")
+        CatalogueFile(tmp_path / "image.fits")
     with pytest.raises(FileNotFoundError, match="not there"):
-        OtherCatalogue(tmp_path / "nothing.fits")
+        CatalogueFile(tmp_path / "nothing.fits")

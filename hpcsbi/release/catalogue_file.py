@@ -1,24 +1,28 @@
 """Columns of anybody's catalogue, FITS or Parquet, by name: those that are asked for alone."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 from astropy.io import fits
+from astropy.units import UnitsWarning
 
 from hpcsbi.arguments import did_you_mean
 from hpcsbi.errors import BadInput
 
-__all__ = ["OtherCatalogue"]
+__all__ = ["CatalogueFile"]
 
 
-class OtherCatalogue:
+class CatalogueFile:
     """A table whose columns are read when they are asked for.
 
     Arguments:
-        path: FITS, the first table with rows in it, or Parquet.
+        path: FITS, of which the first table counts, or Parquet.
+
+    Attributes:
+        names: of its columns.
+        rows: their number.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -31,23 +35,26 @@ class OtherCatalogue:
             raise FileNotFoundError(f"{self.path} is not there, or is no file.")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of units that astropy does not know
-                self.names = self._names()
+                warnings.simplefilter("ignore", UnitsWarning)
+                self._look()
         except (OSError, pyarrow.ArrowInvalid) as error:
             words = " ".join(str(error).split())
             raise BadInput(f"{self.path} is neither FITS nor Parquet ({words}).") from error
 
-    def _names(self) -> list[str]:
+    def _look(self) -> None:
         with self.path.open("rb") as file:
             self.parquet = file.read(4) == b"PAR1"
         if self.parquet:
-            return pyarrow.parquet.read_schema(self.path).names
+            metadata = pyarrow.parquet.read_metadata(self.path)
+            self.names, self.rows = metadata.schema.to_arrow_schema().names, metadata.num_rows
+            return
         with fits.open(self.path) as hdus:
             tables = [i for i, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU)]
             if not tables:
                 raise BadInput(f"{self.path} has no table in it.")
             self.extension = tables[0]
-            return hdus[self.extension].columns.names
+            table = hdus[self.extension]
+            self.names, self.rows = table.columns.names, table.header["NAXIS2"]
 
     def named(self, name: str) -> str | None:
         """The column of a name, in whichever case; None where there is none."""
@@ -78,10 +85,6 @@ class OtherCatalogue:
     def texts(self, name: str) -> list[str]:
         """A column of names or whole numbers, as text."""
         return [str(value).strip() for value in self._read(name).tolist()]
-
-    def columns(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Several of numbers."""
-        return {name: self.numbers(name) for name in names}
 
     def _read(self, name: str) -> np.ndarray:
         column = self.require(name)
