@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomic
 from hpcsbi.store.machine import machine, machine_difference
 from hpcsbi.store.settings import refuse_other_settings
 
-__all__ = ["Training", "is_whole", "resume"]
+__all__ = ["Training", "resume", "weights_of"]
 
 
 @dataclass
@@ -81,10 +82,10 @@ def resume(
         Mismatch: the checkpoint was made with other settings.
     """
     path = FlowFolder(folder).checkpoint
-    if not is_whole(path):
+    loaded = weights_of(path, settings, mend)
+    if loaded is None:
         return None
-    tensors, header = load_weights(path)
-    refuse_other_settings(path, header["settings"], settings, mend)
+    tensors, header = loaded
     numbers, model = _without_prefix("representation.", tensors), Model.of(settings)
     representation = make_representation(
         settings["representation"],
@@ -112,14 +113,27 @@ def _without_prefix(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np
     }
 
 
-def is_whole(path: Path) -> bool:
-    """False where a file is not there, or is damaged: then it is removed, and made again."""
+def weights_of(
+    path: Path, settings: dict, mend: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Tensors and header of a training's file; None where it is not there, or was damaged and
+    so is removed, to be made again.
+
+    Arguments:
+        path: a checkpoint, or the trained flow.
+        settings: as of `stages.train`.
+        mend: what the user can do about other settings.
+
+    Raises:
+        Mismatch: the file is of other settings.
+    """
     if not path.exists():
-        return False
+        return None
     try:
-        load_weights(path)
+        tensors, header = load_weights(path)
     except Damaged as error:
         print(f"{error} It is made again.", flush=True)
         path.unlink()
-        return False
-    return True
+        return None
+    refuse_other_settings(path, header["settings"], json.loads(json.dumps(settings)), mend)
+    return tensors, header

@@ -1,34 +1,13 @@
-"""The folder of a trained flow: whether it is there, what a killed run left, its table."""
+"""The folder of a training: what a killed run left in it, and the table beside the flow."""
 
-import json
 import shutil
 from pathlib import Path
 
-from hpcsbi.run.checkpoint import is_whole
 from hpcsbi.run.folder import FlowFolder
-from hpcsbi.store.files import Damaged, load_weights
+from hpcsbi.store.files import Damaged
 from hpcsbi.store.opening import Incomplete, open_complete
-from hpcsbi.store.settings import refuse_other_settings
 
-__all__ = ["copy_table", "is_trained", "remove_leftovers"]
-
-
-def is_trained(folder: Path, settings: dict, mend: str) -> bool:
-    """True where it holds the flow that the settings make.
-
-    Arguments:
-        settings: as of `stages.train`.
-        mend: what the user can do about other settings.
-
-    Raises:
-        Mismatch: it holds the flow of other settings.
-    """
-    path = FlowFolder(folder).weights
-    if not is_whole(path):
-        return False
-    existing = load_weights(path)[1]["settings"]
-    refuse_other_settings(path, existing, json.loads(json.dumps(settings)), mend)
-    return True
+__all__ = ["copy_table", "remove_leftovers"]
 
 
 def remove_leftovers(folder: Path, done: bool) -> None:

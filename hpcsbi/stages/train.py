@@ -23,11 +23,11 @@ from hpcsbi.inference.training_pairs import (
     batches,
     read_pairs,
 )
-from hpcsbi.run.checkpoint import Training, resume
+from hpcsbi.run.checkpoint import Training, resume, weights_of
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.noise_banks import stored_bank
-from hpcsbi.run.training_folder import copy_table, is_trained, remove_leftovers
+from hpcsbi.run.training_folder import copy_table, remove_leftovers
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
@@ -109,7 +109,7 @@ def train(
         settings["table"] = open_complete(table, "tabulate").settings
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) as lock:
-        done = is_trained(folder, settings, MEND)
+        done = weights_of(FlowFolder(folder).weights, settings, MEND) is not None
         remove_leftovers(folder, done)
         if done:
             if Path(table).exists():

@@ -12,11 +12,12 @@ from hpcsbi.inference.flow import Flow
 from hpcsbi.inference.flow_coordinates import Representation
 from hpcsbi.inference.optimiser import Optimiser
 from hpcsbi.inference.representations import make_representation
-from hpcsbi.run.checkpoint import Training, is_whole, resume
+from hpcsbi.run.checkpoint import Training, resume, weights_of
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.store.files import save_weights
 from hpcsbi.store.settings import Mismatch
 
 CPU = torch.device("cpu")
@@ -123,13 +124,25 @@ def test_other_settings_are_refused_with_the_mend(tmp_path):
 def test_nothing_to_go_on_from_is_a_training_from_the_start(tmp_path, capsys):
     """Where no checkpoint is, or a damaged one, which is named and goes."""
     assert resume(tmp_path, SETTINGS, None, CPU, "mend") is None
-    assert not is_whole(FlowFolder(tmp_path).checkpoint)
+    assert weights_of(FlowFolder(tmp_path).checkpoint, SETTINGS, "mend") is None
     training(tmp_path).save()
     path = FlowFolder(tmp_path).checkpoint
-    assert is_whole(path) and capsys.readouterr().out == ""
+    assert weights_of(path, SETTINGS, "mend") and capsys.readouterr().out == ""
 
     path.write_bytes(path.read_bytes()[:-10])
 
     assert resume(tmp_path, SETTINGS, None, CPU, "mend") is None
     assert "checkpoint.safetensors is damaged" in capsys.readouterr().out
     assert not path.exists()
+
+
+def test_a_flow_is_there_when_its_weights_are_of_the_same_settings(tmp_path):
+    """Others are refused with the key; a checkpoint alone is no flow."""
+    save_weights(FlowFolder(tmp_path).checkpoint, {}, {"settings": {"rate": 0.1}})
+    weights = FlowFolder(tmp_path).weights
+    assert weights_of(weights, {"rate": 0.1}, "mend") is None
+    save_weights(weights, {}, {"settings": {"rate": 0.1}})
+
+    assert weights_of(weights, {"rate": 0.1}, "mend") is not None
+    with pytest.raises(Mismatch, match="rate"):
+        weights_of(weights, {"rate": 0.2}, "mend")

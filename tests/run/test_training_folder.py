@@ -1,23 +1,10 @@
 """What a training leaves in its folder; `tests/stages/test_train.py` kills it between the files."""
 
-import pytest
 import tiny
 
 from hpcsbi.run.folder import FlowFolder
-from hpcsbi.run.training_folder import copy_table, is_trained, remove_leftovers
+from hpcsbi.run.training_folder import copy_table, remove_leftovers
 from hpcsbi.store.files import save_weights
-from hpcsbi.store.settings import Mismatch
-
-
-def test_a_flow_is_there_when_its_weights_are_of_the_same_settings(tmp_path):
-    """Others are refused with the key; a checkpoint alone is no flow."""
-    save_weights(FlowFolder(tmp_path).checkpoint, {}, {"settings": {"rate": 0.1}})
-    assert not is_trained(tmp_path, {"rate": 0.1}, "mend")
-    save_weights(FlowFolder(tmp_path).weights, {}, {"settings": {"rate": 0.1}})
-
-    assert is_trained(tmp_path, {"rate": 0.1}, "mend")
-    with pytest.raises(Mismatch, match="rate"):
-        is_trained(tmp_path, {"rate": 0.2}, "mend")
 
 
 def test_halves_go_and_the_checkpoint_with_the_end(tmp_path):
