@@ -6,7 +6,6 @@ import numpy as np
 
 from hpcsbi.inference.degeneracy import angles_to_theta
 from hpcsbi.inference.error_path import Survey
-from hpcsbi.inference.posterior import Posterior
 from hpcsbi.run.learned_errors import class_verdicts, error_of, verdict_on
 from hpcsbi.statistics.held_out import Judgement
 from hpcsbi.store.files import write_atomically
@@ -17,13 +16,13 @@ __all__ = ["tell_error"]
 DEGENERATE = 20.0  # degrees
 
 
-def tell_error(store: Store, posterior: Posterior, survey: Survey) -> None:
+def tell_error(store: Store, survey: Survey, notice: str) -> None:
     """Write errors.json, and the ids of classes that ask for an error of their own; print both.
 
     Arguments:
         store: whole.
-        posterior: the flow that made the draws.
         survey: objects and draws.
+        notice: what the draws are not good for; "" where there is nothing to say.
     """
     verdict, ranks = verdict_on(store), store.read("rank")
     error = error_of(store, verdict)
@@ -46,7 +45,7 @@ def tell_error(store: Store, posterior: Posterior, survey: Survey) -> None:
         "mean_rms": float(np.sqrt(np.mean(np.square(error.mean)))),
         "template_rms": [float(np.sqrt(np.mean(np.square(row)))) for row in error.templates],
         "angles_to_theta": angles,
-        "notice": posterior.notice,
+        "notice": notice,
     }
     if "classes" in store.settings:
         report["classes"] = class_verdicts(store)

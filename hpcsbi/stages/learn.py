@@ -134,7 +134,7 @@ def learn(
     arrays = _arrays(settings, ranks, posterior.grid.wave, chosen, fold_of, large)
     store = create(out, arrays, settings, shard, attributes)
     run_shards(partial(_learn_shard, out, flow, spectra, catalogue), store, cluster, "learn")
-    tell_error(store, posterior, survey)
+    tell_error(store, survey, notice)
 
 
 def _refuse_unfit(posterior: Posterior, source: Store, catalogue: Store) -> None:

@@ -1,5 +1,7 @@
 import os
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +10,8 @@ from hpcsbi.health import folders
 from hpcsbi.health.check import OK, WARNING, WRONG
 from hpcsbi.health.folders import file_system, locks, nearest, room
 from hpcsbi.store.files import write_atomically
+
+NOBODY = 65534  # a user without rights
 
 
 def contents(folder):
@@ -63,12 +67,25 @@ def test_a_file_system_that_deceives_is_found(tmp_path, monkeypatch):
     assert contents(tmp_path) == []
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_is_not_ours_is_wrong(tmp_path):
+@pytest.fixture
+def not_ours(tmp_path_factory):
+    """A folder that may be read and not written, whoever runs the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="not-ours-"))
+    folder.chmod(0o555)
+    root = os.geteuid() == 0  # who may write everywhere, and so takes another's place
+    if root:
+        os.seteuid(NOBODY)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o700)
+    folder.rmdir()
+
+
+def test_a_folder_that_is_not_ours_is_wrong(not_ours):
     """In the words of all files that may not be written."""
-    tmp_path.chmod(0o500)
-    check = locks("run", tmp_path / "run")
-    tmp_path.chmod(0o700)
+    check = locks("run", not_ours / "run")
+
     assert check.state == WRONG and "not for you to write" in check.words
 
 

@@ -1,7 +1,8 @@
-"""HATS by its own library, where that is installed."""
+"""HATS by its own library."""
 
 from dataclasses import replace
 
+import hats
 import numpy as np
 import pyarrow
 import pytest
@@ -32,8 +33,6 @@ def source(path):
 @pytest.mark.slow
 def test_partitions_hold_all_rows_and_the_same_bytes(tmp_path):
     """Units in each field, no date, and nothing left of the work."""
-    hats = pytest.importorskip("hats")
-    pytest.importorskip("hats_import")
     source(tmp_path / "x.parquet")
     for name in ("first", "second"):
         write_hats(tmp_path / name / "hats", tmp_path / "x.parquet", N, tmp_path / "scratch")

@@ -1,32 +1,40 @@
 """What a finished `learn` writes and says."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny
-from learned_store import OBJECTS, RANKS, RNG, store_of
+from learned_store import OBJECTS, PIXELS, RANKS, RNG, store_of
 
+from hpcsbi.grid import Grid
+from hpcsbi.inference.error_path import Survey
 from hpcsbi.run.error_report import tell_error
-
-PRIOR = tiny.prior(True)
-POSTERIOR = SimpleNamespace(notice="a demonstration")
-SURVEY = SimpleNamespace(
-    spectra=range(OBJECTS), prior=PRIOR, coordinates=np.full((OBJECTS, 2, 7), 0.5)
-)
+from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.noise import SurveyNoise
 
 
-def told(store, capsys):
+@pytest.fixture(scope="module")
+def survey():
+    """Objects and draws, of which nothing but their number and the parameters counts here."""
+    prior, nothing = tiny.prior(True), np.zeros((OBJECTS, PIXELS), np.float32)
+    draws = np.full((OBJECTS, 2, len(prior.names)), 0.5)
+    spectra = Batch(nothing, nothing, np.arange(OBJECTS))
+    engine = load_engine(tiny.TABLE, prior)
+    return Survey(spectra, draws, engine, prior, SurveyNoise(), Grid().settings())
+
+
+def told(store, survey, capsys):
     """errors.json and what is printed."""
-    tell_error(store, POSTERIOR, SURVEY)
+    tell_error(store, survey, "a demonstration")
     return json.loads(store.path.with_suffix(".json").read_text()), capsys.readouterr().out
 
 
-def test_nothing_asked_for_is_said(tmp_path, capsys):
+def test_nothing_asked_for_is_said(tmp_path, survey, capsys):
     """And that it is stable."""
     store = store_of(tmp_path / "errors.zarr", RNG.normal(size=(RANKS, OBJECTS)) - 3)
-    report, words = told(store, capsys)
+    report, words = told(store, survey, capsys)
 
     assert report["asked_for"] is None and report["mean_rms"] == 0 and "classes" not in report
     assert "do not ask for an error" in words and "left out, AGN: 3" in words
@@ -34,11 +42,11 @@ def test_nothing_asked_for_is_said(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("worth", [2.0, -2.0])
-def test_classes_that_ask_have_their_ids_beside_the_store(tmp_path, capsys, worth):
+def test_classes_that_ask_have_their_ids_beside_the_store(tmp_path, survey, capsys, worth):
     """As `learn.ids` takes them; others have none; small ones are named."""
     gains = np.array([5.0, 4.9, 4.8])[:, None] + RNG.normal(size=OBJECTS)
     store = store_of(tmp_path / "errors.zarr", gains, of_class=gains + worth)
-    report, words = told(store, capsys)
+    report, words = told(store, survey, capsys)
     ids = tmp_path / "errors.odd.txt"
 
     assert report["asked_for"] == 0 and not report["stable"]
