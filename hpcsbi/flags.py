@@ -46,7 +46,7 @@ class Flag(IntFlag):
 # Bits 0 to 15, 23 and 30 are set by ingest, 16 to 22 and 24 to 29 by infer.
 MEANINGS = {
     Flag.NO_DATA: "fewer than 20 valid pixels (as large a share of more than 138): nothing is "
-    "inferred; see the column reason",
+    "inferred; see reason in spectra.zarr",
     Flag.FEW_PIXELS: "fewer than twice as many valid pixels, or less than 25 % of the grid",
     Flag.ALL_MASKED: "the survey masks every pixel",
     Flag.NOT_FINITE: "no pixel holds a finite flux",
@@ -59,7 +59,7 @@ MEANINGS = {
     Flag.AGN: "the survey sees an active nucleus, broad lines or a quasar: see survey_class",
     Flag.COVERAGE: "the 4000 Angstrom break is not covered on both sides",
     Flag.NO_EBV: "no Galactic E(B-V) is known: none is corrected",
-    Flag.UNREADABLE: "the file or row could not be read: see the column reason",
+    Flag.UNREADABLE: "the file or row could not be read: see reason in spectra.zarr",
     Flag.BAD_FIBER: "the survey marks the fibre as bad: every pixel is masked",
     Flag.NO_STATUS: "the file lacks a mask or a status that its survey gives: not known to be good",
     Flag.WIDE_PIXELS: "pixels of the spectrum are wider than the grid's: these are masked",

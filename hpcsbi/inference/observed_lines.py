@@ -22,8 +22,10 @@ from hpcsbi.simulator.likelihood import Likelihood
 from hpcsbi.simulator.predictive import N_DRAWS
 from hpcsbi.store.schema import Schema
 
-__all__ = ["OBSERVED", "observed_line_columns"]
+__all__ = ["EMISSION", "OBSERVED", "observed_line_columns"]
 
+# Angstrom of H alpha; below, old stars ionise (Cid Fernandes et al. 2011, MNRAS 413, 1687).
+EMISSION = 3.0
 WIDTHS = 2.5  # standard deviations of a line that its pixels have to hold on both sides
 
 OBSERVED: Schema = {

@@ -64,9 +64,8 @@ def _columns(columns: Sequence[DescribedColumn]) -> Iterable[str]:
     yield from ("| column | type | unit | UCD | meaning | no number |", "|" + " --- |" * 6)
     families = {each.family: each for each in reversed(columns)}  # the first of each
     for family, each in reversed(families.items()):
-        meaning = each.meaning.split(" % quantile of ")[-1]
         ucd = each.ucd.replace("stat.percentile", "stat.\\*")
-        yield f"| `{family}` | {each.kind} | {each.unit} | {ucd} | {meaning} | {each.gap} |"
+        yield f"| `{family}` | {each.kind} | {each.unit} | {ucd} | {each.of_family} | {each.gap} |"
 
 
 def _provenance(origin: Mapping[str, Any]) -> Iterable[str]:

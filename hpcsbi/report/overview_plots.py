@@ -110,7 +110,7 @@ def _drawn(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _bars(name: str, percentiles: Columns | None, known: np.ndarray) -> np.ndarray | None:
-    if percentiles is None or name not in percentiles or known.sum() > BARS:
+    if percentiles is None or name not in percentiles:
         return None
     low, middle, high = _drawn(name, percentiles[name][known]).T
     return np.clip([middle - low, high - middle], 0, None)

@@ -8,6 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hpcsbi.inference.observed_lines import EMISSION
 from hpcsbi.report.diagnostic_plots import BLUE, COLOURS, DASHES, styled
 from hpcsbi.report.spectrum_plots import draw_line_names
 from hpcsbi.simulator.batch import Batch
@@ -25,7 +26,6 @@ __all__ = [
 ]
 
 ENOUGH = 20  # objects that a type takes
-EMITTING = 3.0  # Angstrom of equivalent width of H alpha
 MEDIAN_ERROR = 1.2533  # of a median over that of a mean, of normal numbers
 FEWEST = 3  # objects at a wavelength
 LIGHT = {"alpha": 0.18, "lw": 0, "step": "mid"}
@@ -93,8 +93,8 @@ def types(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     told = {}
     if "halpha_ew" in columns:
-        emits = columns["halpha_ew"] >= EMITTING
-        told |= _pair(f"H$\\alpha$ over {EMITTING:g} Å", emits, "weaker or none", ~emits)
+        emits = columns["halpha_ew"] >= EMISSION
+        told |= _pair(f"H$\\alpha$ over {EMISSION:g} Å", emits, "weaker or none", ~emits)
     if "mass_weighted_age" in columns:
         age = columns["mass_weighted_age"]
         middle = float(np.nanmedian(age)) if np.isfinite(age).any() else np.nan

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpcsbi.errors import BadInput
+from hpcsbi.inference.observed_lines import EMISSION
 from hpcsbi.store.store import Store
 
-__all__ = ["EMISSION", "KINDS", "ObjectClass", "object_classes"]
+__all__ = ["KINDS", "ObjectClass", "object_classes"]
 
 KINDS = ("lines", "age", "survey_class")
 NEEDED = {
@@ -17,7 +18,6 @@ NEEDED = {
     "survey_class": ("survey_class",),
 }
 BLENDS = ("halpha_nii", "oii_3726_3729")  # the first that the spectrum reaches
-EMISSION = 3.0  # Angstrom, of H alpha (Cid Fernandes et al. 2011): below, old stars ionise
 
 
 @dataclass(frozen=True)

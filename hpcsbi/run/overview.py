@@ -53,10 +53,10 @@ def percentiles(
         "derived_quantiles": ([each.name for each in QUANTITIES], DERIVED),
     }
     columns = {}
-    for array, (names, wanted) in along.items():
+    for array, (known, wanted) in along.items():
         if array in store.arrays:
             values = store.read(array, rows)[:, ENDS].astype(np.float32)
-            columns |= {each: values[..., names.index(each)] for each in wanted if each in names}
+            columns |= {each: values[..., known.index(each)] for each in wanted if each in known}
     return columns
 
 

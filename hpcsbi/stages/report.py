@@ -117,9 +117,9 @@ def _story(
     """The head of the page: questions, and answers in sentences."""
     of = [weights.get("settings"), *(s.settings for s, _ in stores.values() if s)]
     told, spectra = ["Nothing yet."], stores["ingest"][0]
+    survey = spectra.settings["survey"]["name"] if spectra else None
     for settings in filter(None, of):
         with suppress(BadInput):  # a table or spectra, which have no model
-            survey = spectra.settings.get("survey", {}).get("name") if spectra else None
             told = model_words.sentences(Model.of(settings), survey)
             break
     chains = [story.chains_sentence(content["fits"], f"run={costs.parent} fit.flow={flow}")]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hpcsbi.errors import BadInput
-from hpcsbi.run.object_classes import EMISSION, KINDS, object_classes
+from hpcsbi.inference.observed_lines import EMISSION
+from hpcsbi.run.object_classes import KINDS, object_classes
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create
 
