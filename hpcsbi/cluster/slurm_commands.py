@@ -36,14 +36,23 @@ THEIRS = ("SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SAL
 # In what SLURM says when it could not be asked: whether it has done what it was told is open.
 FLEETING = ("timed out", "unable to contact", "connection", "socket", "send/recv", "communicat",
             "zero bytes", "temporarily", "no answer", "try again")  # fmt: skip
-MISSING = (
-    "{program} is not on the path: log in to a SLURM cluster, or try one on this machine with "
+GET_ONE = (
+    "log in to a SLURM cluster, or try one on this machine with "
     'slurm/lab.sh start && eval "$(slurm/lab.sh env)", or run here with cluster=local.'
 )
 
 
 class SlurmError(Unfinished):
-    """SLURM is not there, refused or did not answer; says what it printed."""
+    """SLURM is not there, refused or did not answer; says what it printed.
+
+    Arguments:
+        problem: what happened.
+        mend: what to do about it, "" where that is not known.
+    """
+
+    def __init__(self, problem: str, mend: str = "") -> None:
+        super().__init__(f"{problem}: {mend}" if mend else problem)
+        self.problem, self.mend = problem, mend
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -97,7 +106,7 @@ def call(
         SlurmError: there is no such program.
     """
     if shutil.which(command[0]) is None:
-        raise SlurmError(MISSING.format(program=command[0]))
+        raise SlurmError(f"{command[0]} is not on the path", GET_ONE)
     end, hurried = time.monotonic() + patience, False
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=PIPE, stderr=PIPE,

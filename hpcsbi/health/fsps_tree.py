@@ -23,7 +23,7 @@ def fsps_tree(home: str | None, demo: bool | None, needed: bool = False) -> Chec
     try:
         check_tree(home)
     except FspsError as error:
-        words, _, mend = str(error).removeprefix("FSPS cannot run: ").partition(" Mend: ")
+        words, mend = error.problem, error.mend
         if not takes_shipped:
             return Check(NAME, WRONG, words, mend)
         if demo:

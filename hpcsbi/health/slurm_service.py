@@ -23,8 +23,7 @@ def programs() -> list[Check]:
         jobs_of_ours = len(answer(QUEUE).split())
         version, name = answer(["squeue", "--version"]).strip(), cluster()
     except SlurmError as error:
-        words, _, mend = str(error).partition(": " if "not on the path" in str(error) else "; noth")
-        return [Check("SLURM", WRONG, words, mend if "log in" in mend else LATER)]
+        return [Check("SLURM", WRONG, error.problem, error.mend or LATER)]
     words = f"{version}, cluster {name or 'without a name'}; {jobs_of_ours} jobs of yours"
     return [Check("SLURM", OK, words), _accounts()]
 
@@ -67,7 +66,7 @@ def _shown(script: Path, stage: str, options: Mapping[str, str]) -> Check:
     try:
         late = sbatch.would_submit(script, [stage], options)
     except SlurmError as error:
-        said = str(error).splitlines()[0]
+        said = error.problem.splitlines()[0]
         mend = "set the options in conf/site (site=...), or as site.account=... beside it"
         return Check(name, WRONG, f"{said} ({asked})", mend)
     if late:

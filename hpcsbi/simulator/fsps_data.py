@@ -27,7 +27,7 @@ OTHERS = (
     "data/allfilters.dat",
 )
 MEND = (
-    "Mend: `git clone https://github.com/cconroy20/fsps && git -C fsps checkout 5b87175 && "
+    "`git clone https://github.com/cconroy20/fsps && git -C fsps checkout 5b87175 && "
     'export SPS_HOME="$PWD/fsps"` (the last commit with the layout of fsps 0.4.8), or ask '
     "for the demonstration table, which is not for science: tabulate.demo=true, with "
     "simulate.source=table."
@@ -39,10 +39,17 @@ STAND_IN = (
 
 
 class FspsError(BadInput):
-    """FSPS cannot run here; says why and how to mend it."""
+    """FSPS cannot run here; says why and how to mend it.
+
+    Arguments:
+        problem: what is wrong.
+    """
+
+    mend = MEND
 
     def __init__(self, problem: str) -> None:
-        super().__init__(f"FSPS cannot run: {problem} {MEND}")
+        super().__init__(f"FSPS cannot run: {problem} Mend: {MEND}")
+        self.problem = problem
 
 
 def check_tree(home: str | None) -> Path:
