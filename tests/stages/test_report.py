@@ -146,7 +146,8 @@ def spectra(folder, rng):
     ivar = np.full((N, GRID.pixels), 1 / 500.0**2, "float32")
     ivar[:, 30:40] = 0
     flux[:, 33] = np.nan
-    settings = {"files": {f"<b>{i}.fits": {"bytes": i} for i in range(150)}}
+    files = {f"<b>{i}.fits": {"bytes": i} for i in range(150)}
+    settings = {"files": files, "survey": {"name": "sdss"}}
     filled(folder / "spectra.zarr", {"flux": flux, "ivar": ivar}, settings, {"wave": GRID.wave})
 
 
