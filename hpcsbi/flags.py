@@ -67,7 +67,8 @@ MEANINGS = {
     "Nothing is inferred",
     Flag.EDGE: "the posterior piles up at an edge of the prior",
     Flag.FLOOR_HIGH: "the noise floor (with a model error) needed is above 5 % of the flux",
-    Flag.PREDICTIVE: "the spectrum is improbable under its own posterior",
+    Flag.PREDICTIVE: "the spectrum is improbable under its own posterior (predictive_p below "
+    "0.001), or fits better than its errors allow (above 0.999: are they too large?)",
     Flag.LOW_ACCEPTANCE: "few draws of the flow lie inside the prior",
     Flag.NO_POSTERIOR: "the flow gave no usable draws",
     Flag.OLDER_THAN_UNIVERSE: "draws older than the Universe at this redshift",

@@ -112,6 +112,7 @@ def posterior_flags(
     flags[_at_edge(posterior, drawn, zred)] |= Flag.EDGE
     for name, flag in P_VALUES.items():
         flags[p_values[name] < IMPROBABLE] |= flag
+    flags[p_values["predictive_p"] > 1 - IMPROBABLE] |= Flag.PREDICTIVE
     if floor is not None:
         flags[floor > HIGH_FLOOR] |= Flag.FLOOR_HIGH
     return flags

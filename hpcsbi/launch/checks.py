@@ -128,8 +128,8 @@ def _check_object(node: Mapping, where: str, whole: bool = True) -> None:
         kind = getattr(import_module(module), name)
     except (ModuleNotFoundError, AttributeError) as error:
         raise BadInput(
-            f"{where}._target_ is {literal(node['_target_'])}: hpcsbi has no such class; take the one "
-            f"that the files in conf/{where}/ name (a class may move with a version)."
+            f"{where}._target_ is {literal(node['_target_'])}: hpcsbi has no such class; "
+            f"take the one that the files in conf/{where}/ name (it may move with a version)."
         ) from error
     given = {key: value for key, value in node.items() if key != "_target_"}
     refuse_wrong(kind, given, where, whole)

@@ -13,14 +13,14 @@ from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.simulator.derived import DerivedQuantities
 from hpcsbi.simulator.fsps_spectra import OK, STATUSES, direct_spectra, preflight
-from hpcsbi.simulator.parameters import parameter
+from hpcsbi.simulator.parameters import OF_ERRORS, parameter
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.ssp_table import Ssp
 from hpcsbi.store.opening import open_complete
 
 __all__ = ["ModelTable", "Theta", "load_table"]
 
-Theta = Mapping[str, ArrayLike] | pd.DataFrame
+Theta = Mapping[str, ArrayLike] | pd.DataFrame | pd.Series
 
 
 def load_table(path: str | Path, prior: Prior) -> "ModelTable":
@@ -75,8 +75,9 @@ class ModelTable:
         """Spectra by the table.
 
         Arguments:
-            theta: value of each parameter in its own unit, or values of shape (n,), by name. A
-                column that the prior fixes may be left out.
+            theta: value of each parameter in its own unit, or values of shape (n,), by name: a
+                mapping, a row or a table of pandas. Columns that the prior fixes, and those of
+                errors alone (noise_floor, model_error), may be left out.
 
         Returns:
             L_sun / Angstrom, means over the pixels, float32, shape (pixels,) or (n, pixels).
@@ -124,7 +125,11 @@ class ModelTable:
 
     def _rows(self, theta: Theta) -> tuple[np.ndarray, list[str], bool]:
         """Theta as rows with the names of their columns, and whether it was a single one."""
-        columns = self.prior.columns
+        if not isinstance(theta, Mapping | pd.DataFrame | pd.Series):
+            raise BadInput(
+                f"theta is a {type(theta).__name__}: name its columns, as {{'tage': 5}}."
+            )
+        columns, theta = self.prior.columns, dict(theta.items())
         fixed = {name: each.given for name, each in columns.items() if each.is_fixed}
         values = fixed | {str(name): np.asarray(theta[name], dtype=float) for name in theta}
         for name, value in values.items():
@@ -136,6 +141,9 @@ class ModelTable:
                     f"theta: {name} goes from {np.min(value):.6g} to {np.max(value):.6g}, and the "
                     f"prior of this table from {columns[name].low:g} to {columns[name].high:g}."
                 )
+        missing = [name for name in columns if name not in values and name not in OF_ERRORS]
+        if missing:
+            raise BadInput(f"theta lacks {', '.join(missing)}, which the prior of this table has.")
         shapes = {np.shape(value) for value in values.values()} - {()}
         if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
             told = ", ".join(f"{name} {np.shape(value)}" for name, value in values.items())

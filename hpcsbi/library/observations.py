@@ -1,8 +1,12 @@
-"""One spectrum in plain arrays to the flow's pixels, by what `ingest` does with a table."""
+"""Spectra in plain arrays, or in files of surveys, to the flow's pixels, by what `ingest` does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import ArrayLike
 
 from hpcsbi.errors import BadInput
@@ -11,11 +15,14 @@ from hpcsbi.inference.posterior import Posterior
 from hpcsbi.seeds import object_seed
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.survey.column_files import from_columns
+from hpcsbi.survey.formats import Survey
 from hpcsbi.survey.line_spread import LineSpread
 from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.spectra import per_angstrom
 
-__all__ = ["observed_batch"]
+__all__ = ["number", "observed_batch", "observed_files"]
+
+SURVEYS = Path(__file__).parents[2] / "conf" / "survey"
 
 
 def observed_batch(
@@ -49,14 +56,79 @@ def observed_batch(
     spectra = from_columns(columns | {"id": [name]}, per_angstrom(flux_unit, "flux_unit"), [name])
     spread = LineSpread(*zip(*line_spread, strict=True)) if line_spread else None
     made = columns_of(spectra, False, posterior.grid, spread)
-    flags = int(made["flags"][0])
-    added = made["instrument"] if posterior.model.noise.instrument else None
-    batch = Batch(
-        made["flux"], made["ivar"], np.array([object_seed(seed, name)]), made["zred"], added
-    )
-    if why := _why_not(posterior, batch, flags, str(made["reason"][0])):
+    batch, flags, why = _row(posterior, made, 0, seed)
+    if why:
         raise BadInput(f"{name}: {why}.")
     return batch, flags
+
+
+def observed_files(
+    posterior: Posterior,
+    files: str | Path | Sequence[str | Path],
+    survey: str,
+    options: Mapping[str, Any],
+    seed: int,
+) -> Iterator[tuple[str, Batch, int, str]]:
+    """Each spectrum of files, as `ingest` reads it: name, batch, flags, and why it is not inferred.
+
+    Arguments:
+        posterior: the flow.
+        files: their paths, in the layout of the survey.
+        survey: a file of conf/survey, without its suffix.
+        options: in place of what that file says, such as `{"air": True}`.
+        seed: of the run.
+
+    Raises:
+        BadInput: no such survey, an option that it has not, files of another layout.
+    """
+    paths = [files] if isinstance(files, str | Path) else files
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is not there, or is no file.")
+    reader = _survey(survey, options)
+    for source in reader.sources([Path(path) for path in paths]):
+        rows, _ = reader.look(source)
+        for block in reader.read(source, slice(0, rows)):
+            made = columns_of(block, reader.air, posterior.grid, reader.spread)
+            for row, name in enumerate(made["id"]):
+                yield str(name), *_row(posterior, made, row, seed)
+
+
+def _survey(name: str, options: Mapping[str, Any]) -> Survey:
+    known = sorted(path.stem for path in SURVEYS.glob("*.yaml"))
+    if name not in known:
+        raise BadInput(f"survey {name!r}: choose from {', '.join(known)}.")
+    settings = yaml.safe_load((SURVEYS / f"{name}.yaml").read_text())
+    del settings["_target_"]
+    if unknown := sorted({*options} - {field.name for field in fields(Survey)[1:]}):
+        raise BadInput(f"survey {name} has no option {', '.join(unknown)}.")
+    return Survey(**{**settings, **options})
+
+
+def _row(
+    posterior: Posterior, made: Mapping[str, np.ndarray], row: int, seed: int
+) -> tuple[Batch, int, str]:
+    """A row of what `columns_of` made: the batch, its flags, why nothing can be inferred of it."""
+    one = slice(row, row + 1)
+    flags, seeds = int(made["flags"][row]), np.array([object_seed(seed, str(made["id"][row]))])
+    added = made["instrument"][one] if posterior.model.noise.instrument else None
+    batch = Batch(made["flux"][one], made["ivar"][one], seeds, made["zred"][one], added)
+    return batch, flags, _why_not(posterior, batch, flags, str(made["reason"][row]))
+
+
+def number(name: str, value: ArrayLike) -> float:
+    """One number, be it in an array.
+
+    Raises:
+        BadInput: several, or none.
+    """
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name} is {value!r}: it takes a number.") from error
+    if array.size != 1:
+        raise BadInput(f"{name} has shape {array.shape}: it takes the number of one spectrum.")
+    return float(array.reshape(-1)[0])
 
 
 def _vector(name: str, values: ArrayLike) -> np.ndarray:
@@ -65,7 +137,10 @@ def _vector(name: str, values: ArrayLike) -> np.ndarray:
             f"{name} has a unit ({values.unit}): pass its numbers, {name}.to_value(...), in the "
             "units that TrainedFlow names."
         )
-    array = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
+    try:
+        array = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name} holds no numbers: {error}.") from error
     if array.ndim != 1:
         raise BadInput(f"{name} has shape {array.shape}: it takes one spectrum, shape (pixels,).")
     return array

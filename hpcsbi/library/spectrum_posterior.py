@@ -1,39 +1,41 @@
 """The posterior of one spectrum: draws, weights, certificate, what follows, and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import meanings
 from hpcsbi.inference.catalogue_columns import ARRAYS, published
 from hpcsbi.inference.certificate import COLUMNS, QUANTILES
+from hpcsbi.inference.column_units import Meant, of_parameter, of_quantity
 from hpcsbi.inference.line_excess import line_group_names
 from hpcsbi.inference.measurement import Measurement
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.row_checks import P_VALUES
+from hpcsbi.library import posterior_plots
 from hpcsbi.library.densities import exact_log_density, flow_log_density
+from hpcsbi.library.history import history_table
+from hpcsbi.library.inference_data import inference_data
 from hpcsbi.report.diagnostic_plots import labels
-from hpcsbi.report.posterior_panels import Axes, draw_history, draw_marginal
-from hpcsbi.report.spectrum_plots import draw_spectrum
+from hpcsbi.report.object_plots import draw_corner
+from hpcsbi.report.posterior_panels import Axes, draw_history
 from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.formation_rates import formation_rates
 from hpcsbi.simulator.indices import BLENDS
-from hpcsbi.statistics.importance_weights import systematic, weighted_quantiles
+from hpcsbi.statistics.importance_weights import systematic
 
 if TYPE_CHECKING:
     import xarray
 
 __all__ = ["SpectrumPosterior"]
 
-PRIOR_DRAWS = 20_000  # behind the prior that marginals are drawn over
 SHOWN = 200  # spectra behind the bands of a figure
-YOUNGEST, BINS = 0.01, 24  # Gyr, and number of the lookback times of a history
+CORNER = 5000  # draws behind regions of a corner plot
 
 
 class SpectrumPosterior:
@@ -71,8 +73,20 @@ class SpectrumPosterior:
             f"  {name} {low:.4g} {middle:.4g} {high:.4g}  (p16, p50, p84)"
             for name, (low, middle, high) in self.quantiles.loc[["p16", "p50", "p84"]].items()
         ]
-        lines.append("  " + ", ".join(f"{key} {v}" for key, v in self.certificate.items()))
-        return "\n".join([*lines, *(f"  {name}: {text}" for name, text in self.flags.items())])
+        valid = self.ivar > 0
+        lines.append(
+            f"  {valid.sum()} of {len(valid)} pixels are valid, their median flux is "
+            f"{np.median(self.flux[valid]):.3g} L_sun / Angstrom"
+        )
+        for told in (self.certificate, self.checks):
+            lines.append("  " + ", ".join(f"{key} {_short(v)}" for key, v in told.items()))
+        lines += [f"  {name}: {text}" for name, text in self.flags.items()]
+        return "\n".join([*lines, *([f"  {self.notice}"] if self.notice else [])])
+
+    @property
+    def notice(self) -> str:
+        """The sentence that products of a demonstration table carry, or ""."""
+        return self._posterior.notice
 
     @property
     def wave(self) -> np.ndarray:
@@ -91,7 +105,11 @@ class SpectrumPosterior:
 
     @cached_property
     def draws(self) -> pd.DataFrame:
-        """Draws behind the quantiles, own units, a column for each parameter; see `weights`."""
+        """Draws behind the quantiles, own units, a column for each parameter.
+
+        They are those of a proposal: only with their `weights` are they the posterior. Histograms
+        and scatter plots without weights take `sample`.
+        """
         theta = self._posterior.prior.theta(self._coordinates)
         return pd.DataFrame(theta, columns=[*self._posterior.names])
 
@@ -116,8 +134,12 @@ class SpectrumPosterior:
 
     @property
     def quantiles(self) -> pd.DataFrame:
-        """Rows p2_5 to p97_5, a column for each parameter, own units."""
-        return self._table("quantiles", self._posterior.names)
+        """Rows p2_5 to p97_5, a column for each parameter, own units (`attrs["unit"]`).
+
+        Medians of parameters that depend on each other are no model: a spectrum to compare with the
+        observed one is that of a draw.
+        """
+        return self._table("quantiles", self._posterior.names, of_parameter)
 
     @property
     def derived(self) -> pd.DataFrame:
@@ -128,7 +150,7 @@ class SpectrumPosterior:
         """
         if self._posterior.derived is None:
             raise BadInput("derived quantities take a table, and this flow took none along.")
-        return self._table("derived_quantiles", self._posterior.derived.names)
+        return self._table("derived_quantiles", self._posterior.derived.names, of_quantity)
 
     @property
     def row(self) -> dict[str, float | str]:
@@ -181,6 +203,9 @@ class SpectrumPosterior:
     def to_inference_data(self) -> "xarray.DataTree":
         """Draws of equal weight as InferenceData, which ArviZ takes as it is.
 
+        Draws are repeated as often as their weights ask, so that `ess` of the attributes, not their
+        number, says how many there are.
+
         Returns:
             Groups `posterior` (one variable for each parameter, own units; its attributes are
             certificate and notice), `sample_stats` (lp) and `observed_data`. The dimension chain
@@ -189,20 +214,11 @@ class SpectrumPosterior:
         References:
             InferenceData schema specification, ArviZ documentation.
         """
-        import xarray
-
-        dims, draws = ("chain", "draw"), self.sample((len(self._coordinates),))
-        posterior = {
-            name: (dims, draws[None, :, i].numpy()) for i, name in enumerate(self._posterior.names)
-        }
-        notes = self.certificate | {"notice": self._posterior.notice, "id": self.name}
-        seen = {"flux": ("wave", self.flux), "ivar": ("wave", self.ivar)}
-        groups = {
-            "posterior": xarray.Dataset(posterior, attrs=notes),
-            "sample_stats": xarray.Dataset({"lp": (dims, self.log_prob(draws)[None].numpy())}),
-            "observed_data": xarray.Dataset(seen, coords={"wave": self.wave}),
-        }
-        return xarray.DataTree.from_dict(groups)
+        draws = self.sample((len(self._coordinates),))
+        notes = self.certificate | {"notice": self.notice, "id": self.name}
+        observed = {"wave": self.wave, "flux": self.flux, "ivar": self.ivar}
+        names = self._posterior.names
+        return inference_data(names, draws.numpy(), self.log_prob(draws).numpy(), observed, notes)
 
     def history(self, edges: Sequence[float] | None = None) -> pd.DataFrame:
         """Star formation rate by lookback time, solar masses a year, with its bands.
@@ -218,15 +234,7 @@ class SpectrumPosterior:
         Raises:
             BadInput: edges that are not ascending.
         """
-        if edges is None:
-            first = float(self.draws["tage"].max()) if "tage" in self.draws else 0.0
-            last = max(first, float(age_of_universe(np.array([self.zred]))[0]))
-            edges = np.append(0.0, np.geomspace(YOUNGEST, last, BINS))
-        edges = np.asarray(edges, dtype=float)
-        rates = formation_rates(self.draws.to_numpy(), self._posterior.names, edges)
-        bands = weighted_quantiles(rates, self.weights, list(QUANTILES.values()))
-        table = pd.DataFrame({"lookback_from": edges[:-1], "lookback_to": edges[1:]})
-        return table.assign(**dict(zip(QUANTILES, bands, strict=True)))
+        return history_table(self.draws, self.weights, self.zred, edges)
 
     def plot_spectrum(self, axes: Axes, residual_axes: Axes) -> None:
         """The spectrum under the bands that its posterior expects, smooth errors included.
@@ -238,15 +246,9 @@ class SpectrumPosterior:
         Raises:
             BadInput: the flow took no table along.
         """
-        likelihood = self._posterior.likelihood
-        if likelihood is None:
-            raise BadInput("model spectra take a table, and this flow took none along.")
-        theta = self.sample((SHOWN,))[None]
-        flux, ivar, *added = map(torch.tensor, self._batch.spectra)
-        with torch.no_grad():
-            expected = likelihood.expected_spectra(flux, ivar, theta, *added)[0].numpy()
-        floor = float(likelihood.floor(theta).median())
-        draw_spectrum(axes, residual_axes, self.wave, self.flux, self.ivar, expected, floor)
+        posterior_plots.spectrum(
+            self._posterior, self._batch, self.sample((SHOWN,)), axes, residual_axes
+        )
 
     def plot_marginals(self, axes: Sequence[Axes]) -> None:
         """Each inferred parameter over its prior at this redshift.
@@ -257,18 +259,19 @@ class SpectrumPosterior:
         Raises:
             BadInput: another number of axes.
         """
-        prior, axes = self._posterior.prior, np.ravel(axes)
-        if len(axes) != len(prior.inferred_names):
-            raise BadInput(
-                f"{len(axes)} axes for {len(prior.inferred_names)} inferred parameters: "
-                f"{', '.join(prior.inferred_names)}."
-            )
-        rng = np.random.default_rng(0)
-        before = prior.sample_coordinates(PRIOR_DRAWS, rng, self.zred)[:, prior.inferred].T
-        after = self._coordinates[:, prior.inferred].T
+        prior = self._posterior.prior
+        posterior_plots.marginals(prior, self.zred, self._coordinates, self.weights, np.ravel(axes))
+
+    def plot_corner(self, figure: Figure) -> None:
+        """Each pair of inferred parameters: regions of 68 and 95 %, and the marginals.
+
+        Arguments:
+            figure: an empty one of your own, about 1.2 inches a parameter wide and high.
+        """
+        prior = self._posterior.prior
+        rows = prior.coordinates(self.sample((CORNER,)).double().numpy())[:, prior.inferred]
         titles = labels(prior.inferred_names, prior.log[prior.inferred])
-        for each, values, of_prior, title in zip(axes, after, before, titles, strict=True):
-            draw_marginal(each, values, self.weights, of_prior, title)
+        draw_corner(figure, [rows], titles)
 
     def plot_history(self, axes: Axes) -> None:
         """`history` with its 68 and 95 % bands.
@@ -280,9 +283,17 @@ class SpectrumPosterior:
         edges = np.append(history["lookback_from"], history["lookback_to"].iloc[-1])
         draw_history(axes, edges, history[[*QUANTILES]].to_numpy().T)
 
-    def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
-        return pd.DataFrame(self._columns[name][0], index=[*QUANTILES], columns=[*columns])
+    def _table(
+        self, name: str, columns: Sequence[str], meant: Callable[[str], Meant]
+    ) -> pd.DataFrame:
+        table = pd.DataFrame(self._columns[name][0], index=[*QUANTILES], columns=[*columns])
+        table.attrs["unit"] = {column: meant(column).unit for column in columns}
+        return table
 
     def _values(self, *names: str) -> dict[str, float | str]:
         known = {name: self._columns[name][0] for name in names if name in self._columns}
         return {name: v if isinstance(v, str) else v.item() for name, v in known.items()}
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"

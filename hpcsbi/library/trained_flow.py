@@ -1,7 +1,9 @@
 """A trained flow, which makes the posterior of a spectrum in plain arrays."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +12,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.inference.measurement import measure
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.library.model_table import ModelTable
-from hpcsbi.library.observations import observed_batch
+from hpcsbi.library.observations import number, observed_batch, observed_files
 from hpcsbi.library.spectrum_posterior import SpectrumPosterior
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import RunFolder
@@ -146,17 +148,64 @@ class TrainedFlow:
             Traceback (most recent call last):
             hpcsbi.errors.BadInput: ivar has shape (): it takes one spectrum, shape (pixels,).
         """
-        posterior = self._posterior
+        self._check(draws, cap, certificate)
+        vectors = {"wave": wave, "flux": flux, "ivar": ivar}
+        numbers = {"zred": zred, "ebv": ebv, "distance": distance}
+        numbers = {key: number(key, value) for key, value in numbers.items()}
+        batch, flags = observed_batch(
+            self._posterior, vectors, numbers, name, flux_unit, line_spread, seed
+        )
+        measured = measure(self._posterior, batch, draws, cap, certificate)
+        return SpectrumPosterior(self._posterior, batch, measured, name, flags)
+
+    def of_files(
+        self,
+        files: str | Path | Sequence[str | Path],
+        survey: str,
+        *,
+        options: Mapping[str, Any] | None = None,
+        draws: int = 1000,
+        cap: int = 50,
+        certificate: bool = True,
+        seed: int = 0,
+    ) -> Iterator[SpectrumPosterior]:
+        """Posteriors of the spectra in files of a survey, one after the other.
+
+        What `ingest` and `infer` make of them: masks, redshifts, E(B-V), instrument and flags are
+        those of the survey. A spectrum of which nothing can be inferred is left out, with a warning
+        that says why.
+
+        Arguments:
+            files: a path, or several, in the layout of the survey.
+            survey: sdss, desi, manga ...: a file of conf/survey.
+            options: in place of what that file says, such as {"air": True}.
+            draws, cap, certificate, seed: see `__call__`.
+
+        Raises:
+            FileNotFoundError: one of the files is not there.
+            BadInput: no such survey or option, or files of another layout.
+
+        Example:
+            >>> from importlib.resources import files
+            >>> flow = load_flow("runs/demo/flows/demo")
+            >>> nuclei = files("hpcsbi") / "data" / "sdss_nuclei.fits.gz"
+            >>> [posterior.name for posterior in flow.of_files(nuclei, "table", draws=200)]
+            ['NGC 3073', 'NGC 3522', 'NGC 4636']
+        """
+        self._check(draws, cap, certificate)
+        rows = observed_files(self._posterior, files, survey, options or {}, seed)
+        for name, batch, flags, why in rows:
+            if why:
+                warnings.warn(f"{name}: {why}.", stacklevel=2)
+                continue
+            measured = measure(self._posterior, batch, draws, cap, certificate)
+            yield SpectrumPosterior(self._posterior, batch, measured, name, flags)
+
+    def _check(self, draws: int, cap: int, certificate: bool) -> None:
+        """Refuse what no posterior can be made with."""
         if min(draws, cap) < 1:
             raise BadInput(f"draws={draws}, cap={cap}: each is 1 or more.")
-        if certificate and posterior.ssp is None:
+        if certificate and self._posterior.ssp is None:
             raise BadInput(
                 "this flow took no table along, which a certificate takes: pass certificate=False."
             )
-        vectors = {"wave": wave, "flux": flux, "ivar": ivar}
-        numbers = {"zred": float(zred), "ebv": ebv, "distance": distance}
-        batch, flags = observed_batch(
-            posterior, vectors, numbers, name, flux_unit, line_spread, seed
-        )
-        measured = measure(posterior, batch, draws, cap, certificate)
-        return SpectrumPosterior(posterior, batch, measured, name, flags)

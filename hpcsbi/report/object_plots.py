@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from hpcsbi.report.diagnostic_plots import BAND, COLOURS, DASHES, GREEN, ORANGE, limits_of, styled
 
-__all__ = ["corner", "distances_by_pareto_k"]
+__all__ = ["corner", "distances_by_pareto_k", "draw_corner"]
 
 
 @styled
@@ -33,6 +33,24 @@ def corner(
     """
     n = len(titles)
     figure = Figure(figsize=(1.15 * n + 0.8, 1.15 * n + 0.6))
+    draw_corner(figure, sets, titles, truth, keys)
+    return figure
+
+
+def draw_corner(
+    figure: Figure,
+    sets: Sequence[np.ndarray],
+    titles: Sequence[str],
+    truth: np.ndarray | None = None,
+    keys: Sequence[str] = (),
+) -> None:
+    """`corner` onto a figure that somebody else made, whose size and style stay theirs.
+
+    Arguments:
+        figure: to draw on.
+        sets, titles, truth, keys: see `corner`.
+    """
+    n = len(titles)
     figure.subplots_adjust(0.11, 0.1, 0.985, 0.985, 0.06, 0.06)
     grid = figure.add_gridspec(n, n)
     limits = [limits_of(np.concatenate([draws[:, i] for draws in sets]), 0.12) for i in range(n)]
@@ -55,7 +73,6 @@ def corner(
         for text in legend.texts:
             text.set_parse_math(False)
     figure.align_labels()
-    return figure
 
 
 @styled

@@ -142,6 +142,15 @@ def test_bad_fits_and_high_floors_are_flagged():
     assert both | Flag.EDGE | residuals == OF_DRAWS
 
 
+def test_a_fit_that_is_too_good_is_flagged():
+    """Errors ten times too large: p above 0.999; of the other statistics that is no alarm."""
+    drawn, p = draws_of(middle(PRIOR, 3)), [0.9995, 0.99, np.nan]
+
+    assert flags_of(PRIOR, drawn, p).tolist() == [int(Flag.PREDICTIVE), 0, 0]
+    for name in set(P_VALUES) - {"predictive_p"}:
+        assert not flags_of(PRIOR, drawn, p, of=name).any()
+
+
 def test_a_smooth_error_counts_like_a_floor():
     """In quadrature, whichever of them theta has."""
     names, medians = ("tage", "noise_floor", "model_error"), np.array([[5, 0.03, 0.04]])

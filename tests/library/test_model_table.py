@@ -1,6 +1,7 @@
 """Model spectra from a notebook: the table's own, FSPS's own, and what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import small_run as shared
 import tiny
@@ -9,7 +10,14 @@ import torch
 import hpcsbi
 from hpcsbi.simulator.fsps_data import FspsError
 
-THETA = {"logmass": 10.0, "logzsol": -0.3, "dust2": 0.4, "tage": 6.0, "tau": 2.0}
+THETA = {
+    "logmass": 10.0,
+    "logzsol": -0.3,
+    "dust2": 0.4,
+    "tage": 6.0,
+    "tau": 2.0,
+    "line_strength": 1.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +67,7 @@ def test_spectra_are_those_that_a_flow_was_trained_with(small_run):
         ({"tauu": 1.0}, "tauu"),
         ({"dust2": [0.1, 0.2], "tage": [1.0, 2.0, 3.0]}, r"a number or n numbers .* dust2 \(2,\)"),
         ({"dust_index": -0.5}, "dust_index"),
+        ({"line_strength": 40.0}, "theta: line_strength goes from 40 to 40"),
     ],
 )
 def test_wrong_theta_is_refused(table, change, words):
@@ -76,6 +85,25 @@ def test_a_missing_parameter_is_named(table):
     less = {name: value for name, value in THETA.items() if name != "dust2"}
     same = hpcsbi.load_table(tiny.TABLE, fixed).spectrum(less)
     assert np.allclose(same, table.spectrum(THETA), rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", THETA)
+def test_what_is_inferred_has_no_default(table, name):
+    """Lines of strength 1 would be another model; columns of errors change no spectrum."""
+    less = {key: value for key, value in THETA.items() if key != name}
+    with pytest.raises(hpcsbi.BadInput, match=f"theta lacks {name}, which the prior"):
+        table.spectrum(less)
+    floor = table.spectrum(THETA | {"noise_floor": 0.01})
+    assert np.array_equal(floor, table.spectrum(THETA))
+
+
+def test_theta_of_other_tools(table):
+    """A row of pandas is a theta; rows without names are refused."""
+    row = pd.Series(THETA)
+    assert np.array_equal(table.spectrum(row), table.spectrum(THETA))
+    for wrong in (np.ones((2, 6)), torch.ones(2, 6), [1.0, 2.0]):
+        with pytest.raises(hpcsbi.BadInput, match=r"theta is a .*name its columns"):
+            table.spectrum(wrong)
 
 
 def test_no_table(tmp_path):

@@ -19,6 +19,8 @@ def posterior(small_run):
 
 def test_draws_and_weights_give_the_quantiles(posterior):
     """They are what stands behind every number of the row."""
+    assert posterior.quantiles.attrs["unit"]["tage"] == "Gyr"
+    assert posterior.derived.attrs["unit"]["sfr_100myr"] == "solMass/yr"
     theta = posterior.draws.to_numpy()
     again = weighted_quantiles(theta, posterior.weights, list(QUANTILES.values()))
 
@@ -49,6 +51,8 @@ def test_words(posterior):
 
     assert "NGC 3073" in words and posterior.certificate["origin"] in words
     assert all(name in words for name in (*posterior.flags, *posterior.draws.columns))
+    assert f"{(posterior.ivar > 0).sum()} of 138 pixels" in words
+    assert all(name in words for name in posterior.checks) and posterior.notice in words
     assert set(posterior.checks) >= {"chi2", "predictive_p"}
 
 
@@ -88,6 +92,10 @@ def test_figures_are_drawn_onto_given_axes(posterior):
     posterior.plot_history(history)
     posterior.plot_marginals(np.array(marginals))
 
+    corner = Figure(figsize=(9, 9))
+    posterior.plot_corner(corner)
+
+    assert len(corner.axes) == 7 * 8 / 2 and corner.get_size_inches().tolist() == [9, 9]
     assert all(each.patches or each.lines for each in figure.axes)
     assert dict(matplotlib.rcParams) == style
     with pytest.raises(hpcsbi.BadInput, match="2 axes for 7 inferred parameters: logmass, "):

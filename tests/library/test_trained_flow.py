@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import small_run as shared
 from astropy import units
+from astropy.table import Table
 
 import hpcsbi
 from hpcsbi.inference.posterior import Posterior
@@ -65,6 +66,8 @@ def test_what_a_flow_tells(flow):
 BAD = {
     "no redshift": ({"zred": np.nan}, r"zred=nan: a posterior takes the redshift"),
     "too few of one": ({"ivar": np.ones(5)}, r"wave has \d+, flux has \d+, ivar has 5 pixels"),
+    "no number": ({"zred": [0.1, 0.2]}, r"zred has shape \(2,\): it takes the number of one"),
+    "text": ({"wave": ["a"] * 3794}, r"wave holds no numbers: could not convert"),
     "several spectra": ({"flux": np.ones((2, 5))}, r"flux has shape \(2, 5\): it takes one"),
     "a unit in an array": ({"flux": np.ones(9) * units.Jy}, r"flux has a unit \(Jy\): pass its"),
     "no unit": ({"flux_unit": ""}, r"flux_unit is '', not a flux density per Angstrom"),
@@ -118,3 +121,25 @@ def test_a_flow_without_a_table(flow, small_run):
     for ask in (lambda: posterior.derived, lambda: posterior.plot_spectrum(None, None)):
         with pytest.raises(hpcsbi.BadInput, match="took none along"):
             ask()
+
+
+def test_files_of_a_survey_are_inferred_as_the_catalogue_was(flow, small_run):
+    """One after the other, bit for bit, with the flags that the survey's files give."""
+    catalogue = hpcsbi.load_catalogue(small_run)
+    arguments = {"draws": shared.DRAWS, "cap": shared.CAP}
+    for row, posterior in enumerate(flow.of_files(shared.NUCLEI, "table", **arguments)):
+        found = posterior.row
+        for name in ("id", "flags", "logmass_p50", "tage_p97_5", "log_evidence"):
+            np.testing.assert_array_equal(found[name], catalogue[name].iloc[row])
+    assert row == 2
+
+
+def test_what_cannot_be_inferred_is_left_out_with_a_warning(flow, tmp_path):
+    """By name, with the reason; the others come."""
+    table = Table.read(shared.NUCLEI)
+    table["IVAR"][1] = 0
+    table.write(tmp_path / "two.fits")
+    with pytest.warns(UserWarning, match="NGC 3522: ivar is 0"):
+        names = [each.name for each in flow.of_files(tmp_path / "two.fits", "table", draws=50)]
+
+    assert names == ["NGC 3073", "NGC 4636"]
