@@ -43,6 +43,6 @@ def test_the_spectrum_needs_the_table(posterior, monkeypatch):
     valid = posterior.flux[posterior.ivar > 0]
     units = 10.0 ** np.arange(-3, 12)  # the label has a power of ten
     assert max(np.isclose(valid[:, None] / u, drawn, rtol=1e-5).any(1).mean() for u in units) > 0.9
-    monkeypatch.setattr(type(one), "likelihood", None)
+    monkeypatch.setattr(one, "likelihood", None)
     with pytest.raises(hpcsbi.BadInput, match="took none along"):
         posterior_plots.spectrum(one, batch, posterior.sample((50,)), axes, residuals)
