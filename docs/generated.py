@@ -1,6 +1,8 @@
-"""Tables of the documentation that are made of the code, where a page has {{ name }}.
+"""Writes the tables of the documentation that are made of the code: `python docs/generated.py`.
 
-{{ survey sdss }} is the table `survey` of "sdss".
+A page has each between the comments `<!-- made by the code: survey sdss -->` (the table `survey` of
+"sdss") and `<!-- end -->`. They stand in the repository, for a page is read there too, and
+tests/test_docs.py compares them with what the code makes.
 """
 
 import re
@@ -14,6 +16,7 @@ import pandas as pd
 import torch
 import yaml
 
+import hpcsbi
 from hpcsbi.cluster.site import Site
 from hpcsbi.flags import MEANINGS
 from hpcsbi.grid import Grid
@@ -36,7 +39,11 @@ from hpcsbi.survey.registry import FORMATS
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "hpcsbi" / "data" / "ssp_demo.zarr"
 DRAWS, ZRED = 4000, 0.1
-TABLE = re.compile(r"^\{\{ (\w+)((?: \w+)*) \}\}$", flags=re.M)
+BLOCK = re.compile(
+    r"^<!-- made by the code: (\w+)((?: \w+)*) -->\n(.*?)^<!-- end -->$", flags=re.M | re.S
+)
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
+TOLERANCE = {"induced": 0.12}  # of two digits of draws: the last one may differ between processors
 SHOWN = ("mass_weighted_age", "t50", "ssfr_100myr", "av", "dn4000")
 
 FAMILIES = (
@@ -51,21 +58,43 @@ FAMILIES = (
 )
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The page with its tables; called by mkdocs."""
-    tables = {
-        "flags": flags, "columns": columns, "parameters": parameters, "induced": induced,
-        "packages": packages, "survey": survey, "options": options,
-        "site": site, "distributions": distributions, "families": families,
-        "readme": readme,
-    }  # fmt: skip
-    return TABLE.sub(lambda match: tables[match[1]](*match[2].split()), markdown)
+def main() -> None:
+    """Write what differs, and say which pages did."""
+    for path in sorted(Path(__file__).parent.rglob("*.md")):
+        text = path.read_text()
+        if (new := with_tables(text)) != text:
+            path.write_text(new)
+            print(f"{path.relative_to(ROOT)}: written")
+
+
+def with_tables(markdown: str) -> str:
+    """The page with its tables as the code makes them now; one that agrees stays as it is."""
+
+    def block(match: re.Match) -> str:
+        name, words, text = match.groups()
+        made = f"\n{TABLES[name](*words.split()).rstrip()}\n\n"
+        made = text if agrees(text, made, TOLERANCE.get(name, 0.0)) else made
+        return f"<!-- made by the code: {name}{words} -->\n{made}<!-- end -->"
+
+    return BLOCK.sub(block, markdown)
+
+
+def agrees(there: str, made: str, tolerance: float) -> bool:
+    """Whether two texts differ in their numbers alone, and in these by such a share at most."""
+    if there == made or not tolerance:
+        return there == made
+    pairs = [np.array(NUMBER.findall(text), float) for text in (there, made)]
+    same_words = NUMBER.sub("", there) == NUMBER.sub("", made)
+    return same_words and np.allclose(*pairs, rtol=tolerance, atol=0.0)
 
 
 def flags() -> str:
-    """Every flag with its bit and meaning."""
-    rows = ((flag.bit_length() - 1, f"`{flag.name}`", text) for flag, text in MEANINGS.items())
-    return table(("bit", "name", "meaning"), sorted(rows))
+    """Every flag with its bit, the bit's value and meaning."""
+    rows = (
+        (flag.bit_length() - 1, int(flag), f"`{flag.name}`", text)
+        for flag, text in MEANINGS.items()
+    )
+    return table(("bit", "value", "name", "meaning"), sorted(rows))
 
 
 def catalogue_columns() -> list[DescribedColumn]:
@@ -160,6 +189,12 @@ def families() -> str:
     return table(("what", "its table", "members"), rows)
 
 
+def library() -> str:
+    """What `import hpcsbi` offers, by the first words of each docstring."""
+    rows = ((f"`{name}`", summary(getattr(hpcsbi, name))) for name in hpcsbi.__all__)
+    return table(("name", "what it is"), rows)
+
+
 def summary(documented: Any) -> str:
     """First paragraph of a docstring, on one line."""
     return " ".join((documented.__doc__ or "").split("\n\n")[0].split())
@@ -189,3 +224,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     cells = ([str(value).replace("|", "\\|") for value in row] for row in lines)
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+TABLES = {
+    "flags": flags, "columns": columns, "parameters": parameters, "induced": induced,
+    "packages": packages, "survey": survey, "options": options, "site": site,
+    "distributions": distributions, "families": families, "readme": readme,
+    "library": library,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    main()
