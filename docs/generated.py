@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from mask_bits import MASK_BITS
 
 import hpcsbi
 from hpcsbi.cluster.site import Site
@@ -159,6 +160,17 @@ def survey(name: str) -> str:
     return f"{known}.\n\n```yaml\n{path.read_text()}```\n"
 
 
+def mask(name: str) -> str:
+    """The bits of a survey's pixel mask, and which of them make a pixel bad (none: any does)."""
+    node = yaml.safe_load((ROOT / "conf" / "survey" / f"{name}.yaml").read_text())
+    bad = node["bad_bits"] or MASK_BITS[name]
+    rows = (
+        (bit, 1 << bit, f"`{word}`", text, "yes" if bit in bad else "no")
+        for bit, (word, text) in MASK_BITS[name].items()
+    )
+    return table(("bit", "value", "name", "set where", "masked here"), rows)
+
+
 def options() -> str:
     """What every survey may be told, as its class has it."""
     rows = ((f"`survey.{key}`", words) for key, words in arguments_of(Survey).items())
@@ -230,7 +242,7 @@ TABLES = {
     "flags": flags, "columns": columns, "parameters": parameters, "induced": induced,
     "packages": packages, "survey": survey, "options": options, "site": site,
     "distributions": distributions, "families": families, "readme": readme,
-    "library": library,
+    "library": library, "mask": mask,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+import yaml
 from generated import BLOCK, agrees, arguments_of, catalogue_columns, with_tables
+from mask_bits import MASK_BITS
 from omegaconf import DictConfig
 
 from hpcsbi.cluster.site import Site
@@ -144,6 +146,18 @@ def test_a_table_that_differs_is_found():
 
     assert wrong.count("EDGES") == 1
     assert with_tables(wrong) == text.replace("# Flags", "# The flags")
+
+
+@pytest.mark.parametrize("name", MASK_BITS)
+def test_bits_that_mask_have_names(name):
+    """No survey masks by a bit that its page does not tell; MaNGA has one table for both kinds."""
+    bad = {
+        each: yaml.safe_load((ROOT / "conf" / "survey" / f"{each}.yaml").read_text())["bad_bits"]
+        for each in (name, "manga", "manga_cube")
+    }
+
+    assert MASK_BITS[name].keys() >= set(bad[name])
+    assert bad["manga"] == bad["manga_cube"]
 
 
 def test_numbers_of_draws_may_differ_in_their_last_digit():
