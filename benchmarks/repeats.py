@@ -168,9 +168,9 @@ def second_nights(
     theta = torch.tensor(posterior.prior.theta(coordinates, np.float32))
     seen = torch.tensor(first.flux), torch.tensor(first.ivar)
     model, floor = likelihood.spectra(theta), likelihood.floor(theta)
-    pull, scaled, _ = likelihood.over_sigma(*seen, model, floor)
+    pull, scaled, _, own = likelihood.over_sigma(*seen, model, floor)
     of = likelihood.amplitudes
-    mean, covariance = of.moments(pull, scaled, likelihood.model_error(theta))
+    mean, covariance = of.moments(pull, scaled, likelihood.model_error(theta), own)
     root = np.linalg.cholesky(covariance.numpy())
     amplitudes = mean.numpy() + (root @ rng.normal(size=(*mean.shape, 1)))[..., 0]
     curves, size = of.curves.numpy(), len(of.curves[: of.of_lines.start])

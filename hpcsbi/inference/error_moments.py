@@ -81,10 +81,10 @@ def object_weights(likelihood: Likelihood, spectra: Batch, theta: np.ndarray) ->
     weights = []
     for batch, draws, _ in _parts(spectra, theta, np.ones(len(spectra))):
         rows = _of_draws(likelihood, batch, draws)
-        mean, covariance = likelihood.amplitudes.moments(*rows[:3])
+        mean, covariance = likelihood.amplitudes.moments(*rows[:-1])
         learned = likelihood.amplitudes.of_learned
         power = (mean**2 + covariance.diagonal(dim1=-2, dim2=-1))[..., learned].sum(-1).mean(1)
-        chi2, pixels = rows[3].mean(1).numpy(), (batch.ivar > 0).sum(1)
+        chi2, pixels = rows[-1].mean(1).numpy(), (batch.ivar > 0).sum(1)
         bounds = [(chi2, pixels), (power.numpy(), learned.stop - learned.start)]
         shares = [
             np.maximum(chi_squared.isf(IMPROBABLE, np.maximum(degrees, 1)) / value.clip(1e-9), 0)
@@ -106,26 +106,27 @@ def _parts(
 
 def _of_draws(
     likelihood: Likelihood, spectra: Batch, theta: np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pulls, model over sigma, size of the smooth error, and chi squared of draws."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """Pulls, model over sigma, size of the smooth error, additive templates, and chi squared."""
     flux, ivar, *instrument = (torch.tensor(array) for array in spectra.spectra)
     draws = torch.tensor(np.asarray(theta, np.float32))
     model = likelihood.spectra(draws, *instrument)
-    pull, scaled, _ = likelihood.over_sigma(flux, ivar, model, likelihood.floor(draws))
+    pull, scaled, _, own = likelihood.over_sigma(flux, ivar, model, likelihood.floor(draws))
     chi2 = likelihood.of_model(flux, ivar, model, draws)[1]
-    return pull, scaled, likelihood.model_error(draws), chi2
+    return pull, scaled, likelihood.model_error(draws), own, chi2
 
 
 def _moments(
     likelihood: Likelihood, spectra: Batch, theta: np.ndarray, weights: np.ndarray
 ) -> Moments:
-    pull, scaled, error, _ = _of_draws(likelihood, spectra, theta)
+    pull, scaled, error, own, _ = _of_draws(likelihood, spectra, theta)
     amplitudes, (draws, pixels) = likelihood.amplitudes, scaled.shape[1:]
-    mean, covariance = amplitudes.moments(pull, scaled, error)
+    mean, covariance = amplitudes.moments(pull, scaled, error, own)
     mean, covariance = mean.flatten(0, 1), covariance.flatten(0, 1)
     products = covariance + mean[:, :, None] * mean[:, None]
     kept = amplitudes.of_learned
-    others = [i for i in range(len(amplitudes)) if not kept.start <= i < kept.stop]
+    curves = amplitudes.curves
+    others = [i for i in range(len(curves)) if not kept.start <= i < kept.stop]
     one = torch.ones(len(mean), 1, dtype=torch.float64)
     z = torch.cat([one, mean[:, kept]], 1)
     z_z = torch.cat([z[:, None], torch.cat([mean[:, kept, None], products[:, kept, kept]], 2)], 1)
@@ -136,8 +137,15 @@ def _moments(
     normal = (squares @ z_z.flatten(1)).reshape(pixels, size, size)
     explained = (squares @ z_others.flatten(1)).reshape(pixels, size, len(others))
     side = (scaled * pull * weight).T @ z
-    side -= torch.einsum("pzo,op->pz", explained, amplitudes.curves[others])
-    left = scaled * (pull - scaled * (mean @ amplitudes.curves))
+    side -= torch.einsum("pzo,op->pz", explained, curves[others])
+    left = pull - scaled * (mean[:, : len(curves)] @ curves)
+    if own is not None:
+        own, further = own.flatten(0, 1).double(), mean[:, len(curves) :]
+        z_own = torch.cat([further[:, None], products[:, kept, len(curves) :]], 1)
+        light = (scaled * weight)[:, None] * own
+        side -= torch.einsum("nop,nzo->pz", light, z_own)
+        left -= (further[..., None] * own).sum(1)
+    left = scaled * left
     left = left.unflatten(0, (len(weights), draws)).mean(1)
     return Moments(
         normal.numpy(),

@@ -120,4 +120,5 @@ def pulls(
             chi2[i] -= gain
             log_ratio[i] += log_det
     if smooth:
-        integrate(pull_of, model_of, curves, first, local, spread, chi2, log_ratio)
+        none = np.empty((len(mass), 0, pixels), np.float32)
+        integrate(pull_of, model_of, curves, first, local, spread, none, chi2, log_ratio)

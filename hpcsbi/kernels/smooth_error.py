@@ -2,8 +2,8 @@
 
 `likelihood.Likelihood.of_model` says it in matrices. A template that reaches few pixels meets few
 others, so the matrix is a band, with a border of those that reach all pixels; both are linear in
-(model / sigma)^2. Every operation stands in a loop over draws, which any processor does in vectors
-without changing a sum's order.
+(model / sigma)^2, but for templates of each spectrum's own, which end the border. Every operation
+stands in a loop over draws, which any processor does in vectors without changing a sum's order.
 """
 
 import math
@@ -25,6 +25,7 @@ def integrate(
     first: np.ndarray,
     local: np.ndarray,
     spread: np.ndarray,
+    additive: np.ndarray,
     chi2: np.ndarray,
     log_ratio: np.ndarray,
 ) -> None:
@@ -38,15 +39,19 @@ def integrate(
         curves: templates that reach all pixels, times their standard deviations, float32, shape
             (orders, pixels).
         first: first of the local templates that reach a pixel, shape (pixels,).
-        local: that one and those after it, float64, shape (pixels, reach).
+        local: that one and those after it, float64, shape (pixels, reach); of a reach of 0, where
+            `first` is 0 as well, there is none.
         spread: standard deviation of the local templates' amplitudes, float32, shape (n,).
+        additive: templates over sigma that are no factor of the model, times their standard
+            deviations, float32, shape (n, some, pixels).
         chi2, log_ratio: changed, float64, shape (n,).
     """
     pixels, everywhere = pull.shape[1], curves.astype(np.float64)
     # Arrays one by one: of parts of a larger one the compiler does not know that they are whole.
     light, cross = np.zeros((pixels, DRAWS)), np.zeros((pixels, DRAWS))
     templates = first[pixels - 1] + local.shape[1]
-    rows = np.empty((templates + len(curves), local.shape[1] + len(curves) + 1, DRAWS))
+    border = len(curves) + additive.shape[1]
+    rows = np.empty((templates + border, local.shape[1] + border + 1, DRAWS))
     deviation, gains, log_dets = np.zeros(DRAWS), np.empty(DRAWS), np.empty(DRAWS)
     for start in range(0, len(pull), DRAWS):
         draws = min(DRAWS, len(pull) - start)
@@ -57,7 +62,10 @@ def integrate(
                 cross[p, s] = scaled * np.float64(pull[start + s, p])
         for s in range(draws):
             deviation[s] = spread[start + s]
-        _normal_equations(first, local, everywhere, light, cross, rows)
+        _normal_equations(first, local, everywhere, light, cross, templates, rows)
+        if additive.shape[1]:
+            some = slice(start, start + draws)
+            _of_own(first, local, everywhere, model[some], pull[some], additive[some], rows)
         _decompose(rows, templates, local.shape[1], deviation, gains, log_dets)
         for s in range(draws):
             chi2[start + s] -= gains[s]
@@ -71,16 +79,18 @@ def _normal_equations(
     curves: np.ndarray,
     light: np.ndarray,
     cross: np.ndarray,
+    templates: int,
     rows: np.ndarray,
 ) -> None:
     """D D^T without deviations: each row from its diagonal on, the border, and the right side.
 
     Arguments:
         light, cross: (model / sigma)^2 and model * residual / sigma^2, shape (pixels, DRAWS).
-        rows: filled, shape (templates + orders, reach + orders + 1, DRAWS).
+        templates: that reach few pixels.
+        rows: filled, shape (templates + border, reach + border + 1, DRAWS); the border ends with
+            additive templates, which are 0 here.
     """
-    (pixels, reach), orders = local.shape, len(curves)
-    templates, last = len(rows) - orders, reach + orders
+    (pixels, reach), orders, last = local.shape, len(curves), rows.shape[1] - 1
     rows[:] = 0.0
     for p in range(pixels):
         squares, sides = light[p], cross[p]
@@ -96,6 +106,42 @@ def _normal_equations(
             for j in range(i, orders):
                 _add(value * curves[j, p], squares, rows[templates + i, reach + j])
             _add(value, sides, rows[templates + i, last])
+
+
+@compiled
+def _of_own(
+    first: np.ndarray,
+    local: np.ndarray,
+    curves: np.ndarray,
+    model: np.ndarray,
+    pull: np.ndarray,
+    additive: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """What additive templates put into the border; arguments of `integrate`, of some spectra."""
+    (pixels, reach), orders, last = local.shape, len(curves), rows.shape[1] - 1
+    draws, some = additive.shape[:2]
+    begin, templates = reach + orders, len(rows) - orders - some
+    own, light = np.zeros(DRAWS), np.zeros(DRAWS)
+    for p in range(pixels):
+        for i in range(some):
+            there = False
+            for s in range(draws):
+                own[s] = additive[s, i, p]
+                light[s] = own[s] * model[s, p]
+                there |= own[s] != 0
+            if not there:  # what the sky adds reaches few pixels
+                continue
+            for j in range(reach):
+                _add(local[p, j], light, rows[first[p] + j, begin + i])
+            for j in range(orders):
+                _add(curves[j, p], light, rows[templates + j, begin + i])
+            row = templates + orders + i
+            for s in range(draws):
+                rows[row, last, s] += own[s] * pull[s, p]
+            for j in range(i, some):
+                for s in range(draws):
+                    rows[row, begin + j, s] += own[s] * additive[s, j, p]
 
 
 @compiled

@@ -209,10 +209,9 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
         check(node["prior"].columns, node["physics"])
     if simulate and "augment" in nodes:
         noise, prior = nodes["augment"]["noise"], simulate["prior"]
-        refuse_other_grid = import_module("hpcsbi.simulator.learned_error").refuse_other_grid
-        refuse_other_grid(noise.settings(), simulate["grid"])
+        model = import_module("hpcsbi.simulator.model").Model
+        model(prior, simulate["grid"], simulate["physics"], noise)
         import_module("hpcsbi.simulator.pixel_dispersions").check_instrument(noise, prior.columns)
-        import_module("hpcsbi.simulator.templates").smooth_error(noise.settings(), prior.names)
         import_module("hpcsbi.run.noise_banks").with_bank(noise, simulate["grid"])
     calls = [
         (bool(tabulate) and not shipped, tabulate),

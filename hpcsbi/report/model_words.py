@@ -46,6 +46,8 @@ ERRORS = {
     "calibration": "a smooth error of the flux calibration",
     "line_error": "an error of emission lines",
     "model_error": "a smooth error of the model",
+    "redshift_error": "an error of the redshift",
+    "width_error": "an error of the width of lines",
 }
 
 

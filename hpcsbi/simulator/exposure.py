@@ -4,6 +4,7 @@ from typing import Protocol
 
 import torch
 
+from hpcsbi.simulator.additive_errors import AdditiveErrors
 from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.random_tensors import RandomTensors
 from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
@@ -12,13 +13,15 @@ __all__ = ["SmoothErrors", "draw_factor", "exposure"]
 
 
 class SmoothErrors(Protocol):
-    """What a noise model says of factors that are not in the quoted sigma; see `SurveyNoise`."""
+    """What a noise model says of errors that are not in the quoted sigma; see `SurveyNoise`."""
 
     calibration: float
     model_error: float
     model_error_length: float
     line_error: float
     learned: LearnedError | None
+    redshift_error: float
+    width_error: float
 
 
 def exposure(
@@ -40,7 +43,7 @@ def exposure(
         sigma: quoted, in the unit of the flux, shape (n, pixels).
         floor: noise floor as a fraction of the flux, shape (n,).
         model_error: that of theta, shape (n,); None: the one of `errors`.
-        errors: standard deviations of the smooth factors.
+        errors: standard deviations of the factors, and of what is added.
         draw: random numbers.
     """
     total = torch.hypot(sigma, flux * floor[:, None]) if floor is not None else sigma
@@ -58,6 +61,10 @@ def exposure(
         learned,
     )
     noisy = flux * factor + noise
+    additive = AdditiveErrors(errors.redshift_error, errors.width_error)
+    if len(additive):
+        amplitudes = draw.normal(len(flux), len(additive), 1)
+        noisy = noisy + (amplitudes * additive.templates(flux, wave)).sum(1)
     return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0)
 
 

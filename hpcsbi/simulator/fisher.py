@@ -23,10 +23,10 @@ def score_and_information(
     Returns:
         float64, shapes (objects, coordinates) and (objects, coordinates, coordinates).
     """
-    pull, scaled, _ = likelihood.over_sigma(flux, ivar, model, likelihood.floor(theta))
+    pull, scaled, _, own = likelihood.over_sigma(flux, ivar, model, likelihood.floor(theta))
     rows = torch.cat([pull, slopes * torch.where(model > 0, scaled / model, 0.0)], 1)
     nothing = rows.new_zeros(1, dtype=torch.float64)
     error = likelihood.model_error(theta)
-    left = likelihood.amplitudes.residuals(rows[:, None], nothing, scaled, error)[:, 0]
+    left = likelihood.amplitudes.residuals(rows[:, None], nothing, scaled, error, own)[:, 0]
     products = rows.double() @ left.double().mT
     return products[:, 1:, 0], products[:, 1:, 1:]

@@ -9,7 +9,7 @@ Gaussian in every valid pixel. Three kinds of sigma, because each answers anothe
 
 Importance weights of a flow need the likelihood of the simulator that trained it. Errors of the
 flux calibration, of lines and of the model, which are factors with Gaussian amplitudes
-(`templates`), are integrated out in closed form.
+(`templates`), are integrated out in closed form, as are `additive_errors`.
 """
 
 import math
@@ -21,9 +21,11 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.likelihood import pulls
+from hpcsbi.simulator.additive_errors import AdditiveErrors, additive_errors
 from hpcsbi.simulator.amplitudes import Amplitudes
 from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.noise import Noise
+from hpcsbi.simulator.pulls import log_density, pulls_of
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
 from hpcsbi.simulator.templates import SmoothError, smooth_error
 
@@ -52,6 +54,7 @@ class Likelihood(torch.nn.Module):
             equivalent width; not for "fractional".
         learned: the model's error as a survey taught it, by whose mean all model spectra that are
             compared with data are multiplied; not for "fractional".
+        additive: errors that are no factors; not for "fractional".
 
     Raises:
         ValueError: an unknown kind, or a fraction or an error that does not go with it.
@@ -67,6 +70,7 @@ class Likelihood(torch.nn.Module):
         smooth: SmoothError | None = None,
         lines: float = 0.0,
         learned: LearnedError | None = None,
+        additive: AdditiveErrors | None = None,
     ) -> None:
         if kind not in KINDS:
             raise BadInput(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
@@ -79,16 +83,18 @@ class Likelihood(torch.nn.Module):
             "error of lines": lines,
             "smooth error of the model": smooth,
             "learned error of the model": learned,
+            "additive error": additive,
         }
         if kind == "fractional" and (there := [name for name, error in errors.items() if error]):
             raise BadInput(f"likelihood 'fractional' has no {there[0]}.")
         super().__init__()
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
-        self.smooth = smooth
+        self.smooth, self.additive = smooth, additive
         curves = None if learned is None else learned.curves
-        self.amplitudes = Amplitudes(ssp.wave, calibration, smooth, lines, curves)
+        self.amplitudes = Amplitudes(ssp.wave, calibration, smooth, lines, curves, additive)
         factor = np.ones(len(ssp.wave)) if learned is None else learned.factor
         self.register_buffer("factor", torch.from_numpy(factor), persistent=False)
+        self.register_buffer("wave", torch.from_numpy(ssp.wave), persistent=False)
 
     def forward(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
@@ -124,14 +130,14 @@ class Likelihood(torch.nn.Module):
             model: model flux, shape (objects, draws, pixels).
             theta: gives noise floor and model error, shape (objects, draws, n_theta).
         """
-        pull, scaled, log_ratio = self.over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, log_ratio, own = self.over_sigma(flux, ivar, model, self.floor(theta))
         chi2 = (pull.double() ** 2).sum(-1)
         if len(self.amplitudes):
             error, compiled = self.model_error(theta), self.ssp.is_compiled(scaled)
             chi2, log_ratio = self.amplitudes.integrated(
-                pull, scaled, error, chi2, log_ratio, compiled
+                pull, scaled, error, chi2, log_ratio, compiled, own
             )
-        return _log_likelihood(ivar, log_ratio, chi2), chi2
+        return log_density(ivar, log_ratio, chi2), chi2
 
     def expected_spectra(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
@@ -144,9 +150,13 @@ class Likelihood(torch.nn.Module):
         model = self.spectra(theta, instrument)
         if not len(self.amplitudes):
             return model * self.factor.to(model.dtype)
-        pull, scaled, _ = self.over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _, own = self.over_sigma(flux, ivar, model, self.floor(theta))
         model = model * self.factor.to(model.dtype)
-        return model * (1 + self.amplitudes.expected(pull, scaled, self.model_error(theta)))
+        factor, sizes = self.amplitudes.expected(pull, scaled, self.model_error(theta), own)
+        expected = model * (1 + factor)
+        if self.additive is None:
+            return expected
+        return expected + (sizes[..., None] * self.additive.templates(model, self.wave)).sum(-2)
 
     def residuals(
         self, flux: Tensor, ivar: Tensor, model: Tensor, theta: Tensor, normals: Tensor
@@ -164,23 +174,24 @@ class Likelihood(torch.nn.Module):
         Returns:
             The spectrum first, 0 where masked, shape (objects, draws, 1 + n, pixels).
         """
-        pull, scaled, _ = self.over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _, own = self.over_sigma(flux, ivar, model, self.floor(theta))
         noise, errors = normals.split([pull.shape[-1], len(self.amplitudes)], -1)
         pulls = torch.cat([pull[..., None, :], noise * (ivar > 0)[:, None, None]], -2)
         errors = torch.nn.functional.pad(errors, (0, 0, 1, 0))
-        return self.amplitudes.residuals(pulls, errors, scaled, self.model_error(theta))
+        return self.amplitudes.residuals(pulls, errors, scaled, self.model_error(theta), own)
 
     def draws_over_sigma(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What `Amplitudes` take of draws: residual and model over sigma, and the model's error.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """What `Amplitudes` take of draws: residual and model over sigma, the model's error, and
+        additive templates over sigma.
 
         Arguments:
             flux, ivar, theta, instrument: see `expected_spectra`.
         """
         model = self.spectra(theta, instrument)
-        pull, scaled, _ = self.over_sigma(flux, ivar, model, self.floor(theta))
-        return pull, scaled, self.model_error(theta)
+        pull, scaled, _, own = self.over_sigma(flux, ivar, model, self.floor(theta))
+        return pull, scaled, self.model_error(theta), own
 
     def spectra(self, theta: Tensor, instrument: Tensor | None = None) -> Tensor:
         """Model spectra, shape (objects, draws, pixels); arguments as of `forward`."""
@@ -206,7 +217,7 @@ class Likelihood(torch.nn.Module):
     ) -> tuple[Tensor, Tensor]:
         known = torch.isfinite(theta).all(-1)
         theta = torch.where(known[..., None], theta, 1.0)  # the table cannot look up NaN
-        if self.ssp.is_compiled(theta):
+        if self.ssp.is_compiled(theta) and self.additive is None:
             log_likelihood, chi2 = self._compiled(flux, ivar, theta, instrument)
         else:
             model = self.spectra(theta, instrument)
@@ -240,35 +251,20 @@ class Likelihood(torch.nn.Module):
                 bare_i, mass_i, depth_i, self.ssp.k.numpy(), observed_i, weight_i,
                 self.fraction or 0.0, floor_i, *templates, error_i, *out,
             )  # fmt: skip
-        return _log_likelihood(ivar, log_ratio, chi2), chi2
+        return log_density(ivar, log_ratio, chi2), chi2
 
     def over_sigma(
         self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
-        """Residual and model over sigma, 0 where masked, and the sum of ln(variance / quoted)."""
-        valid = (ivar > 0)[:, None]
-        weight = torch.where(ivar > 0, ivar, 0.0).sqrt()[:, None].to(model.dtype)
-        observed = torch.where(valid, flux[:, None].to(model.dtype) * weight, 0.0)
-        scaled = model * (weight * self.factor.to(weight.dtype))
-        pull = observed - scaled
-        if self.kind == "given":
-            return pull, scaled, 0.0
-        ratio = self._variance_ratio(scaled, valid, floor)
-        return pull * ratio.rsqrt(), scaled * ratio.rsqrt(), ratio.double().log().sum(-1)
-
-    def _variance_ratio(self, scaled: Tensor, valid: Tensor, floor: Tensor) -> Tensor:
-        """Variance over the quoted variance, 1 where masked; `scaled` is model / quoted sigma."""
-        if self.kind == "survey":
-            return 1 + (floor[..., None].to(scaled.dtype) * scaled) ** 2
-        return torch.where(valid, (self.fraction * scaled) ** 2, 1.0)
-
-
-def _log_likelihood(ivar: Tensor, log_ratio: Tensor | float, chi2: Tensor) -> Tensor:
-    """From chi squared and ln(variance / quoted variance), shape (objects, draws)."""
-    log_ivar = torch.where(ivar > 0, ivar.double(), 1.0).log().sum(-1)
-    fixed = log_ivar - (ivar > 0).sum(-1) * math.log(2 * math.pi)
-    log_likelihood = 0.5 * (fixed[:, None] - log_ratio - chi2.double())
-    return log_likelihood.nan_to_num(-math.inf, posinf=-math.inf, neginf=-math.inf)
+    ) -> tuple[Tensor, Tensor, Tensor | float, Tensor | None]:
+        """Residual and model over sigma, 0 where masked, the sum of ln(variance / quoted), and
+        additive templates over sigma, shape (objects, draws, additive, pixels), None without any.
+        """
+        rows = flux, ivar, model, floor, self.factor
+        pull, scaled, weight, log_ratio = pulls_of(self.kind, self.fraction, *rows)
+        if self.additive is None:
+            return pull, scaled, log_ratio, None
+        own = self.additive.templates(model * self.factor.to(model.dtype), self.wave)
+        return pull, scaled, log_ratio, own * weight[..., None, :]
 
 
 def _of_draws(instrument: Tensor | None, draws: int) -> Tensor | None:
@@ -287,5 +283,5 @@ def of_simulator(ssp: Ssp, names: Sequence[str], noise: Noise) -> Likelihood:
     fraction, calibration = known.get("fraction"), known.get("calibration", 0.0)
     smooth, lines = smooth_error(known, names), known.get("line_error", 0.0)
     learned = LearnedError(**known["learned"]) if "learned" in known else None
-    kind = "survey" if fraction is None else "fractional"
-    return Likelihood(ssp, names, kind, fraction, calibration, smooth, lines, learned)
+    kind, further = "survey" if fraction is None else "fractional", additive_errors(known)
+    return Likelihood(ssp, names, kind, fraction, calibration, smooth, lines, learned, further)

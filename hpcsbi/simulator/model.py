@@ -6,6 +6,8 @@ from typing import Any
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
+from hpcsbi.simulator.additive_errors import refuse_coarse_pixels
+from hpcsbi.simulator.kinematics import Kinematics
 from hpcsbi.simulator.learned_error import refuse_other_grid
 from hpcsbi.simulator.noise import Noise, make_noise
 from hpcsbi.simulator.physics import Physics
@@ -31,7 +33,8 @@ class Model:
         noise: None for spectra without noise.
 
     Raises:
-        BadInput: a column of the prior that the noise does not take, or an error of another grid.
+        BadInput: a column of the prior that the noise does not take, or an error of another grid,
+            or one that the grid's pixels are too wide for.
     """
 
     prior: Prior
@@ -43,6 +46,8 @@ class Model:
         if self.noise is not None:
             smooth_error(self.noise.settings(), self.prior.names)
             refuse_other_grid(self.noise.settings(), self.grid)
+            widest = Kinematics.widest_lines(self.prior.columns, self.physics.sigma_smooth)
+            refuse_coarse_pixels(self.noise.settings(), self.grid, widest)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Model":

@@ -168,6 +168,7 @@ class SurveyNoise:
         model_error_length: over which that error is correlated, Angstrom, rest frame.
         line_error: standard deviation of what each group of emission lines is off by, as an
             equivalent width, Angstrom.
+        redshift_error, width_error: see `AdditiveErrors`.
         instrument: `flux` is as wide as the instruments of `survey_and_zred` make it.
         learned: the model's error as a survey taught it; multiplies the flux, whose sigma and floor
             are those of the product.
@@ -184,6 +185,8 @@ class SurveyNoise:
     line_error: Annotated[float, Between(0, 100)] = 0.0
     instrument: bool = False
     learned: LearnedError | None = None
+    redshift_error: Annotated[float, Between(0, 300)] = 0.0
+    width_error: Annotated[float, Between(0, 300)] = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr", tuple(self.snr))
@@ -224,7 +227,8 @@ class SurveyNoise:
     def settings(self) -> dict:
         """See `Noise`; what stores of before do not know of is left out at its default."""
         settings = {"kind": self.kind, **asdict(self)}
-        for name in ("model_error", "model_error_length", "line_error", "instrument", "learned"):
+        first = [*settings].index("model_error")
+        for name in [*settings][first:]:
             if settings[name] == getattr(type(self), name):
                 del settings[name]
         return settings

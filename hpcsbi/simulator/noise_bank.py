@@ -154,7 +154,8 @@ class BankNoise:
             stage has read it.
         snr_factor: S/N is up to so many times that of the bank, or as much lower, log-uniform: what
             the spectra to come may have beyond those of the bank.
-        calibration, model_error, model_error_length, line_error, learned: see `SurveyNoise`.
+        calibration, model_error, model_error_length, line_error, learned, redshift_error,
+            width_error: see `SurveyNoise`.
         instrument: `flux` is as wide as the bank's instruments make it.
         observations: of the bank, where it is at hand.
     """
@@ -168,6 +169,8 @@ class BankNoise:
     line_error: Annotated[float, Between(0, 100)] = 0.0
     instrument: bool = False
     learned: LearnedError | None = None
+    redshift_error: Annotated[float, Between(0, 300)] = 0.0
+    width_error: Annotated[float, Between(0, 300)] = 0.0
     observations: Observations | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -215,6 +218,9 @@ class BankNoise:
         del known["observations"]
         learned = known.pop("learned")
         more = {} if learned is None else {"learned": asdict(learned)}
+        for name in ("redshift_error", "width_error"):
+            if known[name] == 0:
+                del known[name]
         bank = asdict(self.bank) if isinstance(self.bank, Bank) else self.bank
         return {"kind": self.kind, **known, "bank": bank, **more}
 

@@ -60,13 +60,17 @@ def test_mass_is_said_to_be_formed_and_of_the_aperture():
 
 
 def test_errors_that_are_integrated_out_are_told():
-    """Those of calibration, lines and the model, and a learned one; none without noise."""
+    """Those that the noise has, a learned one among them; none without noise."""
     grid = Grid()
     learned = LearnedError(np.full(grid.pixels, 0.01), [], grid.settings(), 0.02)
     noise = SurveyNoise(calibration=0.04, line_error=1.0, model_error=0.02, learned=learned)
+    slopes = SurveyNoise(redshift_error=30, width_error=80)
+    narrow = Grid(pixels=1347, spacing="log")
 
     told = model_words.sentences(replace(model(), noise=noise), None)[-1]
+    moved = model_words.sentences(replace(model(), grid=narrow, noise=slopes), None)[-1]
 
     for words in ("calibration", "lines", "of the model", "a survey taught"):
         assert words in told
+    assert "of the redshift, an error of the width of lines" in moved
     assert not any("Integrated" in line for line in model_words.sentences(model(), None))

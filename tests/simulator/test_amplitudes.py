@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hpcsbi.grid import Grid
+from hpcsbi.simulator.additive_errors import AdditiveErrors
 from hpcsbi.simulator.amplitudes import Amplitudes
 from hpcsbi.simulator.templates import SmoothError, line_curves, line_groups
 
@@ -59,7 +60,7 @@ def test_errors_given_a_spectrum_are_those_of_a_gaussian_process(calibration, sm
     """Mean, and variance of sums over pixels, by conditioning in pixels; the density as well."""
     amplitudes, (pull, scaled, error) = Amplitudes(WAVE, calibration, smooth), spectra()
     sums = torch.rand(6, len(WAVE)).double().expand(3, 4, -1, -1)
-    expected = amplitudes.expected(pull, scaled, error)
+    expected, _ = amplitudes.expected(pull, scaled, error)
     variance = amplitudes.variance(sums, pull, scaled, error)
     nothing = torch.zeros(3, 4).double()
     chi2, log_det = amplitudes.integrated(pull, scaled, error, (pull**2).sum(-1), nothing, False)
@@ -106,10 +107,10 @@ def test_what_a_spectrum_does_not_hold_is_not_known():
 def test_many_objects_are_worked_on_in_parts(monkeypatch):
     """With the same numbers as all at once."""
     amplitudes, rows = Amplitudes(WAVE, 0.04, SmoothError(100)), spectra(2, objects=7)
-    whole = amplitudes.expected(*rows)
+    whole, _ = amplitudes.expected(*rows)
     monkeypatch.setattr("hpcsbi.simulator.amplitudes.ENTRIES", 2 * 4 * len(amplitudes) ** 2)
 
-    assert torch.allclose(amplitudes.expected(*rows), whole, atol=1e-12)
+    assert torch.allclose(amplitudes.expected(*rows)[0], whole, atol=1e-12)
 
 
 @pytest.mark.parametrize(("calibration", "smooth"), CASES)
@@ -128,7 +129,7 @@ def test_lines_are_no_smooth_error(calibration, smooth):
         "lines",
         *without.kinds[bool(calibration) :],
     )
-    expected = (each.expected(pull, scaled, error) for each in (with_lines, without))
+    expected = (each.expected(pull, scaled, error)[0] for each in (with_lines, without))
     assert torch.allclose(*expected, atol=1e-6)  # nor are lines expected where nothing tells them
 
 
@@ -151,8 +152,56 @@ def test_residuals_lack_the_most_probable_errors(calibration, smooth):
     np.testing.assert_allclose(apart, expected, atol=1e-8)
     np.testing.assert_allclose(together, expected, atol=1e-8)
     one = amplitudes.residuals(pull[..., None, :], torch.zeros_like(drawn[:, :, :1]), scaled, error)
-    best = pull - amplitudes.expected(pull, scaled, error) * scaled
+    best = pull - amplitudes.expected(pull, scaled, error)[0] * scaled
     np.testing.assert_allclose(one[:, :, 0], best, atol=1e-8)
+
+
+@pytest.mark.parametrize(("calibration", "smooth"), CASES)
+def test_templates_of_each_spectrum_stand_beside_the_others(calibration, smooth):
+    """All that is asked of amplitudes, by one large covariance of pixels and amplitudes."""
+    amplitudes = Amplitudes(WAVE, calibration, smooth, 2.5, additive=AdditiveErrors(30, 80))
+    pull, scaled, error = spectra(5)
+    rng = torch.Generator().manual_seed(1)
+    own = torch.randn(3, 4, 2, len(WAVE), generator=rng).double() * (scaled > 0)[:, :, None]
+    drawn = torch.randn(3, 4, 5, len(amplitudes), generator=rng).double()
+    nothing = torch.zeros(3, 4).double()
+    squared = (pull**2).sum(-1)
+    both = [
+        amplitudes.integrated(*rows, squared, nothing, compiled, further)
+        for rows, further, compiled in (
+            ((pull, scaled, error), own, False),
+            ([a.float() for a in (pull, scaled, error)], own.float(), True),
+        )
+    ]
+    mean, after = amplitudes.moments(pull, scaled, error, own)
+    factor, sizes = amplitudes.expected(pull, scaled, error, own)
+    noise = torch.zeros(3, 4, 5, len(WAVE)).double()
+    left = amplitudes.residuals(noise, drawn, scaled, error, own)
+
+    assert len(amplitudes) == len(amplitudes.curves) + 2
+    assert amplitudes.kinds[-2:] == ("the redshift", "the width of lines")
+    for i in range(3):
+        for j in range(4):
+            curves = amplitudes.curves.numpy().copy()
+            deviations = np.ones(len(amplitudes))
+            deviations[amplitudes.everywhere : len(curves)] = error[i, j]
+            design = np.concatenate([curves * scaled[i, j].numpy(), own[i, j].numpy()])
+            design *= deviations[:, None]
+            of_pulls, r = np.eye(len(WAVE)) + design.T @ design, pull[i, j].numpy()
+            gain = design @ np.linalg.inv(of_pulls)
+            units = np.outer(deviations, deviations)
+            covariance = (np.eye(len(design)) - gain @ design.T) * units
+            np.testing.assert_allclose(mean[i, j], gain @ r * deviations, atol=1e-8)
+            np.testing.assert_allclose(after[i, j], covariance, atol=1e-8)
+            np.testing.assert_allclose(sizes[i, j], mean[i, j, -2:], atol=1e-10)
+            np.testing.assert_allclose(factor[i, j], mean[i, j, :-2].numpy() @ curves, atol=1e-9)
+            whole = np.linalg.solve(of_pulls, (drawn[i, j].numpy() @ design).T).T
+            np.testing.assert_allclose(left[i, j], whole, atol=1e-8)
+            for chi2, log_det in both:
+                assert float(chi2[i, j]) == pytest.approx(r @ np.linalg.solve(of_pulls, r), 1e-4)
+                assert float(log_det[i, j]) == pytest.approx(np.linalg.slogdet(of_pulls)[1], 1e-5)
+    with pytest.raises(ValueError, match="additive"):
+        amplitudes.moments(pull, scaled, error)
 
 
 def test_without_templates_residuals_are_the_pulls():

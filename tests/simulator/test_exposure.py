@@ -6,6 +6,7 @@ import torch
 
 from hpcsbi.grid import Grid
 from hpcsbi.seeds import torch_generator
+from hpcsbi.simulator.additive_errors import AdditiveErrors
 from hpcsbi.simulator.exposure import draw_factor, exposure
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.random_tensors import RandomTensors
@@ -72,3 +73,23 @@ def test_the_covariance_is_the_sum_of_all_templates():
     assert (np.abs(found - whole) < allowed).all()
     for part in parts:
         assert (np.abs(found - whole + (part.T @ part).numpy()) > allowed).any()
+
+
+def test_what_is_added_has_the_covariance_of_its_templates():
+    """Of the difference to the same noise without, which neither mask nor sigma changes."""
+    some, sigma = torch.arange(30, 60), torch.full((N, len(WAVE)), 0.1)
+    flux = 2 + torch.sin(WAVE / 60).expand(N, -1)
+    valid = torch.arange(len(WAVE)).expand(N, -1) != 9
+    both = [
+        exposure(flux, WAVE, valid, sigma, None, None, errors, RandomTensors(torch_generator(0)))
+        for errors in (SurveyNoise(redshift_error=300, width_error=300), SurveyNoise())
+    ]
+    (flux_with, ivar), (without, same) = both
+    templates = AdditiveErrors(300, 300).templates(flux[0].double(), WAVE)[:, some]
+    right, found = templates.T @ templates, (flux_with - without)[:, some].double()
+    sigma = right.diagonal().sqrt()
+    off = (found.T @ found / N - right) / (sigma * sigma[:, None])
+
+    assert torch.equal(ivar, same) and (flux_with[:, 9] == 0).all()
+    assert off.abs().max() < 5.5 * (2 / N) ** 0.5
+    assert ((found.T @ found / N - 2 * right) / (sigma * sigma[:, None])).abs().max() > 0.5

@@ -14,6 +14,7 @@ from scipy import stats
 
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.additive_errors import AdditiveErrors
 from hpcsbi.simulator.column import Column
 from hpcsbi.simulator.exact_spectra import exact_spectra
 from hpcsbi.simulator.learned_error import LearnedError
@@ -267,6 +268,86 @@ def test_learned_errors_are_integrated_out(engine, kind, smooth):
     assert (other(flux, ivar, theta) - found).abs().max() > 0.5
 
 
+MOVED = AdditiveErrors(900.0, 900.0)  # of pixels of 42 Angstrom, which few km/s do not move
+
+
+@pytest.mark.parametrize("kind", ["given", "survey"])
+@pytest.mark.parametrize("smooth", [None, SmoothError(200)])
+def test_errors_that_add_are_integrated_out(engine, kind, smooth):
+    """The density of one big normal with each draw's own templates; half of them is another."""
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(5, 60)), 6, 9, FREE)
+    half = AdditiveErrors(450.0, 600.0)
+    one, other = (
+        Likelihood(engine, FREE, kind, None, 0.04, smooth, additive=each) for each in (MOVED, half)
+    )
+    found, squared = one.evaluate(flux, ivar, theta)
+    exact = copy.deepcopy(engine).double()
+    slow = Likelihood(exact, FREE, kind, None, 0.04, smooth, additive=MOVED)
+    models = exact.flux(theta.flatten(0, 1), FREE)
+    own = MOVED.templates(models, torch.from_numpy(engine.wave)).unflatten(0, (6, 5)).numpy()
+    models = models.unflatten(0, (6, 5)).numpy()
+    wave = torch.from_numpy(engine.wave)
+    curves = [0.04 * response_curves(wave).numpy()]
+    curves += [smooth.curves(engine.wave).dense(wave).numpy()] if smooth else []
+    for i in range(6):
+        valid = ivar[i].numpy() > 0
+        y, weight = (a[i].double().numpy()[valid] for a in (flux, ivar))
+        for j in range(5):
+            model, (floor, error) = models[i, j][valid], theta[i, j, -2:].double().numpy()
+            sigma = sigma_of(kind, model, weight, floor)
+            sizes = [1.0, error][: len(curves)]
+            rows = [a[:, valid] * model * s for a, s in zip(curves, sizes, strict=True)]
+            design = np.concatenate([*rows, own[i, j][:, valid]]) / sigma
+            covariance, pull = np.eye(valid.sum()) + design.T @ design, (y - model) / sigma
+            normal = stats.multivariate_normal(np.zeros(valid.sum()), covariance)
+            expected = normal.logpdf(pull) - np.log(sigma).sum()
+            assert float(found[i, j]) == pytest.approx(expected, abs=5e-3, rel=5e-6)
+            chi2 = pull @ np.linalg.solve(covariance, pull)
+            assert float(squared[i, j]) == pytest.approx(chi2, rel=1e-3)
+    assert torch.allclose(slow(flux, ivar, theta.double()), found, rtol=5e-6, atol=5e-3)
+    assert (other(flux, ivar, theta) - found).abs().max() > 0.5
+
+
+def test_an_amplitude_that_is_integrated_over_by_numbers_is_the_same(engine):
+    """Of the redshift: the likelihood without it of data that are moved back, on a fine ladder."""
+    noise, error = SurveyNoise(snr=(20, 60)), AdditiveErrors(900.0)
+    theta, flux, ivar = spectra(engine, noise, 4, 2)
+    plain = Likelihood(engine, SURVEY, "survey")
+    amplitudes = torch.linspace(-6, 6, 241).double()
+    found = Likelihood(engine, SURVEY, "survey", additive=error)(flux, ivar, theta[:, :1])
+    model = engine.flux(theta[:, 0], SURVEY)
+    template = error.templates(model.double(), plain.wave)[:, 0]
+    moved = flux - amplitudes[:, None, None] * template
+    values = torch.stack([plain(each.float(), ivar, theta[:, :1])[:, 0] for each in moved], 1)
+    weight = stats.norm.logpdf(amplitudes.numpy()) + np.log(0.05)
+    right = torch.logsumexp(values + torch.from_numpy(weight), 1)
+
+    assert torch.allclose(found[:, 0], right, atol=0.01)
+    assert (found[:, 0] - values[:, 120]).abs().max() > 0.5
+
+
+def test_the_truth_fits_only_with_its_moved_lines(engine):
+    """Spectra that the simulator made with it: chi squared is the number of pixels, else not;
+    what is most probable brings the model onto the data.
+    """
+    noise = SurveyNoise((100, 1000), calibration=0.04, redshift_error=300, width_error=300)
+    theta, flux, ivar = spectra(engine, noise, 100, 5)
+    theta, pixels = theta[:, :1], (ivar > 0).sum(1)
+    one = of_simulator(engine, SURVEY, noise)
+    without = of_simulator(engine, SURVEY, SurveyNoise(calibration=0.04))
+    chi2 = one.evaluate(flux, ivar, theta)[1][:, 0]
+    expected, plain = (x.expected_spectra(flux, ivar, theta)[:, 0] for x in (one, without))
+    floor = theta[:, 0, -1:]
+
+    assert abs((chi2 - pixels).sum()) < 4.5 * (2 * pixels.sum()) ** 0.5
+    assert (without.evaluate(flux, ivar, theta)[1][:, 0] / pixels).mean() > 1.5
+    misfit = [
+        (((flux - each) ** 2) / (1 / ivar + (floor * each) ** 2))[ivar > 0].mean()
+        for each in (expected, plain)
+    ]
+    assert misfit[0] < 1.1 < 1.5 < misfit[1]
+
+
 def test_the_mean_is_a_change_of_variables(engine):
     """Data over 1 + mean, with the density's factor, have the likelihood of no mean at all."""
     theta, flux, ivar = spectra(engine, SurveyNoise(snr=(5, 60)), 12, 3)
@@ -465,6 +546,8 @@ def test_simulators_have_their_likelihood(engine):
         Likelihood(engine, NAMES, "fractional", 0.05, lines=1.0)
     with pytest.raises(ValueError, match="no learned error"):
         Likelihood(engine, NAMES, "fractional", 0.05, learned=learned_error())
+    with pytest.raises(ValueError, match="no additive error"):
+        Likelihood(engine, NAMES, "fractional", 0.05, additive=MOVED)
     with pytest.raises(ValueError, match="column model_error"):
         of_simulator(engine, FREE, FractionalNoise())
 

@@ -1,6 +1,7 @@
 """The model of a product is that of the flow or the pairs behind it, whole, at any depth."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -60,6 +61,14 @@ def test_other_products_have_no_model(settings):
     """A store of spectra tells nothing of how spectra come about."""
     with pytest.raises(BadInput, match="hold no prior"):
         Model.of(settings)
+
+
+def test_an_error_of_the_redshift_takes_pixels_that_resolve_lines():
+    """By the widest lines: those of the prior where their dispersion is free."""
+    noise, narrow = SurveyNoise(redshift_error=30), Grid(pixels=1347, spacing="log")
+    assert replace(NEAR, grid=narrow, noise=noise).noise == noise
+    with pytest.raises(BadInput, match=r"noise\.redshift_error is 30 on pixels of up to 2310 km/s"):
+        replace(NEAR, noise=noise)
 
 
 def test_a_product_without_a_model_is_named(tmp_path):

@@ -1,5 +1,7 @@
 """Noise of a survey's own spectra: what is drawn, what it says of the galaxy, what lies beyond."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny
@@ -152,6 +154,10 @@ def test_settings_tell_the_bank_and_make_an_equal_model():
     assert again == noise and again.settings() == settings
     assert "observations" not in settings and settings["bank"]["observations"] == 600
     assert changed.digest != noise.bank.digest
+    assert "redshift_error" not in settings
+    moved = replace(noise, redshift_error=30.0, width_error=80.0)
+    assert make_noise(**moved.settings()) == moved != noise
+    assert moved.settings() == settings | {"redshift_error": 30.0, "width_error": 80.0}
     with pytest.raises(BadInput, match=r"noise\.bank: .*not at hand"):
         observed(again, 3, 0)
     with pytest.raises(BadInput, match=r"noise\.snr_factor is 0\.5: a number, 1 to 100"):
