@@ -168,7 +168,7 @@ def second_nights(
     theta = torch.tensor(posterior.prior.theta(coordinates, np.float32))
     seen = torch.tensor(first.flux), torch.tensor(first.ivar)
     model, floor = likelihood.spectra(theta), likelihood.floor(theta)
-    pull, scaled, _, own = likelihood.over_sigma(*seen, model, floor)
+    pull, scaled, _, own = likelihood.over_sigma(*seen, model, theta)
     of = likelihood.amplitudes
     mean, covariance = of.moments(pull, scaled, likelihood.model_error(theta), own)
     root = np.linalg.cholesky(covariance.numpy())

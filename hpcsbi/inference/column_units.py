@@ -102,6 +102,7 @@ PARAMETERS = {
     "line_strength": Meant("", "arith.factor"),
     "noise_floor": Meant("", "stat.error;arith.ratio"),
     "model_error": Meant("", "stat.error.sys;arith.ratio"),
+    "zred": Meant("", "src.redshift"),
 }
 QUANTITIES = {
     "logmass_surviving": Meant(

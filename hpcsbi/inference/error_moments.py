@@ -111,7 +111,7 @@ def _of_draws(
     flux, ivar, *instrument = (torch.tensor(array) for array in spectra.spectra)
     draws = torch.tensor(np.asarray(theta, np.float32))
     model = likelihood.spectra(draws, *instrument)
-    pull, scaled, _, own = likelihood.over_sigma(flux, ivar, model, likelihood.floor(draws))
+    pull, scaled, _, own = likelihood.over_sigma(flux, ivar, model, draws)
     chi2 = likelihood.of_model(flux, ivar, model, draws)[1]
     return pull, scaled, likelihood.model_error(draws), own, chi2
 

@@ -48,6 +48,7 @@ ERRORS = {
     "model_error": "a smooth error of the model",
     "redshift_error": "an error of the redshift",
     "width_error": "an error of the width of lines",
+    "sky_error": "what is left of the sky",
 }
 
 

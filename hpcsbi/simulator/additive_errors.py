@@ -1,12 +1,13 @@
-"""Errors that add to a spectrum: of its redshift, and of the width of its lines.
+"""Errors that add to a spectrum: of its redshift, of the width of its lines, and of the sky.
 
 Templates as those of `templates`, with amplitudes that are independent standard normal numbers; but
 where those are one factor for all spectra, these are made from each: to first order a spectrum that
-is moved or smoothed a little is itself plus so much of its slopes by ln(wavelength).
+is moved or smoothed a little is itself plus so much of its slopes by ln(wavelength), and what is
+left of the sky lies where the redshift puts it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
+from hpcsbi.simulator.parameters import ZRED
+from hpcsbi.simulator.sky_lines import SKY_GROUPS, sky_shares
 
 __all__ = ["AdditiveErrors", "additive_errors", "refuse_coarse_pixels", "slopes"]
 
@@ -32,35 +35,48 @@ class AdditiveErrors:
     Arguments:
         redshift: km/s.
         width: km/s, by whose square the square of the dispersion is off.
+        sky: of what is left of each group of sky lines, over the quoted sigma: wherever a pixel is
+            as wide as a group, so much in all of its pixels, and the same sign.
     """
 
     redshift: float = 0.0
     width: float = 0.0
+    sky: float = 0.0
 
     def __len__(self) -> int:
-        return (self.redshift > 0) + (self.width > 0)
+        return (self.redshift > 0) + (self.width > 0) + (self.sky > 0) * len(SKY_GROUPS)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """What they are errors of, in words."""
         words = {"the redshift": self.redshift, "the width of lines": self.width}
+        words["the sky"] = self.sky
         return tuple(kind for kind, there in words.items() if there)
 
-    def templates(self, flux: Tensor, wave: Tensor) -> Tensor:
+    def templates(
+        self, flux: Tensor, wave: Tensor, sigma: Tensor | None = None, zred: Tensor | None = None
+    ) -> Tensor:
         """Templates times their standard deviations, in the unit of the flux; differentiable.
 
         Arguments:
-            flux: of the model, shape (..., pixels).
-            wave: pixel centres, ascending, Angstrom, shape (pixels,).
+            flux: of the model, shape (objects, draws, pixels).
+            wave: pixel centres, ascending, Angstrom, rest frame, shape (pixels,).
+            sigma: quoted, where there is an error of the sky, shape (objects, pixels).
+            zred: redshifts, where there is one, shape (objects,).
 
         Returns:
-            shape (..., templates, pixels).
+            shape (objects, draws, templates, pixels).
         """
-        first = slopes(flux, wave)
-        made = [KM * self.redshift * first] if self.redshift else []
+        made = []
+        if self.redshift or self.width:
+            first = slopes(flux, wave)
+            made += [KM * self.redshift * first] if self.redshift else []
         if self.width:  # a Gaussian is the exponential of half its variance times the bend
             made.append(0.5 * (KM * self.width) ** 2 * slopes(first, wave))
-        return torch.stack(made, -2)
+        if self.sky:
+            left = self.sky * sky_shares(wave, zred).to(flux) * sigma[:, None].to(flux)
+            made += left[:, None].expand(-1, flux.shape[1], -1, -1).unbind(2)
+        return torch.stack(made, 2)
 
 
 def slopes(flux: Tensor, wave: Tensor) -> Tensor:
@@ -92,13 +108,24 @@ def slopes(flux: Tensor, wave: Tensor) -> Tensor:
     return total / torch.gradient(wave.double().log())[0].to(flux)
 
 
-def additive_errors(noise: Mapping) -> AdditiveErrors | None:
+def additive_errors(noise: Mapping, names: Sequence[str]) -> AdditiveErrors | None:
     """Those of observations that a noise model makes; None where there is none.
 
     Arguments:
         noise: settings of the noise model.
+        names: columns of theta.
+
+    Raises:
+        BadInput: an error of the sky, and a theta that does not tell where it lies.
     """
-    errors = AdditiveErrors(noise.get("redshift_error", 0.0), noise.get("width_error", 0.0))
+    sizes = (noise.get(f"{name}_error", 0.0) for name in ("redshift", "width", "sky"))
+    errors = AdditiveErrors(*sizes)
+    if errors.sky and ZRED not in names:
+        raise BadInput(
+            f"noise.sky_error is {errors.sky:g}, and theta has no column {ZRED}, which tells where "
+            "sky lines fall in the rest frame: take prior=redshift, or add "
+            f"{ZRED}: {{low: 0.0, high: 0.8, given: redshift}} to conf/prior, or set it to 0."
+        )
     return errors if len(errors) else None
 
 

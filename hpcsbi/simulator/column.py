@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from hpcsbi.errors import BadInput
-from hpcsbi.simulator.parameters import parameter
+from hpcsbi.simulator.parameters import ZRED, parameter
 
-__all__ = ["GIVEN", "Column", "check_column", "inner_bounds"]
+__all__ = ["AGE", "GIVEN", "Column", "check_column", "inner_bounds"]
 
-GIVEN = ("age_of_universe",)
+AGE, REDSHIFT = GIVEN = ("age_of_universe", "redshift")
 MISSING = math.nan
 ALWAYS_INFERRED = "logmass"
 YOUNGEST = 0.181  # Gyr: the Universe at redshift 20, beyond which nothing is inferred
@@ -72,9 +72,9 @@ def check_column(name: str, column: Column) -> None:
     """
     known = parameter(name)
     ends = {"low": column.low, "high": column.high}
-    if column.is_fixed:
+    if column.is_fixed and name != ZRED:
         _check_fixed(name, column, ends)
-    elif column.given is not None:
+    elif column.given is not None or name == ZRED:
         _check_given(name, column)
     if missing := [end for end, bound in ends.items() if bound is MISSING]:
         raise BadInput(
@@ -96,7 +96,7 @@ def check_column(name: str, column: Column) -> None:
         raise BadInput(f"prior of {name} is in log, but it is a logarithm: leave log out.")
     if column.log and column.low <= 0:
         raise BadInput(f"prior of {name} is in log, but low is {column.low}: it must be > 0.")
-    if column.given in GIVEN and column.low < YOUNGEST:
+    if column.given == AGE and column.low < YOUNGEST:
         raise BadInput(
             f"prior of {name}: low is {column.low}, and the Universe is {YOUNGEST} Gyr old at "
             "redshift 20, beyond which nothing is inferred: raise it."
@@ -121,14 +121,21 @@ def _check_fixed(name: str, column: Column, ends: Mapping[str, float]) -> None:
 
 def _check_given(name: str, column: Column) -> None:
     """Refuse what cannot be given, or is not of a column that is."""
+    if name == ZRED and column.given != REDSHIFT:
+        raise BadInput(
+            f"prior of {name}: spectra are those of the rest frame, whatever it is; it has given: "
+            f"{REDSHIFT}, low and high, or leave it out."
+        )
     if column.given not in GIVEN:
         raise BadInput(
             f"prior of {name}: given is {column.given!r}: choose from {', '.join(GIVEN)}, or a "
             f"number, or leave it out to infer {name}."
         )
-    if not parameter(name).age:
+    if not (parameter(name).age if column.given == AGE else name == ZRED):
+        kind = "age" if column.given == AGE else "redshift"
         raise BadInput(
-            f"prior of {name}: given={column.given}, and {name} ({parameter(name).unit}) is no age."
+            f"prior of {name}: given={column.given}, and {name} ({parameter(name).unit}) is no "
+            f"{kind}."
         )
     if words := [word for word, value in _of_inferred(column).items() if value]:
         raise BadInput(

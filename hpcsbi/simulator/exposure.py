@@ -22,6 +22,7 @@ class SmoothErrors(Protocol):
     learned: LearnedError | None
     redshift_error: float
     width_error: float
+    sky_error: float
 
 
 def exposure(
@@ -33,6 +34,7 @@ def exposure(
     model_error: torch.Tensor | None,
     errors: SmoothErrors,
     draw: RandomTensors,
+    zred: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noisy flux and its quoted ivar, 0 where masked, both of shape (n, pixels).
 
@@ -45,6 +47,7 @@ def exposure(
         model_error: that of theta, shape (n,); None: the one of `errors`.
         errors: standard deviations of the factors, and of what is added.
         draw: random numbers.
+        zred: redshifts, where there is an error of the sky, shape (n,).
     """
     total = torch.hypot(sigma, flux * floor[:, None]) if floor is not None else sigma
     noise = total * draw.normal(*flux.shape)
@@ -61,10 +64,11 @@ def exposure(
         learned,
     )
     noisy = flux * factor + noise
-    additive = AdditiveErrors(errors.redshift_error, errors.width_error)
+    additive = AdditiveErrors(errors.redshift_error, errors.width_error, errors.sky_error)
     if len(additive):
         amplitudes = draw.normal(len(flux), len(additive), 1)
-        noisy = noisy + (amplitudes * additive.templates(flux, wave)).sum(1)
+        templates = additive.templates(flux[:, None], wave, sigma, zred)[:, 0]
+        noisy = noisy + (amplitudes * templates).sum(1)
     return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0)
 
 

@@ -23,7 +23,7 @@ def score_and_information(
     Returns:
         float64, shapes (objects, coordinates) and (objects, coordinates, coordinates).
     """
-    pull, scaled, _, own = likelihood.over_sigma(flux, ivar, model, likelihood.floor(theta))
+    pull, scaled, _, own = likelihood.over_sigma(flux, ivar, model, theta)
     rows = torch.cat([pull, slopes * torch.where(model > 0, scaled / model, 0.0)], 1)
     nothing = rows.new_zeros(1, dtype=torch.float64)
     error = likelihood.model_error(theta)

@@ -2,7 +2,8 @@
 
 A history whose first stars formed with the Universe has an age that follows from the redshift:
 spectra depend on it, and whoever infers the other columns has to know it. A column that is fixed is
-one number everywhere: spectra depend on it, and nobody has to be told.
+one number everywhere: spectra depend on it, and nobody has to be told. The redshift itself is a
+column where the noise depends on it.
 """
 
 from collections.abc import Mapping
@@ -10,13 +11,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from hpcsbi.errors import BadInput
-from hpcsbi.simulator.column import Column
+from hpcsbi.simulator.column import AGE, Column
 from hpcsbi.simulator.cosmology import age_of_universe, redshift_at_age
 from hpcsbi.simulator.parameters import parameter
 
 __all__ = ["Given"]
 
-ROUNDING = 1e-6  # Gyr: what the age is off by at a redshift that float32 has rounded, at most
+ROUNDING = (
+    1e-6  # Gyr: what the age is off by at a redshift that float32 has rounded, at most; or of
+)
+#   that redshift itself
 
 
 class Given:
@@ -44,11 +48,14 @@ class Given:
         self.high = np.array([column.high for column in given.values()], dtype=float)
         self.of_redshift = np.flatnonzero(~self.inferred)[~self.fixed]  # columns of theta
         told = [name for name, column in given.items() if not column.is_fixed]
+        kinds = [columns[name].given for name in told]
         if len(told) > 1:
+            words = " and ".join(dict.fromkeys(kinds))
             raise BadInput(
-                f"prior: {' and '.join(told)} are both given as "
-                f"{columns[told[0]].given}: give one of them, and infer the others."
+                f"prior: {' and '.join(told)} are both given as {words}: give one of them, "
+                "and infer the others, or leave them out."
             )
+        self.is_age = kinds == [AGE]
         ages = [given[name].low for name in given if parameter(name).age and name not in told]
         self.oldest = max(ages, default=0.0) if bound_age else 0.0  # Gyr, of fixed ages
 
@@ -72,10 +79,10 @@ class Given:
                 "there is none: give the redshifts of the spectra (zred), or a prior that infers "
                 "it."
             )
-        age = age_of_universe(zred)[..., None]
-        inside = age.clip(self.low, self.high)
-        age = np.where(np.abs(age - inside) < ROUNDING, inside, age)
-        return np.where(self.fixed, self.low, age)
+        told = age_of_universe(zred) if self.is_age else np.asarray(zred, dtype=float)
+        inside = told[..., None].clip(self.low, self.high)
+        told = np.where(np.abs(told[..., None] - inside) < ROUNDING, inside, told[..., None])
+        return np.where(self.fixed, self.low, told)
 
     def covers(self, zred: np.ndarray | float | None) -> np.ndarray:
         """True where the given columns lie in their ranges at redshifts, bool, shape (...).
@@ -97,7 +104,8 @@ class Given:
         """
         if not len(self.of_redshift):
             return None
-        return redshift_at_age(np.asarray(theta, dtype=float)[:, self.of_redshift[0]])
+        told = np.asarray(theta, dtype=float)[:, self.of_redshift[0]]
+        return redshift_at_age(told) if self.is_age else told
 
     def join(self, inferred: np.ndarray, given: np.ndarray | float) -> np.ndarray:
         """Columns in the order of theta, shape (..., n_theta), of those inferred and those given.

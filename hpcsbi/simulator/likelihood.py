@@ -25,6 +25,7 @@ from hpcsbi.simulator.additive_errors import AdditiveErrors, additive_errors
 from hpcsbi.simulator.amplitudes import Amplitudes
 from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.noise import Noise
+from hpcsbi.simulator.parameters import ZRED
 from hpcsbi.simulator.pulls import log_density, pulls_of
 from hpcsbi.simulator.ssp_table import CHUNK, Ssp
 from hpcsbi.simulator.templates import SmoothError, smooth_error
@@ -130,7 +131,7 @@ class Likelihood(torch.nn.Module):
             model: model flux, shape (objects, draws, pixels).
             theta: gives noise floor and model error, shape (objects, draws, n_theta).
         """
-        pull, scaled, log_ratio, own = self.over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, log_ratio, own = self.over_sigma(flux, ivar, model, theta)
         chi2 = (pull.double() ** 2).sum(-1)
         if len(self.amplitudes):
             error, compiled = self.model_error(theta), self.ssp.is_compiled(scaled)
@@ -150,13 +151,13 @@ class Likelihood(torch.nn.Module):
         model = self.spectra(theta, instrument)
         if not len(self.amplitudes):
             return model * self.factor.to(model.dtype)
-        pull, scaled, _, own = self.over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _, own = self.over_sigma(flux, ivar, model, theta)
         model = model * self.factor.to(model.dtype)
         factor, sizes = self.amplitudes.expected(pull, scaled, self.model_error(theta), own)
         expected = model * (1 + factor)
         if self.additive is None:
             return expected
-        return expected + (sizes[..., None] * self.additive.templates(model, self.wave)).sum(-2)
+        return expected + (sizes[..., None] * self._templates(ivar, model, theta)).sum(-2)
 
     def residuals(
         self, flux: Tensor, ivar: Tensor, model: Tensor, theta: Tensor, normals: Tensor
@@ -174,7 +175,7 @@ class Likelihood(torch.nn.Module):
         Returns:
             The spectrum first, 0 where masked, shape (objects, draws, 1 + n, pixels).
         """
-        pull, scaled, _, own = self.over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _, own = self.over_sigma(flux, ivar, model, theta)
         noise, errors = normals.split([pull.shape[-1], len(self.amplitudes)], -1)
         pulls = torch.cat([pull[..., None, :], noise * (ivar > 0)[:, None, None]], -2)
         errors = torch.nn.functional.pad(errors, (0, 0, 1, 0))
@@ -190,7 +191,7 @@ class Likelihood(torch.nn.Module):
             flux, ivar, theta, instrument: see `expected_spectra`.
         """
         model = self.spectra(theta, instrument)
-        pull, scaled, _, own = self.over_sigma(flux, ivar, model, self.floor(theta))
+        pull, scaled, _, own = self.over_sigma(flux, ivar, model, theta)
         return pull, scaled, self.model_error(theta), own
 
     def spectra(self, theta: Tensor, instrument: Tensor | None = None) -> Tensor:
@@ -216,7 +217,10 @@ class Likelihood(torch.nn.Module):
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         known = torch.isfinite(theta).all(-1)
-        theta = torch.where(known[..., None], theta, 1.0)  # the table cannot look up NaN
+        # The table cannot look up NaN; whether draws are known, the redshift of all is.
+        usual = torch.where(known[..., None], theta.detach(), -math.inf).amax(1, keepdim=True)
+        usual = torch.where(torch.isfinite(usual), usual, 1.0)
+        theta = torch.where(known[..., None], theta, usual)
         if self.ssp.is_compiled(theta) and self.additive is None:
             log_likelihood, chi2 = self._compiled(flux, ivar, theta, instrument)
         else:
@@ -254,17 +258,25 @@ class Likelihood(torch.nn.Module):
         return log_density(ivar, log_ratio, chi2), chi2
 
     def over_sigma(
-        self, flux: Tensor, ivar: Tensor, model: Tensor, floor: Tensor
+        self, flux: Tensor, ivar: Tensor, model: Tensor, theta: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | float, Tensor | None]:
         """Residual and model over sigma, 0 where masked, the sum of ln(variance / quoted), and
         additive templates over sigma, shape (objects, draws, additive, pixels), None without any.
         """
-        rows = flux, ivar, model, floor, self.factor
+        rows = flux, ivar, model, self.floor(theta), self.factor
         pull, scaled, weight, log_ratio = pulls_of(self.kind, self.fraction, *rows)
         if self.additive is None:
             return pull, scaled, log_ratio, None
-        own = self.additive.templates(model * self.factor.to(model.dtype), self.wave)
+        own = self._templates(ivar, model * self.factor.to(model.dtype), theta)
         return pull, scaled, log_ratio, own * weight[..., None, :]
+
+    def _templates(self, ivar: Tensor, model: Tensor, theta: Tensor) -> Tensor:
+        """Additive templates of draws, in the unit of the flux, (objects, draws, some, pixels)."""
+        if not self.additive.sky:
+            return self.additive.templates(model, self.wave)
+        sigma = torch.where(ivar > 0, ivar, torch.inf).rsqrt()
+        zred = theta[:, 0, self.names.index(ZRED)]
+        return self.additive.templates(model, self.wave, sigma, zred)
 
 
 def _of_draws(instrument: Tensor | None, draws: int) -> Tensor | None:
@@ -283,5 +295,5 @@ def of_simulator(ssp: Ssp, names: Sequence[str], noise: Noise) -> Likelihood:
     fraction, calibration = known.get("fraction"), known.get("calibration", 0.0)
     smooth, lines = smooth_error(known, names), known.get("line_error", 0.0)
     learned = LearnedError(**known["learned"]) if "learned" in known else None
-    kind, further = "survey" if fraction is None else "fractional", additive_errors(known)
+    kind, further = "survey" if fraction is None else "fractional", additive_errors(known, names)
     return Likelihood(ssp, names, kind, fraction, calibration, smooth, lines, learned, further)

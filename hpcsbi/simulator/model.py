@@ -6,7 +6,7 @@ from typing import Any
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.additive_errors import refuse_coarse_pixels
+from hpcsbi.simulator.additive_errors import additive_errors, refuse_coarse_pixels
 from hpcsbi.simulator.kinematics import Kinematics
 from hpcsbi.simulator.learned_error import refuse_other_grid
 from hpcsbi.simulator.noise import Noise, make_noise
@@ -46,6 +46,7 @@ class Model:
         if self.noise is not None:
             smooth_error(self.noise.settings(), self.prior.names)
             refuse_other_grid(self.noise.settings(), self.grid)
+            additive_errors(self.noise.settings(), self.prior.names)
             widest = Kinematics.widest_lines(self.prior.columns, self.physics.sigma_smooth)
             refuse_coarse_pixels(self.noise.settings(), self.grid, widest)
 

@@ -168,7 +168,7 @@ class SurveyNoise:
         model_error_length: over which that error is correlated, Angstrom, rest frame.
         line_error: standard deviation of what each group of emission lines is off by, as an
             equivalent width, Angstrom.
-        redshift_error, width_error: see `AdditiveErrors`.
+        redshift_error, width_error, sky_error: see `AdditiveErrors`.
         instrument: `flux` is as wide as the instruments of `survey_and_zred` make it.
         learned: the model's error as a survey taught it; multiplies the flux, whose sigma and floor
             are those of the product.
@@ -187,6 +187,7 @@ class SurveyNoise:
     learned: LearnedError | None = None
     redshift_error: Annotated[float, Between(0, 300)] = 0.0
     width_error: Annotated[float, Between(0, 300)] = 0.0
+    sky_error: Annotated[float, Between(0, 100)] = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr", tuple(self.snr))
@@ -222,7 +223,7 @@ class SurveyNoise:
         least = fewest_pixels(len(wave), self.min_pixels)
         valid = draw_valid(observed, place, window, least, self.cut, draw)
         sigma = draw_sigma(flux, observed, valid, self.snr, draw) / torch.gradient(place)[0].sqrt()
-        return *exposure(flux, wave, valid, sigma, floor, model_error, self, draw), zred
+        return *exposure(flux, wave, valid, sigma, floor, model_error, self, draw, zred), zred
 
     def settings(self) -> dict:
         """See `Noise`; what stores of before do not know of is left out at its default."""

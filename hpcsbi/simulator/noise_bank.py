@@ -155,7 +155,7 @@ class BankNoise:
         snr_factor: S/N is up to so many times that of the bank, or as much lower, log-uniform: what
             the spectra to come may have beyond those of the bank.
         calibration, model_error, model_error_length, line_error, learned, redshift_error,
-            width_error: see `SurveyNoise`.
+            width_error, sky_error: see `SurveyNoise`.
         instrument: `flux` is as wide as the bank's instruments make it.
         observations: of the bank, where it is at hand.
     """
@@ -171,6 +171,7 @@ class BankNoise:
     learned: LearnedError | None = None
     redshift_error: Annotated[float, Between(0, 300)] = 0.0
     width_error: Annotated[float, Between(0, 300)] = 0.0
+    sky_error: Annotated[float, Between(0, 100)] = 0.0
     observations: Observations | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -210,7 +211,7 @@ class BankNoise:
         widths = torch.gradient(wave.double())[0].to(flux.dtype) / REFERENCE_WIDTH
         ratio = torch.where(valid, flux / (sigma * widths.sqrt()), 0.0)
         sigma = sigma * (ratio.sum(1, keepdim=True) / valid.sum(1, keepdim=True) / snr)
-        return *exposure(flux, wave, valid, sigma, floor, model_error, self, draw), zred
+        return *exposure(flux, wave, valid, sigma, floor, model_error, self, draw, zred), zred
 
     def settings(self) -> dict:
         """See `Noise`; the bank is told by what is known of it, wherever it lies."""
@@ -218,7 +219,7 @@ class BankNoise:
         del known["observations"]
         learned = known.pop("learned")
         more = {} if learned is None else {"learned": asdict(learned)}
-        for name in ("redshift_error", "width_error"):
+        for name in ("redshift_error", "width_error", "sky_error"):
             if known[name] == 0:
                 del known[name]
         bank = asdict(self.bank) if isinstance(self.bank, Bank) else self.bank

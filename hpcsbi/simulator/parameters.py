@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from hpcsbi.arguments import did_you_mean
 from hpcsbi.errors import BadInput
 
-__all__ = ["LEAST_DISPERSION", "OF_ERRORS", "PARAMETERS", "Parameter", "parameter"]
+__all__ = ["LEAST_DISPERSION", "OF_ERRORS", "PARAMETERS", "ZRED", "Parameter", "parameter"]
 
 LEAST_DISPERSION = 50.0  # km/s; pixels of the library are as wide, and points have to be as close
 OF_ERRORS = ("noise_floor", "model_error")  # fractions of the flux; they do not change a spectrum
+ZRED = "zred"  # the redshift, which noise may ask for; spectra are those of the rest frame
 STEEPEST = 7.0  # dex between bins of age; what Prospector cuts such a ratio to
 
 
@@ -264,6 +265,14 @@ PARAMETERS = {
             header="model error",
             label="model error",
             log_label="log model error",
+        ),
+        Parameter(
+            name=ZRED,
+            unit="redshift of the observation",
+            low=-0.01,
+            high=20.0,
+            header="redshift",
+            label="redshift",
         ),
     )
 }

@@ -10,12 +10,13 @@ from hpcsbi.simulator.dust import CURVES
 from hpcsbi.simulator.free_gas import FreeGas
 from hpcsbi.simulator.histories import HISTORIES, History, family_of
 from hpcsbi.simulator.kinematics import Kinematics
+from hpcsbi.simulator.parameters import ZRED
 
 __all__ = ["NEEDED", "Physics", "check_names", "check_prior"]
 
 NEEDED = ("logmass", "logzsol", "dust2")  # and the columns of a history and of other dust
 # What else theta may hold; all but the first are the noise's.
-BESIDE = ("line_strength", "noise_floor", "model_error")
+BESIDE = ("line_strength", "noise_floor", "model_error", ZRED)
 
 
 @dataclass(frozen=True)

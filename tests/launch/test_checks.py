@@ -35,6 +35,8 @@ from hpcsbi.launch.checks import arguments, check_stages
         (("simulate",), ["physics=two_part_dust", "prior=digs"], "physics.dust_type is 4"),
         (ALL, ["noise=digs", "prior=model_error"], "kind fractional knows no error of the model"),
         (ALL, ["noise.model_error=0.01", "prior=model_error"], "noise.model_error is 0.01: leave"),
+        (ALL, ["noise.redshift_error=30"], "noise.redshift_error is 30 on pixels of up to 3355"),
+        (ALL, ["noise.sky_error=2"], "noise.sky_error is 2, and theta has no column zred"),
         (ALL, ["noise.model_error_length=2"], "noise.model_error_length is 2: a number, 20 to"),
         (ALL, ["noise.learned=/nothing.zarr"], "/nothing.zarr"),
         (ALL, ["noise.learned=3"], "noise.learned is 3"),

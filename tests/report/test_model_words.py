@@ -64,7 +64,9 @@ def test_errors_that_are_integrated_out_are_told():
     grid = Grid()
     learned = LearnedError(np.full(grid.pixels, 0.01), [], grid.settings(), 0.02)
     noise = SurveyNoise(calibration=0.04, line_error=1.0, model_error=0.02, learned=learned)
-    slopes = SurveyNoise(redshift_error=30, width_error=80)
+    slopes, sky = SurveyNoise(redshift_error=30, width_error=80), SurveyNoise(sky_error=2)
+    told = {"zred": {"low": 0, "high": 0.8, "given": "redshift"}}
+    redshift = replace(model(), prior=Prior(dict(model().prior.columns) | told), noise=sky)
     narrow = Grid(pixels=1347, spacing="log")
 
     told = model_words.sentences(replace(model(), noise=noise), None)[-1]
@@ -73,4 +75,5 @@ def test_errors_that_are_integrated_out_are_told():
     for words in ("calibration", "lines", "of the model", "a survey taught"):
         assert words in told
     assert "of the redshift, an error of the width of lines" in moved
+    assert "what is left of the sky" in model_words.sentences(redshift, None)[-1]
     assert not any("Integrated" in line for line in model_words.sentences(model(), None))

@@ -17,6 +17,7 @@ from hpcsbi.simulator.additive_errors import (
     slopes,
 )
 from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.sky_lines import SKY_GROUPS, sky_shares
 
 LOG, LINEAR = Grid(pixels=1347, spacing="log"), Grid(pixels=1151)
 KM = 1e3 / speed_of_light
@@ -46,7 +47,7 @@ def test_a_small_shift_and_a_small_broadening_are_the_templates(grid, worst):
     wave, flux = torch.from_numpy(grid.wave), light(grid, 350.0)
     moved = (light(grid, 350.0, -0.1) - light(grid, 350.0, 0.1)) / (0.2 * KM)
     wide, narrow = (light(grid, np.sqrt(350.0**2 + sign * 400.0)) for sign in (1, -1))
-    first, second = AdditiveErrors(1.0, 20.0).templates(flux, wave)
+    first, second = AdditiveErrors(1.0, 20.0).templates(flux[None, None], wave)[0, 0]
     neighbours = torch.gradient(flux)[0] / torch.gradient(wave.log())[0]
 
     assert misfit(first / KM, moved) < worst
@@ -68,16 +69,32 @@ def test_templates_are_linear_in_the_spectrum(seed, scale):
     """So that mass and mixtures of populations go through them."""
     wave = torch.from_numpy(LOG.wave)
     one, other = light(LOG, 350.0, seed=seed), light(LOG, 200.0, seed=seed + 1)
-    together = BOTH.templates(scale * one + other, wave)
-    apart = scale * BOTH.templates(one, wave) + BOTH.templates(other, wave)
+    rows = [row[None, None] for row in (scale * one + other, one, other)]
+    together, first, second = (BOTH.templates(row, wave) for row in rows)
+    apart = scale * first + second
 
     assert torch.allclose(together, apart, rtol=1e-9, atol=1e-9 * float(together.abs().max()))
+
+
+def test_the_sky_is_what_is_left_over_the_quoted_sigma():
+    """At each object's own place, of all draws alike, and nothing where a pixel is masked."""
+    wave = torch.from_numpy(LOG.wave)
+    flux, zred = torch.rand(2, 3, len(wave)).double(), torch.tensor([0.1, 0.4])
+    sigma = torch.rand(2, len(wave)).double()
+    sigma[:, 500:600] = 0
+    found = AdditiveErrors(40.0, sky=3.0).templates(flux, wave, sigma, zred)
+
+    assert found.shape == (2, 3, 1 + len(SKY_GROUPS), len(wave))
+    expected = 3 * sky_shares(wave, zred) * sigma[:, None]
+    assert torch.allclose(found[:, :, 1:], expected[:, None].expand(-1, 3, -1, -1))
+    assert torch.equal(found[:, :, :1], AdditiveErrors(40.0).templates(flux, wave))
+    assert not torch.allclose(expected[0], expected[1])
 
 
 def test_templates_can_be_followed_by_gradients():
     """As Levenberg and Marquardt, and whoever moves theta by slopes, take them."""
     wave = torch.linspace(4000, 4300, 24).double()
-    flux = torch.rand(2, 24).double().requires_grad_()
+    flux = torch.rand(1, 2, 24).double().requires_grad_()
 
     assert torch.autograd.gradcheck(lambda x: BOTH.templates(x, wave), flux)
 
@@ -86,9 +103,17 @@ def test_which_errors_there_are_says_the_noise():
     """Two numbers, of which either may be alone; none is None."""
     both = SurveyNoise(redshift_error=30, width_error=80).settings()
 
-    assert additive_errors(SurveyNoise().settings()) is None
-    assert additive_errors(both) == AdditiveErrors(30, 80) and len(AdditiveErrors(30, 80)) == 2
-    assert additive_errors(SurveyNoise(width_error=80).settings()).kinds == ("the width of lines",)
+    names = ("logmass", "zred")
+    assert additive_errors(SurveyNoise().settings(), ()) is None
+    assert additive_errors(both, ()) == AdditiveErrors(30, 80) and len(AdditiveErrors(30, 80)) == 2
+    alone = additive_errors(SurveyNoise(width_error=80).settings(), names)
+    assert alone.kinds == ("the width of lines",)
+    sky = SurveyNoise(sky_error=2.0).settings()
+    assert additive_errors(sky, names) == AdditiveErrors(sky=2.0)
+    assert len(AdditiveErrors(30, 80, 2)) == 2 + len(SKY_GROUPS)
+    assert AdditiveErrors(30, 80, 2).kinds[-1] == "the sky"
+    with pytest.raises(BadInput, match=r"sky_error is 2, and theta has no column zred.*prior=reds"):
+        additive_errors(sky, ("logmass",))
     assert len(AdditiveErrors(30)) == 1 and len(AdditiveErrors()) == 0
 
 

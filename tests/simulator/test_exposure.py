@@ -10,6 +10,7 @@ from hpcsbi.simulator.additive_errors import AdditiveErrors
 from hpcsbi.simulator.exposure import draw_factor, exposure
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.random_tensors import RandomTensors
+from hpcsbi.simulator.sky_lines import SKY_GROUPS, sky_shares
 from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
 
 WAVE = torch.from_numpy(Grid().wave).float()
@@ -85,7 +86,7 @@ def test_what_is_added_has_the_covariance_of_its_templates():
         for errors in (SurveyNoise(redshift_error=300, width_error=300), SurveyNoise())
     ]
     (flux_with, ivar), (without, same) = both
-    templates = AdditiveErrors(300, 300).templates(flux[0].double(), WAVE)[:, some]
+    templates = AdditiveErrors(300, 300).templates(flux[:1, None].double(), WAVE)[0, 0, :, some]
     right, found = templates.T @ templates, (flux_with - without)[:, some].double()
     sigma = right.diagonal().sqrt()
     off = (found.T @ found / N - right) / (sigma * sigma[:, None])
@@ -93,3 +94,30 @@ def test_what_is_added_has_the_covariance_of_its_templates():
     assert torch.equal(ivar, same) and (flux_with[:, 9] == 0).all()
     assert off.abs().max() < 5.5 * (2 / N) ** 0.5
     assert ((found.T @ found / N - 2 * right) / (sigma * sigma[:, None])).abs().max() > 0.5
+
+
+def test_what_is_left_of_the_sky_goes_together_and_moves_with_the_redshift():
+    """Pixels of one band are off alike, by so much of sigma, at each redshift of its own."""
+    sigma, flux = torch.full((N, len(WAVE)), 0.1), torch.full((N, len(WAVE)), 2.0)
+    zred, errors = (
+        torch.tensor([0.0, 0.3]).repeat(N // 2),
+        (SurveyNoise(sky_error=3), SurveyNoise()),
+    )
+    noisy, plain = (
+        exposure(
+            flux, WAVE, flux > 0, sigma, None, None, e, RandomTensors(torch_generator(0)), zred
+        )
+        for e in errors
+    )
+    left = ((noisy[0] - plain[0]) / 0.1).double()
+    shares = sky_shares(WAVE, zred[:2])
+    band = [*SKY_GROUPS].index("oh_6_2")
+
+    assert torch.equal(noisy[1], plain[1])
+    for i in range(2):
+        whole = torch.nonzero(shares[i, band] > 0.999)[:, 0]
+        some = left[i::2, whole]
+        assert len(whole) > 3 and torch.allclose(some, some[:, :1].expand_as(some), atol=1e-4)
+        assert abs(some[:, 0].std() / 3 - 1) < 5 / N**0.5
+        assert (left[i::2][:, shares[i].sum(0) == 0] == 0).all()
+    assert not torch.allclose(shares[0], shares[1])

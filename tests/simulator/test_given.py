@@ -122,3 +122,23 @@ def test_a_fixed_age_is_no_older_than_the_universe():
 
     assert Prior(columns, True).given.covers(zred).tolist() == [True, True, False, False, False]
     assert Prior(columns).given.covers(zred).all()
+
+
+REDSHIFT = {"zred": {"low": 0.0, "high": 0.8, "given": "redshift"}}
+
+
+def test_the_redshift_itself_may_be_a_column():
+    """As it is, a rounding beyond its range among it; an age beside it would be the same twice."""
+    given = Prior(tiny.DIGS | REDSHIFT).given
+    zred = np.array([0.0, 0.3, 0.8, 0.8 + 1e-7, 0.9, -0.1, np.nan])
+    theta = np.tile(np.arange(6.0), (7, 1))
+    theta[:, 5] = zred
+
+    assert given.names == ("zred",) and given.covers(zred).tolist() == [True] * 4 + [False] * 3
+    assert np.array_equal(given.at(zred)[:3, 0], zred[:3]) and given.at(zred)[3, 0] == 0.8
+    assert np.array_equal(given.redshift(theta), zred, equal_nan=True)
+    with pytest.raises(ValueError, match="zred is given by the redshift of each object"):
+        given.at(None)
+    both = Prior(dict(PRIOR.columns) | FIXED).columns
+    with pytest.raises(ValueError, match="given as age_of_universe and redshift: give one"):
+        Prior(dict(both) | REDSHIFT)

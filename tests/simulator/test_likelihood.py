@@ -12,6 +12,7 @@ from one_device import META, OneDevice
 from prospect.likelihood import lnlike_spec
 from scipy import stats
 
+from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.additive_errors import AdditiveErrors
@@ -23,6 +24,7 @@ from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.physics import Physics
 from hpcsbi.simulator.prior import Prior
 from hpcsbi.simulator.prospector_model import spectrum
+from hpcsbi.simulator.sky_lines import sky_shares
 from hpcsbi.simulator.templates import SmoothError, line_curves, response_curves
 from hpcsbi.statistics.importance_weights import effective_sample_size
 
@@ -284,8 +286,8 @@ def test_errors_that_add_are_integrated_out(engine, kind, smooth):
     exact = copy.deepcopy(engine).double()
     slow = Likelihood(exact, FREE, kind, None, 0.04, smooth, additive=MOVED)
     models = exact.flux(theta.flatten(0, 1), FREE)
-    own = MOVED.templates(models, torch.from_numpy(engine.wave)).unflatten(0, (6, 5)).numpy()
-    models = models.unflatten(0, (6, 5)).numpy()
+    models = models.unflatten(0, (6, 5))
+    own, models = MOVED.templates(models, slow.wave).numpy(), models.numpy()
     wave = torch.from_numpy(engine.wave)
     curves = [0.04 * response_curves(wave).numpy()]
     curves += [smooth.curves(engine.wave).dense(wave).numpy()] if smooth else []
@@ -316,7 +318,7 @@ def test_an_amplitude_that_is_integrated_over_by_numbers_is_the_same(engine):
     amplitudes = torch.linspace(-6, 6, 241).double()
     found = Likelihood(engine, SURVEY, "survey", additive=error)(flux, ivar, theta[:, :1])
     model = engine.flux(theta[:, 0], SURVEY)
-    template = error.templates(model.double(), plain.wave)[:, 0]
+    template = error.templates(model[:, None].double(), plain.wave)[:, 0, 0]
     moved = flux - amplitudes[:, None, None] * template
     values = torch.stack([plain(each.float(), ivar, theta[:, :1])[:, 0] for each in moved], 1)
     weight = stats.norm.logpdf(amplitudes.numpy()) + np.log(0.05)
@@ -346,6 +348,63 @@ def test_the_truth_fits_only_with_its_moved_lines(engine):
         for each in (expected, plain)
     ]
     assert misfit[0] < 1.1 < 1.5 < misfit[1]
+
+
+TOLD = (*SURVEY, "zred")
+
+
+def test_the_sky_is_integrated_out_where_each_object_has_it(engine):
+    """By one big normal with the templates of its redshift; of another redshift it is another. A
+    draw that is not finite changes no other.
+    """
+    theta, flux, ivar = spectra(engine, SurveyNoise(snr=(5, 60)), 6, 9)
+    zred, error = torch.rand(6), AdditiveErrors(sky=4.0)
+    theta = torch.cat([theta, zred[:, None, None].expand(-1, 5, 1)], -1)
+    one = Likelihood(engine, TOLD, "survey", additive=error)
+    found = one(flux, ivar, theta)
+    plain = Likelihood(engine, SURVEY, "survey")
+    model = plain.spectra(theta[..., :-1])
+    pull, scaled, *_ = plain.over_sigma(flux, ivar, model, theta)
+    shares = 4 * sky_shares(torch.from_numpy(engine.wave), zred).numpy()
+    without, other = plain(flux, ivar, theta[..., :-1]), theta.clone()
+    for i in range(6):
+        valid = ivar[i].numpy() > 0
+        for j in range(5):
+            floor = float(theta[i, j, SURVEY.index("noise_floor")])
+            over = (1 - (floor * scaled[i, j].double().numpy()) ** 2).clip(0) ** 0.5
+            design = shares[i] * np.where(valid, over, 0)
+            r = pull[i, j].double().numpy()
+            covariance = np.eye(len(r)) + design.T @ design
+            gain = r @ r - r @ np.linalg.solve(covariance, r)
+            expected = 0.5 * (gain - np.linalg.slogdet(covariance)[1])
+            assert float(found[i, j] - without[i, j]) == pytest.approx(expected, abs=0.02)
+    other[..., -1] += 0.05
+    assert (one(flux, ivar, other) - found).abs().max() > 0.5
+    theta[:, 1] = torch.nan
+    again = one(flux, ivar, theta)
+    assert torch.equal(again[:, [0, 2, 3, 4]], found[:, [0, 2, 3, 4]])
+    assert (again[:, 1] == -torch.inf).all()
+
+
+def test_the_truth_fits_only_with_its_sky(engine):
+    """Spectra that the simulator made with it, at the redshifts that it was told."""
+    noise = SurveyNoise((100, 1000), cut=0.0, calibration=0.04, sky_error=5.0)
+    rng = np.random.default_rng(3)
+    theta = torch.from_numpy(tiny.prior(survey=True).sample(200, rng)).float()
+    zred, generator = 0.3 * torch.rand(200), torch.Generator().manual_seed(1)
+    floor = theta[:, SURVEY.index("noise_floor")]
+    flux, ivar, told = noise(engine.flux(theta, SURVEY), WAVE, floor, generator, zred)
+    theta = torch.cat([theta, zred[:, None]], 1)[:, None]
+    pixels = (ivar > 0).sum(1)
+    with_it = of_simulator(engine, TOLD, noise).evaluate(flux, ivar, theta)[1][:, 0]
+    plain = SurveyNoise(calibration=0.04)
+    without = of_simulator(engine, TOLD, plain).evaluate(flux, ivar, theta)[1][:, 0]
+
+    assert torch.equal(told, zred)
+    assert abs((with_it - pixels).sum()) < 4.5 * (2 * pixels.sum()) ** 0.5
+    assert (without / pixels).mean() > 1.2
+    with pytest.raises(BadInput, match="no column zred"):
+        of_simulator(engine, SURVEY, noise)
 
 
 def test_the_mean_is_a_change_of_variables(engine):

@@ -5,7 +5,7 @@ from matplotlib.mathtext import MathTextParser
 
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.column import Column
-from hpcsbi.simulator.parameters import PARAMETERS, parameter
+from hpcsbi.simulator.parameters import PARAMETERS, ZRED, parameter
 from hpcsbi.simulator.prior import Prior
 
 
@@ -15,7 +15,8 @@ def test_each_parameter_can_be_a_column(name):
     known = parameter(name)
 
     assert known.name == name and known.unit and known.header
-    assert Prior({name: Column(known.low, known.high)}).units == {name: known.unit}
+    column = Column(known.low, known.high, given="redshift" if name == ZRED else None)
+    assert Prior({name: column}).units == {name: known.unit}
     for text in filter(None, (known.label, known.log_label)):
         MathTextParser("agg").parse(text)
 
