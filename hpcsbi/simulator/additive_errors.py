@@ -19,7 +19,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.parameters import ZRED
 from hpcsbi.simulator.sky_lines import SKY_GROUPS, sky_shares
 
-__all__ = ["AdditiveErrors", "additive_errors", "refuse_coarse_pixels", "slopes"]
+__all__ = ["KM", "AdditiveErrors", "additive_errors", "refuse_coarse_pixels", "slopes"]
 
 REACH = (
     6  # pixels on either side: slopes of lines of 1.2 pixels are right to 1.6 %, of 1.7 to 0.1 %

@@ -9,6 +9,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.inference.error_moments import error_moments, object_weights
 from hpcsbi.inference.error_update import further_template, next_error, prior_factor
 from hpcsbi.run.flows import load_engine
+from hpcsbi.simulator.additive_errors import AdditiveErrors
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.likelihood import Likelihood
@@ -41,6 +42,42 @@ def known(engine):
     ivar = (SIGMA * model) ** -2.0
     spectra = Batch(flux.astype(np.float32), ivar.astype(np.float32), np.arange(N))
     return spectra, np.repeat(theta[:, None], 2, 1).astype(np.float32), flux / model - 1
+
+
+def test_what_is_added_to_each_spectrum_is_taken_out(engine, known):
+    """All sums by one joint normal distribution of amplitudes, draw by draw."""
+    spectra, theta, _ = known
+    spectra, theta = spectra[:3], theta[:3].copy()
+    theta[:, 1, 0] += 0.002
+    weights, rank = np.array([1.0, 0.5, 0.3]), len(TEMPLATES)
+    learned = LearnedError(MEAN, TEMPLATES, GRID.settings())
+    one = Likelihood(
+        engine, NAMES, "given", None, 0.04, learned=learned, additive=AdditiveErrors(900.0, 900.0)
+    )
+    found = error_moments(one, spectra, theta, weights)
+    flux, ivar, draws = (torch.from_numpy(a) for a in (*spectra.spectra, theta))
+    rows = one.over_sigma(flux, ivar, one.spectra(draws), draws)
+    pull, scaled, _, own = (a if isinstance(a, float) else a.double().numpy() for a in rows)
+    curves = one.amplitudes.curves.numpy()
+    kept = slice(3, 3 + rank)
+    side, left = np.zeros((len(WAVE), 1 + rank)), np.zeros((3, len(WAVE)))
+    for i in range(3):
+        for j in range(2):
+            design = np.concatenate([curves * scaled[i, j], own[i, j]])
+            covariance = np.linalg.inv(np.eye(len(design)) + design @ design.T)
+            mean = covariance @ design @ pull[i, j]
+            products = covariance + np.outer(mean, mean)
+            z = np.concatenate([[1], mean[kept]])
+            z_all = np.concatenate([mean[None], products[kept]])
+            z_all[:, kept] = 0  # of the others
+            rest = z[:, None] * pull[i, j] - z_all @ design
+            side += weights[i] / 2 * (scaled[i, j] * rest).T
+            left[i] += scaled[i, j] * (pull[i, j] - mean @ design) / 2
+
+    np.testing.assert_allclose(found.side, side, rtol=1e-5, atol=1e-5 * np.abs(side).max())
+    scores = (left.T * weights) @ left
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-4, atol=1e-5 * np.abs(scores).max())
+    assert object_weights(one, spectra, theta).shape == (3,)
 
 
 def evidence(one, known):
