@@ -5,7 +5,8 @@
 
 SPECTRA is a store of ingest. An error is its standard deviation and its length in Angstrom, with
 `free` for an amplitude that is inferred, flat in its logarithm from 0.1 to 10 %, and after a + the
-error of lines, Angstrom of equivalent width (0.01@200+1, none+1). Of each spectrum,
+error of lines, Angstrom of equivalent width (0.01@200+1, none+1), and after a ~ those of redshift
+and width, km/s, on pixels that resolve lines (none~30, 0.01@200+1~30,100). Of each spectrum,
 by importance sampling in rounds (as benchmarks/histories.py): ln evidence over that of the first
 error, effective draws, Pareto's k, CPU seconds, p-values of chi squared and of neighbouring
 residuals, median and half the 68 % interval of some columns. Last, what it would take from the
@@ -90,7 +91,10 @@ def prior_and_noise(settings: dict, error: str) -> tuple[Prior, SurveyNoise]:
     """The prior with a column of the error where it is free, and the noise of surveys with it."""
     plain, columns = noise().settings(), settings["columns"]
     del plain["kind"]
+    error, _, slopes = error.partition("~")
     smooth, _, lines = error.partition("+")
+    names = ("redshift_error", "width_error")
+    plain |= dict(zip(names, map(float, filter(None, slopes.split(","))), strict=False))
     plain["line_error"] = float(lines or 0)
     if smooth != "none":
         size, length = smooth.split("@")

@@ -10,6 +10,7 @@ from hpcsbi.simulator.cosmology import age_of_universe
 from hpcsbi.simulator.noise import SurveyNoise
 from hpcsbi.simulator.pairs import SPLITS, PairPlan, fresh_pairs, split_of
 from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.sky_lines import sky_shares
 
 
 @given(
@@ -91,6 +92,26 @@ def test_fresh_pairs_are_observed_where_the_universe_is_as_old_as_they_are(seed)
 
     assert ages[0][0] == pytest.approx(ages[0][1], abs=2e-6)
     assert np.array_equal(ages[0][0], ages[1][0]) and np.abs(np.subtract(*ages[1])).mean() > 0.5
+
+
+def test_fresh_pairs_have_the_sky_at_the_redshift_of_theta():
+    """What differs from the same pairs without it lies in bands of the observed frame."""
+    told = {"zred": {"low": 0.0, "high": 0.3, "given": "redshift"}}
+    prior = Prior({**tiny.prior(survey=True).columns, **told}, bound_age=True)
+    ssp, pad = engine(prior), np.zeros(len(prior.names))
+    wave = torch.tensor(ssp.wave).float()
+    with_it, without = (
+        fresh_pairs(300, prior, ssp, noise, wave, pad, np.random.default_rng(1))
+        for noise in (Told(sky_error=3.0), Told())
+    )
+    zred = with_it[0][:, -1]
+    left = ((with_it[2] - without[2]) * with_it[3].sqrt()).abs()
+    shares = sky_shares(wave, zred).sum(1)
+
+    assert torch.equal(with_it[3], without[3]) and torch.equal(with_it[0], without[0])
+    assert left[shares == 0].max() < 1e-3 < 1 < left[(shares > 0.9) & (with_it[3] > 0)].median()
+    other = sky_shares(wave, zred.flip(0)).sum(1)
+    assert left[other == 0].max() > 1
 
 
 @pytest.mark.parametrize("seed", [0, 1])
