@@ -131,7 +131,7 @@ def share_solved_once(
 ) -> str:
     """Effective share of equally weighted draws after an exchange of their likelihood."""
     of = likelihood.amplitudes
-    if not len(of):
+    if not len(of) or of.additive:
         return ""
     rows = torch.tensor(theta)[None]
     flux, ivar = torch.tensor(flux)[:, None], torch.tensor(ivar)[:, None]

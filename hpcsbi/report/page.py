@@ -145,4 +145,4 @@ def errors_words(kinds: Sequence[str]) -> str:
     Arguments:
         kinds: `Amplitudes.kinds` of the likelihood.
     """
-    return f", each times the errors of {' and '.join(kinds)} that suit it best" if kinds else ""
+    return f", each with the errors of {' and '.join(kinds)} that suit it best" if kinds else ""

@@ -190,8 +190,7 @@ class Likelihood(torch.nn.Module):
         Arguments:
             flux, ivar, theta, instrument: see `expected_spectra`.
         """
-        model = self.spectra(theta, instrument)
-        pull, scaled, _, own = self.over_sigma(flux, ivar, model, theta)
+        pull, scaled, _, own = self.over_sigma(flux, ivar, self.spectra(theta, instrument), theta)
         return pull, scaled, self.model_error(theta), own
 
     def spectra(self, theta: Tensor, instrument: Tensor | None = None) -> Tensor:
@@ -217,9 +216,10 @@ class Likelihood(torch.nn.Module):
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         known = torch.isfinite(theta).all(-1)
-        # The table cannot look up NaN; whether draws are known, the redshift of all is.
-        usual = torch.where(known[..., None], theta.detach(), -math.inf).amax(1, keepdim=True)
-        usual = torch.where(torch.isfinite(usual), usual, 1.0)
+        usual = torch.ones_like(theta[:, :1])  # the table cannot look up NaN
+        if ZRED in self.names:  # is that of the object, whichever draws are known
+            i = self.names.index(ZRED)
+            usual[:, 0, i] = torch.where(known, theta[..., i].detach(), -math.inf).amax(1)
         theta = torch.where(known[..., None], theta, usual)
         if self.ssp.is_compiled(theta) and self.additive is None:
             log_likelihood, chi2 = self._compiled(flux, ivar, theta, instrument)
