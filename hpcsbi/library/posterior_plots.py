@@ -2,16 +2,18 @@
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.report.diagnostic_plots import labels
+from hpcsbi.report.object_plots import draw_corner
 from hpcsbi.report.posterior_panels import Axes, draw_marginal
 from hpcsbi.report.spectrum_plots import draw_spectrum
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.prior import Prior
 
-__all__ = ["marginals", "spectrum"]
+__all__ = ["corner", "marginals", "spectrum"]
 
 PRIOR_DRAWS = 20_000  # behind the prior that marginals are drawn over
 
@@ -67,3 +69,15 @@ def marginals(
     after = coordinates[:, prior.inferred].T
     for each, values, of_prior, title in zip(axes, after, before, titles, strict=True):
         draw_marginal(each, values, weights, of_prior, title)
+
+
+def corner(prior: Prior, theta: torch.Tensor, figure: Figure) -> None:
+    """Each pair of inferred parameters.
+
+    Arguments:
+        prior: that of the posterior.
+        theta: equally weighted draws, own units, shape (n, n_theta).
+        figure: see `SpectrumPosterior.plot_corner`.
+    """
+    rows = prior.coordinates(theta.double().numpy())[:, prior.inferred]
+    draw_corner(figure, [rows], labels(prior.inferred_names, prior.log[prior.inferred]))

@@ -14,16 +14,16 @@ from hpcsbi.flags import meanings
 from hpcsbi.inference.catalogue_columns import ARRAYS, published
 from hpcsbi.inference.certificate import COLUMNS, QUANTILES
 from hpcsbi.inference.column_units import Meant, of_parameter, of_quantity
+from hpcsbi.inference.draws import Conditions
 from hpcsbi.inference.line_excess import line_group_names
 from hpcsbi.inference.measurement import Measurement
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.inference.row_checks import P_VALUES
 from hpcsbi.library import posterior_plots
-from hpcsbi.library.densities import exact_log_density, flow_log_density
+from hpcsbi.library.densities import exact_log_density, flow_log_density, most_probable
 from hpcsbi.library.history import history_table
 from hpcsbi.library.inference_data import inference_data
-from hpcsbi.report.diagnostic_plots import labels
-from hpcsbi.report.object_plots import draw_corner
+from hpcsbi.library.posterior_words import in_words
 from hpcsbi.report.posterior_panels import Axes, draw_history
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.indices import BLENDS
@@ -68,20 +68,7 @@ class SpectrumPosterior:
         self._flags = flags | int(measured.columns["flags"][0])
 
     def __repr__(self) -> str:
-        lines = [f"Posterior of {self.name} at z = {self.zred:.6g}"]
-        lines += [
-            f"  {name} {low:.4g} {middle:.4g} {high:.4g}  (p16, p50, p84)"
-            for name, (low, middle, high) in self.quantiles.loc[["p16", "p50", "p84"]].items()
-        ]
-        valid = self.ivar > 0
-        lines.append(
-            f"  {valid.sum()} of {len(valid)} pixels are valid, their median flux is "
-            f"{np.median(self.flux[valid]):.3g} L_sun / Angstrom"
-        )
-        for told in (self.certificate, self.checks):
-            lines.append("  " + ", ".join(f"{key} {_short(v)}" for key, v in told.items()))
-        lines += [f"  {name}: {text}" for name, text in self.flags.items()]
-        return "\n".join([*lines, *([f"  {self.notice}"] if self.notice else [])])
+        return in_words(self)
 
     @property
     def notice(self) -> str:
@@ -198,7 +185,16 @@ class SpectrumPosterior:
         posterior, batch, columns = self._posterior, self._batch, self._columns
         if certified:
             return exact_log_density(posterior, batch, columns["log_evidence"][0], rows)
-        return flow_log_density(posterior, batch, columns["acceptance"][0], rows)
+        return flow_log_density(posterior, batch, self._conditions, columns["acceptance"][0], rows)
+
+    def map(self) -> torch.Tensor:
+        """Theta of the largest `log_prob` (in other units it lies elsewhere), (1, n_theta)."""
+        prior, draws = self._posterior.prior, self._coordinates
+        return torch.from_numpy(most_probable(self.log_prob, prior, draws))[None]
+
+    @cached_property
+    def _conditions(self) -> Conditions:
+        return self._posterior.conditions(self._batch)
 
     def to_inference_data(self) -> "xarray.DataTree":
         """Draws of equal weight as InferenceData, which ArviZ takes as it is.
@@ -268,10 +264,7 @@ class SpectrumPosterior:
         Arguments:
             figure: an empty one of your own, about 1.2 inches a parameter wide and high.
         """
-        prior = self._posterior.prior
-        rows = prior.coordinates(self.sample((CORNER,)).double().numpy())[:, prior.inferred]
-        titles = labels(prior.inferred_names, prior.log[prior.inferred])
-        draw_corner(figure, [rows], titles)
+        posterior_plots.corner(self._posterior.prior, self.sample((CORNER,)), figure)
 
     def plot_history(self, axes: Axes) -> None:
         """`history` with its 68 and 95 % bands.
@@ -293,7 +286,3 @@ class SpectrumPosterior:
     def _values(self, *names: str) -> dict[str, float | str]:
         known = {name: self._columns[name][0] for name in names if name in self._columns}
         return {name: v if isinstance(v, str) else v.item() for name, v in known.items()}
-
-
-def _short(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"

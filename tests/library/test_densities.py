@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import small_run as shared
+import tiny
 import torch
 
 import hpcsbi
+from hpcsbi.library.densities import most_probable
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.store.opening import open_complete
@@ -69,3 +71,53 @@ def test_outside_of_the_prior_is_nothing(flow, certificate):
     theta[1, flow.parameters.index("tage")] = 13.79
 
     assert torch.isinf(posterior.log_prob(theta)).tolist() == [True, True, False]
+
+
+def normal(prior, inside, seed):
+    """A normal of strong correlations in coordinates, cut to the box: its density, draws, mode.
+
+    The mean lies in the box, or beyond its lower end in the first column that is inferred.
+    """
+    rng, free = np.random.default_rng(seed), prior.inferred
+    low, width = prior.low[free], (prior.high - prior.low)[free]
+    mean = low + width * (0.5 if inside else np.where(np.arange(len(low)) == 0, -0.02, 0.5))
+    mixing = 0.05 * (np.eye(len(low)) + 0.9 * np.tri(len(low), k=-1))
+    inverse = np.linalg.inv(width[:, None] * mixing)
+
+    def log_density(theta):
+        coordinates = prior.coordinates(theta.numpy().astype(float))
+        values = -0.5 * (((coordinates[:, free] - mean) @ inverse.T) ** 2).sum(1)
+        coordinates[:, ~free] = draws[0, ~free]  # which float32 rounds
+        return torch.from_numpy(np.where(prior.inside(coordinates), values, -np.inf))
+
+    draws = np.repeat(prior.sample_coordinates(1, rng, 0.1), 4000, 0)
+    draws[:, free] = mean + rng.standard_normal((4000, len(low))) @ (width[:, None] * mixing).T
+    return log_density, draws[prior.inside(draws)], mean, inverse
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_most_probable_of_a_known_density(seed):
+    """That of a normal is its mean; the best of the draws is not, and given columns stay."""
+    prior = hpcsbi.Prior(tiny.columns("survey") | {"dust_index": {"given": -0.7}})
+    log_density, draws, mean, inverse = normal(prior, True, seed)
+
+    theta = most_probable(log_density, prior, draws)
+
+    coordinates = prior.coordinates(theta.astype(float))
+    assert np.abs(inverse @ (coordinates[prior.inferred] - mean)).max() < 0.02
+    best = draws[np.argmax(log_density(torch.tensor(prior.theta(draws, np.float32))))]
+    assert np.abs(inverse @ (best[prior.inferred] - mean)).max() > 0.1
+    assert np.allclose(coordinates[~prior.inferred], draws[0, ~prior.inferred], rtol=1e-6)
+
+
+def test_the_most_probable_lies_inside_of_the_prior():
+    """Where the density would go on rising beyond a bound, it is at the bound."""
+    prior = hpcsbi.Prior(tiny.columns("survey"))
+    log_density, draws, mean, _ = normal(prior, False, 0)
+
+    theta = most_probable(log_density, prior, draws)
+
+    coordinates = prior.coordinates(theta.astype(float))[prior.inferred]
+    assert prior.inside(prior.coordinates(theta.astype(float)))
+    assert coordinates[0] - prior.low[prior.inferred][0] < 0.01 * (prior.high - prior.low)[0]
+    assert mean[0] < prior.low[prior.inferred][0]

@@ -100,3 +100,19 @@ def test_figures_are_drawn_onto_given_axes(posterior):
     assert dict(matplotlib.rcParams) == style
     with pytest.raises(hpcsbi.BadInput, match="2 axes for 7 inferred parameters: logmass, "):
         posterior.plot_marginals(figure.axes[:2])
+
+
+@pytest.mark.parametrize("certificate", [True, False])
+def test_the_most_probable_parameters(small_run, certificate):
+    """No draw and no step from them is more probable; with a certificate by the exact density."""
+    flow = hpcsbi.load_flow(small_run / "flows" / "demo")
+    posterior = flow(**(shared.nucleus(0) | {"certificate": certificate, "draws": 300}))
+
+    theta = posterior.map()
+
+    assert theta.shape == (1, len(flow.parameters)) and theta.dtype == torch.float32
+    highest = posterior.log_prob(theta)[0]
+    draws = torch.tensor(posterior.draws.to_numpy(np.float32))
+    steps = 0.1 * draws.std(0) * torch.randn(500, 7, generator=torch.Generator().manual_seed(1))
+    assert posterior.log_prob(draws).max() < highest
+    assert posterior.log_prob(theta + steps).max() < highest + 0.05
