@@ -13,6 +13,7 @@ from typing import Any
 from hpcsbi.cluster import slurm
 from hpcsbi.cluster.dask_local import LOOPBACK, Client, LocalCluster, get_ip, outcomes, security_of
 from hpcsbi.cluster.executors import Outcome
+from hpcsbi.cluster.open_files import allow_connections
 from hpcsbi.cluster.site import Site
 from hpcsbi.cluster.tls import make_pair, on_disk
 
@@ -53,8 +54,10 @@ class Allocation:
 
         Raises:
             SlurmError: this is no SLURM job, or its workers did not start or are gone.
+            BadInput: more workers than this machine allows connections.
         """
         workers = self.workers
+        allow_connections(workers)
         pair = make_pair()
         security = security_of(pair)
         with (

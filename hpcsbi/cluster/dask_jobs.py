@@ -13,6 +13,7 @@ from typing import Any
 from hpcsbi.cluster import sbatch, slurm
 from hpcsbi.cluster.dask_local import CONFIGURATION, LOOPBACK, Client, outcomes, security_of
 from hpcsbi.cluster.executors import Outcome
+from hpcsbi.cluster.open_files import allow_connections
 from hpcsbi.cluster.site import Site, bytes_of, seconds_of
 from hpcsbi.cluster.tls import make_pair, on_disk
 
@@ -61,7 +62,9 @@ class Elastic:
 
         Raises:
             SlurmError: SLURM is not there or refuses such jobs.
+            BadInput: more workers than this machine allows connections.
         """
+        allow_connections(self.workers)
         folder, pair = Path(self.folder).absolute(), make_pair()
         security = security_of(pair)
         with (

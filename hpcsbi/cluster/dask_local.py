@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsbi.cluster.executors import Outcome, in_window
+from hpcsbi.cluster.open_files import allow_connections
 from hpcsbi.cluster.tls import Pair, make_pair
 
 # Dask reads it when it is imported, and otherwise writes a file into the home directory.
@@ -73,6 +74,7 @@ class Local:
         self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
     ) -> Iterator[tuple[Any, Outcome]]:
         """See `Cluster`."""
+        allow_connections(self.workers)
         security = security_of(make_pair())
         with (
             LocalCluster(

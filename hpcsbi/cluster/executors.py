@@ -6,10 +6,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from hpcsbi.cluster.deadline import OutOfTime, is_stopped, leaves, time_left
@@ -33,6 +35,10 @@ LISTEN = 2.0  # seconds between two looks at the clock while work is going on
 KILLED = (
     "Two workers ended at this piece, so it is left out for now. Their log (dask/ in the run's "
     "folder) says why; one that grows beyond its memory is ended: raise site.memory."
+)
+LOST = (
+    "the workers' scheduler, in this process, was not heard of for two minutes: its node has too "
+    "much to do. What is done is kept, and the same command goes on."
 )
 # The disk is full, the quota used up, or it cannot be written: no other piece would fare better.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -204,21 +210,28 @@ def in_window(
         function: of one piece.
         pieces: any number of them.
         width: pieces in flight.
-        check: called every two seconds; raises when the executor is not there any more.
+        check: called after each piece, and every two seconds; raises when the executor is not
+            there any more.
 
     Raises:
         OutOfTime: the job ends before the pieces are done, or a piece says so.
+        Unfinished: the scheduler is lost.
     """
     queue, flight, longest, left = iter(pieces), {}, 0.0, True
     submit = partial(executor.submit, _timed, function)
+    # Each says itself that it is done: to ask all in flight takes longer the more there are.
+    done: SimpleQueue[Future] = SimpleQueue()
     while True:
         while left and len(flight) < width and leaves(2 * longest):
             piece = next(queue, queue)
             if left := piece is not queue:
-                flight[submit(piece)] = piece
+                future = submit(piece)
+                flight[future] = piece
+                future.add_done_callback(done.put)
         if not flight:
             break
-        for future in wait(flight, timeout=LISTEN, return_when=FIRST_COMPLETED).done:
+        with suppress(Empty):
+            future = done.get(timeout=LISTEN)
             outcome, piece = _outcome(future), flight.pop(future)
             if isinstance(outcome, Finished):
                 longest = max(longest, outcome.seconds)
@@ -238,6 +251,8 @@ def _timed(function: Callable[[Any], Any], piece: Any) -> Finished:
 
 
 def _outcome(future: Future) -> Outcome:
+    if future.cancelled():
+        raise Unfinished(LOST)
     error = future.exception()
     if error is None:
         return future.result()

@@ -1,4 +1,5 @@
 import time
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,8 @@ from outcomes import results
 from hpcsbi.cluster import deadline, executors
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.deadline import OutOfTime
-from hpcsbi.cluster.executors import Serial
+from hpcsbi.cluster.executors import Serial, in_window
+from hpcsbi.errors import Unfinished
 
 
 def square(x: int) -> int:
@@ -76,6 +78,43 @@ def test_the_way_out_takes_a_quarter_at_most(monkeypatch, length, least):
     monkeypatch.setattr(deadline, "_end", deadline._end.__wrapped__)
 
     assert least < deadline.time_left() < length
+
+
+class Scripted:
+    """An executor whose first piece ends at once, and the others when the test says so."""
+
+    def __init__(self, end):
+        self.flight, self.end = [], end
+
+    def submit(self, *_):
+        future = Future()
+        if not self.flight:
+            self.end(future)
+        self.flight.append(future)
+        return future
+
+
+def test_a_million_pieces_are_a_window():
+    """Pieces are taken as others end, whatever their number."""
+    finished, taken = executors.Finished(None, 0.0), []
+    executor = Scripted(lambda future: future.set_result(finished))
+    done = in_window(executor, abs, (taken.append(i) or i for i in range(10**6)), 3)
+
+    next(done)
+    for i in range(1, 2000):
+        executor.flight[i].set_result(finished)
+        next(done)
+
+    assert len(taken) == 2000 + 2
+    done.close()
+
+
+def test_a_lost_scheduler_is_told_in_one_line():
+    """Dask cancels all that is in flight when its scheduler is not heard of."""
+    done = in_window(Scripted(Future.cancel), abs, range(4), 2)
+
+    with pytest.raises(Unfinished, match="scheduler, in this process, was not heard of"):
+        next(done)
 
 
 def test_work_in_flight_is_left_when_time_is_up(monkeypatch):
