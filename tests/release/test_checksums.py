@@ -2,7 +2,10 @@
 
 import subprocess
 
-from hpcsbi.release.checksums import NAME, write_checksums
+import pytest
+
+from hpcsbi.errors import BadInput
+from hpcsbi.release.checksums import NAME, refuse_changed, write_checksums
 
 
 def test_the_list_is_that_of_the_tool(tmp_path):
@@ -21,3 +24,24 @@ def test_the_list_is_that_of_the_tool(tmp_path):
     (tmp_path / "sub" / "c").write_text("other")
     check = ["sha256sum", "--status", "-c", NAME]
     assert subprocess.run(check, cwd=tmp_path, check=False).returncode != 0
+
+
+def test_a_file_that_is_another_one_is_refused(tmp_path):
+    """Or has gone; what is there beside the list is nobody's business."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(FileNotFoundError):
+        refuse_changed(tmp_path)
+    write_checksums(tmp_path)
+    (tmp_path / "c").write_text("beside")
+    refuse_changed(tmp_path)
+
+    (tmp_path / "a").write_text("other")
+    with pytest.raises(BadInput, match=r"a \(and 0 more\) is not what SHA256SUMS says"):
+        refuse_changed(tmp_path)
+    (tmp_path / "b").unlink()
+    with pytest.raises(BadInput, match=r"a \(and 1 more\)"):
+        refuse_changed(tmp_path)
+    (tmp_path / NAME).write_text("")
+    with pytest.raises(BadInput, match="its list of files"):
+        refuse_changed(tmp_path)
