@@ -1,17 +1,25 @@
-"""Columns of anybody's catalogue, FITS or Parquet, by name: those that are asked for alone."""
+"""Columns of anybody's catalogue, FITS or Parquet, by name: those that are asked for alone.
+
+Numbers are read as a column, 8 bytes a row; texts take ten times as much, and are read some rows at
+a time.
+"""
 
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 from astropy.io import fits
 from astropy.units import UnitsWarning
+from pandas.util import hash_array
 
 from hpcsbi.arguments import did_you_mean
 from hpcsbi.errors import BadInput
 
 __all__ = ["CatalogueFile"]
+
+BLOCK = 65536  # rows whose texts are in memory together
 
 
 class CatalogueFile:
@@ -82,9 +90,48 @@ class CatalogueFile:
             raise BadInput(f"{self.path}: {name} holds no number in each row.")
         return values.astype(float)
 
-    def texts(self, name: str) -> list[str]:
-        """A column of names or whole numbers, as text."""
-        return [str(value).strip() for value in self._read(name).tolist()]
+    def texts(self, name: str, rows: Sequence[int]) -> list[str]:
+        """Some rows of a column of names or whole numbers, as text.
+
+        Arguments:
+            name: of the column.
+            rows: ascending.
+        """
+        rows, start, texts = np.asarray(rows, int), 0, []
+        for block in self._blocks(name):
+            first, last = np.searchsorted(rows, (start, start + len(block)))
+            texts += [_text(block[row - start]) for row in rows[first:last]]
+            start += len(block)
+        return texts
+
+    def name_digests(self, name: str) -> np.ndarray:
+        """A number for each name of a column, the same in every file; 0 for an empty one.
+
+        Two of a million names share theirs in one case of 40 million.
+
+        Returns:
+            uint64, shape (rows,).
+        """
+        digests = [np.empty(0, np.uint64)]
+        for block in self._blocks(name):
+            texts = np.array([_text(value) for value in block.tolist()], object)
+            digests.append(np.where(texts == "", np.uint64(0), hash_array(texts, categorize=False)))
+        return np.concatenate(digests)
+
+    def _blocks(self, name: str) -> Iterator[np.ndarray]:
+        """Values of a column, some rows at a time."""
+        column = self.require(name)
+        if not self.parquet:
+            with fits.open(self.path, memmap=True) as hdus:
+                data = hdus[self.extension].data
+                for start in range(0, self.rows, BLOCK):
+                    yield np.array(data[start : start + BLOCK][column])
+            return
+        with pyarrow.parquet.ParquetFile(self.path) as file:
+            for group in range(file.metadata.num_row_groups):
+                values = file.read_row_group(group, columns=[column])[column]
+                for start in range(0, len(values), BLOCK):
+                    yield values.slice(start, BLOCK).to_numpy()
 
     def _read(self, name: str) -> np.ndarray:
         column = self.require(name)
@@ -93,3 +140,7 @@ class CatalogueFile:
             return table[column].to_numpy()
         with fits.open(self.path, memmap=True) as hdus:
             return np.array(hdus[self.extension].data[column])
+
+
+def _text(value: object) -> str:
+    return str(value).strip()

@@ -1,35 +1,38 @@
 """Which rows of two catalogues are of the same object: by name, or by place on the sky."""
 
-from collections import Counter
-from collections.abc import Sequence
-
 import numpy as np
 from astropy.coordinates import SkyCoord
 
 __all__ = ["match_names", "match_places"]
 
 
-def match_names(first: Sequence[str], second: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def match_names(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows with the same name, of names that each side has once.
 
     Arguments:
-        first, second: names of the rows; empty ones match nothing.
+        first, second: a number for each name, 0 for an empty one, which matches nothing, shape
+            (rows,).
 
     Returns:
         Rows of the first, ascending, and those of the second that belong to them.
 
     Example:
-        >>> rows = match_names(["a", "b", "b", "c"], ["c", "b", "a"])
+        >>> rows = match_names(np.array([7, 8, 8, 9]), np.array([9, 8, 7]))
         >>> [each.tolist() for each in rows]
         [[0, 3], [2, 0]]
     """
-    once = [
-        {name for name, number in Counter(side).items() if number == 1} for side in (first, second)
-    ]
-    at = {name: i for i, name in enumerate(second) if name and name in once[1]}
-    pairs = [(i, at[name]) for i, name in enumerate(first) if name in at and name in once[0]]
-    rows = np.array(pairs, dtype=int).reshape(-1, 2)
-    return rows[:, 0], rows[:, 1]
+    names, rows = zip(*map(_names_once, (first, second)), strict=True)
+    _, *at = np.intersect1d(*names, assume_unique=True, return_indices=True)
+    ours, theirs = rows[0][at[0]], rows[1][at[1]]
+    order = np.argsort(ours)
+    return ours[order], theirs[order]
+
+
+def _names_once(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Names that are there once, and their rows."""
+    values, rows, times = np.unique(names, return_index=True, return_counts=True)
+    once = (times == 1) & (values != 0)
+    return values[once], rows[once]
 
 
 def match_places(

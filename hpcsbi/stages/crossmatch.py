@@ -73,14 +73,11 @@ def crossmatch(
             f"of {', '.join(WAYS)}, or name their columns in crossmatch.columns."
         )
     names = _names(table, Path(other))
-    about = {
-        "key": ours.texts("key"), "id": ours.texts("id"), "flags": ours.numbers("flags").astype(int)
-    }  # fmt: skip
-    about = {name: np.asarray(values)[rows[0]] for name, values in about.items()}
     compared = [
-        _compared(ours, theirs, first, second, errors.get(first), rows, about, names)
+        _compared(ours, theirs, first, second, errors.get(first), rows, names)
         for first, second in pairs.items()
     ]
+    _name_far_ones(compared, ours)
     notices = [read_parquet_header(each.path).get("notice", "") for each in (ours, theirs)]
     content = {
         "title": f"hpcsbi: {names[0]} beside {names[1]}",
@@ -139,7 +136,7 @@ def _matched(
                 f"{theirs.path} has no column {name}: name it, as "
                 f"crossmatch.columns={{{name}: ...}}."
             )
-        rows = match_names(ours.texts(name), theirs.texts(told[name]))
+        rows = match_names(ours.name_digests(name), theirs.name_digests(told[name]))
         if len(rows[0]):
             return name, rows, np.empty(0)
     if names and (by or not (told["ra"] and told["dec"])):
@@ -181,7 +178,6 @@ def _compared(
     second: str,
     error: str | None,
     rows: tuple[np.ndarray, np.ndarray],
-    about: Mapping[str, np.ndarray],
     names: tuple[str, str],
 ) -> dict[str, Any]:
     """One quantity: a row of the table, its figure, and the objects that differ most."""
@@ -208,7 +204,7 @@ def _compared(
         both = [each[known] for each in values]
         figure = comparison(*both, quoted[known], row["label"], names)
         row["image"] = page.picture(figure, "svg" if told.count <= 300 else "png")
-        row["far"] = _far(values, difference, quoted, about)
+        row["far"] = _far(rows[0], values, difference, quoted)
     return row
 
 
@@ -230,11 +226,11 @@ def _error(table: CatalogueFile, name: str, column: str | None) -> np.ndarray:
 
 
 def _far(
+    rows: np.ndarray,
     values: Sequence[np.ndarray],
     difference: np.ndarray,
     quoted: np.ndarray,
-    about: Mapping[str, np.ndarray],
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Objects that differ most in quoted errors; where none is quoted, as they are."""
     with np.errstate(invalid="ignore", divide="ignore"):
         pulls = np.where(quoted > 0, difference / quoted, np.nan)
@@ -242,14 +238,24 @@ def _far(
     order = np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")[:LISTED]
     return [
         {
-            "key": about["key"][i],
-            "id": about["id"][i],
+            "row": int(rows[i]),
             "first": number(values[0][i], 4),
             "second": number(values[1][i], 4),
             "difference": number(difference[i]),
             "pull": number(pulls[i]),
-            "flags": ", ".join(flags.names(about["flags"][i])),
         }
         for i in order
         if np.isfinite(size[i])
     ]
+
+
+def _name_far_ones(compared: Sequence[Mapping], ours: CatalogueFile) -> None:
+    """Add to each object that is listed who it is, read once for all of them."""
+    rows = sorted({each["row"] for row in compared for each in row["far"]})
+    known = zip(rows, *(ours.texts(name, rows) for name in ("key", "id", "flags")), strict=True)
+    about = {
+        row: {"key": key, "id": name, "flags": ", ".join(flags.names(int(value)))}
+        for row, key, name, value in known
+    }
+    for each in (each for row in compared for each in row["far"]):
+        each |= about[each["row"]]

@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from hpcsbi.release.matching import match_names, match_places
 
-NAMES = st.lists(st.sampled_from(["", "a", "b", "c", "d"]), max_size=6)
+NAMES = st.lists(st.sampled_from([0, 7, 8, 9, 2**63 + 1]), max_size=6)
 
 
 @given(NAMES, NAMES)
 def test_names_match_one_to_one(first, second):
     """Equal names that each side has once, all of them."""
-    rows = match_names(first, second)
+    rows = match_names(np.array(first, np.uint64), np.array(second, np.uint64))
 
+    assert rows[0].tolist() == sorted(rows[0])
     assert [first[i] for i in rows[0]] == [second[j] for j in rows[1]]
-    both = {n for n in {*first} & {*second} - {""} if first.count(n) == second.count(n) == 1}
+    both = {n for n in {*first} & {*second} - {0} if first.count(n) == second.count(n) == 1}
     assert {first[i] for i in rows[0]} == both and len(rows[0]) == len(both)
 
 
