@@ -98,7 +98,11 @@ STAGES: dict[str, Stage] = {
         Stage(
             "release", "release", "the catalogue as files that explain themselves",
             "for release.formats with hats: pip install -e '.[release]'", {"catalogue": "infer"},
-            ASKED, AT_ONCE,
+            ASKED, AT_ONCE, seed=9,
+        ),
+        Stage(
+            "reproduce", "reproduced", "chosen rows of a release made again, and compared",
+            "a release with release.referee", {"release": "release"}, APART, AT_ONCE,
         ),
         Stage(
             "report", "report.html", "the page that tells the run's story",

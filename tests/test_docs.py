@@ -40,6 +40,7 @@ RUNS = {
     "python jobs/learn.py": "tests/stages/test_learn.py",
     "python jobs/fit.py": "tests/stages/test_fit.py",
     "python jobs/release.py": "tests/stages/test_release.py",
+    "python jobs/reproduce.py": "tests/stages/test_reproduce.py",
     "python jobs/train.py": "tests/launch/test_sweep.py",
     "python jobs/compare.py": "tests/stages/test_compare.py",
     "python jobs/crossmatch.py": "tests/stages/test_crossmatch.py",

@@ -82,6 +82,7 @@ def test_chains():
     needs_spectra = {name for name in STAGES if "ingest" in upstream(name)} - {
         "report",
         "crossmatch",
+        "reproduce",
     }
     model, survey = stages_of_run(spectra=False), stages_of_run(spectra=True)
 

@@ -18,6 +18,7 @@ from hpcsbi.caches import keep_caches
 from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run.products import Origin, Product, product_of, products_in
+from hpcsbi.run.referee_folder import REFEREE
 from hpcsbi.store.provenance import code_of
 from hpcsbi.terminal import outlive_reader, printable
 
@@ -89,7 +90,12 @@ def commands_after(product: Product) -> list[str]:
     stage = STAGES[product.stage]
     if product.stage == "release":
         folder = product.path if product.path.is_dir() else product.path.parent
-        return [f"cd {folder} && sha256sum --check --quiet SHA256SUMS", "TOPCAT, astropy, pandas"]
+        commands = [
+            f"cd {folder} && sha256sum --check --quiet SHA256SUMS",
+            "TOPCAT, astropy, pandas",
+        ]
+        again = [f"python jobs/reproduce.py reproduce.release={folder}"]
+        return commands + (again if (folder / REFEREE).is_dir() else [])
     if not product.whole:
         return [f"{_command(product, stage.name)}: the same command makes what is missing"]
     if product.stage in BROWSER:

@@ -15,6 +15,7 @@ FILES = {
     "hats": "rows with a position, partitioned on the sky (HATS), for LSDB",
     "draws.fits": "draws of each posterior, joined by `key`",
     "draws.parquet": "draws of each posterior, joined by `key`",
+    "referee": "some rows with their spectra and the flow, to be made again (its README.txt)",
     "provenance.json": "all settings that made the catalogue",
     "README.md": "this file",
     "SHA256SUMS": "digests of all files: `sha256sum -c SHA256SUMS`",

@@ -27,6 +27,8 @@ from hpcsbi.release.released_table import Released, blocks_of_file
 from hpcsbi.run.catalogue import refuse_old
 from hpcsbi.run.merges import MADE_OF, is_behind, table_of
 from hpcsbi.run.posterior_draws import draw_blocks, refuse_few_draws
+from hpcsbi.run.referee_folder import REFEREE
+from hpcsbi.stages.release_referee import Sample, sample_of, write_referee
 from hpcsbi.store.files import read_object, read_parquet_header, write_atomically
 from hpcsbi.store.locks import holders, locked
 from hpcsbi.store.machine import machines_of
@@ -56,6 +58,10 @@ def release(
     catalogue: str,
     formats: tuple[Annotated[str, OneOf(FORMATS)], ...],
     draws: Natural,
+    referee: Natural = 0,
+    spectra: str = "",
+    flow: str = "",
+    seed: Natural = 0,
 ) -> None:
     """Write a finished catalogue as files that explain themselves, with their digests.
 
@@ -67,10 +73,16 @@ def release(
         catalogue: the store of the catalogue, with its Parquet file beside it.
         formats: of FORMATS.
         draws: of each posterior, in files of their own; 0 for none.
+        referee: rows that anybody can make again: chosen at random, with one of each flag that none
+            of them has, they go with their spectra and the flow into a folder; 0 for none.
+        spectra, flow: what the catalogue was made of; for a referee.
+        seed: of the choice.
 
     Raises:
         BadInput: keys that are not unique, numbers that lack where they must not, fewer draws than
-            asked for, or a catalogue that an older version made.
+            asked for, a catalogue that an older version made, or, for a referee, spectra or a flow
+            that do not give its rows.
+        FileNotFoundError: they are gone.
         Mismatch: the folder is there, and is of another catalogue or other options.
     """
     store = open_complete(catalogue, "infer", verify=False)
@@ -79,6 +91,8 @@ def release(
     facts = provenance(store.settings, made_of, machines_of(store.path))
     facts |= {"release": {"code": code_of("release"), "formats": [*formats], "draws": draws}}
     facts["release"]["written_by"] = _versions(formats)
+    if referee:
+        facts["release"]["referee"] = {"objects": referee, "seed": seed}
     facts = json.loads(json.dumps(facts))  # as it is read again
     folder = Path(out)
     work = folder.with_name(f"{folder.name}.partial")
@@ -90,11 +104,16 @@ def release(
             shutil.rmtree(work, ignore_errors=True)
         print(f"{folder} is there already.")
         return
+    sample = sample_of(store, spectra, flow, referee, seed) if referee else None
     work.mkdir(parents=True, exist_ok=True)
-    with locked(work):
-        if not folder.exists():  # another driver may just have made it
-            _write(work, store, facts)
-            (work / "files").rename(folder)
+    try:
+        with locked(work):
+            if not folder.exists():  # another driver may just have made it
+                _write(work, store, facts, sample)
+                (work / "files").rename(folder)
+    except BadInput:  # what is refused leaves nothing
+        shutil.rmtree(work, ignore_errors=True)
+        raise
     shutil.rmtree(work, ignore_errors=True)
     _tell(folder, store)
 
@@ -121,7 +140,7 @@ def _versions(formats: Sequence[str]) -> dict[str, str]:
     return {name: version(name) for name in sorted(names)}
 
 
-def _write(work: Path, store: Store, facts: Mapping[str, Any]) -> None:
+def _write(work: Path, store: Store, facts: Mapping[str, Any], sample: Sample | None) -> None:
     """All files of a release, those left out that are there."""
     files = work / "files"
     if not files.exists() or not _is_of(files / ORIGIN, facts):
@@ -132,6 +151,11 @@ def _write(work: Path, store: Store, facts: Mapping[str, Any]) -> None:
     notice = store.attributes.get("notice", "")
     table, told = _table_of(store, headers(notice, legend()["comment"], facts))
     steps = _steps(work, store, table, told, facts)
+    if sample is not None:  # first, as it may refuse
+        write = partial(
+            write_referee, scratch=work / REFEREE, sample=sample, table=table, notice=notice
+        )
+        steps = {REFEREE: write, **steps}
     for name, step in steps.items():
         if not (files / name).exists():
             step(files / name)

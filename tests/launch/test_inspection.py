@@ -40,7 +40,7 @@ def test_a_catalogue_explains_itself(small_run):
 
 def test_each_command_that_is_named_is_right(small_run, tmp_path):
     """Its job reads the product, and its options make a configuration; a copy is named by path."""
-    assert NEXT.keys() | {*inspection.BROWSER, "learn", "release"} == {
+    assert NEXT.keys() | {*inspection.BROWSER, "learn", "release", "reproduce"} == {
         stage.name for stage in STAGES.values() if stage.product
     }
     for stage, jobs in NEXT.items():

@@ -157,5 +157,5 @@ def test_files_of_others_are_refused(tmp_path):
 
 def test_every_stage_with_settings_is_known():
     """One that is added has its line."""
-    pages = {"report", "compare", "crossmatch", "release"}
+    pages = {"report", "compare", "crossmatch", "release", "reproduce"}
     assert set(OF_STAGE) == {stage.name for stage in STAGES.values() if stage.product} - pages
