@@ -24,7 +24,7 @@ class InWords(Protocol):
 
 
 def in_words(posterior: InWords) -> str:
-    """Parameters, pixels and brightness, certificate, checks, flags, and the notice: a line each."""
+    """Parameters, pixels and brightness, certificate, checks, flags, notice: a line each."""
     lines = [f"Posterior of {posterior.name} at z = {posterior.zred:.6g}"]
     lines += [
         f"  {name} {low:.4g} {middle:.4g} {high:.4g}  (p16, p50, p84)"
