@@ -7,8 +7,6 @@ import pytest
 import torch
 from representation_bench import Bench
 
-from hpcsbi.inference.representations import make_representation
-
 KIND = "optimum"
 NOISE_FLOOR = -1  # its column
 
@@ -122,11 +120,3 @@ def test_most_targets_are_of_the_size_of_one(bench, pairs):
         half = u[some].quantile(0.75, dim=0) - u[some].quantile(0.25, dim=0)
         assert (half > 0.4).all() and (half < 3.5).all()
     assert (u.abs() > 6).float().mean() < 0.05
-
-
-def test_without_the_table_it_is_refused(bench):
-    """One line says what to do."""
-    numbers = bench.representation.state_dict()
-
-    with pytest.raises(ValueError, match=r"'optimum' takes the table.*tabulate"):
-        make_representation(KIND, bench.prior, numbers)

@@ -3,11 +3,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from representation_bench import Bench
-
-from hpcsbi.inference.representations import make_representation
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +125,6 @@ def test_more_pixels_have_to_be_there_of_more(benches):
     ivar[0, 199:], ivar[1, 200:] = 0, 0
 
     assert benches("projection").representation.usable(flux, ivar).tolist() == [False, True]
-
-
-def test_unknown_kind_is_named():
-    """The kinds are listed."""
-    with pytest.raises(ValueError, match=r"'pca'.*projection"):
-        make_representation("pca", tiny.prior(), {})
 
 
 @pytest.mark.parametrize("kind", MEASURED)
