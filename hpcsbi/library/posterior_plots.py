@@ -2,12 +2,11 @@
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.posterior import Posterior
 from hpcsbi.report.diagnostic_plots import labels
-from hpcsbi.report.object_plots import draw_corner
+from hpcsbi.report.object_plots import Figure, draw_corner
 from hpcsbi.report.posterior_panels import Axes, draw_marginal
 from hpcsbi.report.spectrum_plots import draw_spectrum
 from hpcsbi.simulator.batch import Batch

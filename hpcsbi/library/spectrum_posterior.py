@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import meanings
@@ -24,6 +23,7 @@ from hpcsbi.library.densities import exact_log_density, flow_log_density, most_p
 from hpcsbi.library.history import history_table
 from hpcsbi.library.inference_data import inference_data
 from hpcsbi.library.posterior_words import in_words
+from hpcsbi.report.object_plots import Figure
 from hpcsbi.report.posterior_panels import Axes, draw_history
 from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.indices import BLENDS

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from hpcsbi.report.diagnostic_plots import BAND, COLOURS, DASHES, GREEN, ORANGE, limits_of, styled
 
-__all__ = ["corner", "distances_by_pareto_k", "draw_corner"]
+__all__ = ["Figure", "corner", "distances_by_pareto_k", "draw_corner"]
 
 
 @styled
