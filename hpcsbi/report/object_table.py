@@ -35,13 +35,13 @@ def certificate_words(
     ess: float | None,
     drawn: int | None,
     pareto_k: float | None,
-    asked: int | None = None,
+    of_flow: int | None = None,
 ) -> str:
     """What the weights of one object say; None of all where there are none.
 
     Arguments:
         origin, ess, drawn, pareto_k: columns of the certificate.
-        asked: draws of the flow, `infer.draws`.
+        of_flow: draws of the flow, `n_draws`; those of a rescue take their place.
     """
     if ess is None:
         return "No certificate was made (infer.certificate=false)."
@@ -49,8 +49,8 @@ def certificate_words(
         "the flow's draws, for the weights are weak" if origin == "flow" else "re-weighted draws"
     )
     rescue = ""
-    if asked is not None and drawn is not None and drawn > asked:
-        rescue = f" The flow's own {asked} draws had weak weights: {drawn - asked} are of a rescue."
+    if of_flow is not None and drawn is not None and drawn != of_flow:
+        rescue = f" The flow's own {of_flow} draws had weak weights: these are of a rescue."
     return (
         f"Certificate: {whose}; effective sample {number(ess)} of {drawn}, Pareto k "
         f"{number(pareto_k)} (below 0.7 weights can be trusted).{rescue}"

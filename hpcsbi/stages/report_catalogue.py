@@ -39,7 +39,7 @@ TABLE, OBJECTS, DRAWS = 200, 6, 200  # rows of the table, objects drawn, draws o
 STACKED, STACK_DRAWS = 1000, 16  # objects whose residuals are stacked, draws of each
 STACK_SHARDS = 24  # shards that they come from: a shard is read as a whole
 ALONE = 6  # of so few objects the residuals are drawn one by one, too
-CERTIFICATE = ("origin", "ess", "n_weights", "pareto_k")
+CERTIFICATE = ("origin", "ess", "n_weights", "pareto_k", "n_draws")
 
 Columns = Mapping[str, np.ndarray]
 
@@ -140,7 +140,6 @@ def _object(
     quantiles, of_flow = values_of(store, row, "quantiles", "flow_quantiles")
     at = object_table.edges(prior, quantiles, float(zred))
     certificate = values_of(store, row, *CERTIFICATE)
-    asked = store.settings.get("draws")
     entry = dict.fromkeys(("spectrum", "calibration", "floor", "legend"), "") | {
         "row": row,
         "name": str(name),
@@ -149,7 +148,7 @@ def _object(
             *values_of(spectra, row, "snr"), *values_of(store, row, "position")
         ),
         "flags": object_table.flag_words(flags, at),
-        "certificate": object_table.certificate_words(*certificate, asked),
+        "certificate": object_table.certificate_words(*certificate),
         "flow": object_table.flow_words(prior, quantiles, of_flow),
         "history": history_plots.history_picture(prior, draws, float(zred)),
         "derived": derived_section.rows(*values_of(store, row, *derived_section.ARRAYS)),

@@ -72,10 +72,12 @@ def test_the_flows_own_error_is_told():
 
 
 def test_a_rescue_is_told():
-    """More draws behind the weights than the flow was asked for."""
+    """Other draws behind the weights than the flow's own: more, or fewer."""
     told = object_table.certificate_words("reweighted", 530.0, 4000, 0.1, 1000)
+    fewer = object_table.certificate_words("reweighted", 530.0, 4394, 0.1, 5000)
 
-    assert "530 of 4000" in told and "3000 are of a rescue" in told
+    assert "530 of 4000" in told and "own 1000 draws had weak weights: these are of" in told
+    assert "530 of 4394" in fewer and "own 5000 draws had weak weights" in fewer
     assert "rescue" not in object_table.certificate_words("reweighted", 530.0, 1000, 0.1, 1000)
     assert "infer.certificate=false" in object_table.certificate_words(None, None, None, None)
 
