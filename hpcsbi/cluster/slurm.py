@@ -32,6 +32,7 @@ __all__ = [
     "jobs",
     "jobs_below",
     "largest_array",
+    "let_wait",
     "queue_states",
     "tasks_of",
     "waiting_jobs",
@@ -215,6 +216,22 @@ def cancel(ids: Iterable[str]) -> None:
         ) from error
     if left := [job for job in ids if any(s.active for s in tasks_of(job, states).values())]:
         raise SlurmError(f"{said}; in the queue yet: scancel {' '.join(left)}")
+
+
+def let_wait(job: str, after: str) -> None:
+    """Change what a job in the queue waits for.
+
+    Arguments:
+        job: its number, of an array that of all its tasks.
+        after: dependency, as sbatch takes it, in place of that which it has.
+
+    Raises:
+        SlurmError: SLURM refuses, because the job runs already for one.
+    """
+    command = ["scontrol", "update", f"JobId={job}", f"Dependency={after}"]
+    done = call(command, clean_environment(LC_ALL="C"), PATIENCE)
+    if done.returncode:
+        raise SlurmError(f"scontrol update: {reason(done.stderr)}")
 
 
 @lru_cache(maxsize=1)

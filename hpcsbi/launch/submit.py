@@ -23,6 +23,7 @@ from hpcsbi.launch.frozen import (
 )
 from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
+from hpcsbi.launch.waiting_readers import move_behind, waiting_readers
 from hpcsbi.launch.ways import FOR_SLURM, way_of
 from hpcsbi.launch.words import in_plain_words
 from hpcsbi.pipeline import OF_A_RUN, STAGES, stages_of_run, waits
@@ -64,7 +65,8 @@ def submit(
 ) -> dict[str, str]:
     """Submit stages; returns the number of each one's (last) job.
 
-    A stage waits for those before it, be they of this submission or in the queue already.
+    A stage waits for those before it, be they of this submission or in the queue already; what is
+    in the queue and reads one of these waits for it from now on.
 
     Arguments:
         cfg: the configuration, with a cluster for SLURM.
@@ -82,7 +84,8 @@ def submit(
         raise BadInput(f"no stage {', '.join(unknown)}: choose from {', '.join(OF_A_RUN)}.")
     cfg, site = with_absolute_paths(cfg), make_site(cfg.site)
     run = Path(cfg.run)
-    queued = submissions.queued_jobs(_known_jobs(run))
+    known = _known_jobs(run)
+    queued = submissions.queued_jobs(known)
     with in_plain_words([]):  # what is wrong with the input is wrong now, not after a night
         check_stages(cfg, stages, tuple(queued))
     planned = _all_jobs(cfg, stages, run / "slurm" / "next", only)
@@ -90,6 +93,9 @@ def submit(
         numbers = queued | {stage: f"<{stage}>" for stage in stages}
         for job in planned:
             print(_command(job, numbers))
+        for reader in waiting_readers(known, stages):
+            wait = f"Dependency={_reader_waits(cfg, site, reader['stage'], numbers)}"
+            print(shlex.join(["scontrol", "update", f"JobId={reader['job']}", wait]))
         return {}
     ask_about(planned)
     with submission(run, site) as new:
@@ -101,8 +107,16 @@ def submit(
             after = _after(job, numbers)
             numbers[job.stage] = number = new.add(job, after)
             print(f"{job.stage:10s} job {number}  {after}".rstrip(), flush=True)
+    for reader in waiting_readers(known, stages):
+        move_behind(reader, _reader_waits(cfg, site, reader["stage"], numbers), cfg.name)
     print(f"logs in {run / 'logs'}; python jobs/status.py run={run} tells how far it is.")
     return numbers
+
+
+def _reader_waits(cfg: DictConfig, site: Site, stage: str, numbers: Mapping[str, str]) -> str:
+    """What a job in the queue has to wait for from now on."""
+    given = stage_options(cfg, stage, site).get("dependency")
+    return ",".join(filter(None, (given, _dependency(waits(stage), numbers))))
 
 
 def ask_about(jobs: Sequence[Job]) -> None:
@@ -128,8 +142,12 @@ def _known_jobs(run: Path) -> list[dict]:
 
 def _after(job: Job, numbers: Mapping[str, str]) -> str:
     """What a job waits for, as sbatch takes it."""
+    return _dependency(job.waits, numbers)
+
+
+def _dependency(kinds: Mapping[str, str], numbers: Mapping[str, str]) -> str:
     of_a_kind: dict[str, list[str]] = {}
-    for name, kind in job.waits.items():
+    for name, kind in kinds.items():
         if name in numbers:
             of_a_kind.setdefault(kind, []).append(numbers[name])
     return ",".join(":".join([kind, *jobs]) for kind, jobs in of_a_kind.items())

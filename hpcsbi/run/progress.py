@@ -12,6 +12,7 @@ from hpcsbi.errors import file_trouble
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run.folder import FlowFolder, RunFolder
 from hpcsbi.run.merges import catalogue_of, is_behind, table_of
+from hpcsbi.run.page_sources import why_old
 from hpcsbi.store.files import Damaged, load_header, load_weights, read_notes
 from hpcsbi.store.layout import MARKS
 from hpcsbi.store.locks import holders
@@ -53,6 +54,8 @@ def work_left(stage: str, out: Path) -> WorkLeft | None:
         return _left_to_train(out)
     if not out.exists():
         return WorkLeft(f"{out.name} is not there")
+    if stage == "report" and (why := why_old(out)):
+        return WorkLeft(f"{out.name} {why}")
     if not STAGES[stage].fans_out:
         return None
     store = open_store(out, check=False)

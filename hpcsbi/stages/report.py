@@ -26,6 +26,7 @@ from hpcsbi.report import (
 from hpcsbi.run.flows import load_derived, load_engine
 from hpcsbi.run.folder import FlowFolder, RunFolder, verdict_of
 from hpcsbi.run.learned_errors import learned_error
+from hpcsbi.run.page_sources import written_of
 from hpcsbi.run.readers import (
     draws_of,
     finished_rows,
@@ -74,16 +75,19 @@ def report(
     """
     paths = {"simulate": simulations, "augment": training, "calibrate": calibration}
     paths |= {"ingest": spectra, "infer": catalogue}
+    folder, judgement = FlowFolder(Path(flow)), verdict_of(Path(calibration))
+    others = [folder.weights, judgement, *map(Path, [fits, errors, *([beside] if beside else [])])]
+    made_of = written_of(Path(out), [*map(Path, paths.values()), *others])
     stores = {job: store_at(path, job) for job, path in paths.items()}
     stores["fit"] = store_at(fits, "fit", " fit.objects=20")
     stores["beside"] = store_at(beside, "infer") if beside and Path(beside).exists() else (None, [])
-    folder = FlowFolder(Path(flow))
     weights, untrained = weights_of(folder.path)
     engine = _engines(folder.table)
-    verdict, damaged = read_json(verdict_of(Path(calibration)), dict)
+    verdict, damaged = read_json(judgement, dict)
     content = {
         "title": f"hpcsbi: {Path(out).resolve().parent.name}",
         "version": __version__,
+        "made_of": made_of,
         "limit": 100,
         "notices": _notices(stores, weights),
         "settings": _settings(stores, weights),

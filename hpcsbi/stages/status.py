@@ -13,6 +13,7 @@ from hpcsbi.pipeline import STAGES
 from hpcsbi.run import submissions
 from hpcsbi.run.folder import RunFolder, verdict_of
 from hpcsbi.run.merges import is_behind, table_of
+from hpcsbi.run.page_sources import why_old
 from hpcsbi.run.progress import flow_progress, store_progress
 from hpcsbi.store.files import Damaged, read_object
 from hpcsbi.terminal import duration, printable
@@ -57,6 +58,7 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
             {"name": str(path.relative_to(folder)), "stage": "train"} | flow_progress(path, verify)
             for path in _flows(folder)
         ],
+        "pages": list(_pages(folder)),
         "verdicts": [_verdict(path, folder) for path in _verdicts(folder)],
         **_jobs(folder),
     }
@@ -116,6 +118,18 @@ def _verdicts(folder: Path) -> list[Path]:
     return sorted(path for run in _runs(folder) for path in run.path.glob(name))
 
 
+def _pages(folder: Path) -> Iterable[dict]:
+    """Pages that are there, and why one does not show what lies there now."""
+    for run in _runs(folder):
+        page = run.path / STAGES["report"].product
+        if page.exists():
+            try:
+                old = why_old(page)
+            except OSError as error:
+                old = file_trouble(error)
+            yield {"name": str(page.relative_to(folder)), "old": old}
+
+
 def _damage(entry: dict) -> Iterable[str]:
     """What is damaged in a store or a flow, and the job that makes it again."""
     again = f"run jobs/{entry['stage']}.py again"
@@ -143,7 +157,7 @@ def _verdict(path: Path, folder: Path) -> dict:
 def _lines(overview: dict) -> Iterable[str]:
     """The same for a reader."""
     yield overview["run"]
-    named = [*overview["stores"], *overview["flows"], *overview["verdicts"]]
+    named = [*overview["stores"], *overview["flows"], *overview["verdicts"], *overview["pages"]]
     wide = max((len(entry["name"]) for entry in named), default=0)
     if not overview["stores"]:
         yield "  nothing is there yet: start with python jobs/tabulate.py"
@@ -160,6 +174,9 @@ def _lines(overview: dict) -> Iterable[str]:
         yield from (f"  {'':{wide}} {_driver(holder)}" for holder in flow["holders"])
     for verdict in overview["verdicts"]:
         yield f"  {verdict['name']:{wide}} {_judgement(verdict)}"
+    for page in overview["pages"]:
+        if page["old"]:
+            yield f"  {page['name']:{wide}} {page['old']}: run jobs/report.py again"
     if overview["jobs"]:
         yield "SLURM" + (f": {printable(overview['slurm'])}" if overview["slurm"] else "")
         yield from (f"  {line}" for line in job_words.lines(overview["jobs"]))

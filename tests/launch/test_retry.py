@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from markupsafe import escape
 from omegaconf import OmegaConf
 
 from hpcsbi.cluster import sbatch, slurm
@@ -18,6 +19,7 @@ from hpcsbi.cluster.slurm import JobState
 from hpcsbi.launch.frozen import configuration_of, thaw
 from hpcsbi.launch.retry import retry
 from hpcsbi.launch.submit import submit
+from hpcsbi.run.page_sources import written_of
 from hpcsbi.run.progress import work_left
 from hpcsbi.store.files import Damaged
 from hpcsbi.store.opening import open_store
@@ -166,6 +168,20 @@ def test_nothing_to_do(run, queue, capsys):
 
     assert "nothing is missing" in capsys.readouterr().out
     assert not (run / "slurm/0002").exists()
+
+
+def test_a_report_older_than_what_it_shows_is_missing(run, queue, capsys):
+    """Every product is there, but the page was written before the verdict was there."""
+    submitted(run, "cluster=allocation", stages=("simulate", "report"))
+    note = written_of(run / "report.html", [run / "calibration.json"])
+    (run / "report.html").write_text(f'<meta name="hpcsbi-made-of" content="{escape(note)}">')
+    assert again(run, queue) == []
+
+    (run / "calibration.json").write_text("{}")
+
+    (job,) = again(run, queue)
+    assert job["stage"] == "report"
+    assert "report.html is older than calibration.json" in capsys.readouterr().out
 
 
 def test_a_dry_run_submits_nothing(run, queue, capsys):

@@ -14,6 +14,7 @@ from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.certificate import QUANTILES
 from hpcsbi.inference.observed_lines import OBSERVED
+from hpcsbi.run.page_sources import MADE_OF, why_old
 from hpcsbi.simulator.derived import QUANTITIES
 from hpcsbi.simulator.dust import dust_curve
 from hpcsbi.simulator.indices import BANDS, BLENDS, LINES
@@ -213,6 +214,16 @@ def run(tmp_path_factory):
     cost = {"stage": "train", "cpu_seconds": 90, "wall_seconds": 45}
     (folder / "costs.jsonl").write_text(f'{json.dumps(cost)}\n{{"stage": "inf')
     return folder, page_of(folder, str(folder / "beside/catalogue.zarr"))
+
+
+def test_the_page_notes_what_it_was_made_of(run):
+    """All that it shows, the verdict and the run beside too, so that an old one is known."""
+    folder, page = run
+    note = re.search(f'name="{MADE_OF}" content="(.*?)"', page)[1]
+
+    assert why_old(folder / "report.html") == ""
+    for name in ("calibration.json", "beside/catalogue.zarr", "flow.safetensors", "errors.zarr"):
+        assert f"{name}&#34;" in note
 
 
 def test_everything_is_on_the_page(run):

@@ -3,15 +3,18 @@
 import errno
 import json
 import os
+import re
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+from markupsafe import escape
 
 from hpcsbi.cluster import slurm
 from hpcsbi.cluster.executors import Serial
+from hpcsbi.run.page_sources import written_of
 from hpcsbi.stages.status import status
 from hpcsbi.store.files import Damaged, save_weights
 from hpcsbi.store.layout import Array
@@ -101,6 +104,22 @@ def test_verdicts_and_a_run_beside_are_shown(tmp_path, capsys):
     assert "NOT calibrated, 900 spectra; ranks of tage are not uniform" in printed
     assert "beside/calibration.json is damaged" in printed and "remove it and run" in printed
     assert "beside/catalogue.zarr" in printed
+
+
+def test_an_old_page_is_told(tmp_path, capsys):
+    """A page that shows less than what lies there is named with the job, another is not."""
+    half_done(tmp_path)
+    note = written_of(tmp_path / "report.html", [tmp_path / "simulations.zarr"])
+    page = f'<meta name="hpcsbi-made-of" content="{escape(note)}">'
+    (tmp_path / "report.html").write_text(page)
+    status(str(tmp_path))
+    before = capsys.readouterr().out
+
+    open_store(tmp_path / "simulations.zarr", check=False).write(3, x=np.zeros(5))
+    status(str(tmp_path))
+
+    assert "report.html" not in before
+    assert re.search(r"report.html +is older than simulations.zarr: run", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "7", "{}", "\0", '{"passed": tr'])
