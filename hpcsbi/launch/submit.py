@@ -108,7 +108,7 @@ def submit(
             numbers[job.stage] = number = new.add(job, after)
             print(f"{job.stage:10s} job {number}  {after}".rstrip(), flush=True)
     for reader in waiting_readers(known, stages):
-        move_behind(reader, _reader_waits(cfg, site, reader["stage"], numbers), cfg.name)
+        move_behind(reader, _reader_waits(cfg, site, reader["stage"], numbers), run)
     print(f"logs in {run / 'logs'}; python jobs/status.py run={run} tells how far it is.")
     return numbers
 

@@ -6,9 +6,11 @@ again, and show what was there before.
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hpcsbi.cluster import slurm
 from hpcsbi.pipeline import waits
+from hpcsbi.run.submissions import retry_command
 
 __all__ = ["move_behind", "waiting_readers"]
 
@@ -30,13 +32,13 @@ def waiting_readers(known: Sequence[Mapping], stages: Sequence[str]) -> list[Map
     return [job for job in readers if job["kind"] != "finish" or job["stage"] not in arrays]
 
 
-def move_behind(reader: Mapping, after: str, name: str) -> None:
+def move_behind(reader: Mapping, after: str, run: Path) -> None:
     """Have a job in the queue wait for what was submitted; tell of one that would not.
 
     Arguments:
         reader: the job, as `submissions.ask` tells of it.
         after: dependency, as sbatch takes it.
-        name: of the run.
+        run: its folder.
     """
     stage, job = reader["stage"], reader["job"]
     try:
@@ -44,7 +46,7 @@ def move_behind(reader: Mapping, after: str, name: str) -> None:
     except slurm.SlurmError as error:
         print(
             f"warning: {stage} job {job} reads what is made again and does not wait for it "
-            f"({error.problem}): when both have ended, python jobs/retry.py {name}",
+            f"({error.problem}): when both have ended, {retry_command(run)}",
             file=sys.stderr,
         )
     else:

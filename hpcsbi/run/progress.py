@@ -44,14 +44,19 @@ class WorkLeft:
     shards: list[int] | None = None
 
 
-def work_left(stage: str, out: Path) -> WorkLeft | None:
-    """What a stage has to do yet, every file compared with its checksum; None when it is done.
+def work_left(stage: str, out: Path, verify: bool = True) -> WorkLeft | None:
+    """What a stage has to do yet; None when it is done.
+
+    Arguments:
+        stage: its name.
+        out: what it makes.
+        verify: compare every file with its checksum.
 
     Raises:
         Damaged: what lies there is no store of ours, so that the stage would refuse it.
     """
     if stage == "train":
-        return _left_to_train(out)
+        return _left_to_train(out, verify)
     if not out.exists():
         return WorkLeft(f"{out.name} is not there")
     if stage == "report" and (why := why_old(out)):
@@ -59,7 +64,7 @@ def work_left(stage: str, out: Path) -> WorkLeft | None:
     if not STAGES[stage].fans_out:
         return None
     store = open_store(out, check=False)
-    states = {shard: s for shard, s in store.states(verify=True).items() if s != "done"}
+    states = {shard: s for shard, s in store.states(verify=verify).items() if s != "done"}
     if states:
         counts = ", ".join(f"{n} {state}" for state, n in Counter(states.values()).items())
         text = f"{len(states)} of {len(store.shards)} shards of {out.name} to make ({counts})"
@@ -77,8 +82,8 @@ def work_left(stage: str, out: Path) -> WorkLeft | None:
     return None
 
 
-def _left_to_train(out: Path) -> WorkLeft | None:
-    progress = flow_progress(out, verify=True)
+def _left_to_train(out: Path, verify: bool) -> WorkLeft | None:
+    progress = flow_progress(out, verify)
     if "error" in progress:
         return WorkLeft(progress["error"])
     if progress["trained"]:

@@ -1,6 +1,7 @@
 """The jobs that were submitted for a run, and what became of them."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,14 @@ from hpcsbi.cluster.slurm import JobState
 from hpcsbi.run.folder import RunFolder
 from hpcsbi.store.files import read_notes, read_object
 
-__all__ = ["ask", "jobs_without_states", "queued_jobs", "submitted_jobs", "unnoted_jobs"]
+__all__ = [
+    "ask",
+    "jobs_without_states",
+    "queued_jobs",
+    "retry_command",
+    "submitted_jobs",
+    "unnoted_jobs",
+]
 
 DONE = "COMPLETED"
 
@@ -82,6 +90,13 @@ def queued_jobs(jobs: Iterable[Mapping]) -> dict[str, str]:
     """Stages with a job that waits or runs, of what `ask` tells -> the last of these jobs."""
     ordered = sorted(jobs, key=lambda job: job["newest"])
     return {job["stage"]: job["job"] for job in ordered if job["active"]}
+
+
+def retry_command(run: Path) -> str:
+    """What submits again what of a run failed or is missing."""
+    words = ["python", "jobs/retry.py", run.absolute().name]
+    here = run.absolute() == Path("runs", run.absolute().name).absolute()
+    return shlex.join(words if here else [*words, f"run={run}"])
 
 
 def _submission(job: Mapping) -> str:

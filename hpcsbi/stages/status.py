@@ -14,7 +14,8 @@ from hpcsbi.run import submissions
 from hpcsbi.run.folder import RunFolder, verdict_of
 from hpcsbi.run.merges import is_behind, table_of
 from hpcsbi.run.page_sources import why_old
-from hpcsbi.run.progress import flow_progress, store_progress
+from hpcsbi.run.progress import flow_progress, store_progress, work_left
+from hpcsbi.run.submissions import retry_command
 from hpcsbi.store.files import Damaged, read_object
 from hpcsbi.terminal import duration, printable
 
@@ -61,7 +62,9 @@ def status(run: str, json: bool = False, verify: bool = False) -> None:
         "pages": list(_pages(folder)),
         "verdicts": [_verdict(path, folder) for path in _verdicts(folder)],
         **_jobs(folder),
+        "retry": retry_command(folder),
     }
+    overview["left"] = _left(folder, overview)
     print(
         json_format.dumps(overview, indent=1) if json else "\n".join(_lines(overview)), flush=True
     )
@@ -84,6 +87,28 @@ def _jobs(folder: Path) -> dict:
         return {"jobs": submissions.ask(folder), "slurm": ""}
     except SlurmError as error:
         return {"jobs": submissions.jobs_without_states(folder), "slurm": str(error)}
+
+
+def _left(folder: Path, overview: dict) -> list[str]:
+    """Stages that jobs were submitted for and that are not done, once no job waits or runs."""
+    jobs = [job for job in overview["jobs"] if job["newest"]]
+    unknown = overview["slurm"] or any(job["elsewhere"] for job in jobs)
+    if unknown or any(job["active"] for job in overview["jobs"]):
+        return []
+    outs = {job["stage"]: job["outs"][0] for job in jobs if job["outs"] and not _is_sweep(job)}
+    return [stage for stage, out in outs.items() if _has_work(stage, folder / out)]
+
+
+def _is_sweep(job: dict) -> bool:
+    """True of an array that makes many products, which is no part of what a retry submits."""
+    return len(job["outs"] or ()) > 1
+
+
+def _has_work(stage: str, out: Path) -> bool:
+    try:
+        return work_left(stage, out, verify=False) is not None
+    except (Damaged, OSError):  # which is told of the product
+        return True
 
 
 def _runs(folder: Path) -> list[RunFolder]:
@@ -160,14 +185,15 @@ def _lines(overview: dict) -> Iterable[str]:
     named = [*overview["stores"], *overview["flows"], *overview["verdicts"], *overview["pages"]]
     wide = max((len(entry["name"]) for entry in named), default=0)
     if not overview["stores"]:
-        yield "  nothing is there yet: start with python jobs/tabulate.py"
+        yield f"  nothing is there yet: {_how_to_begin(overview)}"
     for store in overview["stores"]:
-        yield f"  {store['name']:{wide}} {_progress(store)}"
+        again = _again(store["stage"], store["name"], overview)
+        yield f"  {store['name']:{wide}} {_progress(store, again)}"
         if store.get("failure"):
             failure = store["failure"]
             why = printable(failure["reason"])
             yield f"  {'':{wide}} shard {failure['shard']} failed: {why}"
-            yield f"  {'':{wide}} run jobs/{store['stage']}.py again: it makes only what is missing"
+            yield f"  {'':{wide}} {again}: it makes only what is missing"
         yield from (f"  {'':{wide}} {_driver(holder)}" for holder in _few(store.get("holders", ())))
     for flow in overview["flows"]:
         yield f"  {flow['name']:{wide}} {_training(flow)}"
@@ -176,13 +202,32 @@ def _lines(overview: dict) -> Iterable[str]:
         yield f"  {verdict['name']:{wide}} {_judgement(verdict)}"
     for page in overview["pages"]:
         if page["old"]:
-            yield f"  {page['name']:{wide}} {page['old']}: run jobs/report.py again"
+            again = _again("report", page["name"], overview)
+            yield f"  {page['name']:{wide}} {page['old']}: {again}"
     if overview["jobs"]:
         yield "SLURM" + (f": {printable(overview['slurm'])}" if overview["slurm"] else "")
         yield from (f"  {line}" for line in job_words.lines(overview["jobs"]))
+    if overview["left"]:
+        stages = ", ".join(overview["left"])
+        yield f"{overview['retry']} submits what failed or is missing: {stages}"
 
 
-def _progress(store: dict) -> str:
+def _how_to_begin(overview: dict) -> str:
+    if any(job["active"] for job in overview["jobs"]):
+        return "its jobs wait or run"
+    return overview["retry"] if overview["jobs"] else "start with python jobs/tabulate.py"
+
+
+def _again(stage: str, name: str, overview: dict) -> str:
+    """What makes the rest of a product: a job in the queue, a retry, or the job by hand."""
+    ours = [] if "/" in name else [job for job in overview["jobs"] if not _is_sweep(job)]
+    jobs = [job for job in ours if job["stage"] == stage]
+    if active := [job for job in jobs if job["active"]]:
+        return f"job {active[0]['job']} makes it again"
+    return overview["retry"] if jobs else f"run jobs/{stage}.py with the same options again"
+
+
+def _progress(store: dict, again: str) -> str:
     if "error" in store:
         return printable(store["error"])
     text = f"{store['done']} of {store['shards']} shards"
@@ -190,7 +235,7 @@ def _progress(store: dict) -> str:
         text += f", {store[state]} {state}" if store[state] else ""
     text += f", {len(store['damaged'])} damaged" if store["damaged"] else ""
     text += "".join(f", array {name} damaged" for name in store["coordinates"])
-    behind = ", its Parquet file is behind: run jobs/infer.py again" if store.get("behind") else ""
+    behind = f", its Parquet file is behind: {again}" if store.get("behind") else ""
     return f"{text}, {store['rows_done']} rows" + _pace(store, "rows") + behind
 
 

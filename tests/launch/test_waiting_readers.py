@@ -72,7 +72,7 @@ def test_one_that_runs_already_is_told(waiting):
 
     assert done.returncode == 0 and "107" in fake.waiting()
     assert "report job 106" in done.stderr and "no longer pending" in done.stderr
-    assert "python jobs/retry.py n" in done.stderr
+    assert f"python jobs/retry.py run run={run}" in done.stderr
 
 
 def job(stage, active=1, kind="job"):

@@ -245,6 +245,46 @@ def submitted(tmp_path, monkeypatch):
     return tmp_path
 
 
+def ended(folder, *states):
+    """Let SLURM say of the jobs 10 (simulate) and 12 (train) how they are."""
+    lines = "".join(
+        f"{job}|{state}|None\n" for job, state in zip(("10", "12"), states, strict=True)
+    )
+    (folder / "bin/squeue.txt").write_text(lines)
+    (folder / "bin/sacct.txt").write_text("")
+    line = {"log": f"{folder}/log-%j", "config": "1/config.yaml", "submitted": 0.0, "parts": 0}
+    jobs = [line | {"job": "10", "stage": "simulate", "outs": ["simulations.zarr"]},
+            line | {"job": "12", "stage": "train", "outs": ["flows/a"]}]  # fmt: skip
+    (folder / "slurm/jobs.jsonl").write_text("".join(json.dumps(job) + "\n" for job in jobs))
+
+
+def test_a_run_of_jobs_is_mended_by_a_retry(submitted, capsys, monkeypatch):
+    """Nobody is told to run by hand what SLURM ran, and nothing is advised while a job is at it."""
+    monkeypatch.chdir(submitted)
+    run = Path("runs/mine")
+    run.parent.mkdir()
+    run.symlink_to(submitted)
+    ended(submitted, "RUNNING", "CANCELLED")
+    status(str(run))
+    nothing = capsys.readouterr().out
+    half_done(submitted)
+    status(str(run))
+    during = capsys.readouterr().out
+    ended(submitted, "FAILED", "CANCELLED")
+    status(str(run))
+    after = capsys.readouterr().out.splitlines()
+    status(str(submitted))
+    elsewhere = capsys.readouterr().out.splitlines()
+
+    assert "nothing is there yet: its jobs wait or run" in nothing
+    assert "job 10 makes it again: it makes only what is missing" in during
+    assert "retry" not in during and "jobs/simulate.py" not in "".join([during, *after])
+    told = "python jobs/retry.py mine submits what failed or is missing: simulate, train"
+    assert after[-1] == told
+    assert "python jobs/retry.py mine: it makes only what is missing" in "\n".join(after)
+    assert f"python jobs/retry.py {submitted.name} run={submitted} submits" in elsewhere[-1]
+
+
 def test_states_of_jobs_are_told_apart(submitted, capsys):
     """Array tasks are summed, each way to end keeps its name, and forgotten jobs are unknown."""
     jobs = {job["job"]: job for job in as_json(submitted, capsys)["jobs"]}
