@@ -119,29 +119,45 @@ def _of_own(
     rows: np.ndarray,
 ) -> None:
     """What additive templates put into the border; arguments of `integrate`, of some spectra."""
-    (pixels, reach), orders, last = local.shape, len(curves), rows.shape[1] - 1
+    reach, orders, last = local.shape[1], len(curves), rows.shape[1] - 1
     draws, some = additive.shape[:2]
     begin, templates = reach + orders, len(rows) - orders - some
     own, light = np.zeros(DRAWS), np.zeros(DRAWS)
-    for p in range(pixels):
-        for i in range(some):
-            there = False
+    for i in range(some):  # one after the other: of all at once the cache would hold no line
+        row, (begins, ends) = templates + orders + i, _ends(additive[:, i])
+        for p in range(begins, ends):
             for s in range(draws):
                 own[s] = additive[s, i, p]
                 light[s] = own[s] * model[s, p]
-                there |= own[s] != 0
-            if not there:  # what the sky adds reaches few pixels
-                continue
             for j in range(reach):
                 _add(local[p, j], light, rows[first[p] + j, begin + i])
             for j in range(orders):
                 _add(curves[j, p], light, rows[templates + j, begin + i])
-            row = templates + orders + i
             for s in range(draws):
                 rows[row, last, s] += own[s] * pull[s, p]
             for j in range(i, some):
                 for s in range(draws):
                     rows[row, begin + j, s] += own[s] * additive[s, j, p]
+
+
+@compiled
+def _ends(templates: np.ndarray) -> tuple[int, int]:
+    """First pixel that any of some templates reaches, and the one after the last: few, of the sky.
+
+    Arguments:
+        templates: shape (n, pixels).
+    """
+    pixels = templates.shape[1]
+    begins, ends = pixels, 0
+    for s in range(len(templates)):
+        p = 0
+        while p < begins and templates[s, p] == 0:
+            p += 1
+        begins, p = p, pixels
+        while p > max(begins, ends) and templates[s, p - 1] == 0:
+            p -= 1
+        ends = max(ends, p)
+    return begins, ends
 
 
 @compiled

@@ -19,12 +19,20 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.parameters import ZRED
 from hpcsbi.simulator.sky_lines import SKY_GROUPS, sky_shares
 
-__all__ = ["KM", "AdditiveErrors", "additive_errors", "refuse_coarse_pixels", "slopes"]
+__all__ = [
+    "KM",
+    "AdditiveErrors",
+    "additive_errors",
+    "draws_at_once",
+    "refuse_coarse_pixels",
+    "slopes",
+]
 
 REACH = (
     6  # pixels on either side: slopes of lines of 1.2 pixels are right to 1.6 %, of 1.7 to 0.1 %
 )
 RESOLVED = 0.8  # pixels of a line's dispersion: slopes are wrong by an eighth
+ENTRIES = 1 << 21  # of arrays of templates of each draw at once, 8 MiB
 KM = 1e3 / speed_of_light  # of a velocity in km/s, over that of light
 
 
@@ -54,14 +62,14 @@ class AdditiveErrors:
         return tuple(kind for kind, there in words.items() if there)
 
     def templates(
-        self, flux: Tensor, wave: Tensor, sigma: Tensor | None = None, zred: Tensor | None = None
+        self, flux: Tensor, wave: Tensor, ivar: Tensor | None = None, zred: Tensor | None = None
     ) -> Tensor:
         """Templates times their standard deviations, in the unit of the flux; differentiable.
 
         Arguments:
             flux: of the model, shape (objects, draws, pixels).
             wave: pixel centres, ascending, Angstrom, rest frame, shape (pixels,).
-            sigma: quoted, where there is an error of the sky, shape (objects, pixels).
+            ivar: quoted, 0 where masked, for an error of the sky, shape (objects, pixels).
             zred: redshifts, where there is one, shape (objects,).
 
         Returns:
@@ -74,6 +82,7 @@ class AdditiveErrors:
         if self.width:  # a Gaussian is the exponential of half its variance times the bend
             made.append(0.5 * (KM * self.width) ** 2 * slopes(first, wave))
         if self.sky:
+            sigma = torch.where(ivar > 0, ivar, torch.inf).rsqrt()
             left = self.sky * sky_shares(wave, zred).to(flux) * sigma[:, None].to(flux)
             made += left[:, None].expand(-1, flux.shape[1], -1, -1).unbind(2)
         return torch.stack(made, 2)
@@ -127,6 +136,17 @@ def additive_errors(noise: Mapping, names: Sequence[str]) -> AdditiveErrors | No
             f"{ZRED}: {{low: 0.0, high: 0.8, given: redshift}} to conf/prior, or set it to 0."
         )
     return errors if len(errors) else None
+
+
+def draws_at_once(errors: AdditiveErrors | None, objects: int, draws: int, pixels: int) -> int:
+    """Draws of each object whose templates are made together, so that these stay in the cache.
+
+    Arguments:
+        errors: what the likelihood has; None: nothing, and all draws go together.
+        objects, draws, pixels: how many there are.
+    """
+    entries = objects * len(errors or ()) * pixels
+    return max(min(ENTRIES // entries, draws), 1) if entries else draws
 
 
 def refuse_coarse_pixels(noise: Mapping, grid: Grid, dispersion: float) -> None:

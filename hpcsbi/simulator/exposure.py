@@ -67,7 +67,7 @@ def exposure(
     additive = AdditiveErrors(errors.redshift_error, errors.width_error, errors.sky_error)
     if len(additive):
         amplitudes = draw.normal(len(flux), len(additive), 1)
-        templates = additive.templates(flux[:, None], wave, sigma, zred)[:, 0]
+        templates = additive.templates(flux[:, None], wave, sigma**-2, zred)[:, 0]
         noisy = noisy + (amplitudes * templates).sum(1)
     return torch.where(valid, noisy, 0.0), torch.where(valid, sigma**-2, 0.0)
 

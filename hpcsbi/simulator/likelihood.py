@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.kernels.likelihood import pulls
-from hpcsbi.simulator.additive_errors import AdditiveErrors, additive_errors
+from hpcsbi.simulator.additive_errors import AdditiveErrors, additive_errors, draws_at_once
 from hpcsbi.simulator.amplitudes import Amplitudes
 from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.noise import Noise
@@ -224,8 +224,12 @@ class Likelihood(torch.nn.Module):
         if self.ssp.is_compiled(theta) and self.additive is None:
             log_likelihood, chi2 = self._compiled(flux, ivar, theta, instrument)
         else:
-            model = self.spectra(theta, instrument)
-            log_likelihood, chi2 = self.of_model(flux, ivar, model, theta)
+            few = draws_at_once(self.additive, *theta.shape[:2], self.ssp.pixels)
+            parts = [
+                self.of_model(flux, ivar, self.spectra(some, instrument), some)
+                for some in theta.split(few, 1)
+            ]
+            log_likelihood, chi2 = (torch.cat(each, 1) for each in zip(*parts, strict=True))
         return torch.where(known, log_likelihood, -math.inf), chi2
 
     def _compiled(
@@ -272,11 +276,8 @@ class Likelihood(torch.nn.Module):
 
     def _templates(self, ivar: Tensor, model: Tensor, theta: Tensor) -> Tensor:
         """Additive templates of draws, in the unit of the flux, (objects, draws, some, pixels)."""
-        if not self.additive.sky:
-            return self.additive.templates(model, self.wave)
-        sigma = torch.where(ivar > 0, ivar, torch.inf).rsqrt()
-        zred = theta[:, 0, self.names.index(ZRED)]
-        return self.additive.templates(model, self.wave, sigma, zred)
+        zred = theta[:, 0, self.names.index(ZRED)] if self.additive.sky else None
+        return self.additive.templates(model, self.wave, ivar, zred)
 
 
 def _of_draws(instrument: Tensor | None, draws: int) -> Tensor | None:

@@ -13,6 +13,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.additive_errors import (
     AdditiveErrors,
     additive_errors,
+    draws_at_once,
     refuse_coarse_pixels,
     slopes,
 )
@@ -82,7 +83,8 @@ def test_the_sky_is_what_is_left_over_the_quoted_sigma():
     flux, zred = torch.rand(2, 3, len(wave)).double(), torch.tensor([0.1, 0.4])
     sigma = torch.rand(2, len(wave)).double()
     sigma[:, 500:600] = 0
-    found = AdditiveErrors(40.0, sky=3.0).templates(flux, wave, sigma, zred)
+    ivar = torch.where(sigma > 0, sigma**-2, 0.0)
+    found = AdditiveErrors(40.0, sky=3.0).templates(flux, wave, ivar, zred)
 
     assert found.shape == (2, 3, 1 + len(SKY_GROUPS), len(wave))
     expected = 3 * sky_shares(wave, zred) * sigma[:, None]
@@ -115,6 +117,13 @@ def test_which_errors_there_are_says_the_noise():
     with pytest.raises(BadInput, match=r"sky_error is 2, and theta has no column zred.*prior=reds"):
         additive_errors(sky, ("logmass",))
     assert len(AdditiveErrors(30)) == 1 and len(AdditiveErrors()) == 0
+
+
+def test_draws_are_worked_on_a_few_at_a_time():
+    """As many as fit the cache, one at least; all of them where there is no such error."""
+    assert draws_at_once(None, 4096, 1000, 1347) == draws_at_once(BOTH, 1, 1000, 138) == 1000
+    assert draws_at_once(BOTH, 1, 40_000, 1347) * 2 * 1347 * 4 <= 8 << 20
+    assert draws_at_once(BOTH, 4096, 5, 1347) == 1
 
 
 def test_pixels_that_do_not_resolve_lines_are_refused():
