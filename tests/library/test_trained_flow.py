@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_run as shared
+import torch
 from astropy import units
 from astropy.table import Table
 
 import hpcsbi
 from hpcsbi.inference.posterior import Posterior
+from hpcsbi.run.flows import _posterior
 from hpcsbi.store.files import load_weights
 
 WHOSE = {"file", "file_row", "ra", "dec", "key", "survey", "program", "survey_class"}
@@ -61,6 +63,24 @@ def test_what_a_flow_tells(flow):
     assert "logmass, logzsol" in words and "138 pixels" in words and flow.notice in words
     assert flow.parameters == flow.prior.names and len(flow.wave) == 138
     assert repr(pickle.loads(pickle.dumps(flow))) == words
+
+
+def test_a_flow_is_loaded_without_pickle(small_run, monkeypatch):
+    """A file of another time or person runs no code, and asks for no class of its own version."""
+
+    def refuse(*_, **__):
+        raise AssertionError("unpickled")
+
+    _posterior.cache_clear()
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+
+    flow = hpcsbi.load_flow(small_run / "flows" / "demo")
+
+    assert flow.parameters[:2] == ("logmass", "logzsol")
+    with pytest.raises(AssertionError, match="unpickled"):
+        pickle.loads(b"")
 
 
 BAD = {
