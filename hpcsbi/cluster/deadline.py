@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hpcsbi.cluster import this_job
 
-__all__ = ["OutOfTime", "is_stopped", "leaves", "listen", "time_left", "way_out"]
+__all__ = ["OutOfTime", "is_stopped", "leaves", "listen", "time_left", "way_out", "work_seconds"]
 
 MARGIN = 20.0  # seconds for the way out: a checkpoint, the request to be queued again
 SHARE = 0.25  # of the time that there was: a job of a minute must not go by without any work
@@ -53,6 +53,11 @@ def leaves(seconds: float) -> bool:
 def way_out(seconds: float) -> float:
     """Seconds at the end of a job of so many that are not for work."""
     return min(MARGIN, SHARE * seconds)
+
+
+def work_seconds(limit: float) -> float:
+    """Seconds in which a job may begin work, of a limit of so many; they may be less than none."""
+    return limit - NOTICE - way_out(limit)
 
 
 @lru_cache(maxsize=1)

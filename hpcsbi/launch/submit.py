@@ -22,6 +22,7 @@ from hpcsbi.launch.frozen import (
     with_groups,
 )
 from hpcsbi.launch.job import REFUSED, refuse
+from hpcsbi.launch.time_limits import warn_of_short_limits
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
 from hpcsbi.launch.waiting_readers import move_behind, waiting_readers
 from hpcsbi.launch.ways import FOR_SLURM, way_of
@@ -89,6 +90,7 @@ def submit(
     with in_plain_words([]):  # what is wrong with the input is wrong now, not after a night
         check_stages(cfg, stages, tuple(queued))
     planned = _all_jobs(cfg, stages, run / "slurm" / "next", only)
+    warn_of_short_limits(planned, site)
     if dry_run:
         numbers = queued | {stage: f"<{stage}>" for stage in stages}
         for job in planned:

@@ -15,6 +15,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.frozen import freeze, with_absolute_paths
 from hpcsbi.launch.submit import ask_about, stage_options, task_logs
+from hpcsbi.launch.time_limits import warn_of_short_limits
 from hpcsbi.launch.transaction import Job, refuse_twice, submission
 from hpcsbi.launch.ways import CLASSES
 from hpcsbi.pipeline import OF_A_RUN
@@ -42,7 +43,9 @@ def check(cfg: DictConfig) -> None:
         raise slurm.SlurmError(
             f"{tasks} settings are more than an array may have here ({limit}): sweep in parts."
         )
-    ask_about([Job(stage, _options(cfg, stage, site, tasks), Path(), {})])
+    jobs = [Job(stage, _options(cfg, stage, site, tasks), Path(), {})]
+    warn_of_short_limits(jobs, site)
+    ask_about(jobs)
 
 
 def _count(overrides: Sequence[str]) -> int:
