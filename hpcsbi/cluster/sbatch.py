@@ -10,6 +10,7 @@ from hpcsbi.cluster.slurm_commands import (
     FLEETING,
     WAITS,
     SlurmError,
+    away,
     call,
     clean_environment,
     reason,
@@ -113,6 +114,8 @@ def _look_for(folder: Path, waits: Sequence[float]) -> set[str]:
 
 
 def _refused(said: str, options: Mapping[str, str]) -> SlurmError:
+    if mend := away(said):
+        return SlurmError(f"sbatch: {said}", mend)
     return SlurmError(
         f"sbatch refused: {said}\n  {' '.join(flags(options))}"
         "\nThe options come from conf/site (site=...): mend them there, or choose another."

@@ -21,6 +21,7 @@ __all__ = [
     "WAITS",
     "SlurmError",
     "answer",
+    "away",
     "call",
     "clean_environment",
     "reason",
@@ -36,6 +37,13 @@ THEIRS = ("SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SAL
 # In what SLURM says when it could not be asked: whether it has done what it was told is open.
 FLEETING = ("timed out", "unable to contact", "connection", "socket", "send/recv", "communicat",
             "zero bytes", "temporarily", "no answer", "try again")  # fmt: skip
+# In what SLURM says where its controller, or where that is, cannot be found.
+AWAY = ("unable to contact", "dns_srv", "configuration source", "process configuration file")
+ASK_LATER = (
+    "SLURM's controller does not answer here: log in to a node of the cluster, or try again when "
+    'it answers; that of this machine (site=lab) is started by slurm/lab.sh start; eval "$('
+    'slurm/lab.sh env)".'
+)
 GET_ONE = (
     "log in to a SLURM cluster, or try one on this machine with "
     'slurm/lab.sh start && eval "$(slurm/lab.sh env)", or run here with cluster=local.'
@@ -83,9 +91,11 @@ def answer(command: Sequence[str], **environment: str) -> str:
         if wait is None or slow:
             break
         time.sleep(wait)
+    said = reason(done.stderr)
     raise SlurmError(
-        f"what SLURM knows is not known now: {command[0]}: {reason(done.stderr)}; nothing is taken "
-        "for ended or not there because of that: try again when it answers."
+        f"what SLURM knows is not known now: {command[0]}: {said}; nothing is taken for ended or "
+        "not there because of that",
+        away(said) or "try again when it answers.",
     )
 
 
@@ -124,6 +134,11 @@ def call(
                 _kill(process)
     err = f"no answer within {patience:.0f} s"
     return subprocess.CompletedProcess(command, -signal.SIGKILL, "", err)
+
+
+def away(said: str) -> str:
+    """What to do where SLURM is not reached, by what it says; "" where it is."""
+    return ASK_LATER if any(word in said.lower() for word in AWAY) else ""
 
 
 def _kill(process: subprocess.Popen) -> None:

@@ -12,6 +12,7 @@ from hpcsbi.health.check import OK, WARNING, WRONG, Check
 __all__ = ["answers", "jobs", "not_needed", "programs"]
 
 LATER = "try again when it answers, ask the site, or run here with cluster=local"
+SET = "set the options in conf/site (site=...), or as site.account=... beside it"
 
 QUEUE = ["squeue", "--me", "--noheader", "--format=%i"]
 ACCOUNTS = ["sacct", "--allocations", "--noheader", "--parsable2", "--starttime=now"]
@@ -67,8 +68,7 @@ def _shown(script: Path, stage: str, options: Mapping[str, str]) -> Check:
         late = sbatch.would_submit(script, [stage], options)
     except SlurmError as error:
         said = error.problem.splitlines()[0]
-        mend = "set the options in conf/site (site=...), or as site.account=... beside it"
-        return Check(name, WRONG, f"{said} ({asked})", mend)
+        return Check(name, WRONG, f"{said} ({asked})", error.mend or SET)
     if late:
         mend = "nothing, where that is a maintenance; else ask for less (site.time, site.tasks)"
         return Check(name, WARNING, f"SLURM would take it, and not start it now: {late}", mend)

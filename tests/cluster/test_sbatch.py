@@ -6,6 +6,7 @@ import pytest
 
 from hpcsbi.cluster import sbatch
 from hpcsbi.cluster.slurm import SlurmError
+from hpcsbi.cluster.slurm_commands import answer
 
 OPTIONS = {"partition": "main", "exclusive": ""}
 LATE = "sbatch: error: Socket timed out on send/recv operation"
@@ -84,6 +85,27 @@ def test_what_would_only_wait_is_no_refusal(programs):
     programs("sbatch", "echo 'sbatch: error: Invalid account' >&2; exit 1")
     with pytest.raises(SlurmError, match="Invalid account"):
         would_submit()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "resolve_ctls_from_dns_srv: res_nsearch error: Unknown host",
+        "fatal: Could not establish a configuration source",
+        "allocation failure: Unable to contact slurm controller (connect failure)",
+    ],
+)
+def test_a_slurm_that_is_not_reached_is_no_fault_of_the_site(programs, tmp_path, said):
+    """The mend is to reach it, or to start that of this machine, and not to change options."""
+    programs("sbatch", f"echo 'sbatch: error: {said}' >&2; exit 1")
+    programs("squeue", f"echo 'squeue: error: {said}' >&2; exit 1")
+
+    for ask in (would_submit, lambda: answer(["squeue"])):
+        with pytest.raises(SlurmError, match=r"lab\.sh start") as caught:
+            ask()
+        assert caught.value.mend and "conf/site" not in str(caught.value)
+    with pytest.raises(SlurmError, match=r"lab\.sh start"):
+        submit(tmp_path)
 
 
 def test_a_controller_that_is_late_is_asked_again(programs, tmp_path):
