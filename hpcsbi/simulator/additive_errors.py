@@ -28,9 +28,7 @@ __all__ = [
     "slopes",
 ]
 
-REACH = (
-    6  # pixels on either side: slopes of lines of 1.2 pixels are right to 1.6 %, of 1.7 to 0.1 %
-)
+REACH = 6  # pixels on either side: slopes are right to 1.6 % of lines of 1.2 pixels, .1 % of 1.7
 RESOLVED = 0.8  # pixels of a line's dispersion: slopes are wrong by an eighth
 ENTRIES = 1 << 21  # of arrays of templates of each draw at once, 8 MiB
 KM = 1e3 / speed_of_light  # of a velocity in km/s, over that of light
