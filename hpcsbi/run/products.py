@@ -282,7 +282,7 @@ def _release(path: Path) -> Product:
     lacking = [name for name in names if not (path / name).exists()]
     state = f"{len(names) - len(lacking)} of {len(names)} files that {sums.name} lists"
     told = facts["release"]
-    options = {name: told[name] for name in ("formats", "draws")}
+    options = {name: told[name] for name in ("formats", "draws", "referee") if name in told}
     origin = Origin("release", told["code"], options)
     made = [Origin(stage, code, {}) for stage, code in facts["code"].items()]
     return Product(
