@@ -28,6 +28,7 @@ from hpcsbi.cluster.site import make_site
 from hpcsbi.errors import Refusal, file_trouble
 from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.checks import check_stages, with_files_read
+from hpcsbi.launch.configuration_files import one_line
 from hpcsbi.launch.manual import manual
 from hpcsbi.launch.privacy import keep_private
 from hpcsbi.launch.ways import NO_CHILDREN, way_of
@@ -36,7 +37,6 @@ from hpcsbi.launch.words import (
     configuration_from,
     hydra_arguments,
     in_plain_words,
-    one_line,
 )
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run.folder import RunFolder

@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from types import NoneType
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,10 +17,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hpcsbi.arguments import literal
 from hpcsbi.cluster.executors import cores
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
+from hpcsbi.launch.configuration_files import blames_the_file, one_line, refuse_bare_site
 from hpcsbi.pipeline import OF_A_RUN
 
 # Hydra's own options that are of use here, and those of them that take a value.
@@ -128,45 +127,20 @@ def configuration_from(folder: str, name: str, overrides: Sequence[str]) -> Dict
     given = [quoted(override) for override in overrides]
     for override in given:
         _refuse_no_name(override)
-    with in_plain_words(given), _blames_the_file(folder), _of_its_own(folder):
+    with in_plain_words(given), blames_the_file(folder), _of_its_own(folder):
         return compose(name.removesuffix(".yaml"), overrides=given)
 
 
-@contextmanager
-def _blames_the_file(folder: str) -> Iterator[None]:
-    """Name the file of a configuration that is none, as what Hydra says of it does not."""
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError):
-        for file in sorted(Path(folder).rglob("*.yaml")):
-            if words := _wrong_in(file):
-                raise BadInput(f"{file} cannot be read: {words}.") from None
-        raise
-
-
-def _wrong_in(file: Path) -> str:
-    """Why a file holds no keys and values, "" where it does."""
-    try:
-        content = OmegaConf.load(file)
-    except OmegaConfBaseException as error:
-        return one_line(error)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:  # of a number, too
-        return " ".join(str(error).split())
-    if not OmegaConf.is_dict(content):
-        return "it holds a list, not keys and values"
-    if not OmegaConf.is_list(content.get("defaults", OmegaConf.create([]))):
-        return f"its defaults are {literal(content.defaults)}, not a list"
-    return ""
-
-
 def _refuse_no_name(override: str) -> None:
-    """Of a group one choice is named; on a list Hydra breaks."""
+    """Of a group one choice is named; on a list Hydra breaks. A site is a whole one."""
     key = override.partition("=")[0].lstrip("+~").partition("@")[0]
     choices = sorted(path.stem for path in (Path(CONF) / key).glob("*.yaml")) if key else []
     parsed = _parse(override)
     named = parsed is None or parsed.is_sweep_override() or isinstance(parsed.value(), TEXT)
     if choices and not named:
         raise BadInput(f"{override}: choose one of {', '.join(choices)}.")
+    if key == "site" and parsed is not None and parsed.value() in choices:
+        refuse_bare_site(Path(CONF) / key / f"{parsed.value()}.yaml")
 
 
 @contextmanager
@@ -179,13 +153,6 @@ def _of_its_own(folder: str) -> Iterator[None]:
             yield
     finally:
         whole.hydra = before
-
-
-def one_line(error: BaseException) -> str:
-    """An error of Hydra or OmegaConf without what follows its first line; others as they are."""
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return str(error)
 
 
 def _parse(override: str) -> Override | None:
