@@ -31,6 +31,11 @@ from hpcsbi.pipeline import OF_A_RUN, STAGES, stages_of_run, waits
 from hpcsbi.run import submissions
 from hpcsbi.terminal import outlive_reader
 
+NOT_SHOWN = (  # not among the commands, which a shell may be given
+    "SLURM was shown none of these jobs: python jobs/doctor.py with the same site=... does that, "
+    "and the submission before it submits the first."
+)
+
 
 def main() -> None:
     """Check everything that can be checked now, submit, print the jobs, return."""
@@ -98,6 +103,7 @@ def submit(
         for reader in waiting_readers(known, stages):
             wait = f"Dependency={_reader_waits(cfg, site, reader['stage'], numbers)}"
             print(shlex.join(["scontrol", "update", f"JobId={reader['job']}", wait]))
+        print(NOT_SHOWN, file=sys.stderr)
         return {}
     ask_about(planned)
     with submission(run, site) as new:

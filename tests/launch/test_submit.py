@@ -88,7 +88,11 @@ def unchecked(monkeypatch):
 def dry_run(cfg, capsys, stages=("tabulate", "simulate"), only=None) -> list[str]:
     """Commands that would be given."""
     assert submit(cfg, stages, True, only) == {}
-    return capsys.readouterr().out.splitlines()
+    out, error = capsys.readouterr()
+    assert error.splitlines()[-1].startswith(
+        "SLURM was shown none of these jobs: python jobs/doctor"
+    )
+    return out.splitlines()
 
 
 def test_options_of_a_stage_are_the_sites_and_its_own(tmp_path):

@@ -28,7 +28,7 @@ def test_the_key_and_the_mend_are_named(tmp_path, dry):
                      "--stages=tabulate,simulate,augment,train")  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    (line,) = done.stderr.splitlines()
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("warning"))
     assert line.startswith("warning: site.train.time=00:03:00 leaves train 40.0 s for work")
     assert "2.0 min ahead" in line and "Give site.train.time=00:06:00 or more" in line
 
