@@ -29,6 +29,8 @@ hydra:
   run: {dir: "FOLDER"}
 """
 
+FINISH = "finish.yaml"  # beside the frozen configuration of a submission: of what follows an array
+
 
 def configuration_of(overrides: Sequence[str]) -> DictConfig:
     """The configuration of a command line."""
@@ -44,6 +46,18 @@ def freeze(cfg: DictConfig, path: Path, folder: str = "${run}/hydra/${hydra.job.
     """
     write_atomically(path, (HYDRA.replace("FOLDER", folder) + OmegaConf.to_yaml(cfg)).encode())
     return path.absolute()
+
+
+def what_finishes(stage: str, folder: str | None) -> str:
+    """What follows when all parts of an array are done.
+
+    Arguments:
+        stage: of the array.
+        folder: of the frozen configuration, None for an array that was submitted by hand.
+    """
+    if folder is not None and (Path(folder) / FINISH).exists():
+        return f"the job that waits for the array finishes {stage}"
+    return f"when all are, run jobs/{stage}.py with the same options and cluster=serial to finish"
 
 
 def name_override(name: str) -> str:

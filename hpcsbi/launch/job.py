@@ -29,6 +29,7 @@ from hpcsbi.errors import Refusal, file_trouble
 from hpcsbi.launch.checkout import CONF
 from hpcsbi.launch.checks import check_stages, with_files_read
 from hpcsbi.launch.configuration_files import one_line
+from hpcsbi.launch.frozen import what_finishes
 from hpcsbi.launch.manual import manual
 from hpcsbi.launch.privacy import keep_private
 from hpcsbi.launch.ways import NO_CHILDREN, way_of
@@ -80,7 +81,8 @@ def run_job(
             print(f"{end}: the next job goes on from here.", flush=True)
             os._exit(AGAIN)  # without waiting for work that cannot be done in time
         except Elsewhere as end:
-            print(end, flush=True)
+            folder = _flags(sys.argv[1:]).get("--config-path")
+            print(f"{end}; {what_finishes(name, folder)}.", flush=True)
         except REFUSED as error:  # the next job of a sweep may do better
             statuses.append(refuse(error))
 
@@ -121,7 +123,7 @@ def _prepare(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> None:
     if name in LOOKING:
         sys.argv += ["hydra.output_subdir=null", "hydra.run.dir=."]
         keep_caches(None)
-    flags = {flag: value for flag, value in pairwise(given) if flag in VALUED}
+    flags = _flags(given)
     if {"-m", "--multirun", "-c", "--cfg", "--hydra-help"} & set(given):
         return
     folder, config = flags.get("--config-path", CONF), flags.get("--config-name", "config")
@@ -130,6 +132,11 @@ def _prepare(name: str, stages: Callable[[DictConfig], Sequence[str]]) -> None:
     cfg = configuration_from(os.path.abspath(folder), config, overrides)
     with in_plain_words(overrides), _no_trace(Path(cfg.run)):
         check_stages(cfg, stages(cfg))
+
+
+def _flags(given: Sequence[str]) -> dict[str, str]:
+    """Hydra's own options that take a value, with it."""
+    return {flag: value for flag, value in pairwise(given) if flag in VALUED}
 
 
 @contextmanager

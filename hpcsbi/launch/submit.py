@@ -15,6 +15,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import BATCH_SCRIPT
 from hpcsbi.launch.checks import check_stages
 from hpcsbi.launch.frozen import (
+    FINISH,
     configuration_of,
     freeze,
     name_override,
@@ -167,7 +168,7 @@ def _freeze(cfg: DictConfig, folder: Path) -> None:
     if way_of(cfg) == "array":
         cfg.cluster.count = cfg.site.tasks  # which part a task is does not hang on a variable
     freeze(cfg, folder / "config.yaml")
-    freeze(with_groups(cfg, ["cluster=serial"]), folder / "finish.yaml")
+    freeze(with_groups(cfg, ["cluster=serial"]), folder / FINISH)
 
 
 def stage_options(cfg: DictConfig, stage: str, site: Site, tasks: int = 1) -> dict[str, str]:
@@ -206,7 +207,7 @@ def _jobs(cfg: DictConfig, stage: str, folder: Path, only: Sequence[int] | None)
             "(the default), cluster=slurm or cluster=array, or call jobs/pipeline.py."
         )
     options, needs, outs = stage_options(cfg, stage, site), waits(stage), (cfg[stage].out,)
-    whole, finish = folder / "config.yaml", folder / "finish.yaml"
+    whole, finish = folder / "config.yaml", folder / FINISH
     if way == "slurm" or not STAGES[stage].fans_out:
         return [Job(stage, options, whole, needs, outs)]
     if way == "allocation":

@@ -97,10 +97,7 @@ def run_shards(
         return receipts
     store.look_again()
     if any(state != "done" for state in store.states().values()):
-        raise Elsewhere(
-            f"{title}: part {index} of {count} is done ({len(mine)} shards). When all are, run "
-            f"jobs/{title}.py with cluster=serial to finish."
-        )
+        raise Elsewhere(f"{title}: part {index} of {count} is done ({len(mine)} shards)")
     return receipts
 
 

@@ -8,7 +8,14 @@ from configurations import composed
 from omegaconf import OmegaConf
 
 from hpcsbi.errors import BadInput
-from hpcsbi.launch.frozen import freeze, name_override, thaw, with_absolute_paths
+from hpcsbi.launch.frozen import (
+    FINISH,
+    freeze,
+    name_override,
+    thaw,
+    what_finishes,
+    with_absolute_paths,
+)
 
 GIVEN = ("experiment=demo", "site=lab", "simulate.n=77", name_override("2024_05_01"))
 
@@ -25,6 +32,17 @@ def test_what_was_frozen_comes_back(path):
     assert cfg.simulate.n == 78 and cfg.name == "2024_05_01"
     cfg.simulate.n = 77
     assert OmegaConf.to_container(cfg) == OmegaConf.to_container(before)
+
+
+def test_what_finishes_an_array(path, tmp_path):
+    """Its own job where it was submitted with one, else the user, who is told how."""
+    by_hand = "jobs/simulate.py with the same options and cluster=serial"
+    assert by_hand in what_finishes("simulate", None)
+    assert by_hand in what_finishes("simulate", str(path.parent))
+
+    freeze(composed(*GIVEN), path.with_name(FINISH))
+    told = what_finishes("simulate", str(path.parent))
+    assert "job that waits for the array" in told and "serial" not in told
 
 
 def test_an_override_in_the_place_of_the_name_is_refused():
