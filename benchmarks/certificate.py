@@ -16,10 +16,10 @@ import time
 import numpy as np
 import torch
 
-from hpcsbi.inference.certificate import certify
-from hpcsbi.inference.rescue import Effort
+from hpcsbi.inference.sampling.certificate import certify
+from hpcsbi.inference.sampling.rescue import Effort
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import LARGEST_K, strong
 
 LEVELS = [0.025, 0.16, 0.5, 0.84, 0.975]

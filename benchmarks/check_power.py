@@ -22,8 +22,7 @@ from histories import CONF
 from negative_controls import STEEPER, observed
 
 from hpcsbi.flags import names
-from hpcsbi.inference.certificate import certify
-from hpcsbi.inference.row_checks import (
+from hpcsbi.inference.columns.row_checks import (
     HIGH_FLOOR,
     P_VALUES,
     error_fractions,
@@ -31,13 +30,14 @@ from hpcsbi.inference.row_checks import (
     posterior_flags,
     predictive_columns,
 )
+from hpcsbi.inference.sampling.certificate import certify
 from hpcsbi.run.flows import load_engine, load_posterior
 from hpcsbi.run.folder import FlowFolder
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.indices import BLENDS
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.residual_checks import residual_p_values
-from hpcsbi.simulator.survey_sigma import mean_snr
+from hpcsbi.simulator.galaxy.indices import BLENDS
+from hpcsbi.simulator.observation.survey_sigma import mean_snr
+from hpcsbi.simulator.probability.residual_checks import residual_p_values
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import open_complete
 
 DRAWS, CAP, LEVELS = 1000, 20, [0.16, 0.5, 0.84]

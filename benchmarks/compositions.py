@@ -20,10 +20,10 @@ import yaml
 
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.likelihood import of_simulator
-from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.prospector_model import spectrum, warm
+from hpcsbi.simulator.direct.prospector_model import spectrum, warm
+from hpcsbi.simulator.observation.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete
 

@@ -20,9 +20,9 @@ import torch
 import yaml
 
 from hpcsbi.run.flows import load_derived, load_engine
-from hpcsbi.simulator.derived import QUANTITIES, DerivedQuantities
-from hpcsbi.simulator.histories import History, family_of
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.galaxy.histories import History, family_of
+from hpcsbi.simulator.table.derived import QUANTITIES, DerivedQuantities
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import open_store
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,14 +18,14 @@ from dataclasses import replace
 import torch
 from representations import TABLE, load_prior
 
-from hpcsbi.inference.devices import DEVICES, device_of
-from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Optimiser, network_inputs
-from hpcsbi.inference.representations import REPRESENTATIONS, fit_representation
-from hpcsbi.inference.training_pairs import FreshPairs, batches
+from hpcsbi.inference.network.devices import DEVICES, device_of
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.inference.network.optimiser import Optimiser, network_inputs
+from hpcsbi.inference.network.training_pairs import FreshPairs, batches
+from hpcsbi.inference.summary.representations import REPRESENTATIONS, fit_representation
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.likelihood import of_simulator
-from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.probability.likelihood import of_simulator
 
 HELD_OUT, EVERY = 2000, 100
 

@@ -16,10 +16,10 @@ import torch
 
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.seeds import object_seed
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import effective_sample_size, pareto_k
 from hpcsbi.store.opening import open_complete
 

@@ -24,9 +24,9 @@ import numpy as np
 import psutil
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.fork_server import DIED, OK, Nursery
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prospector_model import example_row, spectrum, warm
+from hpcsbi.simulator.direct.fork_server import DIED, OK, Nursery
+from hpcsbi.simulator.direct.prospector_model import example_row, spectrum, warm
+from hpcsbi.simulator.galaxy.physics import Physics
 
 DEATHS = 3
 PHYSICS, GRID = Physics(), Grid()

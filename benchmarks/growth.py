@@ -31,11 +31,11 @@ import numpy as np
 from hpcsbi.cluster.executors import Array, Serial
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.table.derived import QUANTITIES
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.shards import Elsewhere, run_shards
 from hpcsbi.store.store import Store

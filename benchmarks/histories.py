@@ -22,12 +22,12 @@ from hpcsbi.mcmc.chain import Target
 from hpcsbi.mcmc.coordinates import Anchored
 from hpcsbi.mcmc.starts import explore
 from hpcsbi.run.flows import load_derived, load_engine
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.histories import family_of
-from hpcsbi.simulator.likelihood import of_simulator
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.predictive import predict
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.galaxy.histories import family_of
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.probability.predictive import predict
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.statistics.importance_weights import (
     effective_sample_size,

@@ -34,19 +34,19 @@ from learned_error import true_error
 from scipy.ndimage import gaussian_filter1d
 
 from hpcsbi.flags import NOT_INFERRED, Flag
-from hpcsbi.inference.certificate import certify
-from hpcsbi.inference.derived_columns import derived_values
-from hpcsbi.inference.error_path import Care, Survey, error_path
-from hpcsbi.inference.posterior import Posterior
-from hpcsbi.inference.row_checks import HIGH_FLOOR
+from hpcsbi.inference.columns.derived_columns import derived_values
+from hpcsbi.inference.columns.row_checks import HIGH_FLOOR
+from hpcsbi.inference.learning.error_path import Care, Survey, error_path
+from hpcsbi.inference.sampling.certificate import certify
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.exposure import draw_factor
-from hpcsbi.simulator.learned_error import LearnedError
-from hpcsbi.simulator.likelihood import Likelihood, of_simulator
-from hpcsbi.simulator.noise import Noise
-from hpcsbi.simulator.random_tensors import RandomTensors
+from hpcsbi.simulator.observation.exposure import draw_factor
+from hpcsbi.simulator.observation.learned_error import LearnedError
+from hpcsbi.simulator.observation.noise import Noise
+from hpcsbi.simulator.observation.random_tensors import RandomTensors
+from hpcsbi.simulator.probability.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.table.derived import QUANTITIES
 from hpcsbi.store.opening import open_complete
 from hpcsbi.survey.same_object import object_names
 

@@ -21,12 +21,12 @@ import yaml
 
 from hpcsbi.grid import REFERENCE_WIDTH, Grid
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.instruments import LINE_SPREADS
-from hpcsbi.simulator.kinematics import STARS, Kinematics
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.prospector_model import fsps_here, spectrum
+from hpcsbi.simulator.direct.prospector_model import fsps_here, spectrum
+from hpcsbi.simulator.galaxy.kinematics import STARS, Kinematics
+from hpcsbi.simulator.observation.instruments import LINE_SPREADS
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import open_complete
-from hpcsbi.survey.line_spread import LIGHT, between_knots
+from hpcsbi.survey.record.line_spread import LIGHT, between_knots
 
 CONF = Path(__file__).parents[1] / "conf"
 DESI = LINE_SPREADS[1]

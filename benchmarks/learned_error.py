@@ -20,14 +20,14 @@ import torch
 import yaml
 
 from hpcsbi.grid import Grid
-from hpcsbi.inference.error_path import Care, Survey, error_path
-from hpcsbi.inference.following import DISTINCT, follow
+from hpcsbi.inference.learning.error_path import Care, Survey, error_path
+from hpcsbi.inference.learning.following import DISTINCT, follow
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.learned_error import LearnedError
-from hpcsbi.simulator.likelihood import of_simulator
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.observation.learned_error import LearnedError
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -165,7 +165,7 @@ def tell_coverage(what, prior, theta, draws):
 
 def tell_error(error, true, engine, prior, theta):
     """Learned against true: mean and covariance, without what theta and calibration can make."""
-    from hpcsbi.simulator.templates import response_curves
+    from hpcsbi.simulator.observation.templates import response_curves
 
     rows = prior.coordinates(theta[:200])
     slopes = [response_curves(torch.from_numpy(Grid().wave)).numpy()]

@@ -21,10 +21,10 @@ from prospect.likelihood import lnlike_spec
 
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.likelihood import Likelihood
-from hpcsbi.simulator.noise import FractionalNoise
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prospector_model import spectrum, warm
+from hpcsbi.simulator.direct.prospector_model import spectrum, warm
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.observation.noise import FractionalNoise
+from hpcsbi.simulator.probability.likelihood import Likelihood
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete
 

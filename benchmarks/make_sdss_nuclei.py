@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from hpcsbi.survey.formats import Survey
-from hpcsbi.survey.source import Source
-from hpcsbi.survey.spectra import Spectra
+from hpcsbi.survey.readers.formats import Survey
+from hpcsbi.survey.record.source import Source
+from hpcsbi.survey.record.spectra import Spectra
 
 OUT = Path(__file__).parents[1] / "hpcsbi" / "data" / "sdss_nuclei.fits.gz"
 BAD_BITS = (22, 23, 24, 25, 26)

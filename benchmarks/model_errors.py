@@ -23,12 +23,12 @@ import yaml
 from histories import CONF, noise, sampled
 
 from hpcsbi.run.flows import load_derived, load_engine
-from hpcsbi.simulator.likelihood import Likelihood, of_simulator
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.predictive import predict
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.residual_checks import residual_p_values
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.probability.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.probability.predictive import predict
+from hpcsbi.simulator.probability.residual_checks import residual_p_values
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.statistics.importance_weights import effective_sample_size
 from hpcsbi.store.opening import open_complete

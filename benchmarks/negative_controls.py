@@ -15,11 +15,11 @@ import copy
 import numpy as np
 import torch
 
-from hpcsbi.inference.certificate import certify
-from hpcsbi.inference.row_checks import predictive_columns
+from hpcsbi.inference.columns.row_checks import predictive_columns
+from hpcsbi.inference.sampling.certificate import certify
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import strong
 
 DRAWS, LEVELS = 1000, [0.16, 0.5, 0.84]

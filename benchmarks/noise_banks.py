@@ -29,14 +29,14 @@ from scipy.ndimage import gaussian_filter1d
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.flags import NOT_INFERRED
 from hpcsbi.grid import REFERENCE_WIDTH, Grid
-from hpcsbi.inference.certificate import certify
-from hpcsbi.inference.flow import Flow
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.inference.sampling.certificate import certify
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.noise_bank import BankNoise
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.observation.noise_bank import BankNoise
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.augment import augment
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.stages.tabulate import SHIPPED

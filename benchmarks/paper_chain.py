@@ -19,8 +19,8 @@ from hpcsbi.mcmc.chain import Settings, advance, begin, diagnose, is_finished
 from hpcsbi.mcmc.likelihoods import log_likelihoods
 from hpcsbi.mcmc.starts import target_and_first_chain
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.store.opening import open_complete
 
 PAPER = Settings("stretch", [4096, 4096, 2048, 512], 128, False, 512)

@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 
 CONF = Path(__file__).parents[1] / "conf"
 LEFT_OUT = ("noise_floor",)

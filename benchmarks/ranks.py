@@ -19,12 +19,12 @@ from histories import CONF
 from likelihood_speed import near
 
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.additive_errors import KM
-from hpcsbi.simulator.likelihood import Likelihood, of_simulator
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.parameters import ZRED
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.templates import DEGREE, SmoothError
+from hpcsbi.simulator.observation.additive_errors import KM
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.observation.templates import DEGREE, SmoothError
+from hpcsbi.simulator.probability.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.theta.parameters import ZRED
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
 
 RANKS = (0, 3, 6, 10, 20, 30, 60, 100)

@@ -17,10 +17,10 @@ from astropy.io import fits
 from scipy.sparse import csr_matrix
 
 from hpcsbi.grid import Grid
-from hpcsbi.survey.formats import Survey
 from hpcsbi.survey.pixels import edges_of
+from hpcsbi.survey.readers.formats import Survey
+from hpcsbi.survey.record.source import Source
 from hpcsbi.survey.rest_frame import luminosity_distance_cm, regrid, to_rest_frame
-from hpcsbi.survey.source import Source
 
 DESI = Survey("desi", good_fibers=(0, 8), ebv_factor=0.86)
 GRIDS = {"42 A": Grid(), "5 A": Grid(first=3752.5, last=9497.5, pixels=1150)}

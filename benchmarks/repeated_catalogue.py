@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete

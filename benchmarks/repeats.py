@@ -37,10 +37,10 @@ from injections import (
 )
 from scipy.stats import norm
 
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.probability.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import normalised, pareto_smoothed
 
 DRAWS, CHUNK = 400, 25

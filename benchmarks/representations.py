@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 import yaml
 
-from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Optimiser, network_inputs
-from hpcsbi.inference.representations import fit_representation
-from hpcsbi.inference.training_pairs import FreshPairs, batches
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.inference.network.optimiser import Optimiser, network_inputs
+from hpcsbi.inference.network.training_pairs import FreshPairs, batches
+from hpcsbi.inference.summary.representations import fit_representation
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.likelihood import of_simulator
-from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.observation.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.theta.prior import Prior
 
 TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
 CASES = {

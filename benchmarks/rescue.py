@@ -15,12 +15,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from hpcsbi.inference import rescue
-from hpcsbi.inference.certificate import certify
-from hpcsbi.inference.rescue import Effort
+from hpcsbi.inference.sampling import rescue
+from hpcsbi.inference.sampling.certificate import certify
+from hpcsbi.inference.sampling.rescue import Effort
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import strong
 from hpcsbi.store.opening import open_complete
 

@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from hpcsbi.inference.flow import Flow, build_network
+from hpcsbi.inference.network.flow import Flow, build_network
 
 DRAWS, OBJECTS, ROUNDS = 1000, 16, 5
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.additive_errors import KM, AdditiveErrors
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prospector_model import spectrum
+from hpcsbi.simulator.direct.prospector_model import spectrum
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.observation.additive_errors import KM, AdditiveErrors
 
 GRIDS = {
     "log": Grid(pixels=1347, spacing="log"),

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.parameters import ZRED
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.theta.parameters import ZRED
 from hpcsbi.statistics.importance_weights import effective_sample_size
 from hpcsbi.store.opening import open_store
 

@@ -47,7 +47,7 @@ def table(**more):
     import torch
 
     from hpcsbi.run.flows import load_engine
-    from hpcsbi.simulator.prior import Prior
+    from hpcsbi.simulator.theta.prior import Prior
 
     prior = Prior(tiny.prior().columns | more)
     engine = load_engine(tiny.TABLE, prior)
@@ -76,7 +76,7 @@ def likelihood(grid=None, table=None):
     from likelihood_speed import near
 
     from hpcsbi.run.flows import load_engine
-    from hpcsbi.simulator.likelihood import Likelihood
+    from hpcsbi.simulator.probability.likelihood import Likelihood
 
     prior = tiny.prior(survey=True)
     engine = load_engine(table or tiny.TABLE, prior)
@@ -92,7 +92,7 @@ def likelihood(grid=None, table=None):
 def sampler():
     import torch
 
-    from hpcsbi.inference.flow import Flow, build_network
+    from hpcsbi.inference.network.flow import Flow, build_network
 
     network = build_network(Flow(), 7, 66, seed=0)
     z, context = torch.randn(1000, 16, 7), torch.randn(16, 66)
@@ -105,9 +105,9 @@ def certificate(grid=None, table=None):
     import numpy as np
     import tiny
 
-    from hpcsbi.inference.certificate import certify
+    from hpcsbi.inference.sampling.certificate import certify
     from hpcsbi.run.flows import load_posterior
-    from hpcsbi.simulator.batch import Batch
+    from hpcsbi.simulator.table.batch import Batch
     from hpcsbi.store.opening import open_store
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

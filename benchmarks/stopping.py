@@ -18,8 +18,8 @@ import torch
 
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.seeds import object_seed
-from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import (
     FEWEST,
     effective_sample_size,

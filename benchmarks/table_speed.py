@@ -17,10 +17,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prospector_model import spectrum, warm
-from hpcsbi.simulator.ssp_arrays import ARRAYS
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.direct.prospector_model import spectrum, warm
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.table.ssp_arrays import ARRAYS
+from hpcsbi.simulator.table.ssp_table import Ssp
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete
 

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from hpcsbi.flags import NOT_INFERRED
-from hpcsbi.inference.certificate import QUANTILES, certify
+from hpcsbi.inference.sampling.certificate import QUANTILES, certify
 from hpcsbi.mcmc.chain import Settings, advance, diagnose, is_finished
 from hpcsbi.mcmc.likelihoods import log_likelihoods
 from hpcsbi.mcmc.starts import STARTS, target_and_first_chain
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.distances import wasserstein
 from hpcsbi.store.opening import open_complete
 

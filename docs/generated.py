@@ -21,21 +21,22 @@ import hpcsbi
 from hpcsbi.cluster.site import Site
 from hpcsbi.flags import MEANINGS
 from hpcsbi.grid import Grid
-from hpcsbi.inference import networks as network_module
-from hpcsbi.inference import representations as representation_module
-from hpcsbi.inference.catalogue_columns import ARRAYS
-from hpcsbi.inference.catalogue_descriptions import DescribedColumn, described_columns
+from hpcsbi.inference.columns.catalogue_columns import ARRAYS
+from hpcsbi.inference.columns.catalogue_descriptions import DescribedColumn, described_columns
+from hpcsbi.inference.network import networks as network_module
+from hpcsbi.inference.summary import representations as representation_module
 from hpcsbi.library import Prior, load_table
-from hpcsbi.simulator import attenuations, dust, histories, noise
-from hpcsbi.simulator import distributions as distribution_module
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.distributions import KINDS
-from hpcsbi.simulator.indices import BLENDS
-from hpcsbi.simulator.parameters import PARAMETERS
-from hpcsbi.simulator.templates import line_groups
-from hpcsbi.survey import registry
-from hpcsbi.survey.formats import Survey
-from hpcsbi.survey.registry import FORMATS
+from hpcsbi.simulator.galaxy import attenuations, dust, histories
+from hpcsbi.simulator.galaxy.indices import BLENDS
+from hpcsbi.simulator.observation import noise
+from hpcsbi.simulator.observation.templates import line_groups
+from hpcsbi.simulator.table.derived import QUANTITIES
+from hpcsbi.simulator.theta import distributions as distribution_module
+from hpcsbi.simulator.theta.distributions import KINDS
+from hpcsbi.simulator.theta.parameters import PARAMETERS
+from hpcsbi.survey.readers import registry
+from hpcsbi.survey.readers.formats import Survey
+from hpcsbi.survey.readers.registry import FORMATS
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "hpcsbi" / "data" / "ssp_demo.zarr"

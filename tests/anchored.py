@@ -7,10 +7,10 @@ import tiny
 import torch
 
 from hpcsbi.mcmc.coordinates import Anchored
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import ARRAYS
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.table.ssp_arrays import ARRAYS
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import open_complete
 
 MEAN = np.array([10.5, -0.9, 2.0, 6.5, 0.0])

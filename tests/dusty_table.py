@@ -8,14 +8,14 @@ import numpy as np
 import tiny
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.delayed_tau import delayed_tau_weights
-from hpcsbi.simulator.dust import birth_cloud, dust_curve, kriek_conroy
-from hpcsbi.simulator.indices import band_means, line_centres
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.populations import moments_of
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
-from hpcsbi.simulator.terms import MOMENTS
+from hpcsbi.simulator.direct.populations import moments_of
+from hpcsbi.simulator.galaxy.delayed_tau import delayed_tau_weights
+from hpcsbi.simulator.galaxy.dust import birth_cloud, dust_curve, kriek_conroy
+from hpcsbi.simulator.galaxy.indices import band_means, line_centres
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.galaxy.terms import MOMENTS
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 
 GRID = Grid()
 LOG_AGE = np.linspace(5.0, 10.3, 54)

@@ -6,13 +6,13 @@ import numpy as np
 from dusty_table import DUST, GRID, LOG_AGE, LOGZSOL, OTHERS, optical_depth, populations
 from scipy.special import exp10
 
-from hpcsbi.simulator.delayed_tau import delayed_tau_weights
-from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.free_gas import LOGU, OLDEST, age_basis
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.populations import moments_of
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.direct.populations import moments_of
+from hpcsbi.simulator.galaxy.delayed_tau import delayed_tau_weights
+from hpcsbi.simulator.galaxy.dust import dust_curve
+from hpcsbi.simulator.galaxy.free_gas import LOGU, OLDEST, age_basis
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 
 YOUNG = LOG_AGE < OLDEST
 IONISING = 300 * exp10(-1.2 * (LOG_AGE - 5)) * (1 - 0.5 * LOGZSOL[:, None])

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.exact_spectra import exact_spectra
-from hpcsbi.simulator.fork_server import OK
-from hpcsbi.simulator.fsps_spectra import direct_spectra, direct_ssps
-from hpcsbi.simulator.histories import family_of
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.direct.fork_server import OK
+from hpcsbi.simulator.direct.fsps_spectra import direct_spectra, direct_ssps
+from hpcsbi.simulator.galaxy.histories import family_of
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.table.exact_spectra import exact_spectra
+from hpcsbi.simulator.table.ssp_table import Ssp
 
 LOG_AGE = np.linspace(5, 10.3, 107)
 GRID, PHYSICS = Grid(), Physics()

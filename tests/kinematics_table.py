@@ -9,15 +9,15 @@ from dusty_table import DUST, LOG_AGE, LOGZSOL, OTHERS, optical_depth, populatio
 from scipy.constants import speed_of_light
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.delayed_tau import delayed_tau_weights
-from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.free_gas import LOGU
-from hpcsbi.simulator.kinematics import Dispersions, Kinematics
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.populations import moments_of
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.prospector_model import points_of
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.direct.populations import moments_of
+from hpcsbi.simulator.direct.prospector_model import points_of
+from hpcsbi.simulator.galaxy.delayed_tau import delayed_tau_weights
+from hpcsbi.simulator.galaxy.dust import dust_curve
+from hpcsbi.simulator.galaxy.free_gas import LOGU
+from hpcsbi.simulator.galaxy.kinematics import Dispersions, Kinematics
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 
 GRID = Grid(4750.0, 5150.0, 81)
 STEP = 4e-5  # in ln wavelength: 12 km/s

@@ -6,9 +6,9 @@ import torch
 
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.learned_error import LearnedError
-from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.observation.learned_error import LearnedError
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.table.batch import Batch
 
 GRID, NAMES = Grid(), tuple(tiny.DIGS)
 WAVE, N, SIGMA = GRID.wave, 300, 0.004

@@ -5,8 +5,8 @@ import tiny
 
 from hpcsbi.grid import Grid
 from hpcsbi.run.learned_errors import COMMON, WHOLE
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.observation.noise import SurveyNoise
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create
 

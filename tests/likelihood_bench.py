@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 
 NAMES = tuple(tiny.DIGS)
 SURVEY = tuple(tiny.DIGS | tiny.NUISANCE)

@@ -8,12 +8,12 @@ import tiny
 
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.simulator.galaxy.indices import BLENDS
+from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.table.derived import QUANTITIES
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create
 

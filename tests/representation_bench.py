@@ -4,13 +4,13 @@ import numpy as np
 import tiny
 import torch
 
-from hpcsbi.inference.representations import fit_representation
+from hpcsbi.inference.summary.representations import fit_representation
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.likelihood import of_simulator
-from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.observation.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.pairs import fresh_pairs
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 
 SURVEY = {
     "logmass": {"low": 5, "high": 13},

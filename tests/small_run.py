@@ -12,10 +12,10 @@ from filelock import FileLock
 
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.infer import infer
 from hpcsbi.stages.ingest import ingest
-from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.readers.formats import Survey
 
 NUCLEI = tiny.TABLE.parent / "sdss_nuclei.fits.gz"
 DRAWS, CAP = 400, 50

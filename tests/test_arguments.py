@@ -8,9 +8,9 @@ import tiny
 
 from hpcsbi.arguments import Count, OneOf, checked, refuse_wrong
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.flow import Flow
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.augment import augment
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.compare import compare
@@ -20,7 +20,7 @@ from hpcsbi.stages.plan import plan
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.stages.tabulate import tabulate
 from hpcsbi.stages.train import train
-from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.readers.formats import Survey
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from hpcsbi.launch.frozen import configuration_of
 from hpcsbi.pipeline import STAGES
 from hpcsbi.stages.release import release
 from hpcsbi.store.files import read_parquet_header
-from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.readers.formats import Survey
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

@@ -11,7 +11,7 @@ MODULES = (
     "library.catalogue_table",
     "library.trained_flow",
     "library.model_table",
-    "simulator.prior",
+    "simulator.theta.prior",
 )
 
 

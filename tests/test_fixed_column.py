@@ -7,8 +7,8 @@ import pytest
 import tiny
 
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.parameters import parameter
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.parameters import parameter
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import open_complete
 
 pytestmark = pytest.mark.slow

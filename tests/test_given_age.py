@@ -9,14 +9,14 @@ import pytest
 import tiny
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.mcmc.chain import Settings, advance, is_finished
 from hpcsbi.mcmc.likelihoods import log_likelihoods
 from hpcsbi.mcmc.starts import target_and_first_chain
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.parameters import parameter
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.cosmology import age_of_universe
+from hpcsbi.simulator.theta.parameters import parameter
 from hpcsbi.stages.compare import compare
 from hpcsbi.store.opening import open_complete
 

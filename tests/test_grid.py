@@ -13,7 +13,7 @@ from hpcsbi.stages.infer import infer
 from hpcsbi.stages.ingest import ingest
 from hpcsbi.stages.report import report
 from hpcsbi.store.opening import open_complete
-from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.readers.formats import Survey
 
 LIGHT = 299792.458  # km/s
 

@@ -14,6 +14,12 @@ ORDER = (
     "kernels", "statistics", "cluster", "store", "survey", "simulator", "inference", "mcmc", "run",
     "release", "report", "library", "health", "stages", "launch",
 )  # fmt: skip
+# Rooms of a large package, in the same order; what stands beside them knows them all.
+ROOMS = {
+    "survey": ("record", "readers"),
+    "simulator": ("theta", "galaxy", "direct", "observation", "table", "probability"),
+    "inference": ("summary", "network", "sampling", "columns", "learning"),
+}
 DOOR = PACKAGE / "__init__.py"  # names what the library offers, and imports it when it is asked
 # Figures and files are made of arrays, wherever these come from.
 STRANGERS = {"release": {"run"}, "report": {"run"}}
@@ -78,6 +84,32 @@ def test_import_rule(package):
             parts = {name.split(".")[1] for name in imported(path) if name.startswith("hpcsbi.")}
             ours = parts & set(ORDER)
             assert ours <= allowed(package), f"{path} imports {sorted(ours - allowed(package))}"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_are_in_order(package):
+    """A module in a room imports of its package what is in this room, or in one before it."""
+    rooms = ROOMS[package]
+    folder = PACKAGE / package
+
+    assert {path.parent.name for path in folder.rglob("*.py")} - {package} == set(rooms)
+    for n, room in enumerate(rooms):
+        for path in (folder / room).glob("*.py"):
+            ours = {name for name in imported(path) if name.startswith(f"hpcsbi.{package}.")}
+            wrong = {name for name in ours if name.split(".")[2] not in rooms[: n + 1]}
+            assert not wrong, f"{path} imports {sorted(wrong)}"
+
+
+def test_every_module_has_a_test_of_its_name():
+    """In the folder of its package and room."""
+    tests = Path(__file__).parent
+    folders = [
+        path.relative_to(PACKAGE) for path in FILES if path.stem not in ("__init__", "__main__")
+    ]
+
+    assert [
+        str(path) for path in folders if not (tests / path.parent / f"test_{path.name}").exists()
+    ] == []
 
 
 def test_the_door_opens_on_the_library_alone():

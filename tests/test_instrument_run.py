@@ -16,11 +16,11 @@ from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.mcmc.likelihoods import log_likelihoods
 from hpcsbi.run.flows import load_engine, load_posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.likelihood import of_simulator
-from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.observation.noise import SurveyNoise
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.augment import augment
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.compare import compare

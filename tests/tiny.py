@@ -10,15 +10,15 @@ import yaml
 
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
-from hpcsbi.inference.flow import Flow
-from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.instruments import WIDEST
-from hpcsbi.simulator.kinematics import Kinematics
-from hpcsbi.simulator.noise import FractionalNoise, Noise, SurveyNoise
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.simulator.galaxy.dust import dust_curve
+from hpcsbi.simulator.galaxy.kinematics import Kinematics
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.observation.instruments import WIDEST
+from hpcsbi.simulator.observation.noise import FractionalNoise, Noise, SurveyNoise
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import ARRAYS, table_layout
+from hpcsbi.simulator.table.ssp_arrays import ARRAYS, table_layout
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.augment import augment
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.fit import fit
@@ -28,7 +28,7 @@ from hpcsbi.stages.simulate import simulate
 from hpcsbi.stages.train import train
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete
-from hpcsbi.survey.line_spread import LIGHT
+from hpcsbi.survey.record.line_spread import LIGHT
 
 TABLE = Path(str(files("hpcsbi"))) / "data" / "ssp_demo.zarr"
 CONF = Path(__file__).parents[1] / "conf"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpcsbi.health.check import OK, WARNING, WRONG, Check
-from hpcsbi.simulator.fsps_data import FspsError, check_tree, tree_notice
+from hpcsbi.simulator.direct.fsps_data import FspsError, check_tree, tree_notice
 
 __all__ = ["fsps_tree"]
 

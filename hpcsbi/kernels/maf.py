@@ -3,7 +3,7 @@
 The products are the work; `sums` has them.
 
 References:
-    benchmarks/sampler_speed.py has the gain, tests/inference/test_maf_inverse.py the error.
+    benchmarks/sampler_speed.py has the gain, tests/inference/network/test_maf_inverse.py the error.
 """
 
 import numpy as np

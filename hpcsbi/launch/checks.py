@@ -202,16 +202,18 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
         shipped = table.takes_shipped(tabulate["demo"])
         if shipped:
             store = table.refuse_other_shipped(tabulate["grid"], tabulate["physics"])
-            ssp_arrays = import_module("hpcsbi.simulator.ssp_arrays")
+            ssp_arrays = import_module("hpcsbi.simulator.table.ssp_arrays")
             ssp_arrays.check_table(store, tabulate["prior"])
     for node in filter(None, (tabulate, simulate)):
-        check = import_module("hpcsbi.simulator.physics").check_prior
+        check = import_module("hpcsbi.simulator.galaxy.physics").check_prior
         check(node["prior"].columns, node["physics"])
     if simulate and "augment" in nodes:
         noise, prior = nodes["augment"]["noise"], simulate["prior"]
         model = import_module("hpcsbi.simulator.model").Model
         model(prior, simulate["grid"], simulate["physics"], noise)
-        import_module("hpcsbi.simulator.pixel_dispersions").check_instrument(noise, prior.columns)
+        import_module("hpcsbi.simulator.table.pixel_dispersions").check_instrument(
+            noise, prior.columns
+        )
         import_module("hpcsbi.run.noise_banks").with_bank(noise, simulate["grid"])
     calls = [
         (bool(tabulate) and not shipped, tabulate),
@@ -221,7 +223,9 @@ def _check_tables(cfg: DictConfig, nodes: Mapping[str, Mapping]) -> None:
     if any(called and not Path(node["out"]).exists() for called, node in calls):
         there = way_of(cfg) not in HERE and any("SPS_HOME" in x for x in cfg.site.setup)
         if not there:
-            import_module("hpcsbi.simulator.fsps_data").check_tree(os.environ.get("SPS_HOME"))
+            import_module("hpcsbi.simulator.direct.fsps_data").check_tree(
+                os.environ.get("SPS_HOME")
+            )
 
 
 def _check_rows(nodes: Mapping[str, Mapping], made: set[str]) -> None:

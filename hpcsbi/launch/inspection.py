@@ -182,7 +182,7 @@ def _columns(product: Product) -> Iterator[str]:
         if product.stage == "infer":
             yield from _told("columns", f"see {product.path.with_suffix('.parquet')}")
         return
-    known = import_module("hpcsbi.inference.catalogue_descriptions").descriptions_of(
+    known = import_module("hpcsbi.inference.columns.catalogue_descriptions").descriptions_of(
         product.columns
     )
     kinds: dict[str, str] = {}

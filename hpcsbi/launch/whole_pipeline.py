@@ -46,7 +46,7 @@ def stages(cfg: DictConfig) -> tuple[str, ...]:
 def check(cfg: DictConfig) -> tuple[str, ...]:
     """The stages, after a look at those of the pipeline beside this one, and for a GPU here."""
     if cfg.train.device == "cuda":  # on SLURM the node of the training has it
-        import_module("hpcsbi.inference.devices").device_of("cuda")
+        import_module("hpcsbi.inference.network.devices").device_of("cuda")
     if cfg.beside:
         beside = configuration_from(CONF, "config", cfg.beside)
         with in_plain_words(cfg.beside):

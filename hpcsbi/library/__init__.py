@@ -5,7 +5,7 @@ from hpcsbi.library.catalogue_table import flags_in_words, has_flag, load_catalo
 from hpcsbi.library.model_table import ModelTable, load_table
 from hpcsbi.library.spectrum_posterior import SpectrumPosterior
 from hpcsbi.library.trained_flow import TrainedFlow, load_flow
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 
 __all__ = [
     "BadInput",

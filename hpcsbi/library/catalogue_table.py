@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import Flag, meanings
-from hpcsbi.inference.catalogue_descriptions import descriptions_of
+from hpcsbi.inference.columns.catalogue_descriptions import descriptions_of
 from hpcsbi.store.files import read_parquet_header
 
 __all__ = ["flags_in_words", "has_flag", "load_catalogue"]

@@ -7,10 +7,10 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from hpcsbi.inference.draws import Conditions
-from hpcsbi.inference.posterior import Posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.inference.sampling.draws import Conditions
+from hpcsbi.inference.sampling.posterior import Posterior
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 
 __all__ = ["exact_log_density", "flow_log_density", "most_probable"]
 

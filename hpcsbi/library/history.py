@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.column_units import of_quantity
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.formation_rates import formation_rates
+from hpcsbi.inference.columns.column_units import of_quantity
+from hpcsbi.inference.sampling.certificate import QUANTILES
+from hpcsbi.simulator.galaxy.formation_rates import formation_rates
+from hpcsbi.simulator.theta.cosmology import age_of_universe
 from hpcsbi.statistics.importance_weights import weighted_quantiles
 
 __all__ = ["history_table"]

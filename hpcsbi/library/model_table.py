@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_derived, load_engine
-from hpcsbi.simulator.derived import DerivedQuantities
-from hpcsbi.simulator.fsps_spectra import OK, STATUSES, direct_spectra, preflight
-from hpcsbi.simulator.parameters import OF_ERRORS, parameter
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.direct.fsps_spectra import OK, STATUSES, direct_spectra, preflight
+from hpcsbi.simulator.table.derived import DerivedQuantities
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.parameters import OF_ERRORS, parameter
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import open_complete
 
 __all__ = ["ModelTable", "Theta", "load_table"]

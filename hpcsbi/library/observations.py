@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.seeds import object_seed
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.survey.column_files import from_columns
-from hpcsbi.survey.formats import Survey
-from hpcsbi.survey.line_spread import LineSpread
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.survey.observed import columns_of
-from hpcsbi.survey.spectra import per_angstrom
+from hpcsbi.survey.readers.column_files import from_columns
+from hpcsbi.survey.readers.formats import Survey
+from hpcsbi.survey.record.line_spread import LineSpread
+from hpcsbi.survey.record.spectra import per_angstrom
 
 __all__ = ["number", "observed_batch", "observed_files"]
 

@@ -4,13 +4,13 @@ import numpy as np
 import torch
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.report.diagnostic_plots import labels
 from hpcsbi.report.object_plots import Figure, draw_corner
 from hpcsbi.report.posterior_panels import Axes, draw_marginal
 from hpcsbi.report.spectrum_plots import draw_spectrum
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 
 __all__ = ["corner", "marginals", "spectrum"]
 

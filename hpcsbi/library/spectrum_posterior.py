@@ -10,14 +10,14 @@ import torch
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import meanings
-from hpcsbi.inference.catalogue_columns import ARRAYS, published
-from hpcsbi.inference.certificate import COLUMNS, QUANTILES
-from hpcsbi.inference.column_units import Meant, of_parameter, of_quantity
-from hpcsbi.inference.draws import Conditions
-from hpcsbi.inference.line_excess import line_group_names
-from hpcsbi.inference.measurement import Measurement
-from hpcsbi.inference.posterior import Posterior
-from hpcsbi.inference.row_checks import P_VALUES
+from hpcsbi.inference.columns.catalogue_columns import ARRAYS, published
+from hpcsbi.inference.columns.column_units import Meant, of_parameter, of_quantity
+from hpcsbi.inference.columns.line_excess import line_group_names
+from hpcsbi.inference.columns.measurement import Measurement
+from hpcsbi.inference.columns.row_checks import P_VALUES
+from hpcsbi.inference.sampling.certificate import COLUMNS, QUANTILES
+from hpcsbi.inference.sampling.draws import Conditions
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.library import posterior_plots
 from hpcsbi.library.densities import exact_log_density, flow_log_density, most_probable
 from hpcsbi.library.history import history_table
@@ -25,8 +25,8 @@ from hpcsbi.library.inference_data import inference_data
 from hpcsbi.library.posterior_words import in_words
 from hpcsbi.report.object_plots import Figure
 from hpcsbi.report.posterior_panels import Axes, draw_history
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.simulator.galaxy.indices import BLENDS
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import systematic
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.measurement import measure
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.columns.measurement import measure
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.library.model_table import ModelTable
 from hpcsbi.library.observations import number, observed_batch, observed_files
 from hpcsbi.library.spectrum_posterior import SpectrumPosterior
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import RunFolder
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.survey.spectra import USUAL
+from hpcsbi.simulator.theta.prior import Prior
+from hpcsbi.survey.record.spectra import USUAL
 
 __all__ = ["TrainedFlow", "load_flow"]
 

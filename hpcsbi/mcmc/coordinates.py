@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from scipy.special import ndtr, ndtri
 
-from hpcsbi.inference.draws import ToCoordinates
-from hpcsbi.inference.projection import fit_reference, reference_spectrum
+from hpcsbi.inference.sampling.draws import ToCoordinates
+from hpcsbi.inference.summary.projection import fit_reference, reference_spectrum
 from hpcsbi.kernels.logarithm import project_log
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 
 __all__ = ["Anchored", "Box", "FlowBase", "Space"]
 

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.catalogue_columns import published
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.line_excess import EXCESS, line_group_names
-from hpcsbi.inference.observed_lines import OBSERVED
-from hpcsbi.inference.posterior import Posterior
-from hpcsbi.inference.row_checks import OF_DRAWS, P_VALUES
+from hpcsbi.inference.columns.catalogue_columns import published
+from hpcsbi.inference.columns.line_excess import EXCESS, line_group_names
+from hpcsbi.inference.columns.observed_lines import OBSERVED
+from hpcsbi.inference.columns.row_checks import OF_DRAWS, P_VALUES
+from hpcsbi.inference.sampling.certificate import QUANTILES
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, diagnose
-from hpcsbi.simulator.indices import BLENDS
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.galaxy.indices import BLENDS
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.schema import Schema
 
 __all__ = [

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
-from hpcsbi.inference.derived_columns import derived_quantiles, prior_shares
-from hpcsbi.inference.draws import Draws
-from hpcsbi.inference.line_excess import line_excess_columns
-from hpcsbi.inference.observed_lines import observed_line_columns
-from hpcsbi.inference.posterior import Posterior
-from hpcsbi.inference.row_checks import error_fractions, posterior_flags, predictive_columns
+from hpcsbi.inference.columns.derived_columns import derived_quantiles, prior_shares
+from hpcsbi.inference.columns.line_excess import line_excess_columns
+from hpcsbi.inference.columns.observed_lines import observed_line_columns
+from hpcsbi.inference.columns.row_checks import error_fractions, posterior_flags, predictive_columns
+from hpcsbi.inference.sampling.certificate import QUANTILES, Certificate, certify
+from hpcsbi.inference.sampling.draws import Draws
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain
 from hpcsbi.mcmc.fit_columns import METHODS, chain_columns, kept_draws, spaced_indices
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.likelihood import Likelihood
-from hpcsbi.simulator.predictive import N_DRAWS
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.probability.predictive import N_DRAWS
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.statistics.distances import c2st, wasserstein, width_ratio
 
 __all__ = [

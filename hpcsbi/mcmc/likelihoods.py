@@ -8,11 +8,11 @@ import torch
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.inference.posterior import Posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.fsps_spectra import direct_spectra
-from hpcsbi.simulator.likelihood import Likelihood
-from hpcsbi.simulator.physics import Physics
+from hpcsbi.inference.sampling.posterior import Posterior
+from hpcsbi.simulator.direct.fsps_spectra import direct_spectra
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.table.batch import Batch
 
 __all__ = ["ENGINES", "LIKELIHOODS", "likelihood_of", "log_likelihoods"]
 

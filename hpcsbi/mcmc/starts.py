@@ -10,10 +10,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Target, begin
 from hpcsbi.mcmc.coordinates import Anchored, Box, FlowBase, Space
-from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import (
     effective_sample_size,
     flattened,

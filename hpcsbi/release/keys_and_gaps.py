@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.catalogue_descriptions import DescribedColumn
+from hpcsbi.inference.columns.catalogue_descriptions import DescribedColumn
 from hpcsbi.release.released_table import ascii_text
 
 __all__ = ["Checked", "check_rows"]

@@ -19,7 +19,7 @@ from astropy.io.votable import from_table
 from astropy.table.meta import get_yaml_from_table
 from astropy.units import UnitsWarning
 
-from hpcsbi.inference.catalogue_descriptions import DescribedColumn
+from hpcsbi.inference.columns.catalogue_descriptions import DescribedColumn
 from hpcsbi.release.released_table import Released, empty_table
 from hpcsbi.store.files import PANDAS, replacement
 

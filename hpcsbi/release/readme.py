@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hpcsbi.flags import MEANINGS
-from hpcsbi.inference.catalogue_descriptions import DescribedColumn
+from hpcsbi.inference.columns.catalogue_descriptions import DescribedColumn
 
 __all__ = ["FILES", "readme"]
 

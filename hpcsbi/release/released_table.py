@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow
 from astropy.table import Column, Table
 
-from hpcsbi.inference.catalogue_descriptions import DescribedColumn
+from hpcsbi.inference.columns.catalogue_descriptions import DescribedColumn
 
 __all__ = ["BLOCK", "Released", "ascii_text", "blocks_of_file", "empty_table"]
 

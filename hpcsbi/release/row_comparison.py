@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.row_checks import P_VALUES
-from hpcsbi.simulator.predictive import N_DRAWS
+from hpcsbi.inference.columns.row_checks import P_VALUES
+from hpcsbi.inference.sampling.certificate import QUANTILES
+from hpcsbi.simulator.probability.predictive import N_DRAWS
 from hpcsbi.statistics.reproduction import level_pulls, pulls, summary_of_pulls
 
 __all__ = ["JUDGED", "THRESHOLD", "ComparedColumn", "compare_rows", "disagreements"]

@@ -4,13 +4,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.observed_lines import OBSERVED
+from hpcsbi.inference.columns.observed_lines import OBSERVED
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.report import page
 from hpcsbi.report.diagnostic_plots import BLUE, styled
 from hpcsbi.report.tables import number
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.indices import BLENDS, LABELS
+from hpcsbi.simulator.galaxy.indices import BLENDS, LABELS
+from hpcsbi.simulator.table.derived import QUANTITIES
 
 __all__ = ["ARRAYS", "induced_prior", "prior_picture", "rows"]
 

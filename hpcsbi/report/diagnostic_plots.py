@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from hpcsbi.simulator.parameters import parameter
+from hpcsbi.simulator.theta.parameters import parameter
 from hpcsbi.statistics.bands import histogram_band, pointwise_band, simultaneous_band
 from hpcsbi.statistics.calibration import chi, tarp_coverage
 

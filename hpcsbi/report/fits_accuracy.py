@@ -8,7 +8,7 @@ from scipy import stats
 
 from hpcsbi.pipeline import upstream
 from hpcsbi.report.tables import number
-from hpcsbi.simulator.parameters import parameter
+from hpcsbi.simulator.theta.parameters import parameter
 
 __all__ = [
     "CLOSE",

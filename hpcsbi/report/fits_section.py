@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi.report import fits_accuracy, object_plots, page, tables
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.terminal import duration
 
 __all__ = ["COLUMNS", "DRAWS", "NOTHING", "section"]

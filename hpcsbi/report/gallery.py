@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hpcsbi.inference.row_checks import P_VALUES
+from hpcsbi.inference.columns.row_checks import P_VALUES
 
 __all__ = ["gallery", "listed", "misfit_order", "scattered"]
 

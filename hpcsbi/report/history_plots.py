@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.report import page
 from hpcsbi.report.diagnostic_plots import styled
 from hpcsbi.report.posterior_panels import draw_history, fill_bands
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.formation_rates import formation_rates
-from hpcsbi.simulator.parameters import parameter
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.galaxy.formation_rates import formation_rates
+from hpcsbi.simulator.theta.cosmology import age_of_universe
+from hpcsbi.simulator.theta.parameters import parameter
+from hpcsbi.simulator.theta.prior import Prior
 
 __all__ = ["History", "history_bands", "history_figure", "history_picture", "prior_of_mass"]
 

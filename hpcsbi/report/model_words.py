@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from hpcsbi.simulator.attenuations import ATTENUATIONS, attenuation_of
-from hpcsbi.simulator.free_gas import is_free
-from hpcsbi.simulator.histories import HISTORIES, family_of
+from hpcsbi.simulator.galaxy.attenuations import ATTENUATIONS, attenuation_of
+from hpcsbi.simulator.galaxy.free_gas import is_free
+from hpcsbi.simulator.galaxy.histories import HISTORIES, family_of
 from hpcsbi.simulator.model import Model
 
 __all__ = ["APERTURES", "CURVE_WORDS", "DUST_WORDS", "HISTORY_WORDS", "IMF_WORDS", "sentences"]

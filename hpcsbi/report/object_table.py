@@ -6,10 +6,10 @@ import numpy as np
 
 from hpcsbi import flags
 from hpcsbi.flags import Flag
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.row_checks import EDGE_SHARE, EDGE_WIDTH
+from hpcsbi.inference.columns.row_checks import EDGE_SHARE, EDGE_WIDTH
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.report.tables import number, quantity
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 
 __all__ = [
     "certificate_words",

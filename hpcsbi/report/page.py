@@ -12,10 +12,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from hpcsbi.report import diagnostic_plots, object_plots, spectrum_plots
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.histories import family_of
-from hpcsbi.simulator.likelihood import Likelihood
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.galaxy.histories import family_of
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.statistics.calibration import rank_fractions
 
 __all__ = [

@@ -8,12 +8,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hpcsbi.inference.observed_lines import EMISSION
+from hpcsbi.inference.columns.observed_lines import EMISSION
 from hpcsbi.report.diagnostic_plots import BLUE, COLOURS, DASHES, styled
 from hpcsbi.report.spectrum_plots import draw_line_names
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.learned_error import LearnedError
-from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.observation.learned_error import LearnedError
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.table.batch import Batch
 
 __all__ = [
     "Stack",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.row_checks import P_VALUES
+from hpcsbi.inference.columns.row_checks import P_VALUES
 from hpcsbi.statistics.importance_weights import FEWEST, LARGEST_K, strong
 from hpcsbi.statistics.verdict import BLUNT, IMPROBABLE
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpcsbi import flags
-from hpcsbi.inference.row_checks import P_VALUES
-from hpcsbi.simulator.column import Column
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.parameters import parameter
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.inference.columns.row_checks import P_VALUES
+from hpcsbi.simulator.table.derived import QUANTITIES
+from hpcsbi.simulator.theta.column import Column
+from hpcsbi.simulator.theta.parameters import parameter
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.statistics.calibration import score
 from hpcsbi.statistics.verdict import BLUNT, IMPROBABLE
 from hpcsbi.terminal import duration

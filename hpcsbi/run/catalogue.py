@@ -11,8 +11,8 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import legend
-from hpcsbi.inference.catalogue_columns import by_level, published
-from hpcsbi.inference.line_excess import EXCESS
+from hpcsbi.inference.columns.catalogue_columns import by_level, published
+from hpcsbi.inference.columns.line_excess import EXCESS
 from hpcsbi.mcmc.fit_columns import OF_A_POSTERIOR, columns_with_chains
 from hpcsbi.run.merges import MADE_OF, chains_of, source_marks, table_of
 from hpcsbi.store.files import read_parquet_header, write_parquet

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.representations import make_representation
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.inference.network.optimiser import Optimiser
+from hpcsbi.inference.summary.representations import make_representation
 from hpcsbi.run.folder import FlowFolder
-from hpcsbi.simulator.likelihood import of_simulator
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.table.ssp_table import Ssp
 from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomically
 from hpcsbi.store.machine import machine, machine_difference
 from hpcsbi.store.settings import refuse_other_settings

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from hpcsbi.inference.degeneracy import angles_to_theta
-from hpcsbi.inference.error_path import Survey
+from hpcsbi.inference.learning.degeneracy import angles_to_theta
+from hpcsbi.inference.learning.error_path import Survey
 from hpcsbi.run.learned_errors import class_verdicts, error_of, verdict_on
 from hpcsbi.statistics.held_out import Judgement
 from hpcsbi.store.files import write_atomically

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.folder import FlowFolder, finished_weights
-from hpcsbi.simulator.derived import DERIVED, FREE, DerivedQuantities
+from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import table_arrays
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.table.derived import DERIVED, FREE, DerivedQuantities
+from hpcsbi.simulator.table.ssp_arrays import table_arrays
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.files import load_weights
 from hpcsbi.store.opening import open_complete
 from hpcsbi.store.settings import Settings, refuse_other_settings

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from hpcsbi.errors import BadInput
-from hpcsbi.simulator.learned_error import LearnedError
 from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.observation.learned_error import LearnedError
 from hpcsbi.statistics.held_out import Judgement, judgement
 from hpcsbi.store.opening import open_complete
 from hpcsbi.store.store import Store

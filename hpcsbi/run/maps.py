@@ -7,7 +7,7 @@ import pyarrow.parquet as parquet
 import pyarrow.types as types
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.cube_maps import write_maps
+from hpcsbi.survey.readers.cube_maps import write_maps
 
 __all__ = ["write_cube_maps"]
 

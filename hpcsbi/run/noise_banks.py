@@ -8,13 +8,13 @@ from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED
 from hpcsbi.grid import Grid
 from hpcsbi.run.readers import instruments
-from hpcsbi.simulator.noise import Noise
-from hpcsbi.simulator.noise_bank import BankNoise, Observations
+from hpcsbi.simulator.observation.noise import Noise
+from hpcsbi.simulator.observation.noise_bank import BankNoise, Observations
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import open_complete
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.store import Store
-from hpcsbi.survey.line_spread import KNOTS
+from hpcsbi.survey.record.line_spread import KNOTS
 
 __all__ = ["bank_arrays", "stored_bank", "with_bank"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.observed_lines import EMISSION
+from hpcsbi.inference.columns.observed_lines import EMISSION
 from hpcsbi.store.store import Store
 
 __all__ = ["KINDS", "ObjectClass", "object_classes"]

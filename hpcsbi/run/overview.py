@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.row_checks import P_VALUES
-from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.inference.columns.row_checks import P_VALUES
+from hpcsbi.inference.sampling.certificate import QUANTILES
+from hpcsbi.simulator.table.derived import QUANTITIES
 from hpcsbi.store.store import Store
 
 __all__ = ["overview", "percentiles"]

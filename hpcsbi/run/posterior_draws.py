@@ -9,7 +9,7 @@ from hpcsbi.errors import BadInput
 from hpcsbi.mcmc.fit_columns import spaced_indices
 from hpcsbi.run.catalogue import chain_draws
 from hpcsbi.store.store import Store
-from hpcsbi.survey.identity import NAMES
+from hpcsbi.survey.record.identity import NAMES
 
 __all__ = ["draw_blocks", "refuse_few_draws"]
 

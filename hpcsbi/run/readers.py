@@ -9,10 +9,10 @@ import numpy as np
 
 from hpcsbi.errors import BadInput, file_trouble
 from hpcsbi.run.folder import FlowFolder
-from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.noise import Noise
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.observation.noise import Noise
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.files import Damaged, load_weights
 from hpcsbi.store.opening import open_store
 from hpcsbi.store.store import Store

@@ -11,12 +11,12 @@ from hpcsbi.arguments import did_you_mean
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, Flag
 from hpcsbi.flags import names as flag_names
-from hpcsbi.inference.error_path import Survey
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.learning.error_path import Survey
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.readers import instruments
 from hpcsbi.seeds import object_seed
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.learned_error import LARGEST_MEAN
+from hpcsbi.simulator.observation.learned_error import LARGEST_MEAN
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.store.opening import refuse_damage
 from hpcsbi.store.store import Store
 from hpcsbi.survey.object_lists import read_ids

@@ -6,13 +6,13 @@ from typing import Any
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.additive_errors import additive_errors, refuse_coarse_pixels
-from hpcsbi.simulator.kinematics import Kinematics
-from hpcsbi.simulator.learned_error import refuse_other_grid
-from hpcsbi.simulator.noise import Noise, make_noise
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.templates import smooth_error
+from hpcsbi.simulator.galaxy.kinematics import Kinematics
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.observation.additive_errors import additive_errors, refuse_coarse_pixels
+from hpcsbi.simulator.observation.learned_error import refuse_other_grid
+from hpcsbi.simulator.observation.noise import Noise, make_noise
+from hpcsbi.simulator.observation.templates import smooth_error
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.settings import Settings
 
 __all__ = ["Model"]

@@ -8,10 +8,10 @@ import torch
 
 from hpcsbi.errors import BadInput
 from hpcsbi.seeds import generator, torch_generator
-from hpcsbi.simulator.instruments import line_spreads
-from hpcsbi.simulator.noise import Noise
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.observation.instruments import line_spreads
+from hpcsbi.simulator.observation.noise import Noise
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 
 __all__ = ["SPLITS", "PairPlan", "fresh_pairs", "split_of"]
 

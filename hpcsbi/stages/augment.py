@@ -13,19 +13,19 @@ from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.noise_banks import bank_arrays, stored_bank, with_bank
 from hpcsbi.seeds import generator, torch_generator
-from hpcsbi.simulator.instruments import line_spreads
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.noise import Noise
+from hpcsbi.simulator.observation.instruments import line_spreads
+from hpcsbi.simulator.observation.noise import Noise
 from hpcsbi.simulator.pairs import SPLITS, PairPlan
-from hpcsbi.simulator.pixel_dispersions import check_instrument
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.table.pixel_dispersions import check_instrument
+from hpcsbi.simulator.table.ssp_table import Ssp
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
-from hpcsbi.survey.line_spread import KNOTS, knots
+from hpcsbi.survey.record.line_spread import KNOTS, knots
 
 __all__ = ["augment"]
 

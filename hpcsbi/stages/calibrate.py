@@ -15,18 +15,18 @@ import numpy as np
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.calibration_columns import arrays_of, columns_without_ranks
-from hpcsbi.inference.certificate import certify
-from hpcsbi.inference.derived_columns import derived_values
-from hpcsbi.inference.draws import Draws
-from hpcsbi.inference.posterior import Posterior
-from hpcsbi.inference.row_checks import P_VALUES, predictive_columns
+from hpcsbi.inference.columns.calibration_columns import arrays_of, columns_without_ranks
+from hpcsbi.inference.columns.derived_columns import derived_values
+from hpcsbi.inference.columns.row_checks import P_VALUES, predictive_columns
+from hpcsbi.inference.sampling.certificate import certify
+from hpcsbi.inference.sampling.draws import Draws
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.folder import verdict_of
 from hpcsbi.run.readers import instruments
 from hpcsbi.seeds import generator, object_seed
-from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.calibration import joint_names, joint_ranks, sbc_ranks, score, tarp_fractions
 from hpcsbi.statistics.verdict import IMPROBABLE, verdict, why_blunt
 from hpcsbi.store.batches import write_batches

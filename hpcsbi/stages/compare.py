@@ -13,15 +13,15 @@ import numpy as np
 from hpcsbi import __version__
 from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.report import diagnostic_plots, page
 from hpcsbi.report.ranking import CONFIDENCE, cells, standings
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.folder import RunFolder, verdict_of
 from hpcsbi.run.trainings import TrainingStatus, trainings
 from hpcsbi.seeds import object_seed
-from hpcsbi.simulator.batch import Batch
 from hpcsbi.simulator.pairs import split_of
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.store.files import Damaged, read_object, write_atomically
 from hpcsbi.store.opening import Incomplete, open_complete, open_store
 from hpcsbi.store.settings import Mismatch

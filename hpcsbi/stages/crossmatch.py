@@ -15,8 +15,8 @@ from hpcsbi.report import page
 from hpcsbi.report.crossmatch_plots import comparison
 from hpcsbi.report.tables import number
 from hpcsbi.run.merges import table_of
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.parameters import PARAMETERS
+from hpcsbi.simulator.table.derived import QUANTITIES
+from hpcsbi.simulator.theta.parameters import PARAMETERS
 from hpcsbi.statistics.agreement import agreement, half_width
 from hpcsbi.store.files import read_parquet_header, write_atomically
 

@@ -17,8 +17,8 @@ from hpcsbi.arguments import AtLeast, Count, Natural, OneOf, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import NOT_INFERRED, legend
-from hpcsbi.inference.derived_columns import ABOUT
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.columns.derived_columns import ABOUT
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.mcmc.chain import Chain, Settings
 from hpcsbi.mcmc.fit_columns import SPECTRUM, arrays_of, names_along
 from hpcsbi.mcmc.flow_against_chain import PARTS, clock, object_columns
@@ -33,7 +33,7 @@ from hpcsbi.run.merges import CATALOGUE
 from hpcsbi.run.readers import instruments
 from hpcsbi.run.selection import checksum_of, select_rows
 from hpcsbi.seeds import generator, object_seed
-from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage

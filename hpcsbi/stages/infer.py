@@ -11,20 +11,20 @@ from hpcsbi.arguments import Count, Natural, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
-from hpcsbi.inference.catalogue_columns import arrays_of, columns_without_posterior
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.derived_columns import ABOUT
-from hpcsbi.inference.line_excess import line_group_names
-from hpcsbi.inference.measurement import measure
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.columns.catalogue_columns import arrays_of, columns_without_posterior
+from hpcsbi.inference.columns.derived_columns import ABOUT
+from hpcsbi.inference.columns.line_excess import line_group_names
+from hpcsbi.inference.columns.measurement import measure
+from hpcsbi.inference.sampling.certificate import QUANTILES
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.readers import instruments
 from hpcsbi.seeds import object_seed
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.simulator.galaxy.indices import BLENDS
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.table.derived import QUANTITIES
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
@@ -33,7 +33,7 @@ from hpcsbi.store.schema import store_arrays
 from hpcsbi.store.settings import refuse_other_settings
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
-from hpcsbi.survey.identity import AXES, NAMES
+from hpcsbi.survey.record.identity import AXES, NAMES
 from hpcsbi.terminal import tell_once
 
 __all__ = ["infer"]

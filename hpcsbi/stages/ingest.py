@@ -24,17 +24,17 @@ from hpcsbi.store.provenance import code_of
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
 from hpcsbi.survey.choice import Choice, absences, choose, with_redshifts
-from hpcsbi.survey.formats import Survey, UnreadableError
-from hpcsbi.survey.identity import AXES, NAMES
-from hpcsbi.survey.line_spread import KNOTS, knots
 from hpcsbi.survey.object_lists import read_lists
 from hpcsbi.survey.observed import columns_of
 from hpcsbi.survey.pixels import WIDEST
+from hpcsbi.survey.readers.formats import Survey, UnreadableError
+from hpcsbi.survey.record.identity import AXES, NAMES
+from hpcsbi.survey.record.line_spread import KNOTS, knots
+from hpcsbi.survey.record.source import Source
+from hpcsbi.survey.record.spectra import unread_spectra
 from hpcsbi.survey.repeats import repeats
 from hpcsbi.survey.rest_frame import LINE_GAP, MIN_COVER
 from hpcsbi.survey.scan import ScannedFile, scan
-from hpcsbi.survey.source import Source
-from hpcsbi.survey.spectra import unread_spectra
 
 __all__ = ["find_files", "ingest", "look_at_first"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from hpcsbi.arguments import AtLeast, Between, Count, Natural, OneOf, Positive, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.error_path import Care, Survey, error_path
-from hpcsbi.inference.following import FEWEST
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.learning.error_path import Care, Survey, error_path
+from hpcsbi.inference.learning.following import FEWEST
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.error_report import tell_error
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.learned_errors import COMMON, WHOLE

@@ -15,7 +15,7 @@ import pyarrow.compute
 from hpcsbi.arguments import Natural, OneOf, checked
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import legend
-from hpcsbi.inference.catalogue_descriptions import described_columns, described_draws
+from hpcsbi.inference.columns.catalogue_descriptions import described_columns, described_draws
 from hpcsbi.release.checksums import write_checksums
 from hpcsbi.release.fits_table import write_fits
 from hpcsbi.release.hats_folder import refuse_without_library, write_hats

@@ -12,7 +12,7 @@ from hpcsbi import __version__
 from hpcsbi.arguments import checked
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.inference.row_checks import P_VALUES
+from hpcsbi.inference.columns.row_checks import P_VALUES
 from hpcsbi.report import (
     derived_section,
     diagnostic_plots,
@@ -38,8 +38,8 @@ from hpcsbi.run.readers import (
     weights_of,
 )
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.report_catalogue import OBJECTS, catalogue_section
 from hpcsbi.store.files import read_notes, write_atomically
 from hpcsbi.store.store import Store

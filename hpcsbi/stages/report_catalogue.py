@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.catalogue_columns import by_level
+from hpcsbi.inference.columns.catalogue_columns import by_level
 from hpcsbi.report import (
     derived_section,
     gallery,
@@ -26,11 +26,11 @@ from hpcsbi.run.readers import (
     spectra_of,
     values_of,
 )
-from hpcsbi.simulator.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.parameters import parameter
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.probability.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.parameters import parameter
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.store import Store
 
 __all__ = ["OBJECTS", "catalogue_section"]

@@ -14,18 +14,18 @@ from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.seeds import generator
-from hpcsbi.simulator.fsps_data import tree_notice
-from hpcsbi.simulator.fsps_spectra import (
+from hpcsbi.simulator.direct.fsps_data import tree_notice
+from hpcsbi.simulator.direct.fsps_spectra import (
     NOT_FINITE,
     OK,
     STATUSES,
     direct_spectra,
     preflight,
 )
-from hpcsbi.simulator.physics import Physics, check_prior
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import check_accuracy, check_table, table_arrays
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.galaxy.physics import Physics, check_prior
+from hpcsbi.simulator.table.ssp_arrays import check_accuracy, check_table, table_arrays
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.batches import write_batches
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store

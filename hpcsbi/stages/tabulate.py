@@ -14,10 +14,8 @@ from hpcsbi.cluster.executors import Cluster, Serial, cores
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
 from hpcsbi.seeds import generator
-from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.free_gas import LOGZ, is_free
-from hpcsbi.simulator.fsps_data import resolution_notice, tree_notice
-from hpcsbi.simulator.fsps_spectra import (
+from hpcsbi.simulator.direct.fsps_data import resolution_notice, tree_notice
+from hpcsbi.simulator.direct.fsps_spectra import (
     OK,
     direct_gas,
     direct_gas_ages,
@@ -26,19 +24,21 @@ from hpcsbi.simulator.fsps_spectra import (
     preflight,
     versions,
 )
-from hpcsbi.simulator.instruments import WIDEST
-from hpcsbi.simulator.kinematics import Dispersions, Kinematics
-from hpcsbi.simulator.noise import Noise
-from hpcsbi.simulator.physics import Physics, check_prior
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import (
+from hpcsbi.simulator.galaxy.dust import dust_curve
+from hpcsbi.simulator.galaxy.free_gas import LOGZ, is_free
+from hpcsbi.simulator.galaxy.kinematics import Dispersions, Kinematics
+from hpcsbi.simulator.galaxy.physics import Physics, check_prior
+from hpcsbi.simulator.observation.instruments import WIDEST
+from hpcsbi.simulator.observation.noise import Noise
+from hpcsbi.simulator.table.ssp_arrays import (
     ARRAYS,
     NOTICE,
     check_accuracy,
     table_arrays,
     table_layout,
 )
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import create, open_complete, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import Mismatch, differences
@@ -90,7 +90,7 @@ def tabulate(
             for another grid or model.
         FspsError: FSPS cannot run.
         ValueError: the prior's columns do not go with the physics, or the error is larger than
-            ACCURACY of hpcsbi.simulator.ssp_table.
+            ACCURACY of hpcsbi.simulator.table.ssp_table.
     """
     check_prior(prior.columns, physics)
     if takes_shipped(demo):

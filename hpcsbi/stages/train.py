@@ -11,11 +11,10 @@ import torch
 from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
 from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.devices import DEVICES, device_of
-from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Optimiser, network_inputs
-from hpcsbi.inference.representations import REPRESENTATIONS, fit_representation
-from hpcsbi.inference.training_pairs import (
+from hpcsbi.inference.network.devices import DEVICES, device_of
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.inference.network.optimiser import Optimiser, network_inputs
+from hpcsbi.inference.network.training_pairs import (
     FreshPairs,
     Pairs,
     StoredPairs,
@@ -23,17 +22,18 @@ from hpcsbi.inference.training_pairs import (
     batches,
     read_pairs,
 )
+from hpcsbi.inference.summary.representations import REPRESENTATIONS, fit_representation
 from hpcsbi.run.checkpoint import Training, resume, weights_of
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.noise_banks import stored_bank
 from hpcsbi.run.training_folder import copy_table, remove_leftovers
-from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.likelihood import of_simulator
+from hpcsbi.simulator.galaxy.dust import dust_curve
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.pixel_dispersions import check_instrument
-from hpcsbi.simulator.ssp_table import Ssp
+from hpcsbi.simulator.probability.likelihood import of_simulator
+from hpcsbi.simulator.table.pixel_dispersions import check_instrument
+from hpcsbi.simulator.table.ssp_table import Ssp
 from hpcsbi.store.files import save_weights
 from hpcsbi.store.locks import Lock, locked
 from hpcsbi.store.machine import machine
@@ -79,7 +79,7 @@ def train(
         source: "stored" (pairs of `training`, streamed) or "fresh" (parameters, spectra from the
             table and noise drawn in the step; none is seen twice).
         flow: the network.
-        representation: what the network sees, see `hpcsbi.inference.representation`.
+        representation: what the network sees, see `hpcsbi.inference.summary.representation`.
         steps: length of the run; quality comes with the decay of the rate, so that a run cut
             short is worth less than a short run.
         batch: pairs in a step.

@@ -15,8 +15,8 @@ ONE_BY_ONE = Lock()  # Python 3.11 parses wrongly in two threads (SystemError: r
 # They carry work and bytes to where they belong, and decide none.
 CARRIERS = {
     "errors", "pipeline", "cluster.deadline", "cluster.executors", "cluster.slurm",
-    "run.catalogue", "run.flows", "run.folder", "run.merges", "simulator.fork_server",
-    "simulator.fsps_data", "store.batches", "store.drivers", "store.files", "store.layout",
+    "run.catalogue", "run.flows", "run.folder", "run.merges", "simulator.direct.fork_server",
+    "simulator.direct.fsps_data", "store.batches", "store.drivers", "store.files", "store.layout",
     "store.locks", "store.machine", "store.opening", "store.provenance", "store.settings",
     "store.shards", "store.store",
 }  # fmt: skip

@@ -9,9 +9,9 @@ import numpy as np
 
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.object_lists import ObjectLists
+from hpcsbi.survey.record.source import Source
+from hpcsbi.survey.record.spectra import Spectra
 from hpcsbi.survey.scan import ScannedFile
-from hpcsbi.survey.source import Source
-from hpcsbi.survey.spectra import Spectra
 
 __all__ = ["Choice", "absences", "choose", "with_redshifts"]
 

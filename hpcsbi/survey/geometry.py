@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hpcsbi.survey.spectra import Spectra, Vectors
+from hpcsbi.survey.record.spectra import Spectra, Vectors
 
 __all__ = ["Group", "groups", "why_unreached"]
 

@@ -14,12 +14,12 @@ import pyarrow.csv as csv
 import pyarrow.parquet as parquet
 
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.arrow_columns import check_type, column_values
-from hpcsbi.survey.compressed import kind, open_contents
-from hpcsbi.survey.fits_files import names_of, open_fits
-from hpcsbi.survey.formats import BREAKS
-from hpcsbi.survey.ids import check_ids
-from hpcsbi.survey.spectra import text
+from hpcsbi.survey.readers.arrow_columns import check_type, column_values
+from hpcsbi.survey.readers.compressed import kind, open_contents
+from hpcsbi.survey.readers.fits_files import names_of, open_fits
+from hpcsbi.survey.readers.formats import BREAKS
+from hpcsbi.survey.record.ids import check_ids
+from hpcsbi.survey.record.spectra import text
 
 __all__ = ["ObjectLists", "Redshifts", "read_ids", "read_lists", "read_redshifts"]
 

@@ -4,11 +4,12 @@ import numpy as np
 
 from hpcsbi.flags import Flag, bits
 from hpcsbi.grid import Grid, fewest_pixels
-from hpcsbi.survey.classes import active_nucleus
 from hpcsbi.survey.geometry import Group, groups, why_unreached
-from hpcsbi.survey.line_spread import KNOTS, LineSpread, at_knots
 from hpcsbi.survey.pixels import native_pixels, too_wide
 from hpcsbi.survey.quality import quality
+from hpcsbi.survey.record.classes import active_nucleus
+from hpcsbi.survey.record.line_spread import KNOTS, LineSpread, at_knots
+from hpcsbi.survey.record.spectra import Spectra
 from hpcsbi.survey.rest_frame import (
     CM_PER_MPC,
     EXTINCTION,
@@ -16,7 +17,6 @@ from hpcsbi.survey.rest_frame import (
     luminosity_distance_cm,
     to_rest_frame,
 )
-from hpcsbi.survey.spectra import Spectra
 
 __all__ = ["columns_of"]
 

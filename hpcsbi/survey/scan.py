@@ -18,8 +18,8 @@ import numpy as np
 from hpcsbi.cluster.executors import Cluster, Failure, Serial
 from hpcsbi.errors import BadInput, Unfinished
 from hpcsbi.store.files import write_atomically
-from hpcsbi.survey.formats import Survey
-from hpcsbi.survey.source import Source
+from hpcsbi.survey.readers.formats import Survey
+from hpcsbi.survey.record.source import Source
 
 __all__ = ["Content", "ScannedFile", "scan"]
 

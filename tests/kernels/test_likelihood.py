@@ -7,7 +7,7 @@ import torch
 from kernel_cases import ARGUMENTS, case, found
 
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.probability.likelihood import Likelihood
 
 NAMES = tuple(tiny.DIGS | tiny.NUISANCE)
 

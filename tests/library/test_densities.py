@@ -9,7 +9,7 @@ import torch
 import hpcsbi
 from hpcsbi.library.densities import most_probable
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.store.opening import open_complete
 
 NOISE = 100.0  # times the noise of a nucleus

@@ -8,7 +8,7 @@ import tiny
 import torch
 
 import hpcsbi
-from hpcsbi.simulator.fsps_data import FspsError
+from hpcsbi.simulator.direct.fsps_data import FspsError
 
 THETA = {
     "logmass": 10.0,
@@ -113,7 +113,7 @@ def test_no_table(tmp_path):
 
 
 def test_prospector_takes_its_tree(table, monkeypatch):
-    """What it makes is tested beside FSPS itself, tests/simulator/test_fsps_spectra.py."""
+    """What it makes is tested beside FSPS itself, tests/simulator/direct/test_fsps_spectra.py."""
     monkeypatch.delenv("SPS_HOME", raising=False)
     with pytest.raises(FspsError, match="SPS_HOME is not set"):
         table.prospector_spectrum(THETA)

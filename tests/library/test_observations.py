@@ -9,7 +9,7 @@ from hpcsbi.flags import Flag
 from hpcsbi.library.observations import number, observed_batch, observed_files
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.store.opening import open_complete
-from hpcsbi.survey.spectra import USUAL
+from hpcsbi.survey.record.spectra import USUAL
 
 CURVE = [(3600.0, 2000.0), (9800.0, 2000.0)]
 

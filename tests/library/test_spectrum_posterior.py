@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 import hpcsbi
-from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.statistics.importance_weights import weighted_quantiles
 
 

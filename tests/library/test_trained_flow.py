@@ -11,7 +11,7 @@ from astropy import units
 from astropy.table import Table
 
 import hpcsbi
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.flows import _posterior
 from hpcsbi.store.files import load_weights
 

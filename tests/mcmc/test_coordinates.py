@@ -9,8 +9,8 @@ import tiny
 from anchored import MEAN, anchored_space, informative_prior, noisy_spectrum, table_engine
 
 from hpcsbi.mcmc.coordinates import Anchored, Box, FlowBase
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.cosmology import age_of_universe
+from hpcsbi.simulator.theta.prior import Prior
 
 ONE = np.ones((1, 138), np.float32)
 

@@ -8,18 +8,18 @@ import tiny
 from scipy.stats import norm
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.certificate import QUANTILES, Certificate, certify
-from hpcsbi.inference.draws import Draws
-from hpcsbi.inference.observed_lines import OBSERVED
-from hpcsbi.inference.row_checks import P_VALUES
+from hpcsbi.inference.columns.observed_lines import OBSERVED
+from hpcsbi.inference.columns.row_checks import P_VALUES
+from hpcsbi.inference.sampling.certificate import QUANTILES, Certificate, certify
+from hpcsbi.inference.sampling.draws import Draws
 from hpcsbi.mcmc.chain import Chain, Settings, advance, is_finished
 from hpcsbi.mcmc.fit_columns import ARRAYS, METHODS, columns_with_chains
 from hpcsbi.mcmc.flow_against_chain import comparison_columns
 from hpcsbi.mcmc.likelihoods import log_likelihoods
 from hpcsbi.mcmc.starts import target_and_first_chain
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.opening import open_complete
 from hpcsbi.store.schema import empty_columns
 

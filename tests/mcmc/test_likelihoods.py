@@ -11,10 +11,10 @@ from scipy import stats
 from hpcsbi.grid import Grid
 from hpcsbi.mcmc import likelihoods
 from hpcsbi.mcmc.likelihoods import likelihood_of, log_likelihoods
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.exact_spectra import exact_spectra
-from hpcsbi.simulator.likelihood import Likelihood
-from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.table.batch import Batch
+from hpcsbi.simulator.table.exact_spectra import exact_spectra
 
 PRIOR = tiny.prior()
 THETA = PRIOR.sample(6, np.random.default_rng(0))

@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.catalogue_descriptions import DescribedColumn
+from hpcsbi.inference.columns.catalogue_descriptions import DescribedColumn
 from hpcsbi.release.fits_table import SIZE, write_fits
 from hpcsbi.release.released_table import Released
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow
 import pytest
 
-from hpcsbi.inference.catalogue_descriptions import described_columns
+from hpcsbi.inference.columns.catalogue_descriptions import described_columns
 from hpcsbi.release.hats_folder import write_hats
 from hpcsbi.release.parquet_table import write_parquet
 from hpcsbi.release.released_table import Released

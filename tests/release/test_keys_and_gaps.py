@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.catalogue_descriptions import described_columns
+from hpcsbi.inference.columns.catalogue_descriptions import described_columns
 from hpcsbi.release import keys_and_gaps
 from hpcsbi.release.keys_and_gaps import check_rows
 

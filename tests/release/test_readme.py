@@ -3,7 +3,7 @@
 from test_origin import FACTS
 
 from hpcsbi.flags import MEANINGS
-from hpcsbi.inference.catalogue_descriptions import described_columns
+from hpcsbi.inference.columns.catalogue_descriptions import described_columns
 from hpcsbi.release.readme import readme
 
 COLUMNS = described_columns(["id", "quantiles", "identity"], {"parameter": ["tage", "tau"]})

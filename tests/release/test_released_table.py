@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from hpcsbi.inference.catalogue_descriptions import described_draws
+from hpcsbi.inference.columns.catalogue_descriptions import described_draws
 from hpcsbi.release import released_table as module
 from hpcsbi.release.released_table import Released, ascii_text, blocks_of_file, empty_table
 

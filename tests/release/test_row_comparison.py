@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.release.row_comparison import compare_rows, disagreements
 
 ROWS, LEVELS = 40, np.array([*QUANTILES.values()])

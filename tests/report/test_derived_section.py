@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.report import derived_section
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.indices import BLENDS
+from hpcsbi.simulator.galaxy.indices import BLENDS
+from hpcsbi.simulator.table.derived import QUANTITIES
 
 NAMES = [quantity.name for quantity in QUANTITIES]
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpcsbi.report import diagnostic_plots
-from hpcsbi.simulator.parameters import PARAMETERS
+from hpcsbi.simulator.theta.parameters import PARAMETERS
 
 NAMES = tuple(PARAMETERS)
 

@@ -5,9 +5,9 @@ import pytest
 import tiny
 
 from hpcsbi.report import diagnostic_plots, history_plots
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.formation_rates import formation_rates
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.galaxy.formation_rates import formation_rates
+from hpcsbi.simulator.theta.cosmology import age_of_universe
+from hpcsbi.simulator.theta.prior import Prior
 
 FAMILIES = ("survey", "burst", "truncated", "continuity", "dirichlet", "post_starburst")
 ZRED = 0.1

@@ -8,15 +8,15 @@ import tiny
 
 from hpcsbi.grid import Grid
 from hpcsbi.report import model_words
-from hpcsbi.simulator.attenuations import ATTENUATIONS
-from hpcsbi.simulator.dust import CURVES
-from hpcsbi.simulator.histories import HISTORIES
-from hpcsbi.simulator.learned_error import LearnedError
+from hpcsbi.simulator.galaxy.attenuations import ATTENUATIONS
+from hpcsbi.simulator.galaxy.dust import CURVES
+from hpcsbi.simulator.galaxy.histories import HISTORIES
+from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.survey.registry import FORMATS
+from hpcsbi.simulator.observation.learned_error import LearnedError
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.theta.prior import Prior
+from hpcsbi.survey.readers.registry import FORMATS
 
 
 def model(name="survey", **physics):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from hpcsbi.flags import Flag
-from hpcsbi.inference.certificate import QUANTILES
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.report import object_table
 from hpcsbi.report.tables import number
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.cosmology import age_of_universe
+from hpcsbi.simulator.theta.prior import Prior
 
 PRIOR = Prior(
     {

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from hpcsbi.grid import Grid
 from hpcsbi.report import page
-from hpcsbi.simulator.amplitudes import Amplitudes
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.templates import SmoothError
+from hpcsbi.simulator.observation.templates import SmoothError
+from hpcsbi.simulator.probability.amplitudes import Amplitudes
+from hpcsbi.simulator.theta.prior import Prior
 
 NODE = shutil.which("node")
 

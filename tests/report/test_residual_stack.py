@@ -9,9 +9,9 @@ from matplotlib.collections import PolyCollection
 from hpcsbi.grid import Grid
 from hpcsbi.report import diagnostic_plots, residual_stack
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.learned_error import LearnedError
-from hpcsbi.simulator.likelihood import Likelihood
+from hpcsbi.simulator.observation.learned_error import LearnedError
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.table.batch import Batch
 
 WAVE = Grid().wave
 BUMP = 2 * np.exp(-0.5 * ((WAVE - 6700) / 100) ** 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpcsbi.report import tables
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.statistics.verdict import verdict
 
 

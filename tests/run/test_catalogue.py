@@ -12,16 +12,16 @@ import pytest
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.observed_lines import OBSERVED
-from hpcsbi.inference.row_checks import P_VALUES
+from hpcsbi.inference.columns.observed_lines import OBSERVED
+from hpcsbi.inference.columns.row_checks import P_VALUES
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.run import catalogue as module
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.run.merges import CATALOGUE, is_behind
 from hpcsbi.run.progress import work_left
+from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.status import status
 from hpcsbi.store import files
 from hpcsbi.store.layout import Array

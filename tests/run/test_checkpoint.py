@@ -8,15 +8,15 @@ import tiny
 import torch
 
 from hpcsbi.grid import Grid
-from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.flow_coordinates import Representation
-from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.representations import make_representation
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.inference.network.optimiser import Optimiser
+from hpcsbi.inference.summary.flow_coordinates import Representation
+from hpcsbi.inference.summary.representations import make_representation
 from hpcsbi.run.checkpoint import Training, resume, weights_of
 from hpcsbi.run.folder import FlowFolder
+from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.files import save_weights
 from hpcsbi.store.settings import Mismatch
 

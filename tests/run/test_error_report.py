@@ -8,11 +8,11 @@ import tiny
 from learned_store import OBJECTS, PIXELS, RANKS, RNG, store_of
 
 from hpcsbi.grid import Grid
-from hpcsbi.inference.error_path import Survey
+from hpcsbi.inference.learning.error_path import Survey
 from hpcsbi.run.error_report import tell_error
 from hpcsbi.run.flows import load_engine
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.table.batch import Batch
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,21 @@ from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
-from hpcsbi.inference.row_checks import outside_training
+from hpcsbi.inference.columns.row_checks import outside_training
 from hpcsbi.run import noise_banks
 from hpcsbi.run.flows import load_posterior, refuse_other_model
 from hpcsbi.run.noise_banks import bank_arrays, stored_bank, with_bank
 from hpcsbi.seeds import torch_generator
-from hpcsbi.simulator.batch import Batch
-from hpcsbi.simulator.instruments import line_spreads
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
-from hpcsbi.simulator.noise_bank import BankNoise
+from hpcsbi.simulator.observation.instruments import line_spreads
+from hpcsbi.simulator.observation.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.observation.noise_bank import BankNoise
+from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.stages.augment import augment
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.survey.line_spread import KNOTS
+from hpcsbi.survey.record.line_spread import KNOTS
 
 GRID = Grid()
 

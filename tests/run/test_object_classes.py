@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.observed_lines import EMISSION
+from hpcsbi.inference.columns.observed_lines import EMISSION
 from hpcsbi.run.object_classes import KINDS, object_classes
 from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hpcsbi.run import overview
-from hpcsbi.simulator.derived import QUANTITIES
+from hpcsbi.simulator.table.derived import QUANTITIES
 from hpcsbi.store.opening import open_store
 
 

@@ -8,10 +8,10 @@ import tiny
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
+from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.noise import FractionalNoise, SurveyNoise
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.observation.noise import FractionalNoise, SurveyNoise
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.settings import Settings
 
 NEAR = Model(tiny.prior(survey=True), Grid(pixels=200), Physics(dust_type=0), SurveyNoise())

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from representation_bench import engine
 
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.observation.sky_lines import sky_shares
 from hpcsbi.simulator.pairs import SPLITS, PairPlan, fresh_pairs, split_of
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.sky_lines import sky_shares
+from hpcsbi.simulator.theta.cosmology import age_of_universe
+from hpcsbi.simulator.theta.prior import Prior
 
 
 @given(

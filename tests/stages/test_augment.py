@@ -13,8 +13,8 @@ import tiny
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import Unfinished
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.noise import FractionalNoise
+from hpcsbi.simulator.observation.noise import FractionalNoise
+from hpcsbi.simulator.theta.cosmology import age_of_universe
 from hpcsbi.stages.augment import augment
 from hpcsbi.store import layout
 from hpcsbi.store.opening import Incomplete, open_complete

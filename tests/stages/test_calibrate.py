@@ -8,9 +8,9 @@ from scipy import stats
 
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
-from hpcsbi.inference.posterior import Posterior
+from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.report import tables
-from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.observation.noise import SurveyNoise
 from hpcsbi.stages import calibrate as stage
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.compare import compare

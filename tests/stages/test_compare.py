@@ -8,7 +8,7 @@ from hpcsbi.cluster import slurm
 from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.cluster.slurm import JobState
-from hpcsbi.simulator.noise import FractionalNoise
+from hpcsbi.simulator.observation.noise import FractionalNoise
 from hpcsbi.stages import train as training_stage
 from hpcsbi.stages.calibrate import calibrate
 from hpcsbi.stages.compare import compare

@@ -20,8 +20,8 @@ from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.cluster.executors import Array, Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.row_checks import OF_DRAWS
+from hpcsbi.inference.columns.row_checks import OF_DRAWS
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.mcmc.fit_columns import ARRAYS, SPECTRUM
 from hpcsbi.run.flows import load_posterior, to_inference_data
 from hpcsbi.simulator.pairs import split_of

@@ -15,14 +15,14 @@ from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.line_excess import MOMENTS
-from hpcsbi.simulator.cosmology import age_of_universe
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.indices import BLENDS
-from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.inference.columns.line_excess import MOMENTS
+from hpcsbi.inference.sampling.certificate import QUANTILES
+from hpcsbi.simulator.galaxy.indices import BLENDS
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.observation.templates import line_groups
 from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.templates import line_groups
+from hpcsbi.simulator.table.derived import QUANTITIES
+from hpcsbi.simulator.theta.cosmology import age_of_universe
 from hpcsbi.stages import infer as module
 from hpcsbi.stages.infer import infer
 from hpcsbi.store import layout
@@ -30,7 +30,7 @@ from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import Incomplete, create, open_complete, open_store
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import Elsewhere
-from hpcsbi.survey.identity import Identity
+from hpcsbi.survey.record.identity import Identity
 
 HARD = ("masked", "not a number", "negative", "distant", "few")
 

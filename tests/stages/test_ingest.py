@@ -24,8 +24,8 @@ from hpcsbi.grid import Grid
 from hpcsbi.stages.ingest import find_files, ingest
 from hpcsbi.store.opening import open_complete, open_store
 from hpcsbi.store.settings import Mismatch
-from hpcsbi.survey.formats import Survey, UnreadableError
-from hpcsbi.survey.identity import NAMES
+from hpcsbi.survey.readers.formats import Survey, UnreadableError
+from hpcsbi.survey.record.identity import NAMES
 from hpcsbi.survey.rest_frame import CM_PER_MPC, LSUN, luminosity_distance_cm
 
 ROOT = Path(__file__).parents[2]
@@ -365,7 +365,9 @@ def test_air_wavelengths_are_moved(tmp_path):
     wave = np.tile(4000 + 1.8 * np.arange(3000), (1, 1))
     path = survey_files.table(tmp_path / "a.fits", rows=1, FLUX=(wave - 3900.0), WAVE=wave)
     survey = configured("table")
-    moved = instantiate({"_target_": "hpcsbi.survey.formats.Survey", "name": "table", "air": True})
+    moved = instantiate(
+        {"_target_": "hpcsbi.survey.readers.formats.Survey", "name": "table", "air": True}
+    )
 
     ingest(tmp_path / "v.zarr", str(path), survey, GRID, 4, Serial())
     ingest(tmp_path / "a.zarr", str(path), moved, GRID, 4, Serial())

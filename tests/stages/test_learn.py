@@ -14,7 +14,7 @@ from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.learned_errors import learned_error
-from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.observation.noise import SurveyNoise
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.stages import learn as module
 from hpcsbi.stages.learn import learn

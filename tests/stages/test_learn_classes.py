@@ -10,10 +10,10 @@ import torch
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.inference.following import follow
+from hpcsbi.inference.learning.following import follow
 from hpcsbi.run.flows import load_posterior
 from hpcsbi.run.learned_errors import learned_error
-from hpcsbi.simulator.noise import SurveyNoise
+from hpcsbi.simulator.observation.noise import SurveyNoise
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.stages.learn import learn
 from hpcsbi.store.layout import Array

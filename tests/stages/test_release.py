@@ -14,7 +14,7 @@ from astropy.table import Table
 from repeated_catalogue import repeat
 
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.catalogue_descriptions import described_columns
+from hpcsbi.inference.columns.catalogue_descriptions import described_columns
 from hpcsbi.run.catalogue import write_catalogue
 from hpcsbi.stages.release import release
 from hpcsbi.store.settings import Mismatch

@@ -12,17 +12,17 @@ import tiny
 
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
-from hpcsbi.inference.certificate import QUANTILES
-from hpcsbi.inference.observed_lines import OBSERVED
+from hpcsbi.inference.columns.observed_lines import OBSERVED
+from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.run.page_sources import MADE_OF, why_old
-from hpcsbi.simulator.derived import QUANTITIES
-from hpcsbi.simulator.dust import dust_curve
-from hpcsbi.simulator.indices import BANDS, BLENDS, LINES
+from hpcsbi.simulator.galaxy.dust import dust_curve
+from hpcsbi.simulator.galaxy.indices import BANDS, BLENDS, LINES
+from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.noise import SurveyNoise
-from hpcsbi.simulator.parameters import parameter
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.observation.noise import SurveyNoise
+from hpcsbi.simulator.table.derived import QUANTITIES
+from hpcsbi.simulator.theta.parameters import parameter
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.report import report
 from hpcsbi.statistics.calibration import sbc_ranks, tarp_fractions
 from hpcsbi.statistics.verdict import verdict

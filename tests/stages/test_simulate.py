@@ -14,10 +14,10 @@ from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.fsps_spectra import FspsError
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import NOTICE
+from hpcsbi.simulator.direct.fsps_spectra import FspsError
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.table.ssp_arrays import NOTICE
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.simulate import read_theta, simulate
 from hpcsbi.stages.tabulate import SHIPPED
 from hpcsbi.store.opening import open_complete, open_store
@@ -30,8 +30,8 @@ RUN = """
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.physics import Physics
+from hpcsbi.simulator.theta.prior import Prior
+from hpcsbi.simulator.galaxy.physics import Physics
 simulate({out!r}, "table", {n}, None, 256, Prior({columns!r}), Grid(), Physics(), {table!r}, 0,
          Serial())
 """

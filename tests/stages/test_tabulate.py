@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.fsps_data import FspsError, tree_notice
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
-from hpcsbi.simulator.ssp_arrays import NOTICE
+from hpcsbi.simulator.direct.fsps_data import FspsError, tree_notice
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.table.ssp_arrays import NOTICE
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.tabulate import (
     SHIPPED,
     _create,

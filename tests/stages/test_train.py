@@ -13,10 +13,10 @@ import torch
 
 from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.errors import BadInput
-from hpcsbi.inference import training_pairs
-from hpcsbi.inference.flow import Flow
-from hpcsbi.inference.optimiser import Optimiser
-from hpcsbi.inference.optimum import Optimum
+from hpcsbi.inference.network import training_pairs
+from hpcsbi.inference.network.flow import Flow
+from hpcsbi.inference.network.optimiser import Optimiser
+from hpcsbi.inference.summary.optimum import Optimum
 from hpcsbi.run.flows import load_engine, load_posterior
 from hpcsbi.run.progress import work_left
 from hpcsbi.simulator.pairs import split_of

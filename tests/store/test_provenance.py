@@ -10,8 +10,8 @@ import tiny
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import Unfinished
 from hpcsbi.grid import Grid
-from hpcsbi.simulator.physics import Physics
-from hpcsbi.simulator.prior import Prior
+from hpcsbi.simulator.galaxy.physics import Physics
+from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.simulate import simulate
 from hpcsbi.store import provenance
 from hpcsbi.store.layout import Array
@@ -19,7 +19,7 @@ from hpcsbi.store.opening import create, open_store
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.settings import Mismatch
 from hpcsbi.store.shards import run_shards
-from hpcsbi.survey.registry import FORMATS
+from hpcsbi.survey.readers.registry import FORMATS
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def edited(tmp_path, monkeypatch):
     folder.mkdir()
     for path in provenance.PACKAGE.rglob("*.py"):
         copy = folder / path.relative_to(provenance.PACKAGE)
-        copy.parent.mkdir(exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
 
     def forget():
@@ -52,8 +52,8 @@ def edited(tmp_path, monkeypatch):
 def test_only_what_decides_counts(edited):
     """Words for readers and modules that only carry do not count, every operation does."""
     before = {stage: code_of(stage) for stage in ("simulate", "infer", "ingest")}
-    edited("simulator.dust", '"""', '"""Other words. ')
-    edited("simulator.dust", "import numpy as np", "import numpy as np  # a comment\n\n")
+    edited("simulator.galaxy.dust", '"""', '"""Other words. ')
+    edited("simulator.galaxy.dust", "import numpy as np", "import numpy as np  # a comment\n\n")
     edited("store.locks", "SETTLED = 1.0", "SETTLED = 3.0")
     edited("stages.report", "import numpy as np", "import numpy")
     edited("pipeline", "OF_A_RUN =", "MORE = 2\nOF_A_RUN =")  # stores outlive a new stage
@@ -68,7 +68,7 @@ def test_only_what_decides_counts(edited):
 def test_readers_of_surveys_decide_what_is_ingested(survey, edited):
     """Each counts, whatever survey is read; simulations do not depend on them."""
     before = {stage: code_of(stage) for stage in ("simulate", "ingest")}
-    edited(f"survey.{survey}", "__all__", "MORE = 2\n__all__")
+    edited(f"survey.readers.{survey}", "__all__", "MORE = 2\n__all__")
 
     assert code_of("ingest") != before["ingest"]
     assert code_of("simulate") == before["simulate"]
@@ -87,12 +87,12 @@ def test_other_code_does_not_go_on_with_a_store(tmp_path, edited):
     store = simulated(tmp_path / "s.zarr")
     whole = tiny.all_bytes(store.path)
     store.forget(1)
-    edited("simulator.delayed_tau", "import", "MORE = 2\nimport")
+    edited("simulator.galaxy.delayed_tau", "import", "MORE = 2\nimport")
 
     with pytest.raises(Mismatch, match=r"code: .* in the store(.|\n)*go on with that version"):
         simulated(tmp_path / "s.zarr")
     assert store.states() == {0: "done", 1: "missing"}
-    edited("simulator.delayed_tau", "MORE = 2\nimport", "import")
+    edited("simulator.galaxy.delayed_tau", "MORE = 2\nimport", "import")
     simulated(tmp_path / "s.zarr")
     assert tiny.all_bytes(store.path) == whole
 

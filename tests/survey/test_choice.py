@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hpcsbi.errors import BadInput
 from hpcsbi.survey.choice import Choice, absences, choose, with_redshifts
 from hpcsbi.survey.object_lists import ObjectLists, Redshifts
+from hpcsbi.survey.record.source import Source
+from hpcsbi.survey.record.spectra import Spectra, unread_spectra
 from hpcsbi.survey.scan import ScannedFile
-from hpcsbi.survey.source import Source
-from hpcsbi.survey.spectra import Spectra, unread_spectra
 
 
 def files(*ids, wanted=None):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpcsbi.survey.geometry import groups, why_unreached
-from hpcsbi.survey.spectra import Spectra, unread_spectra
+from hpcsbi.survey.record.spectra import Spectra, unread_spectra
 
 WAVE = 4000 + 2.0 * np.arange(50)
 

@@ -7,8 +7,8 @@ from survey_files import NATIVE
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.survey.observed import columns_of
+from hpcsbi.survey.record.spectra import Spectra, unread_spectra
 from hpcsbi.survey.rest_frame import CM_PER_MPC, LSUN
-from hpcsbi.survey.spectra import Spectra, unread_spectra
 
 GRID, WAVE = Grid(), NATIVE["linear"]
 

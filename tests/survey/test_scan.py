@@ -12,9 +12,9 @@ from hpcsbi.cluster import deadline
 from hpcsbi.cluster.deadline import OutOfTime
 from hpcsbi.cluster.executors import Array, Serial
 from hpcsbi.errors import BadInput
-from hpcsbi.survey.formats import Survey
+from hpcsbi.survey.readers.formats import Survey
+from hpcsbi.survey.record.source import Source
 from hpcsbi.survey.scan import scan
-from hpcsbi.survey.source import Source
 
 TABLE = Survey("table")
 

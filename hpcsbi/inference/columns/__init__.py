@@ -1,0 +1,1 @@
+"""What is published of a posterior: columns, their meaning, flags and derived quantities."""

@@ -1,0 +1,1 @@
+"""An error of the model, learned from a survey's own spectra."""

@@ -1,0 +1,1 @@
+"""The flow: its networks, what it learns from, and how."""

@@ -1,0 +1,1 @@
+"""Draws of a posterior, and their certificate."""

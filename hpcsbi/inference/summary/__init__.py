@@ -1,0 +1,1 @@
+"""What a network sees of a spectrum, and the coordinates in which it infers theta."""

@@ -1,0 +1,1 @@
+"""The parameters: what theta may have, and the prior of them."""

@@ -1,0 +1,1 @@
+"""Files as surveys publish them, to one record: a class for each."""

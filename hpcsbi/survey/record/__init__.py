@@ -1,0 +1,1 @@
+"""The record that every survey's files become: spectra, and who they are."""
