@@ -7,9 +7,10 @@ from pathlib import Path
 from hpcsbi.cluster.slurm import JobState
 from hpcsbi.terminal import printable, user_name
 
-__all__ = ["FORGOTTEN", "last_line", "lines", "mend", "summary", "why_ended"]
+__all__ = ["FORGOTTEN", "error_lines", "last_line", "lines", "mend", "summary", "why_ended"]
 
 TAIL = 8192  # bytes at the end of a log that are looked at
+LINES = 12  # of an error that are told
 SHOWN = 3  # failed tasks of an array that are told in full
 FORGOTTEN = "unknown"
 # Start of SLURM's reason for a job that waits -> what to do.
@@ -94,14 +95,31 @@ def last_line(log: Path) -> str:
 
     A bar that was drawn over and over on one line counts as it was last.
     """
+    said = _said(log)
+    return said[-1].strip() if said else ""
+
+
+def error_lines(log: Path) -> list[str]:
+    """What a job was refused for, by its log: the last line that tells an error, and those after.
+
+    Arguments:
+        log: of a job that has ended; none are told where it is not there.
+    """
+    said = _said(log)
+    starts = [place for place, line in enumerate(said) if line.startswith("error: ")]
+    return said[starts[-1] :][:LINES] if starts else []
+
+
+def _said(log: Path) -> list[str]:
+    """Lines at the end of a log that say something, without control characters."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL))
             text = file.read().decode(errors="replace")
     except OSError:
-        return ""
-    said = [line for line in text.replace("\r", "\n").split("\n") if line.strip()]
-    return printable(said[-1].strip()) if said else ""
+        return []
+    lines = text.replace("\r", "\n").split("\n")
+    return [printable(line.rstrip()) for line in lines if line.strip()]
 
 
 def lines(jobs: Sequence[Mapping]) -> Iterable[str]:

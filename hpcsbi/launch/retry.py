@@ -2,12 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from hpcsbi.caches import keep_caches
+from hpcsbi.cluster.job_words import error_lines
 from hpcsbi.launch.frozen import configuration_of, name_override, thaw, with_absolute_paths
 from hpcsbi.launch.job import REFUSED, refuse
 from hpcsbi.launch.submit import submit
@@ -59,8 +60,13 @@ def retry(name: str, overrides: Sequence[str], dry_run: bool = False) -> dict[st
     known = {job["stage"] for job in jobs}
     queued = _queued_stages(jobs)
     todo = _todo(cfg, [stage for stage in OF_A_RUN if stage in known], queued)
+    refused = _tell_failures(jobs, todo)
     if not todo:
         print("nothing to submit." if queued else "nothing is missing.")
+        if refused:
+            print(
+                f"{', '.join(refused)} would fail again: mend it as told, then slurm/pipeline.sh."
+            )
         return {}
     return submit(cfg, list(todo), dry_run, _parts(cfg, todo))
 
@@ -110,6 +116,25 @@ def _todo(cfg: DictConfig, stages: Sequence[str], queued: dict[str, str]) -> dic
             todo[stage] = what
             print(f"{stage:10} {what.why}")
     return todo
+
+
+def _tell_failures(jobs: Sequence[dict], todo: Mapping[str, WorkLeft]) -> list[str]:
+    """Tell how newest jobs failed, and why; returns stages that lack nothing and were refused.
+
+    A product of other settings, for one, is whole, and its stage has refused to touch it.
+    """
+    refused = []
+    for job in jobs:
+        if not (job["newest"] and job["failures"]) or job["active"]:
+            continue
+        stage, failure = job["stage"], job["failures"][0]
+        why = f" ({failure['why']})" if failure["why"] else ""
+        left = "" if stage in todo else ", not submitted again: nothing is missing of what it makes"
+        print(f"{stage:10} job {failure['job']} {failure['state']}{why}{left}")
+        error = error_lines(Path(failure["log"]))
+        print("".join(f"{'':10}   {line}\n" for line in error), end="")
+        refused += [stage] * bool(error and left)
+    return refused
 
 
 def _parts(cfg: DictConfig, todo: dict[str, WorkLeft]) -> dict[str, list[int]]:

@@ -72,6 +72,23 @@ def test_the_last_words_of_a_log(tmp_path, text, line):
     assert job_words.last_line(tmp_path / "absent") == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("error: first\nbegan again\nerror: x:\n  a\r\n\n  b\n", ["error: x:", "  a", "  b"]),
+        ("all is well\nan error: no\n", []),
+        ("error: \x1b[31mred\n", ["error: ?[31mred"]),
+        ("error: long\n" + 99 * "x\n", ["error: long", *["x"] * (job_words.LINES - 1)]),
+    ],
+)
+def test_what_a_job_was_refused_for(tmp_path, text, lines):
+    """The last error of a log with all of its lines, and nothing of what came before it."""
+    (tmp_path / "log").write_text(text)
+
+    assert job_words.error_lines(tmp_path / "log") == lines
+    assert job_words.error_lines(tmp_path / "absent") == []
+
+
 def job(**changes):
     """A job as `submissions.ask` tells of it."""
     plain = {

@@ -184,6 +184,29 @@ def test_a_report_older_than_what_it_shows_is_missing(run, queue, capsys):
     assert "report.html is older than calibration.json" in capsys.readouterr().out
 
 
+def test_what_was_refused_is_told_and_not_submitted_again(run, queue, capsys):
+    """A product of other settings is whole; what failed for a time limit is submitted again."""
+    submitted(run, "cluster=allocation", stages=("simulate", "augment"))
+    queue.states = {"1": JobState("FAILED", "NonZeroExitCode", "2:0"),
+                    "2": JobState("CANCELLED", "Dependency")}  # fmt: skip
+    said = "simulating\nerror: simulations.zarr was made with other settings:\n  seed 1, not 0\n"
+    (run / "logs/simulate-1.log").write_text(said)
+
+    assert again(run, queue) == []
+
+    printed = capsys.readouterr().out
+    assert "simulate   job 1 FAILED (exit status 2:0), not submitted again" in printed
+    assert "error: simulations.zarr was made" in printed and "seed 1, not 0" in printed
+    assert "simulating\n" not in printed
+    assert "augment    job 2 CANCELLED (what it waited for failed), not submitted" in printed
+    assert printed.splitlines()[-1].startswith("simulate would fail again: mend it as told")
+
+    unmade(run, "simulations.zarr", 0)
+    queue.states["1"] = JobState("TIMEOUT")
+    assert [job["stage"] for job in again(run, queue)] == ["simulate"]
+    assert "job 1 TIMEOUT (the limit site.time was reached)\n" in capsys.readouterr().out
+
+
 def test_a_dry_run_submits_nothing(run, queue, capsys):
     """The commands are printed with what they would wait for."""
     submitted(run, "cluster=array")
