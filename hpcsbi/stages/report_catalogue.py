@@ -1,6 +1,8 @@
 """The report's section of a catalogue: all its objects together, some of them one by one."""
 
+import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -93,7 +95,7 @@ def catalogue_section(stores: dict, engine: Callable[[Prior], Ssp]) -> dict:
         **_overview_pictures(store, prior, rows, columns),
     }
     if "samples" not in store.group:
-        section["notes"].append("No draws were kept (infer.keep_draws=0): no figures of objects.")
+        section["notes"].append(_how_to_keep_draws(store.path))
     elif stores["ingest"][0] is not None:
         spectra, likelihood = stores["ingest"][0], _likelihood(store, engine, prior)
         shown = [(rows[i], why) for i, why in gallery.gallery(columns, OBJECTS)]
@@ -105,6 +107,18 @@ def catalogue_section(stores: dict, engine: Callable[[Prior], Ssp]) -> dict:
         if likelihood is not None:
             section["stack"] = _stack(store, spectra, likelihood, rows, columns)
     return section
+
+
+def _how_to_keep_draws(catalogue: Path) -> str:
+    """What makes the figures of objects; a catalogue of other settings takes another name."""
+    other = catalogue.absolute().with_name(f"{catalogue.stem}_draws{catalogue.suffix}")
+    more = shlex.join([f"infer.out={other}", "infer.keep_draws=100"])
+    return (
+        "No draws were kept (infer.keep_draws=0): no figures of objects. They are made by python "
+        "jobs/infer.py and then python jobs/report.py (on SLURM slurm/pipeline.sh NAME "
+        f"--stages=infer,report), both with the options of this run and {more}; {catalogue.name} "
+        "stays as it is."
+    )
 
 
 def _overview_pictures(

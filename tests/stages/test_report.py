@@ -116,7 +116,7 @@ def calibration(folder, rng, width=1.0, more=None):
     (folder / "calibration.json").write_text(content)
 
 
-def catalogue(path, prior, rng, ids=IDS):
+def catalogue(path, prior, rng, ids=IDS, keep_draws=True):
     """Posteriors of four objects, the last without draws."""
     draws = prior.sample(N * 80, rng).reshape(N, 80, -1).astype("float32")
     draws[-1] = np.nan
@@ -136,6 +136,8 @@ def catalogue(path, prior, rng, ids=IDS):
     arrays["derived_quantiles"] = rng.lognormal(size=(N, len(QUANTILES), len(QUANTITIES)))
     arrays["derived_prior_share"] = np.full((N, len(QUANTITIES)), 0.25)
     arrays |= {name: rng.lognormal(size=(N, len(BLENDS))) for name in OBSERVED}
+    if not keep_draws:
+        del arrays["samples"]
     model = Model(prior, GRID, Physics(), SurveyNoise(calibration=0.04)).settings()
     settings = {"flow": {"training": {"simulations": model, "noise": model["noise"]}}}
     filled(path, arrays, settings, notice="")
@@ -214,6 +216,17 @@ def run(tmp_path_factory):
     cost = {"stage": "train", "cpu_seconds": 90, "wall_seconds": 45}
     (folder / "costs.jsonl").write_text(f'{json.dumps(cost)}\n{{"stage": "inf')
     return folder, page_of(folder, str(folder / "beside/catalogue.zarr"))
+
+
+def test_without_draws_the_page_tells_how_to_keep_some(run, tmp_path):
+    """Under another name, as a catalogue that is there takes no other settings."""
+    catalogue(tmp_path / "catalogue.zarr", PRIOR, np.random.default_rng(0), keep_draws=False)
+
+    page = page_of(tmp_path)
+
+    told = f"infer.out={tmp_path}/catalogue_draws.zarr infer.keep_draws=100"
+    assert "No draws were kept" in page and told in page and "python jobs/infer.py" in page
+    assert "No draws were kept" not in run[1]
 
 
 def test_the_page_notes_what_it_was_made_of(run):
