@@ -15,6 +15,7 @@ from hpcsbi.arguments import did_you_mean, literal, refuse_wrong
 from hpcsbi.cluster.site import Site, make_site
 from hpcsbi.errors import BadInput
 from hpcsbi.launch.checkout import CONF
+from hpcsbi.launch.made_before import refuse_other_options
 from hpcsbi.launch.ways import HERE, way_of
 from hpcsbi.pipeline import STAGES
 from hpcsbi.run.folder import finished_weights
@@ -50,6 +51,8 @@ def check_stages(cfg: DictConfig, stages: Sequence[str], coming: Sequence[str] =
         ingest.look_at_first(*(nodes["ingest"][key] for key in keys))
     _check_tables(cfg, nodes)
     _check_rows(nodes, made)
+    for stage, node in nodes.items():
+        refuse_other_options(stage, node)
     for stage, node in nodes.items():
         reads = {} if STAGES[stage].shows else STAGES[stage].reads
         for key, maker in reads.items():
