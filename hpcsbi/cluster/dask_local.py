@@ -7,6 +7,7 @@ dashboards listen on the loopback interface.
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -74,6 +75,16 @@ class Local:
         self, function: Callable[[Any], Any], pieces: Iterable[Any], threads: bool = False
     ) -> Iterator[tuple[Any, Outcome]]:
         """See `Cluster`."""
+        with self.client(threads) as client:
+            yield from outcomes(client, function, pieces, self.workers)
+
+    @contextmanager
+    def client(self, threads: bool = False) -> Iterator[Client]:
+        """Workers that live as long as this client of theirs, for a library that takes one.
+
+        Arguments:
+            threads: of one process, in place of processes.
+        """
         allow_connections(self.workers)
         security = security_of(make_pair())
         with (
@@ -90,7 +101,7 @@ class Local:
             ) as cluster,
             Client(cluster, security=security) as client,
         ):
-            yield from outcomes(client, function, pieces, self.workers)
+            yield client
 
 
 def security_of(pair: Pair) -> Security:

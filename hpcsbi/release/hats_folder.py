@@ -41,21 +41,23 @@ def write_hats(folder: Path, table: Path, rows: int, scratch: Path) -> None:
         scratch: folder for what is needed on the way; emptied.
     """
     from hats_import.catalog.arguments import ImportArguments
-    from hats_import.pipeline import pipeline
+    from hats_import.pipeline import pipeline_with_client
+
+    from hpcsbi.cluster.dask_local import Local
 
     for leftover in (folder, scratch):
         shutil.rmtree(leftover, ignore_errors=True)
     scratch.mkdir(parents=True)
     half = scratch / "out" / folder.name
-    pipeline(
-        ImportArguments(
-            output_path=str(half.parent), output_artifact_name=half.name,
-            input_file_list=[str(table)], file_reader="parquet", use_schema_file=str(table),
-            ra_column="ra", dec_column="dec", sort_columns="key", pixel_threshold=PER_PIXEL,
-            expected_total_rows=rows, progress_bar=False, resume=False,
-            tmp_dir=str(scratch / "tmp"), dask_tmp=str(scratch / "dask"),
-        )
+    arguments = ImportArguments(
+        output_path=str(half.parent), output_artifact_name=half.name,
+        input_file_list=[str(table)], file_reader="parquet", use_schema_file=str(table),
+        ra_column="ra", dec_column="dec", sort_columns="key", pixel_threshold=PER_PIXEL,
+        expected_total_rows=rows, progress_bar=False, resume=False, tmp_dir=str(scratch / "tmp"),
     )  # fmt: skip
+    # Its own client fails where Dask is told to encrypt, as it is in every process of a run.
+    with Local(1, str(scratch / "dask")).client() as client:
+        pipeline_with_client(arguments, client)
     for name in ("properties", "hats.properties"):
         text = (half / name).read_text()
         (half / name).write_text(DATED.sub("", text))
