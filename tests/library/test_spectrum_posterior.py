@@ -22,7 +22,11 @@ def test_draws_and_weights_give_the_quantiles(posterior):
     assert posterior.quantiles.attrs["unit"]["tage"] == "Gyr"
     assert posterior.derived.attrs["unit"]["sfr_100myr"] == "solMass/yr"
     theta = posterior.draws.to_numpy()
-    again = weighted_quantiles(theta, posterior.weights, list(QUANTILES.values()))
+    levels = list(QUANTILES.values())
+    again = weighted_quantiles(theta, posterior.weights, levels)
+    if posterior.certificate["origin"] == "flow":  # a short flow's weights are not always good
+        assert np.ptp(posterior.weights) == 0
+        again = np.quantile(theta, levels, axis=0)
 
     assert posterior.weights.sum() == pytest.approx(1) and (posterior.weights > 0).all()
     assert posterior._posterior.prior.inside(posterior._coordinates, posterior.zred).all()
