@@ -1,15 +1,9 @@
 """The exact likelihood: how probable a spectrum is, given theta, the table and a noise model.
 
-Gaussian in every valid pixel. Three kinds of sigma, because each answers another question:
-
-- "fractional": a fraction of the *model* flux, with its normalisation; what `FractionalNoise` does.
-- "survey": the quoted ivar and the noise floor of theta in quadrature; what `SurveyNoise` and
-  `BankNoise` do.
-- "given": the quoted ivar and nothing else; what the paper's MCMC assumes.
-
-Importance weights of a flow need the likelihood of the simulator that trained it. Errors of the
-flux calibration, of lines and of the model, which are factors with Gaussian amplitudes
-(`templates`), are integrated out in closed form, as are `additive_errors`.
+Gaussian in every valid pixel, with one of the sigmas of `pulls`. Importance weights of a flow need
+the likelihood of the simulator that trained it. Errors of the flux calibration, of lines and of the
+model, which are factors with Gaussian amplitudes (`templates`), are integrated out in closed form,
+as are `additive_errors`.
 """
 
 import math
@@ -19,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcsbi.errors import BadInput
 from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.simulator.observation.additive_errors import (
     AdditiveErrors,
@@ -30,13 +23,11 @@ from hpcsbi.simulator.observation.learned_error import LearnedError
 from hpcsbi.simulator.observation.noise import Noise
 from hpcsbi.simulator.observation.templates import SmoothError, smooth_error
 from hpcsbi.simulator.probability.amplitudes import Amplitudes
-from hpcsbi.simulator.probability.pulls import log_density, pulls_of
+from hpcsbi.simulator.probability.pulls import log_density, pulls_of, refuse_other_kind
 from hpcsbi.simulator.table.ssp_table import CHUNK, Ssp
 from hpcsbi.simulator.theta.parameters import ZRED
 
-__all__ = ["KINDS", "Likelihood", "of_simulator"]
-
-KINDS = ("fractional", "survey", "given")
+__all__ = ["Likelihood", "of_simulator"]
 
 
 class Likelihood(torch.nn.Module):
@@ -50,7 +41,7 @@ class Likelihood(torch.nn.Module):
     Arguments:
         ssp: the table engine.
         names: columns of theta.
-        kind: one of KINDS.
+        kind: one of `pulls.KINDS`.
         fraction: sigma over model flux, for "fractional".
         calibration: standard deviation of each amplitude of `templates.response_curves`, by which
             the model is multiplied (1 plus their sum); not for "fractional".
@@ -77,12 +68,6 @@ class Likelihood(torch.nn.Module):
         learned: LearnedError | None = None,
         additive: AdditiveErrors | None = None,
     ) -> None:
-        if kind not in KINDS:
-            raise BadInput(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
-        if (kind == "fractional") != (fraction is not None):
-            raise BadInput(
-                f"likelihood {kind!r} with fraction={fraction}: only 'fractional' has one."
-            )
         errors = {
             "calibration error": calibration,
             "error of lines": lines,
@@ -90,8 +75,7 @@ class Likelihood(torch.nn.Module):
             "learned error of the model": learned,
             "additive error": additive,
         }
-        if kind == "fractional" and (there := [name for name, error in errors.items() if error]):
-            raise BadInput(f"likelihood 'fractional' has no {there[0]}.")
+        refuse_other_kind(kind, fraction, [name for name, error in errors.items() if error])
         super().__init__()
         self.ssp, self.names, self.kind, self.fraction = ssp, tuple(names), kind, fraction
         self.smooth, self.additive = smooth, additive

@@ -1,12 +1,25 @@
-"""Pulls: residuals over sigma, for each kind of likelihood, and the density that they have."""
+"""Pulls: residuals over sigma, for each kind of likelihood, and the density that they have.
+
+Three kinds of sigma, because each answers another question:
+
+- "fractional": a fraction of the *model* flux, with its normalisation; what `FractionalNoise` does.
+- "survey": the quoted ivar and the noise floor of theta in quadrature; what `SurveyNoise` and
+  `BankNoise` do.
+- "given": the quoted ivar and nothing else; what the paper's MCMC assumes.
+"""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Pulls", "log_density", "pulls_of"]
+from hpcsbi.errors import BadInput
+
+__all__ = ["KINDS", "Pulls", "log_density", "pulls_of", "refuse_other_kind"]
+
+KINDS = ("fractional", "survey", "given")
 
 
 class Pulls(NamedTuple):
@@ -33,7 +46,7 @@ def pulls_of(
     floor: Tensor,
     factor: Tensor,
 ) -> Pulls:
-    """Pulls of a kind of likelihood, see `likelihood.KINDS`.
+    """Pulls of a kind of likelihood, see above.
 
     Arguments:
         kind: one of KINDS.
@@ -70,3 +83,22 @@ def log_density(ivar: Tensor, log_ratio: Tensor | float, chi2: Tensor) -> Tensor
     fixed = log_ivar - (ivar > 0).sum(-1) * math.log(2 * math.pi)
     log_likelihood = 0.5 * (fixed[:, None] - log_ratio - chi2.double())
     return log_likelihood.nan_to_num(-math.inf, posinf=-math.inf, neginf=-math.inf)
+
+
+def refuse_other_kind(kind: str, fraction: float | None, errors: Sequence[str]) -> None:
+    """Raise where a kind is none, or does not go with what is asked of it.
+
+    Arguments:
+        kind: of likelihood.
+        fraction: sigma over model flux, None for none.
+        errors: of the model that are there, in words.
+
+    Raises:
+        BadInput: an unknown kind, or a fraction or an error that does not go with it.
+    """
+    if kind not in KINDS:
+        raise BadInput(f"likelihood kind is {kind!r}: choose from {', '.join(KINDS)}.")
+    if (kind == "fractional") != (fraction is not None):
+        raise BadInput(f"likelihood {kind!r} with fraction={fraction}: only 'fractional' has one.")
+    if kind == "fractional" and errors:
+        raise BadInput(f"likelihood 'fractional' has no {errors[0]}.")

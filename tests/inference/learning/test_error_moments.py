@@ -1,22 +1,10 @@
 """What objects say together: whatever their order, and each as much as it weighs."""
 
-import known_error
 import numpy as np
-import pytest
 from known_error import MEAN, TEMPLATES, WAVE, N, likelihood
 
 from hpcsbi.inference.learning.error_moments import error_moments, object_weights
 from hpcsbi.simulator.table.batch import Batch
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return known_error.engine()
-
-
-@pytest.fixture(scope="module")
-def known(engine):
-    return known_error.spectra_of(engine)
 
 
 def test_the_order_of_objects_does_not_matter(engine, known):

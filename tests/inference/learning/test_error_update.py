@@ -1,6 +1,5 @@
 """The steps of expectation maximisation against an answer in closed form."""
 
-import known_error
 import numpy as np
 import pytest
 import torch
@@ -8,16 +7,6 @@ from known_error import MEAN, SIGMA, TEMPLATES, WAVE, N, likelihood
 
 from hpcsbi.inference.learning.error_moments import error_moments
 from hpcsbi.inference.learning.error_update import further_template, next_error, prior_factor
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return known_error.engine()
-
-
-@pytest.fixture(scope="module")
-def known(engine):
-    return known_error.spectra_of(engine)
 
 
 def evidence(one, known):

@@ -12,7 +12,8 @@ from hpcsbi.run.flows import load_engine
 from hpcsbi.simulator.observation.noise import SurveyNoise
 from hpcsbi.simulator.observation.templates import SmoothError
 from hpcsbi.simulator.probability.fisher import score_and_information
-from hpcsbi.simulator.probability.likelihood import KINDS, Likelihood
+from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.probability.pulls import KINDS
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from hpcsbi.simulator.observation.learned_error import LearnedError
 from hpcsbi.simulator.observation.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.observation.sky_lines import sky_shares
 from hpcsbi.simulator.observation.templates import SmoothError, line_curves, response_curves
-from hpcsbi.simulator.probability.likelihood import KINDS, Likelihood, of_simulator
+from hpcsbi.simulator.probability.likelihood import Likelihood, of_simulator
+from hpcsbi.simulator.probability.pulls import KINDS
 from hpcsbi.simulator.table.exact_spectra import exact_spectra
 from hpcsbi.simulator.theta.column import Column
 from hpcsbi.simulator.theta.prior import Prior

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from likelihood_bench import sigma_of
 from scipy import stats
 
-from hpcsbi.simulator.probability.likelihood import KINDS
-from hpcsbi.simulator.probability.pulls import log_density, pulls_of
+from hpcsbi.simulator.probability.pulls import KINDS, log_density, pulls_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
