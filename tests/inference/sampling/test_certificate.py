@@ -193,7 +193,9 @@ def test_an_object_does_not_depend_on_its_batch(flow, rescued):
     drawn = posterior.sample(batch, DRAWS)
     alone = certify(posterior, posterior.likelihood, drawn, batch, LEVELS)
 
-    assert np.allclose(alone.quantiles, rescued.quantiles[:, rows], rtol=2e-3)
+    together = rescued.quantiles[:, rows]
+    width = together[-1] - together[0]  # other draws would differ by some 7 % of it
+    assert (np.abs(alone.quantiles - together) < 0.02 * width).all()
     for name, values in alone.numbers.items():
         assert np.allclose(values, rescued.numbers[name][rows], rtol=1e-2, atol=1e-2), name
 
