@@ -19,6 +19,7 @@ from hpcsbi.inference.summary.measurable import measurable
 from hpcsbi.inference.summary.normal_scores import NormalScores
 from hpcsbi.kernels.logarithm import project_log
 from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.simulator.table.ssp_basis import band_means
 from hpcsbi.simulator.table.ssp_table import Ssp
 from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.survey.record.line_spread import KNOTS
@@ -26,9 +27,7 @@ from hpcsbi.survey.record.line_spread import KNOTS
 __all__ = ["LN10", "STANDARDISED", "Representation"]
 
 LN10 = math.log(10)
-# Spectra of the default grid that are worked on at once: for an anchor, so that they stay in the
-# cache, and when the context is standardised.
-PART, STANDARDISED = 1024, 4096
+STANDARDISED = 4096  # spectra of the default grid at once, when the context is standardised
 SQRT_2PI = math.log(math.sqrt(2 * math.pi))
 TOLD_KNOTS = [0, KNOTS // 2, KNOTS - 1]  # of an instrument: a level, a slope and a bend
 PAD = 0.5  # dex of mass where its prior is not flat
@@ -235,12 +234,12 @@ class Representation(torch.nn.Module, ABC):
         return (torch.cat([raw, *more], 1) if more else raw), shift
 
     def _anchor(self, coordinates: torch.Tensor) -> torch.Tensor:
-        """Shift that the other columns alone would give a noise-free spectrum, (..., n_theta).
+        """Shift that the other columns alone would give their stars' colours, (..., n_theta).
 
         With it the shifted columns become the amplitude and dust of the *spectrum*, which the data
-        fix, in place of those of the galaxy, which trade against its age and metallicity. It does
-        not depend on the shifted columns, so that the Jacobian stays what it was. It takes the
-        table; without one it is zero.
+        fix, in place of those of the galaxy, which trade against its age and metallicity. A few
+        bands will do: any function of the other columns leaves the Jacobian what it was. It takes
+        the table; without one it is zero.
         """
         if self.ssp is None or not self.column:
             return torch.zeros_like(coordinates)
@@ -248,18 +247,17 @@ class Representation(torch.nn.Module, ABC):
         grouped = coordinates.transpose(0, -2)
         flat = grouped.reshape(-1, len(self.names))
         theta = torch.where(self.free, 0.0, torch.where(self.log > 0, 10**flat, flat))
-        rows = rows_at_once(PART, self.ssp.pixels)
-        shifts = torch.cat([self._split_of_bare(part) for part in theta.split(rows)])
+        shifts = self._split_of_bare(theta)
         anchor = self._shift(flat, **dict(zip(("logmass", "dust2"), shifts.T, strict=False)))
         return anchor.reshape(grouped.shape).transpose(0, -2)
 
     def _split_of_bare(self, theta: torch.Tensor) -> torch.Tensor:
         """Amplitude and dust of dustless spectra of one solar mass, (n, shifted columns)."""
-        flux = self.ssp.dustless(theta, self.names)
+        flux = self.ssp.band_flux(theta, self.names)
         if not self.ssp.is_compiled(theta):
-            return flux.clamp_min(1e-30).log() @ self._onto_symmetries.T
-        amplitude_and_dust = np.empty((len(flux), len(self._onto_symmetries)), np.float32)
-        project_log(flux.numpy(), self._onto_symmetries.numpy(), amplitude_and_dust)
+            return flux.clamp_min(1e-30).log() @ self._of_bands.T
+        amplitude_and_dust = np.empty((len(flux), len(self._of_bands)), np.float32)
+        project_log(flux.numpy(), self._of_bands.numpy(), amplitude_and_dust)
         return torch.from_numpy(amplitude_and_dust)
 
     def _keep(self, **numbers: torch.Tensor) -> None:
@@ -274,6 +272,8 @@ class Representation(torch.nn.Module, ABC):
         both = torch.stack([torch.full_like(curve, LN10), -curve], 1)[:, : len(self.shifted)]
         self.register_buffer("_symmetries", both, persistent=False)
         self.register_buffer("_onto_symmetries", torch.linalg.pinv(both), persistent=False)
+        of_bands = torch.linalg.pinv(band_means(both.T).T)
+        self.register_buffer("_of_bands", of_bands, persistent=False)
 
     def standardise(self, coordinates: torch.Tensor, *spectra: torch.Tensor) -> None:
         """Set means and widths of context and target; spectra are flux, ivar and any instrument."""

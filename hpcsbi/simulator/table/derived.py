@@ -146,7 +146,7 @@ class DerivedQuantities:
             photons = ssp.free_gas.photons(components, ssp.groups, ssp.nodes)
             table = torch.cat([table, photons], 1)
             self.gas = GasNodes(ssp.free_gas.logzsol, _flat(gas_luminosity, gas_bands))
-        self.table = table.float()  # rows as `Ssp.neighbours` counts them
+        self.table = table.float()  # rows as `Mixture` counts them
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -210,10 +210,7 @@ class DerivedQuantities:
 
     def _summed(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
         column = dict(zip(names, torch.from_numpy(theta).float().unbind(1), strict=True))
-        bags, weights = self.ssp.neighbours(column)
-        summed = torch.nn.functional.embedding_bag(
-            bags, self.table, mode="sum", per_sample_weights=weights
-        )
+        summed = self.ssp.mixture(self.table, column)
         if self.gas is None:
             return summed.numpy()
         groups = len(self.ssp.groups)

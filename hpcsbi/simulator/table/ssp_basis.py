@@ -4,7 +4,7 @@ Composites are SSPs summed over a history; those of all histories of a family an
 lie close to a space of few dimensions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from hpcsbi.simulator.galaxy.terms import Ranks, Term, lasting
 
-__all__ = ["composites", "gas_composites"]
+__all__ = ["BANDS", "band_fluxes", "band_means", "composites", "gas_composites"]
 
+BANDS = 8  # of equal numbers of pixels: a level and a colour need few
 MANY, EVERY = 700, 7  # of so many components neighbours are alike: every seventh makes the basis
 BLOCK = 64  # pixels whose composites are in memory at once
 SOME = 60  # components of which gas makes its basis
@@ -59,6 +60,36 @@ def composites(
             coefficients.append(torch.cat([weights @ by_age for by_age in ssps]))
         bases.append(torch.cat(of_parts))
     return bases, torch.cat(coefficients, 1)
+
+
+def band_means(values: Tensor) -> Tensor:
+    """Means over `BANDS` neighbouring parts of the pixels, shape (..., BANDS).
+
+    Arguments:
+        values: shape (..., pixels).
+    """
+    return torch.stack([part.mean(-1) for part in values.tensor_split(BANDS, -1)], -1)
+
+
+def band_fluxes(
+    bases: Sequence[Tensor], coefficients: Tensor, parts: Collection[str], ranks: Sequence[Ranks]
+) -> Tensor:
+    """What stars of all groups shine in bands: of each component its `band_means`, without dust.
+
+    Arguments:
+        bases, coefficients: of `composites`, the continuum first in each group.
+        parts: which there are.
+        ranks: see `composites`.
+
+    Returns:
+        float64, shape (logzsol * components, BANDS).
+    """
+    total, first = coefficients.new_zeros(len(coefficients), BANDS), 0
+    for basis, of_group in zip(bases, ranks, strict=True):
+        rank = of_group["continuum"][0]
+        total += coefficients[:, first : first + rank] @ band_means(basis[:rank])
+        first += sum(of_group[part][0] for part in parts)
+    return total
 
 
 def gas_composites(

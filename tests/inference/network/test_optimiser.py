@@ -137,7 +137,7 @@ def test_a_step_follows_the_network_and_the_representation(elsewhere, kind, netw
     assert optimiser.skipped == 0
 
 
-@pytest.mark.parametrize("name", ["low", "basis", "_products", "_onto_symmetries"])
+@pytest.mark.parametrize("name", ["low", "basis", "_products", "_of_bands"])
 def test_a_number_left_behind_is_noticed(elsewhere, name):
     """The check of the test before: one tensor on another device ends the step."""
     optimiser, supply = elsewhere("projection", "zuko_maf")

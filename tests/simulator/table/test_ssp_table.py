@@ -1,3 +1,5 @@
+import dusty_table
+import gas_table
 import numpy as np
 import pytest
 import tiny
@@ -10,6 +12,7 @@ from hpcsbi.simulator.galaxy.dust import dust_curve
 from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.table.exact_spectra import exact_spectra
 from hpcsbi.simulator.table.ssp_arrays import ARRAYS
+from hpcsbi.simulator.table.ssp_basis import band_means
 from hpcsbi.simulator.table.ssp_table import Ssp
 from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.stages.tabulate import SHIPPED
@@ -154,6 +157,42 @@ def test_dustless_is_bare_without_dust(engines, slopes):
     assert torch.allclose(engine.dustless(theta, names), engine.bare(clear, names)[0], rtol=2e-5)
     bare, _ = engine.bare(theta, names)
     assert not torch.allclose(engine.dustless(theta, names), bare, rtol=1e-3)
+
+
+def test_band_flux_is_that_of_dustless_stars(engines):
+    """Means over parts of the pixels, whatever theta says of dust and lines; control: with lines
+    they are others.
+    """
+    engine, names = engines["survey"], SURVEY.names
+    theta = torch.from_numpy(SURVEY.sample(100, np.random.default_rng(4))).float()
+    dark = theta.clone()
+    dark[:, names.index("line_strength")] = 0
+    band = engine.band_flux(theta, names)
+
+    assert torch.allclose(band, band_means(engine.dustless(dark, names)), rtol=2e-3)
+    assert torch.equal(band, engine.band_flux(dark, names))
+    assert not torch.allclose(band, band_means(engine.dustless(theta, names)), rtol=2e-2)
+
+
+@pytest.mark.parametrize("family", ["dust", "gas"])
+def test_bands_of_other_compositions_are_those_of_their_stars(family):
+    """Of two layers of dust and of free gas: no dust, no lines, the level of the whole spectrum."""
+    if family == "dust":
+        prior = dusty_table.prior("dust2", "dust_index", "dust1_fraction")
+        engine = dusty_table.engine(4, prior)
+    else:
+        prior = gas_table.prior("dust2")
+        engine = gas_table.engine(2, prior)
+    theta = torch.from_numpy(prior.sample(50, np.random.default_rng(0))).float()
+    dustier = theta.clone()
+    dustier[:, prior.names.index("dust2")] += 1
+    band = engine.band_flux(theta, prior.names)
+
+    assert torch.equal(band, engine.band_flux(dustier, prior.names))
+    whole = engine.dustless(theta, prior.names).mean(1)
+    assert ((band.mean(1) / whole) < 1.02).all()
+    old = theta[:, prior.names.index("tage")] > 5
+    assert ((band.mean(1) / whole)[old] > 0.6).all()
 
 
 def test_gradient_equals_finite_differences(arrays):
