@@ -5,6 +5,7 @@ weights are all zero, their effective number too, their tail has k = inf.
 """
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 from scipy.special import logsumexp
@@ -74,9 +75,9 @@ def flattened(log_weights: np.ndarray, least: int) -> np.ndarray:
         least: effective draws; where even the flattest weights have fewer, these are returned.
     """
     powers = 0.7 ** np.arange(31)
-    flatter = (power * log_weights for power in powers)
-    enough = (w for w in flatter if effective_sample_size(w) >= least)
-    return next(enough, powers[-1] * log_weights)
+    # The flatter the weights the more of them count, so that few powers are tried.
+    first = bisect_left(powers, least, key=lambda power: effective_sample_size(power * log_weights))
+    return powers[min(first, len(powers) - 1)] * log_weights
 
 
 def log_evidence(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

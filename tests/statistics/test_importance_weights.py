@@ -230,6 +230,18 @@ def test_weights_that_are_all_zero_give_no_warning():
         assert np.isnan(found).all()
 
 
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0, 50.0, 1000.0])
+@pytest.mark.parametrize("empty", [0, 400])
+def test_flattened_weights_are_the_first_of_all_powers_that_will_do(scale, empty):
+    """The search among the powers finds what trying one after the other does."""
+    rng = np.random.default_rng(int(scale))
+    steep = np.r_[scale * rng.standard_t(3, 600), np.full(empty, -np.inf)]
+    powers = 0.7 ** np.arange(31)
+    enough = [power for power in powers if weights.effective_sample_size(power * steep) >= 100]
+
+    assert np.array_equal(weights.flattened(steep, 100), (enough or powers[-1:])[0] * steep)
+
+
 def test_flattened_weights_have_as_many_effective_draws_as_asked():
     """Good weights stay as they are; steep ones are flattened, but no more than needed."""
     rng = np.random.default_rng(3)

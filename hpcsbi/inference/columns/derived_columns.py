@@ -16,6 +16,7 @@ ABOUT = {
     "description": {each.name: f"{each.unit}; {each.meaning}" for each in QUANTITIES},
 }
 PRIOR_DRAWS = 10_000
+NOTHING = 1e-4  # of the weights: far less than a quantile knows of its own level
 CENTRAL = (0.16, 0.84)
 ALIKE = 0.1  # share of the prior's draws whose given columns are nearest to an object's
 
@@ -48,7 +49,7 @@ def derived_quantiles(
     """
     rows = []
     for coordinates, weights in draws:
-        some = np.isfinite(coordinates).all(1) if weights is None else weights > 0
+        some = np.isfinite(coordinates).all(1) if weights is None else _heavy(weights)
         if not some.any():
             rows.append(np.full((len(levels), len(QUANTITIES)), np.nan))
             continue
@@ -56,8 +57,16 @@ def derived_quantiles(
         if weights is None:
             rows.append(np.quantile(values, levels, axis=0))
         else:
-            rows.append(weighted_quantiles(values, weights[some], levels))
+            rows.append(weighted_quantiles(values, weights[some] / weights[some].sum(), levels))
     return np.stack(rows)
+
+
+def _heavy(weights: np.ndarray) -> np.ndarray:
+    """True for all weights but the least, which come to NOTHING of their sum, shape (n,)."""
+    order = weights.argsort()
+    some = weights > 0
+    some[order[weights[order].cumsum() <= NOTHING * weights.sum()]] = False
+    return some
 
 
 def prior_shares(

@@ -9,6 +9,7 @@ References:
     benchmarks/rescue.py has what the numbers of `Effort` are worth.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,6 +33,7 @@ __all__ = ["Effort", "rescued"]
 FREEDOM = 12  # of Student's t: tails that hold what a fit to few draws has missed
 INFLATED = 1.2  # widths, over those of the weighted draws
 LEAST = 100  # effective draws of a fit; weights are flattened until there are so many
+MARGIN = 1.2  # draws of a further step, over those that a proposal seems to be short of
 FIRST_WIDTH = 1.25  # of the first proposal where the flow has no draws
 RIDGE = 1e-7  # least variance, where the flow's is 1: draws on a line are no proposal
 
@@ -68,9 +70,10 @@ class Proposal(Protocol):
 
 
 class _Tried:
-    """All draws of one object, and what each proposal thinks of them.
+    """All draws of one object, and the densities of the proposals that made them.
 
-    The first proposal is the flow, a standard normal in its base space.
+    The first proposal is the flow, a standard normal in its base space. What is kept of the
+    densities are that of the last proposal and ln of the sum of all, each times its draws.
 
     Arguments:
         z: draws of the flow, shape (n, n_base).
@@ -79,35 +82,38 @@ class _Tried:
     """
 
     def __init__(self, z: np.ndarray, log_weights: np.ndarray, tried: float) -> None:
-        self.z, self.proposals, self.counts = z, [], []
-        self.log_density = np.empty((len(z), 0))
-        self.join(multivariate_t(np.zeros(z.shape[1]), np.eye(z.shape[1]), np.inf))
-        self.counts[0] = tried
-        self.log_target = log_weights + self.log_density[:, 0]
+        flow = multivariate_t(np.zeros(z.shape[1]), np.eye(z.shape[1]), np.inf)
+        self.z, self.proposals, self.counts = z, [flow], [tried]
+        self.of_last = _logpdf(flow, z)
+        self.log_target = log_weights + self.of_last
+        self.log_mixture = self.of_last + (np.log(tried) if tried else 0.0)
 
     def join(self, proposal: Proposal) -> None:
         """Another proposal, of which nothing is drawn yet."""
         self.proposals.append(proposal)
         self.counts.append(0.0)
-        self.log_density = np.column_stack([self.log_density, _logpdf(proposal, self.z)])
+        self.of_last = _logpdf(proposal, self.z)
 
     def add(self, z: np.ndarray, log_target: np.ndarray) -> np.ndarray:
         """Draws of the last proposal; their log weights by it alone, shape (n,)."""
+        self.counts[-1] += len(z)
+        counts = np.array(self.counts)
+        some = counts > 0
         density = np.column_stack([_logpdf(proposal, z) for proposal in self.proposals])
+        before = np.logaddexp(self.log_mixture, self.of_last + np.log(len(z)))
+        mixture = logsumexp(density[:, some] + np.log(counts[some]), axis=1)
         self.z = np.concatenate([self.z, z])
         self.log_target = np.append(self.log_target, log_target)
-        self.log_density = np.concatenate([self.log_density, density])
-        self.counts[-1] += len(z)
+        self.log_mixture = np.append(before, mixture)
+        self.of_last = np.append(self.of_last, density[:, -1])
         return log_target - density[:, -1]
 
     def fitted(self) -> Proposal:
         """A proposal that follows all draws, each weighted by the mixture of all proposals."""
-        n_base, counts = self.z.shape[1], np.array(self.counts)
+        n_base = self.z.shape[1]
         if np.isfinite(self.log_target).sum() < 2 * LEAST:
             return multivariate_t(np.zeros(n_base), FIRST_WIDTH**2 * np.eye(n_base), FREEDOM)
-        some = counts > 0
-        mixture = logsumexp(self.log_density[:, some] + np.log(counts[some]), axis=1)
-        weights = normalised(flattened(self.log_target - mixture, LEAST))
+        weights = normalised(flattened(self.log_target - self.log_mixture, LEAST))
         covariance = INFLATED**2 * np.cov(self.z.T, aweights=weights, ddof=0)
         covariance[np.diag_indices(n_base)] += RIDGE
         return multivariate_t(weights @ self.z, covariance, FREEDOM)
@@ -136,11 +142,12 @@ def rescued(
         `Prior.coordinates` of the last proposal's draws, shape (n, n_theta), and ln of target over
         proposal, shape (n,).
     """
-    known, total = _Tried(z, log_weights, tried), 0
+    known, total, short = _Tried(z, log_weights, tried), 0, math.inf
     coordinates, log_weights = [], np.empty(0)
     known.join(known.fitted())
     while True:
         n = max(effort.least, int(effort.share * (len(z) + total)))
+        n = int(max(min(n, MARGIN * short), FEWEST))
         new = known.proposals[-1].rvs(n, random_state=rng).reshape(n, -1)
         new_coordinates, new_log_target = target(new)
         coordinates.append(new_coordinates)
@@ -152,7 +159,7 @@ def rescued(
             return np.concatenate(coordinates), log_weights
         short = (FEWEST / max(size, 1e-9) - 1) * len(log_weights)
         if not k < LARGEST_K or short > max(effort.patience, total):
-            coordinates, log_weights = [], np.empty(0)
+            coordinates, log_weights, short = [], np.empty(0), math.inf
             known.join(known.fitted())
 
 

@@ -67,6 +67,20 @@ def test_weights_count_as_repeated_draws(posterior):
         )
 
 
+def test_draws_next_to_no_weight_are_left_out(posterior):
+    """Two thirds of the draws with a 1e-5 of the weight move no quantile; with a third they do."""
+    coordinates = PRIOR.sample_coordinates(3000, np.random.default_rng(2))
+    coordinates = coordinates[coordinates[:, NAMES.index("logzsol")].argsort()]
+    few, light, heavy = np.ones(3000), np.ones(3000), np.ones(3000)
+    few[1000:], light[1000:], heavy[1000:] = 0.0, 5e-6, 0.25
+    of_few, of_light, of_heavy = derived_quantiles(
+        posterior, [(coordinates, w / w.sum()) for w in (few, light, heavy)], LEVELS
+    )
+
+    assert of_light == pytest.approx(of_few, rel=1e-9)
+    assert not np.allclose(of_heavy, of_few, rtol=1e-4)
+
+
 def test_no_draw_no_number(posterior):
     """A row of NaN, beside one that has numbers."""
     some = PRIOR.sample_coordinates(20, np.random.default_rng(2))

@@ -97,6 +97,16 @@ def test_a_proposal_that_is_good_enough_is_kept():
     assert len(log_weights) > calls[-1]
 
 
+def test_a_further_step_is_as_long_as_is_missing():
+    """Of a proposal that is nearly good enough only the rest is drawn, not as many again."""
+    runs = [run(heavy(14), 14, seed, Effort(least=1000, share=0)) for seed in range(6)]
+    shorter = [n for _, _, calls in runs for n in calls[1:] if n < 1000]
+
+    assert shorter and min(shorter) >= 200
+    assert all(calls[0] == 1000 and max(calls) <= 1000 for _, _, calls in runs)
+    assert all(strong(effective_sample_size(w), pareto_k(w)) for _, w, _ in runs)
+
+
 def test_without_draws_of_the_flow():
     """A flow that gave none inside the prior is no hindrance."""
     _, log_weights, _ = run(narrow(4), 4, 0, flow=0)
