@@ -9,7 +9,7 @@ from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.folder import FlowFolder, finished_weights
 from hpcsbi.simulator.galaxy.physics import Physics
 from hpcsbi.simulator.model import Model
-from hpcsbi.simulator.table.derived import DERIVED, FREE, DerivedQuantities
+from hpcsbi.simulator.table.derived import DerivedQuantities
 from hpcsbi.simulator.table.ssp_arrays import table_arrays
 from hpcsbi.simulator.table.ssp_table import Ssp
 from hpcsbi.simulator.theta.prior import Prior
@@ -75,9 +75,7 @@ def load_derived(table: str | Path, ssp: Ssp) -> DerivedQuantities:
         BadInput: an older version made the table.
     """
     store = open_complete(table, "tabulate")
-    arrays = {name: name for name in DERIVED}
-    if ssp.gas is not None:
-        arrays = {"bands": "star_bands"} | {name: name for name in FREE if name != "star_bands"}
+    arrays = ssp.nebular.derived
     if missing := [name for name in arrays.values() if name not in store.arrays]:
         raise BadInput(
             f"{table} was made by an older version, without {', '.join(missing)}: make it again "

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hpcsbi.simulator.galaxy.free_gas import FreeGas, GasNodes
+from hpcsbi.simulator.galaxy.free_gas import GasNodes
 from hpcsbi.simulator.galaxy.indices import BANDS, LABELS, LINES, band_centres, line_centres
 from hpcsbi.simulator.table.ssp_table import CHUNK, Ssp
 
-__all__ = ["DERIVED", "FREE", "QUANTITIES", "DerivedQuantities", "Quantity"]
+__all__ = ["QUANTITIES", "DerivedQuantities", "Quantity"]
 
-DERIVED = ("surviving_mass", "line_luminosity", "bands")  # arrays of the table
-FREE = ("surviving_mass", *FreeGas.derived)  # where gas is free
 RECENT = {"10myr": 0.01, "100myr": 0.1}  # Gyr over which a star formation rate is a mean
 MAGNITUDE = 2.5 * math.log10(math.e)  # of one unit of optical depth
 V_BAND = 5500.0  # Angstrom
@@ -141,12 +139,10 @@ class DerivedQuantities:
         by_metallicity = [
             torch.tensor(components @ table) for table in of_ages[ssp.nodes].astype(float)
         ]
-        table, self.gas = torch.cat(by_metallicity), None
-        if ssp.gas is not None:
-            photons = ssp.free_gas.photons(components, ssp.groups, ssp.nodes)
-            table = torch.cat([table, photons], 1)
-            self.gas = GasNodes(ssp.free_gas.logzsol, _flat(gas_luminosity, gas_bands))
-        self.table = table.float()  # rows as `Mixture` counts them
+        rows = ssp.nebular.rows(torch.cat(by_metallicity), components, ssp.groups)
+        self.table, self.of_gas = rows.float(), None
+        if gas_luminosity is not None:
+            self.of_gas = GasNodes(ssp.nebular.logzsol, _flat(gas_luminosity, gas_bands))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -211,14 +207,7 @@ class DerivedQuantities:
     def _summed(self, theta: np.ndarray, names: Sequence[str]) -> np.ndarray:
         column = dict(zip(names, torch.from_numpy(theta).float().unbind(1), strict=True))
         summed = self.ssp.mixture(self.table, column)
-        if self.gas is None:
-            return summed.numpy()
-        groups = len(self.ssp.groups)
-        photons = groups * self.ssp.free_gas.dimensions
-        of_stars, photons = summed.split([summed.shape[1] - photons, photons], 1)
-        emitted = [self.gas(of_group, column) for of_group in photons.chunk(groups, 1)]
-        of_stars[:, 1:] += torch.cat(emitted, 1)
-        return of_stars.numpy()
+        return self.ssp.nebular.lit(summed, self.of_gas, column, len(self.ssp.groups)).numpy()
 
 
 def _flat(luminosity: np.ndarray, bands: np.ndarray) -> np.ndarray:

@@ -1,12 +1,10 @@
 """The reference of the engine: its spectra without a basis, or nodes of histories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from hpcsbi.simulator.galaxy.free_gas import GasNodes
 from hpcsbi.simulator.galaxy.interpolation import interval
 from hpcsbi.simulator.galaxy.physics import check_names
 from hpcsbi.simulator.table.ssp_table import Ssp
@@ -35,9 +33,13 @@ def exact_spectra(
     nodes = torch.from_numpy(engine.logzsol)
     cell, right = (each.numpy() for each in interval(nodes, tensors["logzsol"]))
     flux = np.zeros((len(theta), engine.pixels))
+
+    def of_dust(of_part: np.ndarray, lines: bool) -> np.ndarray:
+        return engine.kinematics.of_dust(of_part, tensors, lines, added)
+
     for group, depth, slope in zip(engine.groups, depths, slopes, strict=True):
         moments = 0.0
-        for name, tables in engine.tables.items():
+        for name, tables in engine.nebular.tables.items():
             of_part = np.zeros((len(theta), *tables.shape[2:]))
             for i in np.unique(cell):
                 rows = cell == i
@@ -46,30 +48,8 @@ def exact_spectra(
                     of_part[rows] += np.tensordot(weights, tables[node].astype(float), 1)
             lines = name == "lines"
             factor = strength if lines else 1.0
-            moments = moments + factor * engine.kinematics.of_dust(of_part, tensors, lines, added)
-        if engine.gas is not None:
-            moments += _gas(engine, mass * group, tensors, added)
+            moments = moments + factor * of_dust(of_part, lines)
+        moments = moments + engine.nebular.exact(mass * group, tensors, of_dust)
         series = moments[:, 0] + slope * (moments[:, 1] + slope * moments[:, 2])
         flux += series * np.exp(-depth)
     return flux
-
-
-def _gas(
-    engine: Ssp, weights: np.ndarray, column: Mapping[str, Tensor], added: Tensor | None
-) -> np.ndarray:
-    """Moments of what gas emits around mixtures of populations, shape (n, moments, pixels)."""
-    cell, right = interval(torch.from_numpy(engine.logzsol), column["logzsol"])
-    onto = torch.tensor(engine.free_gas.onto[engine.nodes])
-    by_age = onto[cell] * (1 - right)[:, None, None] + onto[cell + 1] * right[:, None, None]
-    photons = torch.einsum("na,nak->nk", torch.tensor(weights[:, : onto.shape[1]]), by_age)
-    strength = column.get("line_strength", torch.ones(len(photons))).numpy()
-    total = 0.0
-    for name in ("gas_continuum", "gas_lines"):
-        emission = engine.emission[name]
-        values = emission.reshape(*emission.shape[:3], -1)
-        nodes = GasNodes(engine.free_gas.logzsol, values).double()
-        of_part = nodes(photons, column).unflatten(1, (-1, engine.pixels)).numpy()
-        lines = name == "gas_lines"
-        of_dust = engine.kinematics.of_dust(of_part, column, lines, added)
-        total = total + (strength[:, None, None] if lines else 1.0) * of_dust
-    return total

@@ -16,21 +16,20 @@ from torch import Tensor
 from hpcsbi.errors import BadInput
 from hpcsbi.simulator.galaxy.attenuations import Attenuation, attenuation_of
 from hpcsbi.simulator.galaxy.dust import check_curve
-from hpcsbi.simulator.galaxy.free_gas import FreeGas, GasNodes, is_free
 from hpcsbi.simulator.galaxy.histories import History, family_of
 from hpcsbi.simulator.galaxy.kinematics import Kinematics
 from hpcsbi.simulator.galaxy.physics import Physics, check_names
-from hpcsbi.simulator.galaxy.terms import FURTHER, MOMENTS, Layout, Ranks, Term, layout_of
+from hpcsbi.simulator.galaxy.terms import FURTHER, MOMENTS, Layout, Term, layout_of
 from hpcsbi.simulator.table.mixture import Mixture
+from hpcsbi.simulator.table.nebular import nebular_of
 from hpcsbi.simulator.table.pixel_dispersions import PixelDispersions
 from hpcsbi.simulator.table.ssp_arrays import nodes_inside
-from hpcsbi.simulator.table.ssp_basis import band_fluxes, composites, gas_composites
+from hpcsbi.simulator.table.ssp_basis import band_fluxes, composites
 from hpcsbi.simulator.theta.prior import Prior
 
-__all__ = ["CHUNK", "GAS_RANKS", "Ssp"]
+__all__ = ["CHUNK", "Ssp"]
 
 PAPER = Physics()
-GAS_RANKS: Ranks = {"gas_continuum": (8, 4, 2), "gas_lines": (20, 10, 6)}
 CHUNK = 4096  # larger batches fall out of the cache
 BY_PIXEL = 1 << 18  # pixels of a batch in which each has its dispersion: there are more arrays
 
@@ -49,7 +48,7 @@ class Ssp(torch.nn.Module):
             logzsol; outside them theta is clamped.
         physics: of the table.
         sigma_nodes: of the table, where dispersions are free, see `Kinematics`.
-        gas: arrays of the table that free gas takes, see `FreeGas` and `direct_gas`.
+        gas: arrays of the table that free gas takes, see `nebular` and `direct_gas`.
 
     Raises:
         ValueError: arrays that do not fit each other or the physics, or a prior that reaches beyond
@@ -85,10 +84,8 @@ class Ssp(torch.nn.Module):
         self.nodes = inside = nodes_inside(logzsol, prior)
         self.log_age, self.logzsol = np.asarray(log_age, float), np.asarray(logzsol, float)[inside]
         self.wave, self.pixels = np.asarray(wave, float), len(wave)
-        free = is_free(prior.names)
-        self.tables = {"continuum": continuum[inside], "lines": lines[inside]}
-        if free:
-            self.tables = {"continuum": gas["stars"][inside]}
+        arrays = {"continuum": continuum, "lines": lines, **gas}
+        self.nebular = nebular_of(prior.names)(logzsol, inside, arrays)
         self.physics, self.columns = physics, prior.columns
         self.history: History = family_of(prior.names)(prior.columns)
         dust = attenuation_of(physics.dust_type, prior.names)
@@ -97,28 +94,20 @@ class Ssp(torch.nn.Module):
             physics.dust_type, prior.columns, self.wave, pixels=bool(continuum[:, :, 1].any())
         ).float()
         self.groups = self.dust.groups(self.log_age)
-        ranks = of_stars = [self.kinematics.ranks(of_group) for of_group in dust.ranks]
-        of_gas = self.kinematics.ranks(GAS_RANKS)
-        if free:
-            ranks = [{"continuum": of_group["continuum"]} | of_gas for of_group in ranks]
+        of_stars = [self.kinematics.ranks(of_group) for of_group in dust.ranks]
+        ranks = self.nebular.ranks(of_stars, self.kinematics)
         self.terms = self.kinematics.terms(self.dust.terms)
         self.layout = layout_of(self.terms, ranks)
         self.by_pixel = PixelDispersions(self.kinematics, self.terms, ranks, self.wave)
         self._keep("k", dust_curve)
         self.mixture = Mixture(self.history, self.log_age, self.logzsol)
         components = self.history.components(self.log_age)
-        bases, coefficients = composites(components, self.tables, self.groups, self.terms, of_stars)
-        self._keep("bands", band_fluxes(bases, coefficients, self.tables, of_stars))
-        self.gas = None
-        if free:
-            self.of_stars = [of_group["continuum"][0] for of_group in of_stars]
-            self.free_gas = FreeGas(logzsol, gas["ionising"], gas["age_onto"])
-            self.emission = {name: gas[name] for name in GAS_RANKS}
-            photons = self.free_gas.photons(components, self.groups, inside)
-            basis, values = self._gas_basis(components, photons, of_gas)
-            bases = [torch.cat([of_group, basis]) for of_group in bases]
-            coefficients = torch.cat([coefficients, photons], 1)
-            self.gas = GasNodes(logzsol, values)
+        tables, groups, terms = self.nebular.tables, self.groups, self.terms
+        bases, coefficients = composites(components, tables, groups, terms, of_stars)
+        self._keep("bands", band_fluxes(bases, coefficients, tables, of_stars))
+        bases, coefficients = self.nebular.beside(
+            bases, coefficients, components, groups, terms, ranks
+        )
         basis = torch.cat(bases)
         self._keep("basis", basis)
         self._keep("coefficients", coefficients)
@@ -126,22 +115,6 @@ class Ssp(torch.nn.Module):
         rows = basis.split(self.layout.ranks.tolist())
         lasting = [row for row, order in zip(rows, self.layout.orders, strict=True) if not order]
         self._keep("dustless_basis", torch.cat(lasting))
-
-    def _gas_basis(
-        self, components: np.ndarray, photons: Tensor, ranks: Ranks
-    ) -> tuple[Tensor, Tensor]:
-        """Basis and values at nodes of what gas emits, beside the stars of a middle metallicity.
-
-        Arguments:
-            components: mass in each SSP, shape (components, ages).
-            photons: see `FreeGas.photons`.
-            ranks: of the parts of the gas.
-        """
-        middle = len(self.nodes) // 2
-        stars = torch.tensor(components @ self.tables["continuum"][middle, :, 0].astype(float))
-        of_all = photons.unflatten(1, (len(self.groups), -1)).sum(1)
-        of_middle = of_all[middle * len(components) :][: len(components)]
-        return gas_composites(of_middle, stars, self.emission, self.terms, ranks)
 
     def flux(self, theta: Tensor, names: Sequence[str], instrument: Tensor | None = None) -> Tensor:
         """Spectra of a batch; differentiable.
@@ -245,25 +218,12 @@ class Ssp(torch.nn.Module):
             for lines in (False, True)
         )
         of_lines = of_lines if strength is None else of_lines * strength
-        others = [others] * (1 if self.gas is None else 2)  # lines come last
+        others = [others] * self.nebular.continua  # lines come last
         return torch.stack([*others, of_lines], 1).flatten(0, 2)
 
     def _weighted(self, column: Mapping[str, Tensor], factors: Tensor, layout: Layout) -> Tensor:
         """Coefficients of the basis, shape (n, sum of ranks)."""
-        compiled = self.is_compiled(column["logzsol"])
-        if compiled and self.gas is None:
-            return self.mixture.weighted(self.coefficients, column, factors, layout)
-        coefficients = self.mixture(self.coefficients, column)
-        if self.gas is not None:
-            coefficients = self._with_gas(coefficients, column)
-        return layout.weighted(coefficients, factors)
-
-    def _with_gas(self, coefficients: Tensor, column: Mapping[str, Tensor]) -> Tensor:
-        """Coefficients of stars and gas, group by group, from those of stars and photons."""
-        dimensions = self.free_gas.dimensions
-        parts = coefficients.split([*self.of_stars, *[dimensions] * len(self.groups)], 1)
-        pairs = zip(parts[: len(self.groups)], parts[len(self.groups) :], strict=True)
-        return torch.cat([part for s, p in pairs for part in (s, self.gas(p, column))], 1)
+        return self.nebular.weighted(self.mixture, self.coefficients, column, factors, layout)
 
     def _keep(self, name: str, values: np.ndarray | Tensor) -> None:
         self.register_buffer(name, torch.as_tensor(values).float(), persistent=False)
