@@ -15,14 +15,14 @@ from hpcsbi.inference.columns.row_checks import (
     predictive_columns,
 )
 from hpcsbi.inference.sampling.certificate import QUANTILES, certify
-from hpcsbi.inference.sampling.draws import Conditions, Draws
+from hpcsbi.inference.sampling.draws import Draws
 from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import strong
 
 __all__ = ["Measurement", "measure"]
 
-FEW_ACCEPTED = 0.05
+FEW_ACCEPTED, MOST_ACCEPTED = 0.05, 0.6
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def measure(
     if keep_draws:
         columns["samples"] = posterior.prior.theta(best.coordinates[:, :keep_draws], np.float32)
     columns["flags"] = _flags(posterior, drawn, best, columns, batch.zred)
-    older = _older_than_universe(posterior, batch, drawn.conditions)
+    older = _older_than_universe(posterior, batch, drawn)
     columns["flags"][older] |= Flag.OLDER_THAN_UNIVERSE
     columns["flags"][outside_training(posterior, batch)] |= Flag.OUTSIDE_TRAINING
     return Measurement(columns, best, tuple(weighted))
@@ -111,11 +111,17 @@ def _flags(
     return flags
 
 
-def _older_than_universe(posterior: Posterior, batch: Batch, conditions: Conditions) -> np.ndarray:
+def _older_than_universe(posterior: Posterior, batch: Batch, drawn: Draws) -> np.ndarray:
     """True where most draws are older than the Universe was, before that bound cuts them."""
-    prior = posterior.prior
+    prior, older = posterior.prior, np.zeros(len(batch), dtype=bool)
     if not prior.bound_age or not (prior.ages & prior.inferred).any():
-        return np.zeros(len(batch), dtype=bool)
-    free = posterior.sample(batch, 50, bounded=False, conditions=conditions)
-    older = free.coordinates > prior.upper(batch.zred_column)
-    return older[..., prior.ages].any(-1).mean(1) > 0.5
+        return older
+    # Where most draws are inside the prior most are no older.
+    some = np.flatnonzero(drawn.acceptance < MOST_ACCEPTED)
+    if len(some):
+        free = posterior.sample(
+            batch[some], 50, bounded=False, conditions=drawn.conditions[some]
+        ).coordinates
+        beyond = free > prior.upper(batch[some].zred_column)
+        older[some] = beyond[..., prior.ages].any(-1).mean(1) > 0.5
+    return older
