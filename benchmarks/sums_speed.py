@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from hpcsbi.kernels import plain, vectors
+from hpcsbi.kernels import plain, sums
 from hpcsbi.kernels.arithmetic import BLOCK, DRAWS, compiled
 
 CALLS, ROUNDS = 50_000, 5
@@ -64,7 +64,7 @@ def main():
         "hidden": (lambda m: repeated(m.weighted_sums(4, True), False), layer),
     }
     for name, (make, arguments) in cases.items():
-        ours, loops = (seconds(make(m), *arguments) / CALLS * 1e9 for m in (vectors, plain))
+        ours, loops = (seconds(make(m), *arguments) / CALLS * 1e9 for m in (sums, plain))
         print(f"{name}: {ours:.0f} ns, plain loops {loops:.0f} ns, ratio {loops / ours:.1f}")
 
 

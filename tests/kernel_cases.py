@@ -6,6 +6,7 @@ import inspect
 import numpy as np
 from scipy import stats
 
+from hpcsbi.kernels.amplitudes import BEND, MODEL, ROOT, SLOPE
 from hpcsbi.kernels.attenuation import attenuate
 from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.kernels.logarithm import project_log
@@ -16,7 +17,7 @@ ARGUMENTS = tuple(inspect.signature(pulls.py_func).parameters)[:-2]
 def case(pixels, snr, floor, orders=0, n=8, seed=0, smooth=False):
     """Arguments of `pulls` for draws about a truth, and the residuals' likelihood by scipy.
 
-    That is without the errors of curves (`orders`) and of the model (`smooth`).
+    That is without the errors of curves (`orders`), and of templates of all kinds (`smooth`).
     """
     rng = np.random.default_rng(seed)
     k = np.linspace(1.5, 0.5, pixels).astype(np.float32)
@@ -27,10 +28,19 @@ def case(pixels, snr, floor, orders=0, n=8, seed=0, smooth=False):
     flux = model[0] + np.hypot(sigma, floor * model[0]) * rng.normal(size=pixels)
     seen, weight = (flux / sigma).astype(np.float32), (1 / sigma).astype(np.float32)
     curves = 0.04 * rng.normal(size=(orders, pixels)).astype(np.float32)
-    first, local = np.zeros(pixels, np.int64), np.empty((pixels, 0))
+    templates, base_of, free = np.empty((0, pixels)), *np.empty((2, 0), np.int64)
+    steps = np.empty(0, np.float32)
     if smooth:
-        first, local = np.arange(pixels) // 5, rng.random((pixels, 6))
-    errors = first, local, np.full(n, 0.01, np.float32)
+        places, centres = np.arange(pixels), np.arange(0, pixels, 5)
+        splines = np.exp(-((places - centres[:, None]) ** 2) / 50)
+        splines[splines < 0.05] = 0
+        sky, moved = 2.0 * (abs(places - centres[3::9, None]) < 4), np.full((2, pixels), 1e-4)
+        templates = np.concatenate([curves, splines, sky, moved])
+        base_of = np.repeat([MODEL, ROOT, SLOPE, BEND], [orders + len(splines), len(sky), 1, 1])
+        free = (np.arange(len(templates)) // len(splines) == 0).astype(np.int64)
+        curves, steps = curves[:0], np.full(pixels, 10.0, np.float32)
+    errors = templates, base_of, free, np.full(n, 0.01, np.float32)
+    errors += np.ones(pixels, np.float32), steps
     floors = np.full(n, floor, np.float32)
     arguments = bare, mass, dust2, k, seen, weight, 0.0, floors, curves, *errors
     variance = sigma**2 + (floor * model) ** 2

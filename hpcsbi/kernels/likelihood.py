@@ -4,8 +4,18 @@ import math
 
 import numpy as np
 
-from hpcsbi.kernels.arithmetic import BLOCK, LANES, LN2, LOG2E, compiled, padded_length, small_exp
-from hpcsbi.kernels.smooth_error import integrate
+from hpcsbi.kernels.amplitudes import BASES, BEND, MODEL, PULL, ROOT, SLOPE, design, integrate
+from hpcsbi.kernels.arithmetic import (
+    BLOCK,
+    DRAWS,
+    LANES,
+    LN2,
+    LOG2E,
+    compiled,
+    padded_length,
+    small_exp,
+)
+from hpcsbi.kernels.slopes import REACH, slope
 from hpcsbi.kernels.sums import inner, product
 
 __all__ = ["pulls"]
@@ -48,9 +58,12 @@ def pulls(
     fraction: float,
     floor: np.ndarray,
     curves: np.ndarray,
-    first: np.ndarray,
-    local: np.ndarray,
+    templates: np.ndarray,
+    base_of: np.ndarray,
+    free: np.ndarray,
     spread: np.ndarray,
+    factor: np.ndarray,
+    steps: np.ndarray,
     chi2: np.ndarray,
     log_ratio: np.ndarray,
 ) -> None:
@@ -71,41 +84,34 @@ def pulls(
         floor: noise floor as a fraction of the model flux, float32, shape (n,).
         curves: by which the model may be off, times their standard deviations, float32, shape
             (orders, pixels); their amplitudes are integrated out, see `Likelihood.of_model`.
-        first, local: of a smooth error, see `smooth_error.integrate`; shapes (pixels,) and (pixels,
-            reach), where a reach of 0 is none.
-        spread: standard deviation of that error as a fraction of the model, float32, shape (n,).
+        templates: in their place, of errors of any kind, float64, shape (templates, pixels).
+        base_of: of `amplitudes.BASES` the one that each is multiplied with, shape (templates,).
+        free: 1 for templates whose standard deviation is `spread`, 0 for others, (templates,).
+        spread: of the draws, float32, shape (n,).
+        factor: of all models, which `weight` has in it, float32, shape (pixels,).
+        steps: see `slopes.slope`; empty where no template has a slope as its base.
         chi2, log_ratio: filled, float64, shape (n,).
     """
-    pixels, orders = len(k), len(curves)
+    pixels, entire, at = len(k), len(templates) > 0, 0
     power, part = np.empty(pixels, np.int32), np.empty(pixels, np.float32)
     two, ratio = power.view(np.float32), np.ones(padded_length(pixels, BLOCK), np.float32)
     apart, many = np.empty(1), padded_length(pixels, LANES)
     pull, over = np.zeros(many, np.float32), np.zeros(many, np.float32)
     model = np.empty(pixels, np.float32)
-    columns = np.zeros((orders, many), np.float32)
-    smooth = local.shape[1] > 0
-    kept = len(mass) * smooth, pixels
-    pull_of, model_of = np.empty(kept, np.float32), np.empty(kept, np.float32)
+    columns = np.zeros((len(curves), many), np.float32)
+    arranged = design(templates, base_of, free)
+    rows = np.zeros((len(BASES) * entire, DRAWS, many), np.float32)
+    light, padded = np.empty(pixels, np.float32), np.empty(pixels + 2 * REACH, np.float32)
     for i in range(len(mass)):
-        scale, t, noise = np.float32(mass[i]), dust2[i], floor[i]
-        for p in range(pixels):  # exp(-t k) = 2^power 2^part
-            x = min(max(-t * k[p] * np.float32(LOG2E), np.float32(-126)), np.float32(126))
-            whole = np.floor(x + np.float32(0.5))
-            power[p] = (np.int32(whole) + 127) << 23
-            part[p] = (x - whole) * np.float32(LN2)
+        scale = np.float32(mass[i])
+        _screen(dust2[i], k, power, part)
         for p in range(pixels):
-            scaled = bare[i, p] * (scale * weight[p]) * (small_exp(part[p]) * two[p])
-            difference = observed[p] - scaled
-            if fraction > 0:
-                wide = np.float32(fraction) * scaled
-                wide = wide * wide if weight[p] > 0 else np.float32(1)
-            else:
-                wide = np.float32(1) + (noise * scaled) * (noise * scaled)
-            ratio[p] = wide
-            pull[p], over[p], model[p] = difference, difference / wide, scaled
+            light[p] = small_exp(part[p]) * two[p]
+            model[p] = bare[i, p] * (scale * weight[p]) * light[p]
+        _compare(model, observed, weight, fraction, floor[i], ratio, pull, over)
         rest = product(ratio, apart)
         log_ratio[i] = math.log(rest) + apart[0] * LN2
-        if not orders and not smooth:
+        if not len(curves) and not entire:
             chi2[i] = inner(pull, over)
             continue
         for p in range(pixels):
@@ -113,12 +119,77 @@ def pulls(
             pull[p] *= root
             model[p] *= root
         chi2[i] = inner(pull, pull)
-        if smooth:
-            pull_of[i], model_of[i] = pull[:pixels], model
-        else:
+        if not entire:
             gain, log_det = _calibrated(curves, model, pull, columns)
             chi2[i] -= gain
             log_ratio[i] += log_det
-    if smooth:
-        none = np.empty((len(mass), 0, pixels), np.float32)
-        integrate(pull_of, model_of, curves, first, local, spread, none, chi2, log_ratio)
+            continue
+        for p in range(pixels):  # the model itself, of which masked pixels have slopes, too
+            light[p] *= bare[i, p] * scale * factor[p]
+        rows[PULL, at, :pixels], rows[MODEL, at, :pixels] = pull[:pixels], model
+        others = rows[ROOT, at], rows[SLOPE, at], rows[BEND, at]
+        _add_bases(ratio, weight, light, factor, steps, padded, *others)
+        at += 1
+        if at == DRAWS or i == len(mass) - 1:
+            some = slice(i + 1 - at, i + 1)
+            integrate(rows, *arranged, spread[some], chi2[some], log_ratio[some])
+            at = 0
+
+
+@compiled
+def _screen(dust2: np.float32, k: np.ndarray, power: np.ndarray, part: np.ndarray) -> None:
+    """exp(-dust2 k) as 2^power, in the bits of a float32, and the logarithm of what is left."""
+    for p in range(len(k)):
+        x = min(max(-dust2 * k[p] * np.float32(LOG2E), np.float32(-126)), np.float32(126))
+        whole = np.floor(x + np.float32(0.5))
+        power[p] = (np.int32(whole) + 127) << 23
+        part[p] = (x - whole) * np.float32(LN2)
+
+
+@compiled
+def _compare(
+    model: np.ndarray,
+    observed: np.ndarray,
+    weight: np.ndarray,
+    fraction: float,
+    noise: np.float32,
+    ratio: np.ndarray,
+    pull: np.ndarray,
+    over: np.ndarray,
+) -> None:
+    """Variance over the quoted one, residual over quoted sigma, and that over the ratio."""
+    for p in range(len(model)):
+        scaled = model[p]
+        difference = observed[p] - scaled
+        if fraction > 0:
+            wide = np.float32(fraction) * scaled
+            wide = wide * wide if weight[p] > 0 else np.float32(1)
+        else:
+            wide = np.float32(1) + (noise * scaled) * (noise * scaled)
+        ratio[p] = wide
+        pull[p], over[p] = difference, difference / wide
+
+
+@compiled
+def _add_bases(
+    ratio: np.ndarray,
+    weight: np.ndarray,
+    light: np.ndarray,
+    factor: np.ndarray,
+    steps: np.ndarray,
+    padded: np.ndarray,
+    root: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+) -> None:
+    """What templates that are no factors are multiplied with, of one draw; `light` is changed."""
+    pixels = len(light)
+    for p in range(pixels):
+        root[p] = (np.float32(1) if weight[p] > 0 else np.float32(0)) / np.sqrt(ratio[p])
+    if len(steps):
+        slope(light, steps, padded, light)
+        for p in range(pixels):
+            first[p] = light[p] * (weight[p] / factor[p]) * root[p]
+        slope(light, steps, padded, light)
+        for p in range(pixels):
+            second[p] = light[p] * (weight[p] / factor[p]) * root[p]

@@ -1,7 +1,7 @@
-"""What `vectors` writes out for LLVM, in loops that any numba compiles: the same bytes.
+"""What `vectors` and `columns` write out for LLVM, in loops that any numba compiles.
 
-They keep the order of every sum, so no product depends on which of the two made it; they take
-longer (benchmarks/sums_speed.py). Arguments are as there.
+They give the same bytes: the order of every sum is kept, so no product depends on which of the two
+made it. They take longer (benchmarks/sums_speed.py). Arguments are as there.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 
 from hpcsbi.kernels.arithmetic import BLOCK, DRAWS, LANES, STEPS, compiled
 
-__all__ = ["inner", "product", "weighted_sums"]
+__all__ = ["add_products", "inner", "product", "subtract_products", "transpose", "weighted_sums"]
 
 PLACES, MANTISSA, ONE = 52, (1 << 52) - 1, 0x3FF0000000000000  # bits of a float64; those of 1.0
 
@@ -53,7 +53,7 @@ def product(values: np.ndarray, power: np.ndarray) -> float:
 
 
 def weighted_sums(rows: int, rectified: bool) -> Callable:
-    """See `vectors.weighted_sums`."""
+    """See `columns.weighted_sums`."""
 
     @compiled
     def summed(weights: np.ndarray, x: np.ndarray, bias: np.ndarray, out: np.ndarray) -> None:
@@ -70,3 +70,30 @@ def weighted_sums(rows: int, rectified: bool) -> Callable:
                     out[u, s] = np.float32(0)
 
     return summed
+
+
+@compiled
+def add_products(
+    left: np.ndarray, right: np.ndarray, x: np.ndarray, n: int, out: np.ndarray
+) -> None:
+    """See `columns.add_products`."""
+    for k in range(n):
+        factor = left[k] * right[k]
+        for s in range(DRAWS):
+            out[s] += factor * x[k, s]
+
+
+@compiled
+def subtract_products(a: np.ndarray, b: np.ndarray, n: int, out: np.ndarray) -> None:
+    """See `columns.subtract_products`."""
+    for k in range(n):
+        for s in range(DRAWS):
+            out[s] -= a[k, s] * b[k, s]
+
+
+@compiled
+def transpose(rows: np.ndarray, begin: int, out: np.ndarray) -> None:
+    """See `columns.transpose`."""
+    for p in range(LANES):
+        for s in range(DRAWS):
+            out[p, s] = rows[s, begin + p]

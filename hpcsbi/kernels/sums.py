@@ -1,12 +1,20 @@
 """Sums and products of compiled loops, in an order that no processor changes.
 
-`vectors` has them written out for LLVM. Where numba is of another version than those that it was
-tried with, `plain` does the same to the last bit in 2 to 10 times the time.
+`vectors` and `columns` have them written out for LLVM. Where numba is of another version than those
+that it was tried with, `plain` does the same to the last bit in 2 to 10 times the time.
 """
 
 import numba
 
-__all__ = ["inner", "is_tried", "product", "weighted_sums"]
+__all__ = [
+    "add_products",
+    "inner",
+    "is_tried",
+    "product",
+    "subtract_products",
+    "transpose",
+    "weighted_sums",
+]
 
 TRIED = (0, 61), (0, 68)  # first and last version of numba, of which the tests have seen both
 
@@ -18,6 +26,19 @@ def is_tried(version: str) -> bool:
 
 
 if is_tried(numba.__version__):
-    from hpcsbi.kernels.vectors import inner, product, weighted_sums
+    from hpcsbi.kernels.columns import (
+        add_products,
+        subtract_products,
+        transpose,
+        weighted_sums,
+    )
+    from hpcsbi.kernels.vectors import inner, product
 else:
-    from hpcsbi.kernels.plain import inner, product, weighted_sums
+    from hpcsbi.kernels.plain import (
+        add_products,
+        inner,
+        product,
+        subtract_products,
+        transpose,
+        weighted_sums,
+    )

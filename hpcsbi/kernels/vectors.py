@@ -1,8 +1,8 @@
 """Sums and products written out for LLVM in a fixed order: the same bytes on any width of vectors.
 
 A plain loop is vectorised only by a compiler that may reorder its sum, and then every kind of
-processor has an order of its own. Here LANES sums stand side by side and meet in pairs at the end,
-and the sums of the flow's inverse stay in registers, which loops over arrays do not let them.
+processor has an order of its own. Here LANES sums stand side by side and meet in pairs at the end;
+`columns` has sums of many draws at once.
 
 They are built with llvmlite, whose interface moves: `sums` takes them with the versions of numba
 that they were tried with, and `plain`, which gives the same bytes, with any other.
@@ -18,9 +18,9 @@ from numba.core.base import BaseContext
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
-from hpcsbi.kernels.arithmetic import BLOCK, DRAWS, LANES, STEPS
+from hpcsbi.kernels.arithmetic import BLOCK, LANES, STEPS
 
-__all__ = ["inner", "product", "weighted_sums"]
+__all__ = ["arrays_of", "inner", "product"]
 
 LANE, WORD, INDEX = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 SINGLES = ir.VectorType(ir.FloatType(), LANES)
@@ -35,7 +35,7 @@ def inner(_: object, a: types.Array, b: types.Array) -> tuple[Signature, Callabl
     def generate(
         context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: tuple
     ) -> ir.Value:
-        arrays = _arrays(context, builder, signature, arguments)
+        arrays = arrays_of(context, builder, signature, arguments)
         n = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
         total = cgutils.alloca_once_value(builder, ir.Constant(DOUBLES, [0.0] * LANES))
         ends = n.type(0), n, n.type(LANES)
@@ -60,7 +60,7 @@ def product(_: object, values: types.Array, power: types.Array) -> tuple[Signatu
     def generate(
         context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: tuple
     ) -> ir.Value:
-        numbers, out = _arrays(context, builder, signature, arguments)
+        numbers, out = arrays_of(context, builder, signature, arguments)
         n = cgutils.unpack_tuple(builder, numbers.shape)[0]
         same = partial(_same, WORDS)
         products = cgutils.alloca_once_value(builder, ir.Constant(DOUBLES, [1.0] * LANES))
@@ -88,60 +88,14 @@ def product(_: object, values: types.Array, power: types.Array) -> tuple[Signatu
     return types.float64(values, power), generate
 
 
-def weighted_sums(rows: int, rectified: bool) -> Callable:
-    """A function for compiled code: `out = bias[:, None] + weights.T @ x`, DRAWS columns.
-
-    Arguments:
-        rows: of `out`.
-        rectified: negative results become zero.
-
-    Returns:
-        function of weights (k, rows), x (k or more, DRAWS), bias (rows or more) and out (rows or
-        more, DRAWS), float32 arrays each in one piece; fills `out`.
-    """
-
-    def generate(
-        context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: tuple
-    ) -> ir.Value:
-        arrays = _arrays(context, builder, signature, arguments)
-        weights, x, bias, out = (array.data for array in arrays)
-        terms = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
-        sums = [cgutils.alloca_once(builder, SINGLES) for _ in range(rows)]
-        ends = (terms.type(n) for n in (0, DRAWS, LANES))
-        with cgutils.for_range_slice(builder, *ends, terms.type) as (column, _):
-            for u in range(rows):
-                builder.store(_spread(builder, bias, terms.type(u)), sums[u])
-            with cgutils.for_range(builder, terms) as loop:
-                first, line = (builder.mul(loop.index, terms.type(n)) for n in (rows, DRAWS))
-                columns = builder.load(_vector(builder, x, builder.add(line, column)), align=4)
-                for u in range(rows):
-                    weight = _spread(builder, weights, builder.add(first, terms.type(u)))
-                    term = builder.fmul(weight, columns, flags=("contract",))
-                    total = builder.fadd(term, builder.load(sums[u]), flags=("contract",))
-                    builder.store(total, sums[u])
-            for u in range(rows):
-                total = builder.load(sums[u])
-                if rectified:
-                    zero = ir.Constant(SINGLES, [0.0] * LANES)
-                    total = builder.select(builder.fcmp_ordered("<", total, zero), zero, total)
-                place = builder.add(terms.type(u * DRAWS), column)
-                builder.store(total, _vector(builder, out, place), align=4)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def called(
-        _: object, weights: types.Array, x: types.Array, bias: types.Array, out: types.Array
-    ) -> tuple[Signature, Callable]:
-        return types.void(weights, x, bias, out), generate
-
-    return called
-
-
-def _arrays(
+def arrays_of(
     context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: tuple
 ) -> list:
+    """Arrays, and numbers as they are."""
     return [
         context.make_array(kind)(context, builder, value)
+        if isinstance(kind, types.Array)
+        else value
         for kind, value in zip(signature.args, arguments, strict=True)
     ]
 
@@ -166,15 +120,3 @@ def _folded(builder: ir.IRBuilder, vector: ir.Value, join: Callable) -> ir.Value
         masks = [ir.Constant(ir.VectorType(INDEX, width), numbers) for numbers in places]
         vector = join(*(builder.shuffle_vector(vector, nothing, mask) for mask in masks))
     return builder.extract_element(vector, INDEX(0))
-
-
-def _vector(builder: ir.IRBuilder, array: ir.Value, place: ir.Value) -> ir.Value:
-    """Address of LANES numbers of an array."""
-    return builder.bitcast(builder.gep(array, [place]), SINGLES.as_pointer())
-
-
-def _spread(builder: ir.IRBuilder, array: ir.Value, place: ir.Value) -> ir.Value:
-    """One number of an array in all lanes."""
-    nothing = ir.Constant(SINGLES, ir.Undefined)
-    first = builder.insert_element(nothing, builder.load(builder.gep(array, [place])), INDEX(0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(INDEX, LANES), None))

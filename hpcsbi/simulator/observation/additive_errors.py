@@ -6,7 +6,6 @@ is moved or smoothed a little is itself plus so much of its slopes by ln(wavelen
 left of the sky lies where the redshift puts it.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
+from hpcsbi.kernels.slopes import REACH, SIZES
 from hpcsbi.simulator.observation.sky_lines import SKY_GROUPS, sky_shares
 from hpcsbi.simulator.theta.parameters import ZRED
 
@@ -28,7 +28,6 @@ __all__ = [
     "slopes",
 ]
 
-REACH = 6  # pixels on either side: slopes are right to 1.6 % of lines of 1.2 pixels, .1 % of 1.7
 RESOLVED = 0.8  # pixels of a line's dispersion: slopes are wrong by an eighth
 ENTRIES = 1 << 21  # of arrays of templates of each draw at once, 8 MiB
 KM = 1e3 / speed_of_light  # of a velocity in km/s, over that of light
@@ -59,6 +58,16 @@ class AdditiveErrors:
         words["the sky"] = self.sky
         return tuple(kind for kind, there in words.items() if there)
 
+    @property
+    def of_slope(self) -> float:
+        """Standard deviation of the slope by ln(wavelength) that a spectrum has too much."""
+        return KM * self.redshift
+
+    @property
+    def of_bend(self) -> float:
+        """That of the slope's slope: smoothing by a Gaussian adds half its variance times it."""
+        return 0.5 * (KM * self.width) ** 2
+
     def templates(
         self, flux: Tensor, wave: Tensor, ivar: Tensor | None = None, zred: Tensor | None = None
     ) -> Tensor:
@@ -76,9 +85,9 @@ class AdditiveErrors:
         made = []
         if self.redshift or self.width:
             first = slopes(flux, wave)
-            made += [KM * self.redshift * first] if self.redshift else []
-        if self.width:  # a Gaussian is the exponential of half its variance times the bend
-            made.append(0.5 * (KM * self.width) ** 2 * slopes(first, wave))
+            made += [self.of_slope * first] if self.redshift else []
+        if self.width:
+            made.append(self.of_bend * slopes(first, wave))
         if self.sky:
             sigma = torch.where(ivar > 0, ivar, torch.inf).rsqrt()
             left = self.sky * sky_shares(wave, zred).to(flux) * sigma[:, None].to(flux)
@@ -106,12 +115,9 @@ def slopes(flux: Tensor, wave: Tensor) -> Tensor:
     after = 2 * flux[..., -1:] - flux[..., n - 1 - steps]
     padded = torch.cat([before, flux, after], -1)
     total = torch.zeros_like(flux)
-    for k in range(1, REACH + 1):
-        size = math.factorial(REACH) ** 2 / (
-            k * math.factorial(REACH - k) * math.factorial(REACH + k)
-        )
+    for k, size in enumerate(SIZES, 1):
         left, right = (padded[..., REACH + s : REACH + s + n] for s in (-k, k))
-        total = total + (size if k % 2 else -size) * (right - left)
+        total = total + size * (right - left)
     return total / torch.gradient(wave.double().log())[0].to(flux)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcsbi.kernels.smooth_error import integrate
 from hpcsbi.simulator.observation.additive_errors import AdditiveErrors
 from hpcsbi.simulator.observation.templates import (
     SmoothError,
@@ -24,6 +23,7 @@ from hpcsbi.simulator.observation.templates import (
 
 __all__ = ["Amplitudes"]
 
+FEW = 6  # templates: with more the envelope is faster, however far they reach
 ENTRIES = 1 << 22  # of normal matrices at once, 32 MiB
 
 
@@ -87,13 +87,10 @@ class Amplitudes(torch.nn.Module):
     def __len__(self) -> int:
         return len(self.curves) + self.additive
 
-    def compiled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Templates as compiled loops take them: see `kernels.smooth_error.integrate`."""
-        pixels = self.curves.shape[1]
-        curves = self.curves[: self.everywhere].numpy().astype(np.float32)
-        if self.local is None:
-            return curves, np.zeros(pixels, np.int64), np.empty((pixels, 0))
-        return curves, self.local.first, self.local.values
+    @property
+    def few(self) -> bool:
+        """True where compiled loops had better take each pair of templates over all pixels."""
+        return self.local is None and not self.additive and len(self) <= FEW
 
     def integrated(
         self,
@@ -102,7 +99,6 @@ class Amplitudes(torch.nn.Module):
         error: Tensor,
         chi2: Tensor,
         log_ratio: Tensor | float,
-        compiled: bool,
         additive: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Chi squared and ln(variance / quoted variance) with all amplitudes integrated out.
@@ -112,19 +108,9 @@ class Amplitudes(torch.nn.Module):
                 pixels).
             error: standard deviation of the smooth error, shape (objects, draws).
             chi2, log_ratio: of amplitudes that are zero, shape (objects, draws).
-            compiled: float32 on a CPU will do, and no gradient is wanted.
             additive: templates over sigma of each draw's own, times their standard deviations,
                 shape (objects, draws, additive, pixels); None without any.
         """
-        if compiled and (self.local is not None or additive is not None):
-            own = scaled[:, :, None][:, :, :0] if additive is None else additive
-            rows = (a.flatten(0, 1).float().numpy() for a in (pull, scaled))
-            both = torch.stack([chi2, torch.zeros_like(chi2) + log_ratio]).flatten(1)
-            further = error.flatten(), own.flatten(0, 1)
-            numbers = (each.float().contiguous().numpy() for each in further)
-            integrate(*rows, *self.compiled(), *numbers, *both.numpy())
-            new_chi2, new_log_ratio = both.unflatten(1, chi2.shape)
-            return new_chi2, new_log_ratio
         side, factor, _ = self._normal_equations(pull, scaled, error, additive)
         solved = torch.linalg.solve_triangular(factor, side[..., None], upper=False)
         log_det = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)

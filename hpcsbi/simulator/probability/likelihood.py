@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.simulator.observation.additive_errors import (
     AdditiveErrors,
     additive_errors,
@@ -23,6 +22,7 @@ from hpcsbi.simulator.observation.learned_error import LearnedError
 from hpcsbi.simulator.observation.noise import Noise
 from hpcsbi.simulator.observation.templates import SmoothError, smooth_error
 from hpcsbi.simulator.probability.amplitudes import Amplitudes
+from hpcsbi.simulator.probability.compiled import chi_squared
 from hpcsbi.simulator.probability.pulls import log_density, pulls_of, refuse_other_kind
 from hpcsbi.simulator.table.ssp_table import CHUNK, Ssp
 from hpcsbi.simulator.theta.parameters import ZRED
@@ -119,13 +119,16 @@ class Likelihood(torch.nn.Module):
             model: model flux, shape (objects, draws, pixels).
             theta: gives noise floor and model error, shape (objects, draws, n_theta).
         """
+        moving = any(each.requires_grad for each in (flux, model))
+        if not self.amplitudes.few and self.ssp.is_compiled(theta) and not moving:
+            bare = model.float().expand(*theta.shape[:2], -1).contiguous()
+            nothing = torch.zeros(theta.shape[:2])
+            return self._of_bare(flux, ivar, theta, bare, nothing.double() + 1, nothing)
         pull, scaled, log_ratio, own = self.over_sigma(flux, ivar, model, theta)
         chi2 = (pull.double() ** 2).sum(-1)
         if len(self.amplitudes):
-            error, compiled = self.model_error(theta), self.ssp.is_compiled(scaled)
-            chi2, log_ratio = self.amplitudes.integrated(
-                pull, scaled, error, chi2, log_ratio, compiled, own
-            )
+            error = self.model_error(theta)
+            chi2, log_ratio = self.amplitudes.integrated(pull, scaled, error, chi2, log_ratio, own)
         return log_density(ivar, log_ratio, chi2), chi2
 
     def expected_spectra(
@@ -209,7 +212,7 @@ class Likelihood(torch.nn.Module):
             i = self.names.index(ZRED)
             usual[:, 0, i] = torch.where(known, theta[..., i].detach(), -math.inf).amax(1)
         theta = torch.where(known[..., None], theta, usual)
-        if self.ssp.is_compiled(theta) and self.additive is None:
+        if self.ssp.is_compiled(theta):
             log_likelihood, chi2 = self._compiled(flux, ivar, theta, instrument)
         else:
             few = draws_at_once(self.additive, *theta.shape[:2], self.ssp.pixels)
@@ -229,24 +232,19 @@ class Likelihood(torch.nn.Module):
         added = _of_draws(instrument, draws)
         bare, depth = self.ssp.bare(theta.reshape(-1, n_theta), self.names, added)
         depth = torch.zeros(objects * draws) if depth is None else depth.contiguous()
-        bare, depth = bare.view(objects, draws, -1), depth.view(objects, draws)
-        column = {name: theta[..., i].contiguous() for i, name in enumerate(self.names)}
-        mass = 10.0 ** column["logmass"].double()
-        floor = self.floor(theta) if self.kind == "survey" else torch.zeros(objects, draws)
-        weight = torch.where(ivar > 0, ivar, 0.0).sqrt().float()
-        observed = torch.where(ivar > 0, flux.float() * weight, 0.0)
-        weight = weight * self.factor.float()  # of the model: data over the factor are the same
-        templates, error = self.amplitudes.compiled(), self.model_error(theta)
-        chi2, log_ratio = torch.empty(2, objects, draws, dtype=torch.float64)
-        for i in range(objects):
-            rows = (bare, mass, depth, observed, weight, floor, error, chi2, log_ratio)
-            bare_i, mass_i, depth_i, observed_i, weight_i, floor_i, error_i, *out = (
-                a[i].numpy() for a in rows
-            )
-            pulls(
-                bare_i, mass_i, depth_i, self.ssp.k.numpy(), observed_i, weight_i,
-                self.fraction or 0.0, floor_i, *templates, error_i, *out,
-            )  # fmt: skip
+        mass = 10.0 ** theta[..., self.names.index("logmass")].double()
+        shape = objects, draws
+        return self._of_bare(flux, ivar, theta, bare.view(*shape, -1), mass, depth.view(shape))
+
+    def _of_bare(
+        self, flux: Tensor, ivar: Tensor, theta: Tensor, bare: Tensor, mass: Tensor, depth: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`of_model` of spectra without mass and dust."""
+        theta = theta.to(torch.float32)
+        floor = self.floor(theta) if self.kind == "survey" else torch.zeros_like(depth)
+        sizes = self.fraction or 0.0, floor, self.model_error(theta)
+        errors = self.factor, self.amplitudes, self.additive, self.wave, self._zred(theta)
+        chi2, log_ratio = chi_squared(flux, ivar, (bare, mass, depth, self.ssp.k), sizes, *errors)
         return log_density(ivar, log_ratio, chi2), chi2
 
     def over_sigma(
@@ -264,8 +262,11 @@ class Likelihood(torch.nn.Module):
 
     def _templates(self, ivar: Tensor, model: Tensor, theta: Tensor) -> Tensor:
         """Additive templates of draws, in the unit of the flux, (objects, draws, some, pixels)."""
-        zred = theta[:, 0, self.names.index(ZRED)] if self.additive.sky else None
-        return self.additive.templates(model, self.wave, ivar, zred)
+        return self.additive.templates(model, self.wave, ivar, self._zred(theta))
+
+    def _zred(self, theta: Tensor) -> Tensor | None:
+        """Redshifts of objects, where theta has them, shape (objects,)."""
+        return theta[:, 0, self.names.index(ZRED)] if ZRED in self.names else None
 
 
 def _of_draws(instrument: Tensor | None, draws: int) -> Tensor | None:

@@ -63,7 +63,7 @@ def test_errors_given_a_spectrum_are_those_of_a_gaussian_process(calibration, sm
     expected, _ = amplitudes.expected(pull, scaled, error)
     variance = amplitudes.variance(sums, pull, scaled, error)
     nothing = torch.zeros(3, 4).double()
-    chi2, log_det = amplitudes.integrated(pull, scaled, error, (pull**2).sum(-1), nothing, False)
+    chi2, log_det = amplitudes.integrated(pull, scaled, error, (pull**2).sum(-1), nothing)
 
     for i in range(3):
         for j in range(4):
@@ -78,19 +78,6 @@ def test_errors_given_a_spectrum_are_those_of_a_gaussian_process(calibration, sm
             np.testing.assert_allclose(variance[i, j], np.diag(some @ after @ some.T), rtol=1e-5)
             assert float(chi2[i, j]) == pytest.approx(r @ np.linalg.solve(of_pulls, r))
             assert float(log_det[i, j]) == pytest.approx(np.linalg.slogdet(of_pulls)[1])
-
-
-@pytest.mark.parametrize(("calibration", "smooth"), CASES)
-def test_the_compiled_loop_is_the_written_one(calibration, smooth):
-    """To the rounding of float32 numbers that it takes."""
-    amplitudes, (pull, scaled, error) = Amplitudes(WAVE, calibration, smooth), spectra(1)
-    pull, scaled, error = (a.float() for a in (pull, scaled, error))
-    chi2 = (pull.double() ** 2).sum(-1)
-    both = [amplitudes.integrated(pull, scaled, error, chi2, 0 * chi2, c) for c in (True, False)]
-
-    for compiled, written in zip(*both, strict=True):
-        torch.testing.assert_close(compiled, written, rtol=1e-5, atol=1e-4)
-        assert not torch.allclose(compiled, 0 * chi2, atol=1)
 
 
 def test_what_a_spectrum_does_not_hold_is_not_known():
@@ -168,13 +155,7 @@ def test_templates_of_each_spectrum_stand_beside_the_others(calibration, smooth)
     drawn = torch.randn(3, 4, 5, len(amplitudes), generator=rng).double()
     nothing = torch.zeros(3, 4).double()
     squared = (pull**2).sum(-1)
-    both = [
-        amplitudes.integrated(*rows, squared, nothing, compiled, further)
-        for rows, further, compiled in (
-            ((pull, scaled, error), own, False),
-            ([a.float() for a in (pull, scaled, error)], own.float(), True),
-        )
-    ]
+    chi2, log_det = amplitudes.integrated(pull, scaled, error, squared, nothing, own)
     mean, after = amplitudes.moments(pull, scaled, error, own)
     factor, sizes = amplitudes.expected(pull, scaled, error, own)
     noise = torch.zeros(3, 4, 5, len(WAVE)).double()
@@ -199,9 +180,8 @@ def test_templates_of_each_spectrum_stand_beside_the_others(calibration, smooth)
             np.testing.assert_allclose(factor[i, j], mean[i, j, :-2].numpy() @ curves, atol=1e-9)
             whole = np.linalg.solve(of_pulls, (drawn[i, j].numpy() @ design).T).T
             np.testing.assert_allclose(left[i, j], whole, atol=1e-8)
-            for chi2, log_det in both:
-                assert float(chi2[i, j]) == pytest.approx(r @ np.linalg.solve(of_pulls, r), 1e-4)
-                assert float(log_det[i, j]) == pytest.approx(np.linalg.slogdet(of_pulls)[1], 1e-5)
+            assert float(chi2[i, j]) == pytest.approx(r @ np.linalg.solve(of_pulls, r))
+            assert float(log_det[i, j]) == pytest.approx(np.linalg.slogdet(of_pulls)[1])
     with pytest.raises(ValueError, match="additive"):
         amplitudes.moments(pull, scaled, error)
 
