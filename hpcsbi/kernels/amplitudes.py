@@ -6,11 +6,13 @@ times what each draw has of its own, its base, so sums over pixels are of produc
 
 import numpy as np
 
-from hpcsbi.kernels.arithmetic import DRAWS, LANES, compiled
+from hpcsbi.kernels.arithmetic import DRAWS, LANES, compiled, padded_length
 from hpcsbi.kernels.envelope import arrangement, decompose
 from hpcsbi.kernels.sums import add_products, transpose
 
-__all__ = ["BASES", "BEND", "MODEL", "PULL", "ROOT", "SLOPE", "design", "integrate"]
+__all__ = [
+    "BASES", "BEND", "MODEL", "PULL", "ROOT", "SLOPE", "design", "integrate", "integrate_factors",
+]  # fmt: skip
 
 # Model over sigma; quoted sigma over sigma; slope and second slope over sigma; residual over sigma.
 BASES = MODEL, ROOT, SLOPE, BEND, PULL = 0, 1, 2, 3, 4
@@ -87,6 +89,33 @@ def integrate(
     for s in range(n):
         chi2[s] -= gains[s]
         log_ratio[s] += log_dets[s]
+
+
+@compiled
+def integrate_factors(
+    pull: np.ndarray,
+    model: np.ndarray,
+    templates: np.ndarray,
+    free: np.ndarray,
+    spread: np.ndarray,
+    chi2: np.ndarray,
+    log_ratio: np.ndarray,
+) -> None:
+    """`integrate` of draws of any objects, whose templates are all factors of the model.
+
+    Arguments:
+        pull, model: residual and model over sigma, 0 where masked, float32, shape (n, pixels).
+        templates, free: see `likelihood.pulls`.
+        spread, chi2, log_ratio: see `integrate`, of any n.
+    """
+    arranged = design(templates, np.full(len(templates), MODEL), free)
+    pixels = pull.shape[1]
+    rows = np.zeros((len(BASES), DRAWS, padded_length(pixels, LANES)), np.float32)
+    for start in range(0, len(pull), DRAWS):
+        some = slice(start, min(start + DRAWS, len(pull)))
+        n = some.stop - start
+        rows[PULL, :n, :pixels], rows[MODEL, :n, :pixels] = pull[some], model[some]
+        integrate(rows, *arranged, spread[some], chi2[some], log_ratio[some])
 
 
 @compiled

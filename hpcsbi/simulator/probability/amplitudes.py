@@ -92,6 +92,13 @@ class Amplitudes(torch.nn.Module):
         """True where compiled loops had better take each pair of templates over all pixels."""
         return self.local is None and not self.additive and len(self) <= FEW
 
+    @property
+    def is_free(self) -> np.ndarray:
+        """1 for templates of the smooth error, whose deviation each draw has, 0 for all others."""
+        free = np.zeros(len(self), np.int64)
+        free[self.everywhere : len(self.curves)] = 1
+        return free
+
     def integrated(
         self,
         pull: Tensor,

@@ -8,7 +8,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.observation.additive_errors import AdditiveErrors
 from hpcsbi.simulator.observation.templates import SmoothError
 from hpcsbi.simulator.probability.amplitudes import FEW, Amplitudes
-from hpcsbi.simulator.probability.compiled import chi_squared
+from hpcsbi.simulator.probability.compiled import chi_squared, of_factors
 from hpcsbi.simulator.probability.pulls import pulls_of
 
 GRIDS = {"linear": Grid(), "log": Grid(pixels=400, spacing="log")}
@@ -91,6 +91,23 @@ def test_each_object_has_its_own_sky():
         alone, other = (chi_squared(*rows, *rest, z[some])[0] for z in (zred, zred + 0.1))
         assert torch.equal(alone[0], together[i])
         assert not torch.allclose(other, alone, rtol=1e-3)
+
+
+@pytest.mark.parametrize("draws", [1, 70])
+def test_factors_of_many_objects_are_the_written_matrices(draws):
+    """Few draws of each, or more than are worked on at once; control: nothing is taken of zero."""
+    wave = GRIDS["linear"].wave
+    flux, ivar, _, sizes, model = spectra(wave, draws, objects=90 if draws == 1 else 3)
+    amplitudes = Amplitudes(wave, 0.04, SmoothError(200), 2.0)
+    factor = torch.ones(len(wave))
+    pull, scaled, _, log_ratio = pulls_of("survey", None, flux, ivar, model, sizes[1], factor)
+    chi2 = (pull.double() ** 2).sum(-1)
+    gain, log_det = of_factors(pull, scaled, sizes[2], amplitudes)
+    right = amplitudes.integrated(pull, scaled, sizes[2], chi2, log_ratio)
+
+    assert torch.allclose(chi2 - gain, right[0], rtol=1e-5, atol=1e-3)
+    assert torch.allclose(log_ratio + log_det, right[1], rtol=1e-5, atol=1e-3)
+    assert gain.min() > 0.1 and not of_factors(0 * pull, scaled, sizes[2], amplitudes)[0].any()
 
 
 def test_few_templates_are_taken_one_by_one():
