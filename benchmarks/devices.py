@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--target", type=float, default=3.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    device = device_of(options.device)
+    device = device_of(options.device, "train")
     devices = [torch.device("cpu")] + ([device] if device.type != "cpu" else [])
     for kind in options.representations:
         for where in devices:

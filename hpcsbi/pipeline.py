@@ -81,8 +81,8 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "infer", "catalogue.zarr", "posteriors: quantiles, checks, flags, a row a spectrum",
-            "", {"flow": "train", "spectra": "ingest"}, SPECTRA, probe=64, beside=".parquet",
-            seed=6,
+            "a GPU with infer.device=cuda", {"flow": "train", "spectra": "ingest"}, SPECTRA,
+            probe=64, beside=".parquet", seed=6,
         ),
         Stage(
             "fit", "fits.zarr", "converged chains of chosen spectra, compared with the flow",

@@ -1,5 +1,8 @@
-"""A device that any machine has, on which mixing it with another is refused as on a GPU."""
+"""Devices that any machine has: one on which mixing it with another is refused as on a GPU, and the
+processor without compiled loops.
+"""
 
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -37,3 +40,16 @@ class OneDevice(TorchDispatchMode):
         if function is ATEN._local_scalar_dense.default and args[0].is_meta:
             return 1.0
         return function(*args, **options)
+
+
+class _Elsewhere(str):
+    """The processor, of a type that no compiled loop takes for one."""
+
+    type = "elsewhere"
+
+
+def without_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on torch does everything, as on a GPU, and the numbers are there."""
+    real = torch.Tensor.device
+    told = property(lambda tensor: _Elsewhere(real.__get__(tensor)))
+    monkeypatch.setattr(torch.Tensor, "device", told)

@@ -258,6 +258,8 @@ def _outcome(future: Future) -> Outcome:
         return future.result()
     if isinstance(error, OutOfTime | Enough):  # the piece has kept what it had done
         raise error
+    if isinstance(error, BadInput):  # says it in a line, with the mend
+        return Failure(str(error))
     reason = "".join(traceback.format_exception(error, limit=-4)).rstrip()
     if type(error).__name__ == "KilledWorker":
         reason = f"{error}\n{KILLED}"

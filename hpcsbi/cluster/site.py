@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from hpcsbi.errors import BadInput
@@ -25,6 +25,7 @@ class Site:
         requeues: how often a job that ran out of time is queued again.
         throttle: tasks of an array that run at once; None is all of them.
         train: further or other options of sbatch for the training job, e.g. {"gres": "gpu:1"}.
+        infer: the same for the jobs of infer, its workers' and those of an array.
         options: further options of sbatch for every job.
         setup: lines of shell before the work: modules, an environment.
         interface: network interface between nodes; None lets Dask choose.
@@ -42,6 +43,7 @@ class Site:
     requeues: int = 10
     throttle: int | None = None
     train: Mapping[str, Any] = field(default_factory=dict)
+    infer: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     setup: Sequence[str] = ()
     interface: str | None = None
@@ -58,7 +60,8 @@ class Site:
             mask = -1
         if not 0 <= mask <= 0o777:
             raise BadInput(f"site.umask is {self.umask!r}: it must be like '077' or '027'.")
-        if any(name in (*self.options, *self.train) for name in ("cluster", "clusters")):
+        options = {*self.options, *self.train, *self.infer}
+        if options & {"cluster", "clusters"}:
             raise BadInput(
                 "site.options.clusters: squeue would not find the jobs of another cluster; log in "
                 "to that one and submit there."
@@ -74,6 +77,11 @@ class Site:
         """The umask as a number."""
         return int(str(self.umask), 8)
 
+    def of_stage(self, stage: str) -> "Site":
+        """The same, whose options are those that the jobs of a stage have."""
+        own = {"train": self.train, "infer": self.infer}.get(stage, {})
+        return replace(self, options={**self.options, **own})
+
     def sbatch_options(self, **more: Any) -> dict[str, str]:
         """Options of sbatch for a job, without dashes."""
         placement = {
@@ -83,8 +91,12 @@ class Site:
         return {key: str(value) for key, value in options.items() if value is not None}
 
 
-def make_site(settings: Mapping[str, Any]) -> Site:
+def make_site(settings: Mapping[str, Any], stage: str = "") -> Site:
     """A site from the node `site` of the configuration.
+
+    Arguments:
+        settings: the node.
+        stage: whose jobs it is for, if it is for those of one.
 
     Raises:
         ValueError: a key that no site has; names the likely one and all of them.
@@ -98,7 +110,7 @@ def make_site(settings: Mapping[str, Any]) -> Site:
                 f"site.{key} (in the file of conf/site, or on the command line) is not known."
                 f"{hint} A site has: {', '.join(known)}."
             )
-    return Site(**settings)
+    return Site(**settings).of_stage(stage)
 
 
 def seconds_of(time: str | int) -> float:

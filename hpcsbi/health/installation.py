@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -60,12 +60,12 @@ def libraries(constraints: Path | None) -> Check:
     return Check("libraries", OK, words)
 
 
-def torch_and_gpu(device: str, elsewhere: bool = False) -> Check:
+def torch_and_gpu(devices: Mapping[str, str], elsewhere: bool = False) -> Check:
     """How torch was built and whether it sees a GPU; it is imported for that.
 
     Arguments:
-        device: that training is to have: "cpu", "cuda" or "auto".
-        elsewhere: training runs on another machine, as a job.
+        devices: of the stages that may have one: "cpu", "cuda" or "auto".
+        elsewhere: they run on another machine, as jobs.
     """
     try:
         import torch
@@ -77,12 +77,15 @@ def torch_and_gpu(device: str, elsewhere: bool = False) -> Check:
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         name = torch.cuda.get_device_name(0)
-        used = "" if device != "cpu" else "; train.device=cpu leaves it alone"
+        alone = [stage for stage, device in devices.items() if device == "cpu"]
+        used = "".join(f"; {stage}.device=cpu leaves it alone" for stage in alone)
         return Check("torch, GPU", OK, f"{build}; {name}, {memory:.0f} GiB{used}")
-    words = f"{build}; no GPU is seen, train.device={device}"
+    told = ", ".join(f"{stage}.device={device}" for stage, device in devices.items())
+    words = f"{build}; no GPU is seen, {told}"
     there = [driver for driver in DRIVERS if os.path.exists(driver)]
-    if device == "cuda" and not elsewhere:
-        return Check("torch, GPU", WRONG, words, "train.device=auto, or run where there is one")
+    asked = [f"{stage}.device=auto" for stage, device in devices.items() if device == "cuda"]
+    if asked and not elsewhere:
+        return Check("torch, GPU", WRONG, words, f"{', '.join(asked)}, or run where there is one")
     if there:
         why = "its driver" if built else "a torch that is built for it (pytorch.org, Get started)"
         return Check("torch, GPU", WARNING, f"{words}, though {there[0]} is there", f"check {why}")

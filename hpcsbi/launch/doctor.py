@@ -59,7 +59,9 @@ def _installation(cfg: DictConfig) -> list[Check]:
     return [
         installation.python(),
         installation.libraries(ROOT / "constraints.txt"),
-        installation.torch_and_gpu(cfg.train.device, elsewhere=_submits(cfg)),
+        installation.torch_and_gpu(
+            {stage: cfg[stage].device for stage in ("train", "infer")}, elsewhere=_submits(cfg)
+        ),
         installation.installation(ROOT / "hpcsbi"),
         installation.home(),
     ]

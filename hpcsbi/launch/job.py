@@ -190,6 +190,8 @@ def run_stage(name: str, cfg: DictConfig) -> int:
     before, start = _cpu_seconds(cfg, name), time.time()
     try:
         node = with_files_read(OmegaConf.to_container(cfg[name], resolve=True))
+        if "site" in node.get("cluster", {}):  # jobs of its workers ask for what the stage does
+            node["cluster"]["site"]["stage"] = name
         passed = stage(**instantiate(node, _convert_="all"))
     finally:  # a stage that ran out of time has cost something too
         if name not in LOOKING:

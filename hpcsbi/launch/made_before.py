@@ -11,13 +11,14 @@ from hpcsbi.store.settings import refuse_other_settings
 
 __all__ = ["refuse_other_options"]
 
-# Arguments that stand in the settings of a product under their own names, as they are.
+# Arguments that stand in the settings of a product under their own names, as they are; a device
+# that is no processor does.
 OPTIONS = {
     "simulate": ("source", "n", "seed"),
     "augment": ("copies", "validation", "test", "seed"),
-    "train": ("source", "representation", "steps", "batch", "rate", "seed"),
+    "train": ("source", "representation", "steps", "batch", "rate", "seed", "device"),
     "calibrate": ("draws", "cap", "seed"),
-    "infer": ("draws", "cap", "keep_draws", "certificate", "seed"),
+    "infer": ("draws", "cap", "keep_draws", "certificate", "seed", "device"),
     "fit": ("engine", "start", "likelihood", "walkers", "draws", "proposals", "seed"),
 }
 
@@ -39,8 +40,11 @@ def refuse_other_options(stage: str, node: Mapping[str, Any]) -> None:
     path = Path(node["out"]) if stage in OPTIONS else None
     if path is None or not path.exists():
         return
-    existing = _settings_of(stage, path)
+    settings = _settings_of(stage, path)
+    existing = settings and {"device": "cpu", **settings}
     names = [name for name in OPTIONS[stage] if name in existing]
+    if node.get("device") == "auto":  # whichever the job finds
+        names = [name for name in names if name != "device"]
     if node.get("theta") is not None:  # rows of a file: theirs is the number
         names.remove("n")
     refuse_other_settings(

@@ -173,7 +173,7 @@ def _freeze(cfg: DictConfig, folder: Path) -> None:
 
 def stage_options(cfg: DictConfig, stage: str, site: Site, tasks: int = 1) -> dict[str, str]:
     """Options of sbatch for a stage in one process, or so many."""
-    further = {**site.options, **(site.train if stage == "train" else {})}
+    further = site.of_stage(stage).options
     resources = {"ntasks": tasks, "mem-per-cpu": site.memory}
     if any(further.get(name) is not None for name in ("mem", "mem-per-gpu")):
         del resources["mem-per-cpu"]  # SLURM takes one of them

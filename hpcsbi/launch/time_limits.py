@@ -47,8 +47,8 @@ def _seconds_of_work(limit: str) -> float:
 
 def _key(stage: str, site: Site) -> str:
     """Where the limit of a stage stands, in the order of `submit.stage_options`."""
-    if stage == "train" and "time" in site.train:
-        return "site.train.time"
+    if stage in ("train", "infer") and "time" in getattr(site, stage):
+        return f"site.{stage}.time"
     return "site.options.time" if "time" in site.options else "site.time"
 
 

@@ -28,7 +28,14 @@ FLAGS = {"-m", "--multirun", "--resolve", "--hydra-help", "--version"}
 VALUED = {"-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"}
 TEXT = (str, QuotedString, NoneType)
 # Their keys are the user's.
-OPEN = ("site.options", "site.train", "plan.rates", "crossmatch.columns", "crossmatch.errors")
+OPEN = (
+    "site.options",
+    "site.train",
+    "site.infer",
+    "plan.rates",
+    "crossmatch.columns",
+    "crossmatch.errors",
+)
 TEXTS = ("name", "run", "fit.objects")  # a number stays as it was typed
 OPTIONS = "options are KEY=VALUE, as train.steps=100"
 

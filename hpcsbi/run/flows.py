@@ -1,8 +1,11 @@
 """From what lies on disk to the parts that compute with it."""
 
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from hpcsbi.errors import BadInput
 from hpcsbi.inference.sampling.posterior import Posterior
@@ -26,8 +29,12 @@ __all__ = ["load_engine", "load_posterior", "refuse_other_model"]
 JUDGED = ("prior", "grid", "noise")  # spectra of other physics may try a flow
 
 
-def load_posterior(folder: str | Path) -> Posterior:
+def load_posterior(folder: str | Path, device: torch.device | str = "cpu") -> Posterior:
     """The trained flow of a folder, made once per process: its table takes seconds.
+
+    Arguments:
+        folder: of the flow.
+        device: where it computes.
 
     Raises:
         FileNotFoundError: the flow is not trained, or not to its end.
@@ -35,19 +42,21 @@ def load_posterior(folder: str | Path) -> Posterior:
         Damaged: its file is cut short.
     """
     path = finished_weights(folder)
-    return _posterior(FlowFolder(Path(folder)), path.stat().st_mtime_ns)
+    return _posterior(FlowFolder(Path(folder)), path.stat().st_mtime_ns, torch.device(device))
 
 
 @lru_cache(maxsize=1)
-def _posterior(folder: FlowFolder, written: int) -> Posterior:
-    """The flow of a folder as it was when its file was `written`."""
+def _posterior(folder: FlowFolder, written: int, device: torch.device) -> Posterior:
+    """The flow of a folder as it was when its file was `written`, on a device."""
     tensors, header = load_weights(folder.weights)
     settings = Settings(folder.weights, Settings(folder.weights, header)["settings"])
     model, ssp, derived = Model.of(settings), None, None
     if folder.table.exists():
         ssp = load_engine(folder.table, model.prior)
         derived = load_derived(folder.table, ssp)
-    posterior = Posterior(settings, tensors, header.get("notice", ""), ssp, derived)
+        if device.type != "cpu":  # derived quantities keep theirs, on the processor
+            ssp = deepcopy(ssp)
+    posterior = Posterior(settings, tensors, header.get("notice", ""), ssp, derived, device)
     # Its shifted columns count from spectra of the table: without it masses would be wrong by dex.
     if ssp is None and "table" in settings and posterior.representation.column:
         raise BadInput(

@@ -3,11 +3,12 @@
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import numpy as np
+import torch
 
-from hpcsbi.arguments import Count, Natural, checked
+from hpcsbi.arguments import Count, Natural, OneOf, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.flags import MEANINGS, NOT_INFERRED, Flag, counts, legend
@@ -15,6 +16,7 @@ from hpcsbi.inference.columns.catalogue_columns import arrays_of, columns_withou
 from hpcsbi.inference.columns.derived_columns import ABOUT
 from hpcsbi.inference.columns.line_excess import line_group_names
 from hpcsbi.inference.columns.measurement import measure
+from hpcsbi.inference.network.devices import DEVICES, device_of
 from hpcsbi.inference.sampling.certificate import QUANTILES
 from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.run.catalogue import write_catalogue
@@ -30,7 +32,7 @@ from hpcsbi.store.layout import Array
 from hpcsbi.store.opening import create, open_complete, open_store, refuse_damage
 from hpcsbi.store.provenance import code_of
 from hpcsbi.store.schema import store_arrays
-from hpcsbi.store.settings import refuse_other_settings
+from hpcsbi.store.settings import Mismatch, refuse_other_settings
 from hpcsbi.store.shards import run_shards
 from hpcsbi.store.store import Store
 from hpcsbi.survey.record.identity import AXES, NAMES
@@ -59,6 +61,7 @@ def infer(
     shard: Count,
     seed: Natural,
     cluster: Cluster,
+    device: Annotated[str, OneOf(DEVICES)] = "cpu",
 ) -> None:
     """Draw from the posterior of every spectrum; write quantiles, checks and flags.
 
@@ -80,11 +83,18 @@ def infer(
         shard: spectra that are made at a time; a file holds more where there are very many.
         seed: seed of the draws; those of an object depend on it and on the object's id only.
         cluster: where to run.
+        device: where whoever makes a shard computes: "cpu", "cuda" or "auto", a GPU where this
+            process sees one. Base draws are the same on each, and what follows to rounding; a
+            search or a rescue that rounding leads elsewhere gives what other draws would.
 
     Raises:
-        Mismatch: the spectra lie on another grid than the flow's.
+        Mismatch: the spectra lie on another grid than the flow's, or `out` was begun on another
+            device.
         ValueError: more draws to keep than drawn, or a certificate without a table.
+        BadInput: no such device.
     """
+    where = device_of(device, "infer").type
+    _refuse_other_device(out, where)
     posterior, source = load_posterior(flow), open_complete(spectra, "ingest", verify=False)
     if certificate and posterior.ssp is None:
         refuse_without_table(flow)
@@ -111,12 +121,28 @@ def infer(
         "certificate": certificate,
         "seed": seed,
     }
+    if where != "cpu":
+        settings["device"] = where
     notice = posterior.notice or source.attributes.get("notice", "")
     arrays = _arrays(source.rows, posterior, keep_draws, certificate)
     store = create(out, arrays, settings, shard, {"notice": notice})
     run_shards(partial(_infer_shard, out, flow, spectra), store, cluster, "infer")
     write_catalogue(out)
     _tell(store, notice)
+
+
+def _device(store: Store) -> str:
+    """On which a catalogue is made."""
+    return store.settings.get("device", "cpu")
+
+
+def _refuse_other_device(out: str, device: str) -> None:
+    """One catalogue is of one device: the last bits of another one's are others."""
+    if Path(out).exists() and (begun := _device(open_store(out, check=False))) != device:
+        raise Mismatch(
+            f"{out} was begun on {begun}, and this run has {device}: take infer.device={begun} "
+            "where there is one, or another name=... (last bits depend on the device)."
+        )
 
 
 def refuse_without_table(flow: str) -> NoReturn:
@@ -162,10 +188,18 @@ def _sizes(rows: int, posterior: Posterior, keep_draws: int) -> dict[str, int]:
 
 
 def _infer_shard(out: str, flow: str, spectra: str, shard: int) -> int:
-    store, source, posterior = Store(Path(out)), open_store(spectra), load_posterior(flow)
-    rows = store.rows_of(shard)
+    store, source = Store(Path(out)), open_store(spectra)
+    device, rows = device_of(_device(store), "infer"), store.rows_of(shard)
     refuse_damage(source, "ingest", rows)
-    write_batches(store, shard, partial(_inferred, store.settings, source, posterior))
+    try:
+        posterior = load_posterior(flow, device)
+        write_batches(store, shard, partial(_inferred, store.settings, source, posterior))
+    except torch.OutOfMemoryError as error:
+        raise BadInput(
+            f"{out}: the memory of the {device.type} device does not hold "
+            f"infer.shard={store.batch}: let fewer processes share it, or take "
+            f"infer.shard={max(store.batch // 2, 1)} and another name=... (a catalogue has one)."
+        ) from error
     return rows.stop - rows.start
 
 

@@ -100,7 +100,7 @@ def train(
         OutOfTime: the job ends first; the checkpoint is written, and the same command goes on.
     """
     torch.set_num_threads(threads)
-    pairs, where = open_complete(training, "augment"), device_of(device)
+    pairs, where = open_complete(training, "augment"), device_of(device, "train")
     settings = _settings(
         pairs, source, flow, representation, steps, batch, passes, rate, seed, where
     )
@@ -169,7 +169,7 @@ def speed(
     """
     use_one_thread()
     torch.set_num_threads(threads)
-    pairs, where = open_complete(training, "augment"), device_of(device)
+    pairs, where = open_complete(training, "augment"), device_of(device, "train")
     settings = _settings(
         pairs, source, flow, representation, warm + steps, batch, passes, 1e-4, 0, where
     )

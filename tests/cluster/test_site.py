@@ -50,10 +50,23 @@ def test_options_are_those_that_are_set():
     }
 
 
+def test_options_of_a_stage_are_added_to_those_of_all():
+    """Training and infer have further ones, or others; no other stage has."""
+    settings = {
+        "options": {"qos": "a"},
+        "train": {"mem": "8G"},
+        "infer": {"gres": "gpu:1", "qos": "b"},
+    }
+
+    assert make_site(settings).options == make_site(settings, "fit").options == {"qos": "a"}
+    assert make_site(settings, "train").options == {"qos": "a", "mem": "8G"}
+    assert make_site(settings, "infer").options == {"qos": "b", "gres": "gpu:1"}
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in SITES.glob("*.yaml")))
 def test_no_site_asks_for_what_nothing_uses(name):
-    """Every stage computes on processors, training too: a GPU would stand idle and be paid for."""
+    """By default every stage computes on processors: a GPU would stand idle and be paid for."""
     site = yaml.safe_load((SITES / f"{name}.yaml").read_text())
-    asked = str([site.get("constraint"), site.get("train"), site.get("options")])
+    asked = str([site.get("constraint"), site.get("train"), site.get("infer"), site.get("options")])
 
     assert "gpu" not in asked and "gres" not in asked

@@ -89,11 +89,11 @@ class Torch(SimpleNamespace):
     ],
 )
 def test_torch_and_gpu(monkeypatch, cuda, there, driver, device, elsewhere, state, says):
-    """What the build can use, what is there, and what training asks for."""
+    """What the build can use, what is there, and what the stages ask for."""
     monkeypatch.setitem(sys.modules, "torch", Torch(cuda, there))
     monkeypatch.setattr(installation, "DRIVERS", (__file__,) if driver else ())
 
-    check = torch_and_gpu(device, elsewhere)
+    check = torch_and_gpu({"train": device, "infer": "cpu"}, elsewhere)
 
     assert check.state == state and says in check.words
     assert bool(check.mend) == (state != OK)
@@ -102,7 +102,7 @@ def test_torch_and_gpu(monkeypatch, cuda, there, driver, device, elsewhere, stat
 def test_a_torch_that_cannot_be_imported_is_wrong(monkeypatch):
     """With the first line of why."""
     monkeypatch.setitem(sys.modules, "torch", None)
-    check = torch_and_gpu("cpu")
+    check = torch_and_gpu({"train": "cpu"})
     assert check.state == WRONG and "cannot be imported" in check.words
 
 

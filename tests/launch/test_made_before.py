@@ -55,6 +55,20 @@ def test_a_training_keeps_its_options(tmp_path, name, begun):
         refuse_other_options("train", node | {name: 2})
 
 
+@pytest.mark.parametrize(("begun", "asked"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_product_keeps_its_device(tmp_path, begun, asked):
+    """The processor stands in no settings; which device "auto" is only the job knows."""
+    settings = {} if begun == "cpu" else {"device": begun}
+    save_weights(FlowFolder(tmp_path).checkpoint, {}, {"settings": settings | {"seed": 0}})
+    node = {"out": str(tmp_path), "seed": 0}
+
+    for device in (begun, "auto"):
+        refuse_other_options("train", node | {"device": device})
+    words = f'device: "{begun}" in the store, "{asked}" asked'
+    with pytest.raises(Mismatch, match=words):
+        refuse_other_options("train", node | {"device": asked})
+
+
 @pytest.mark.parametrize("stage", OPTIONS)
 def test_options_are_arguments_of_their_stage(stage):
     """As the configuration has them."""

@@ -96,15 +96,17 @@ def dry_run(cfg, capsys, stages=("tabulate", "simulate"), only=None) -> list[str
 
 
 def test_options_of_a_stage_are_the_sites_and_its_own(tmp_path):
-    """Those of training are for training alone; a folder may have a percent sign."""
-    cfg = configured(tmp_path / "10%noise", "site.memory=2G", "site.train={mem: 8G}")
-    site = make_site(cfg.site)
-    options, training = (stage_options(cfg, stage, site, 3) for stage in ("infer", "train"))
+    """Those of training and infer are for these alone; a folder may have a percent sign."""
+    given = "site.memory=2G", "site.train={mem: 8G}", "site.infer={gres: 'gpu:1'}"
+    cfg = configured(tmp_path / "10%noise", *given)
+    site, stages = make_site(cfg.site), ("infer", "train", "fit")
+    options, training, others = (stage_options(cfg, stage, site, 3) for stage in stages)
 
     assert (options["job-name"], options["ntasks"]) == ("n-infer", "3")
     assert options["output"] == f"{tmp_path}/10%%noise/logs/infer-%j.log"
     assert options["mem-per-cpu"] == "2G" and "mem" not in options
     assert training["mem"] == "8G" and "mem-per-cpu" not in training
+    assert options["gres"] == "gpu:1" and "gres" not in training | others
 
 
 def test_each_task_has_its_log():

@@ -128,9 +128,12 @@ def test_the_pipeline_beside_is_checked_too(tmp_path):
         whole_pipeline.check(cfg)
 
 
-def test_a_gpu_that_is_not_here_is_told_before_the_first_stage(tmp_path, monkeypatch):
-    """The pipeline trains on this machine."""
+@pytest.mark.parametrize("stage", ["train", "infer"])
+def test_a_gpu_that_is_not_here_is_told_before_the_first_stage(tmp_path, monkeypatch, stage):
+    """The pipeline trains and infers on this machine; without spectra it does not infer."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    cfg = configuration_of(["experiment=demo", f"run={tmp_path}", "train.device=cuda"])
-    with pytest.raises(BadInput, match=r"train\.device is cuda.*train\.device=auto"):
+    cfg = configuration_of(["experiment=demo", f"run={tmp_path}", f"{stage}.device=cuda"])
+    with pytest.raises(BadInput, match=rf"{stage}\.device is cuda.*{stage}\.device=auto"):
         whole_pipeline.check(cfg)
+    cfg.ingest.files, cfg.beside, cfg.train.device = [], None, "cpu"
+    assert "infer" not in whole_pipeline.check(cfg)

@@ -62,3 +62,13 @@ def test_a_flow_whose_table_is_gone_is_refused(small_run, tmp_path):
 
     with pytest.raises(BadInput, match=r"ssp\.zarr is not there, .* put that table back"):
         load_posterior(tmp_path)
+
+
+def test_a_flow_is_loaded_where_it_is_wanted(small_run):
+    """Each device has its own; the table of the derived quantities stays on the processor."""
+    folder = small_run / "flows" / "demo"
+    moved = load_posterior(folder, "meta")
+
+    assert moved.device.type == moved.ssp.k.device.type == "meta"
+    assert moved.derived.ssp.k.device.type == "cpu"
+    assert load_posterior(folder).device.type == load_posterior(folder).ssp.k.device.type == "cpu"

@@ -8,11 +8,12 @@ import pytest
 import tiny
 import torch
 import xarray
+from one_device import without_compiled_loops
 
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Array as Part
 from hpcsbi.cluster.executors import Serial
-from hpcsbi.errors import Unfinished
+from hpcsbi.errors import BadInput, Unfinished
 from hpcsbi.flags import Flag
 from hpcsbi.grid import Grid
 from hpcsbi.inference.columns.line_excess import MOMENTS
@@ -432,3 +433,60 @@ def test_wrong_input_is_refused_early(run, tmp_path):
     with pytest.raises(ValueError, match="keep_draws=200"):
         catalogue(run, tmp_path / "c.zarr", keep_draws=200)
     assert not (tmp_path / "c.zarr").exists()
+
+
+class Gpu(str):
+    """The processor under the name of a GPU, for the stage."""
+
+    type = "cuda"
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """infer.device=cuda is the processor without compiled loops."""
+    without_compiled_loops(monkeypatch)
+    monkeypatch.setattr(module, "device_of", lambda name, _: Gpu("cpu:0") if name != "cpu" else CPU)
+
+
+CPU = torch.device("cpu")
+
+
+def test_a_gpu_that_is_not_there_is_told_before_anything(run, tmp_path, monkeypatch):
+    """In one line; "auto" is the processor then, and its catalogue that of the default."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(module, "load_posterior", None)
+    with pytest.raises(
+        BadInput, match=r"^infer\.device is cuda.*no GPU.*site\.infer\.gres=gpu:1.*$"
+    ):
+        catalogue(run, tmp_path / "c.zarr", device="cuda")
+    with pytest.raises(BadInput, match=r"infer\.device is 'gpu': choose from auto, cpu, cuda"):
+        catalogue(run, tmp_path / "c.zarr", device="gpu")
+    assert not (tmp_path / "c.zarr").exists()
+
+
+def test_a_catalogue_is_of_one_device(run, few, done, tmp_path, gpu):
+    """It stands in the settings as soon as it is no processor, and no other one goes on."""
+    options = {"spectra": few[0], "shard": 4}
+    other = catalogue(run, tmp_path / "c.zarr", device="cuda", **options)
+    assert other.settings["device"] == "cuda" and "device" not in done.settings
+    assert np.allclose(of(other, "tage_p50")[:4], of(done, "tage_p50")[few[1]][:4], rtol=1e-3)
+
+    catalogue(run, tmp_path / "c.zarr", device="auto", **options)  # is there already
+    with pytest.raises(Mismatch, match=r"^.*begun on cuda.*this run has cpu.*device=cuda.*$"):
+        catalogue(run, tmp_path / "c.zarr", device="cpu", **options)
+    with pytest.raises(Mismatch, match=r"^.*begun on cpu.*this run has cuda.*device=cpu.*$"):
+        catalogue(run, run / "catalogue.zarr", device="cuda")
+
+
+def test_a_full_memory_is_told_with_a_smaller_shard(run, few, tmp_path, monkeypatch):
+    """In a line, as the reason of its shard; what is done is kept."""
+
+    def full(*_: object) -> dict:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(module, "_inferred", full)
+    words = (
+        r"\n.*c\.zarr: the memory of the cpu device .*infer\.shard=4: .*take infer\.shard=2 .*\n"
+    )
+    with pytest.raises(Unfinished, match=words):
+        catalogue(run, tmp_path / "c.zarr", spectra=few[0], shard=4)

@@ -220,7 +220,7 @@ def test_a_flow_of_another_device_is_another_flow(run, tmp_path, monkeypatch):
     tiny.trained(tmp_path, training, steps=5, device="auto")  # is there already
     with pytest.raises(BadInput, match=r"train\.device is cuda.*no GPU"):
         tiny.trained(tmp_path, training, steps=5, device="cuda")
-    monkeypatch.setattr(stage, "device_of", torch.device)
+    monkeypatch.setattr(stage, "device_of", lambda name, _: torch.device(name))
     with pytest.raises(Mismatch, match="device"):
         tiny.trained(tmp_path, training, steps=5, device="cuda")
 

@@ -13,6 +13,7 @@ from hpcsbi.simulator.probability.predictive import N_DRAWS
 from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.simulator.theta.prior import Prior
 from hpcsbi.store.schema import Schema
+from hpcsbi.tensors import tensors_on
 
 __all__ = ["EXCESS", "MOMENTS", "line_excess_columns", "line_group_names"]
 
@@ -55,9 +56,9 @@ def line_excess_columns(
         theta = prior.theta(drawn.coordinates[rows, :kept], np.float32)
         flux, ivar, *instrument = batch[rows].spectra
         arrays = flux, ivar, theta, *instrument
-        tensors = (torch.tensor(np.asarray(values, np.float32)) for values in arrays)
+        tensors = tensors_on(likelihood.device, arrays)
         moments = likelihood.amplitudes.of_line_groups(*likelihood.draws_over_sigma(*tensors))
-        mean, variance = (values.numpy() for values in moments)
+        mean, variance = (values.cpu().numpy() for values in moments)
         columns[rows, 0] = mean.mean(1)
         columns[rows, 1] = np.sqrt(variance.mean(1) + mean.var(1))
     return {"line_excess": columns}

@@ -21,6 +21,7 @@ from hpcsbi.simulator.probability.likelihood import Likelihood
 from hpcsbi.simulator.probability.predictive import N_DRAWS
 from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.store.schema import Schema
+from hpcsbi.tensors import tensors_on
 
 __all__ = ["EMISSION", "OBSERVED", "observed_line_columns"]
 
@@ -94,21 +95,22 @@ def _measured(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Luminosity, its error and the equivalent width of each blend, shapes (objects, blends)."""
     _, ivar, *instrument = batch.spectra
-    valid, draws = ivar > 0, torch.tensor(theta)
+    valid = ivar > 0
     flux, variance = np.where(valid, batch.flux, 0.0), 1 / np.where(valid, ivar, 1.0)
     # Lines, of the spectrum or of the model, have no part in smooth errors, which give way to them.
     quiet = np.where(valid & ~reaches.any(0), ivar, 0.0)
-    f, i, *added = (torch.tensor(np.asarray(a, np.float32)) for a in (flux, quiet, *instrument))
-    continuum = _without_lines(likelihood, f, i, draws, *added).double().numpy()
-    floor = likelihood.floor(draws)[..., None].double().numpy()
+    arrays = flux, quiet, theta, *instrument
+    f, i, draws, *added = tensors_on(likelihood.device, arrays)
+    continuum = _without_lines(likelihood, f, i, draws, *added).double().cpu().numpy()
+    floor = likelihood.floor(draws)[..., None].double().cpu().numpy()
     noise = variance[:, None] + (floor * continuum) ** 2
     sums = widths[:, None] * reaches.T  # over the pixels of each blend, (pixels, blends)
     luminosity = (flux[:, None] - continuum) @ sums
     error = np.sqrt((noise @ (widths[:, None] * sums)).mean(1) + luminosity.var(1))
     if likelihood.smooth is not None:  # between the pixels beside a blend nothing measures it
-        weights = torch.tensor(continuum[..., None, :] * sums.T)
+        weights = torch.tensor(continuum[..., None, :] * sums.T, device=likelihood.device)
         over_sigma = likelihood.draws_over_sigma(f, i, draws, *added)
-        unknown = likelihood.amplitudes.variance(weights, *over_sigma).numpy()
+        unknown = likelihood.amplitudes.variance(weights, *over_sigma).cpu().numpy()
         error = np.sqrt(error**2 + unknown.mean(1))
     level = (continuum @ sums).mean(1) / np.maximum(sums.sum(0), widths.min())
     whole = reaches.any(1) & ~(~valid[:, None] & reaches).any(-1)
@@ -131,7 +133,7 @@ def _without_lines(
         return likelihood.expected_spectra(flux, ivar, draws, instrument)
     expected = likelihood.expected_spectra(flux, ivar, draws, instrument)
     theta = draws.flatten(0, 1)
-    without = torch.cat([theta, torch.zeros(len(theta), 1)], 1)
+    without = torch.nn.functional.pad(theta, (0, 1))  # lines of no strength
     added = None if instrument is None else instrument.repeat_interleave(draws.shape[1], 0)
     bare = likelihood.ssp.flux(without, (*names, "line_strength"), added)
     full = likelihood.ssp.flux(theta, names, added)

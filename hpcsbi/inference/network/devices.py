@@ -1,4 +1,4 @@
-"""Where a network is trained: on the processor, or on a GPU that torch can use."""
+"""Where a network is trained and drawn from: on the processor, or on a GPU that torch can use."""
 
 import os
 
@@ -11,7 +11,7 @@ __all__ = ["DEVICES", "device_of"]
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def device_of(name: str) -> torch.device:
+def device_of(name: str, stage: str) -> torch.device:
     """The device of a name; "auto" is a GPU where there is one.
 
     On a GPU sums are made in a fixed order from then on, where torch has one: a training that goes
@@ -19,6 +19,7 @@ def device_of(name: str) -> torch.device:
 
     Arguments:
         name: one of DEVICES.
+        stage: whose device it is, for the words.
 
     Raises:
         BadInput: cuda, and torch finds no GPU.
@@ -31,8 +32,8 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and not there:
         built = "" if torch.version.cuda else ", and this torch is built for none"
         raise BadInput(
-            f"train.device is cuda: torch {torch.__version__} finds no GPU here{built}. Ask for "
-            "one (site.train.gres=gpu:1 on SLURM), or take train.device=auto."
+            f"{stage}.device is cuda: torch {torch.__version__} finds no GPU here{built}. Ask for "
+            f"one (site.{stage}.gres=gpu:1 on SLURM), or take {stage}.device=auto."
         )
     if name == "cpu" or not there:
         return torch.device("cpu")

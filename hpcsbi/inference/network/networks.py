@@ -30,12 +30,13 @@ class Network(torch.nn.Module, ABC):
     def inverse(self) -> Callable[[torch.Tensor], Map]:
         """Gives, for contexts (objects, n_context), the map from base draws (n, objects, n_theta).
 
-        With the weights of now. The map returns u and the log-determinant of its slope.
+        With the weights of now, where these are. The map returns u and the log-determinant of its
+        slope.
         """
 
 
 class ZukoMaf(Network):
-    """Two hidden layers per transform, ReLU (zuko); drawn from by compiled loops."""
+    """Two hidden layers per transform, ReLU (zuko); on a processor drawn from by compiled loops."""
 
     def __init__(self, hidden: int, transforms: int, n_theta: int, n_context: int) -> None:
         super().__init__()
@@ -53,9 +54,11 @@ class ZukoMaf(Network):
         """See `Network.log_prob`."""
         return self.maf(context).log_prob(u)
 
-    def inverse(self) -> Inverse:
+    def inverse(self) -> Callable[[torch.Tensor], Map]:
         """See `Network.inverse`."""
-        return Inverse(self.maf)
+        if next(self.parameters()).device.type == "cpu":
+            return Inverse(self.maf)
+        return lambda context: self.maf(context).transform.inv.call_and_ladj
 
 
 class SbiMaf(Network):

@@ -26,6 +26,7 @@ from hpcsbi.statistics.importance_weights import (
     systematic,
     weighted_quantiles,
 )
+from hpcsbi.tensors import tensors_on
 from hpcsbi.terminal import with_progress
 
 __all__ = ["COLUMNS", "ORIGINS", "QUANTILES", "Certificate", "certify"]
@@ -177,15 +178,14 @@ def _log_weights(
     nothing from its spectrum, or has overflowed: such rows are NaN, and so never strong.
     """
     with torch.no_grad():
-        # Copies in torch's own memory: products of unaligned ones differ in the last bit.
         flux, ivar, *instrument = batch.spectra
         arrays = (flux, ivar, prior.theta(coordinates, np.float32), *instrument)
-        log_likelihood = likelihood(*(torch.tensor(np.asarray(a, np.float32)) for a in arrays))
+        log_likelihood = likelihood(*tensors_on(likelihood.device, arrays)).cpu().numpy()
     log_prior = prior.log_density(coordinates, batch.zred_column)
     with np.errstate(invalid="ignore"):  # of -inf and -inf, which is outside
-        log_weights = log_likelihood.numpy() + log_prior - log_q
+        log_weights = log_likelihood + log_prior - log_q
     inside = np.isfinite(log_weights)
-    log_likelihood_inside = np.where(inside, log_likelihood.numpy(), np.nan)
+    log_likelihood_inside = np.where(inside, log_likelihood, np.nan)
     flat = np.fmax.reduce(log_likelihood_inside, 1) == np.fmin.reduce(log_likelihood_inside, 1)
     flat &= inside.sum(1) > 1
     return np.where(flat[:, None], np.nan, np.where(inside, log_weights, -np.inf))

@@ -19,7 +19,7 @@ class Conditions:
     """What a flow knows of some spectra, which fixes the map from its base space.
 
     Arguments:
-        context, shift: see `Representation.context`.
+        context, shift: see `Representation.context`, on its device.
         given: coordinates of the given columns, shape (objects, given).
     """
 
@@ -31,7 +31,8 @@ class Conditions:
         return len(self.context)
 
     def __getitem__(self, rows: slice | np.ndarray) -> "Conditions":
-        return Conditions(self.context[rows], self.shift[rows], self.given[rows])
+        there = rows if isinstance(rows, slice) else torch.as_tensor(rows).to(self.context.device)
+        return Conditions(self.context[there], self.shift[there], self.given[rows])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from hpcsbi.simulator.probability.likelihood import Likelihood, of_simulator
 from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.simulator.table.derived import DerivedQuantities
 from hpcsbi.simulator.table.ssp_table import Ssp
+from hpcsbi.tensors import rows_on, tensors_on
 from hpcsbi.terminal import with_progress
 
 __all__ = ["Posterior"]
@@ -35,6 +36,8 @@ class Posterior:
         notice: the sentence that products of a demonstration table carry, or "".
         ssp: the table engine that the representation was fitted with, if it was.
         derived: makes the derived quantities of draws; with the table.
+        device: where everything but the derived quantities is computed; the engine goes there, too.
+            Base draws are the processor's, so that they are the same on each.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Posterior:
         notice: str = "",
         ssp: Ssp | None = None,
         derived: DerivedQuantities | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.settings, self.notice, self.ssp, self.derived = settings, notice, ssp, derived
         self.model = Model.of(settings)
@@ -60,6 +64,9 @@ class Posterior:
         )
         self.network.load_state_dict(_under("network.", tensors))
         self.network.eval()
+        for part in (self.representation, self.likelihood, self.network):
+            if part is not None:
+                part.to(device)
         self.invert = self.network.inverse()
 
     @cached_property
@@ -79,9 +86,15 @@ class Posterior:
             return None
         return of_simulator(self.ssp, self.names, self.model.noise)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.representation.device
+
     def usable(self, flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
         """True for spectra that have what the representation needs, shape (n,)."""
-        return self.representation.usable(torch.from_numpy(flux), torch.from_numpy(ivar)).numpy()
+        spectra = (torch.from_numpy(array).to(self.device) for array in (flux, ivar))
+        return self.representation.usable(*spectra).cpu().numpy()
 
     @torch.no_grad()
     def log_prob(
@@ -105,9 +118,9 @@ class Posterior:
     @torch.no_grad()
     def log_density(self, coordinates: np.ndarray, conditions: Conditions) -> np.ndarray:
         """`log_prob` where it is known what the flow knows of each row's spectrum, shape (n,)."""
-        rows = torch.as_tensor(coordinates, dtype=torch.float32)
+        rows = torch.as_tensor(coordinates, dtype=torch.float32, device=self.device)
         u, log_det = self.representation.to_flow(rows, conditions.shift)
-        return (self.network.log_prob(u, conditions.context) + log_det).numpy()
+        return (self.network.log_prob(u, conditions.context) + log_det).cpu().numpy()
 
     @torch.no_grad()
     def conditions(self, batch: Batch) -> Conditions:
@@ -139,10 +152,9 @@ class Posterior:
             conditions: those of the batch, where they are known; None to measure them.
         """
         known, parts = self.conditions(batch) if conditions is None else conditions, []
-        for i in with_progress(
-            range(0, len(known), OBJECTS), "draws of the flow", OBJECTS, len(known)
-        ):
-            rows = slice(i, i + OBJECTS)
+        step = rows_on(self.device, OBJECTS, self.grid.pixels)
+        for i in with_progress(range(0, len(known), step), "draws of the flow", step, len(known)):
+            rows = slice(i, i + step)
             parts.append(self._sample(known[rows], batch[rows], n, cap, bounded))
         return Draws(*(np.concatenate(values) for values in zip(*parts, strict=True)), known)
 
@@ -156,7 +168,7 @@ class Posterior:
         base = np.full((objects, n, self.n_base), np.nan, dtype=np.float32)
         kept, inside_all, tried = (np.zeros(objects, dtype=np.int64) for _ in range(3))
         finite = [torch.isfinite(each).all(1) for each in (known.context, known.shift)]
-        finite = (finite[0] & finite[1]).numpy()
+        finite = (finite[0] & finite[1]).cpu().numpy()
         while len(todo := np.flatnonzero((kept < n) & finite & (tried < cap * n))):
             sizes = _next_draws(n, kept[todo], inside_all[todo], tried[todo])
             for size in np.unique(sizes):
@@ -164,11 +176,11 @@ class Posterior:
                 drawn = [
                     generators[i].standard_normal((size, self.n_base), np.float32) for i in some
                 ]
-                z = torch.from_numpy(np.stack(drawn, 1))
+                z = torch.from_numpy(np.stack(drawn, 1)).to(self.device)
                 new, log_jacobian = self._transform(
                     z, self.invert(known.context[some]), known[some]
                 )
-                log_q = (_log_normal(z) - log_jacobian).T.numpy()
+                log_q = (_log_normal(z) - log_jacobian).T.cpu().numpy()
                 zred = batch[some].zred_column if bounded else None
                 inside = self.prior.inside(new, zred) & np.isfinite(log_q)
                 for j, i in enumerate(some):
@@ -203,9 +215,9 @@ class Posterior:
 
         @torch.no_grad()
         def to_coordinates(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            base = torch.as_tensor(z, dtype=torch.float32).movedim(0, 1)
+            base = torch.as_tensor(z, dtype=torch.float32, device=self.device).movedim(0, 1)
             coordinates, log_jacobian = self._transform(base, to_flow, conditions)
-            return coordinates, log_jacobian.T.numpy()
+            return coordinates, log_jacobian.T.cpu().numpy()
 
         return to_coordinates
 
@@ -215,10 +227,10 @@ class Posterior:
         """`Prior.coordinates`, object first, and log |d coordinates / d z|, shape of z less one."""
         u, log_det = to_flow(z)
         rounded, log_det_box = self.representation.from_flow(u, conditions.shift)
-        coordinates = rounded.movedim(0, 1).double().numpy()
+        coordinates = rounded.movedim(0, 1).double().cpu().numpy()
         # Columns that cannot leave the box may round out of it: 0.4 is above 0.4 in float32.
         boxed = coordinates.clip(self.prior.low, self.prior.high)
-        free = self.representation.free.numpy()
+        free = self.representation.free.cpu().numpy()
         whole = np.where(free, coordinates, boxed)
         whole[..., ~self.prior.inferred] = conditions.given[:, None]
         return whole, log_det - log_det_box
@@ -241,10 +253,7 @@ class Posterior:
                 f"what the instrument adds is {'not ' * (instrument is None)}told of the spectra."
             )
         arrays = [flux, ivar, given] if instrument is None else [flux, ivar, given, instrument]
-        # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-        return self.representation.context(
-            *(torch.tensor(np.asarray(array, dtype=np.float32)) for array in arrays)
-        )
+        return self.representation.context(*tensors_on(self.device, arrays))
 
 
 def _next_draws(n: int, kept: np.ndarray, inside: np.ndarray, tried: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from hpcsbi.simulator.probability.compiled import chi_squared, of_factors
 from hpcsbi.simulator.probability.pulls import log_density, pulls_of, refuse_other_kind
 from hpcsbi.simulator.table.ssp_table import CHUNK, Ssp
 from hpcsbi.simulator.theta.parameters import ZRED
+from hpcsbi.tensors import rows_on
 
 __all__ = ["Likelihood", "of_simulator"]
 
@@ -85,6 +86,11 @@ class Likelihood(torch.nn.Module):
         self.register_buffer("factor", torch.from_numpy(factor), persistent=False)
         self.register_buffer("wave", torch.from_numpy(ssp.wave), persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its numbers are, and where it takes spectra and theta."""
+        return self.wave.device
+
     def forward(
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
     ) -> Tensor:
@@ -102,7 +108,7 @@ class Likelihood(torch.nn.Module):
         self, flux: Tensor, ivar: Tensor, theta: Tensor, instrument: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Log likelihood and chi squared, shapes (objects, draws); see `forward`."""
-        step = max(CHUNK // theta.shape[1], 1)
+        step = max(rows_on(self.device, CHUNK, self.ssp.pixels) // theta.shape[1], 1)
         inputs = (flux, ivar, theta) if instrument is None else (flux, ivar, theta, instrument)
         pieces = zip(*(each.split(step) for each in inputs), strict=True)
         parts = [self._evaluate(*rows) for rows in pieces]

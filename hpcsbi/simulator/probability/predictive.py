@@ -5,6 +5,7 @@ import torch
 from scipy.special import chdtrc
 
 from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.tensors import tensors_on
 
 __all__ = ["N_DRAWS", "p_value", "predict"]
 
@@ -30,18 +31,16 @@ def predict(
         Chi squared per valid pixel of the pixel-wise median of the draws' spectra, with the median
         noise floor and model error, and the posterior predictive p-value, shapes (n,).
     """
-    # Copies in torch's own memory: products of unaligned ones differ in the last bit.
-    flux, ivar, theta = (
-        torch.tensor(np.asarray(a, dtype=np.float32)) for a in (flux, ivar, theta[:, :N_DRAWS])
-    )
-    added = None if instrument is None else torch.tensor(instrument)
+    arrays = (flux, ivar, theta[:, :N_DRAWS], *([] if instrument is None else [instrument]))
+    flux, ivar, theta, *added = tensors_on(likelihood.device, arrays)
     with torch.no_grad():
-        spectra = likelihood.spectra(theta, added)
+        spectra = likelihood.spectra(theta, *added)
         _, chi2 = likelihood.of_model(flux, ivar, spectra, theta)
         middle = (values.quantile(0.5, 1, keepdim=True) for values in (spectra, theta))
         _, central = likelihood.of_model(flux, ivar, *middle)
-    pixels = (ivar > 0).sum(1).numpy()
-    return central[:, 0].numpy() / np.maximum(pixels, 1), p_value(chi2.numpy(), pixels)
+    central, chi2 = (values.cpu().numpy() for values in (central[:, 0], chi2))
+    pixels = (ivar > 0).sum(1).cpu().numpy()
+    return central / np.maximum(pixels, 1), p_value(chi2, pixels)
 
 
 def p_value(chi2: np.ndarray, pixels: np.ndarray | int) -> np.ndarray:

@@ -21,6 +21,7 @@ from hpcsbi.grid import REFERENCE_WIDTH
 from hpcsbi.seeds import torch_generator
 from hpcsbi.simulator.galaxy.indices import BLENDS
 from hpcsbi.simulator.probability.likelihood import Likelihood
+from hpcsbi.tensors import tensors_on
 
 __all__ = ["RESIDUAL_CHECKS", "ResidualChecks", "residual_p_values"]
 
@@ -36,16 +37,17 @@ class ResidualChecks:
 
     Arguments:
         wave: pixel centres, Angstrom, rest frame, shape (pixels,).
+        device: of the residuals.
     """
 
-    def __init__(self, wave: np.ndarray) -> None:
+    def __init__(self, wave: np.ndarray, device: torch.device | str = "cpu") -> None:
         unit = REFERENCE_WIDTH * (len(wave) - 1) / (wave[-1] - wave[0])  # in pixels
         self.lags = range(1, min(max(round(unit), 1), len(wave) - 1) + 1)
         widths = {1, *(max(round(unit * n), 1) for n in WINDOWS)}
         self.widths = sorted(width for width in widths if width < len(wave))
         reaches = [_reach(wave, blend, NARROW) for blend in BLENDS.values()]
         reaches += [_reach(wave, BLENDS[name], BROAD) for name in BROAD_BLENDS]
-        self.lines = torch.from_numpy(np.stack(reaches, 1).astype(np.float32))
+        self.lines = torch.tensor(np.stack(reaches, 1).astype(np.float32), device=device)
 
     def autocorrelation(self, residuals: Tensor, valid: Tensor) -> Tensor:
         """Sum of products of neighbours up to REFERENCE_WIDTH apart, over that of squares, (...).
@@ -106,12 +108,12 @@ def residual_p_values(
         shape (n,) each, NaN without pixels, or without a pixel at a line.
     """
     some = theta[:, :: max(theta.shape[1] // N_DRAWS, 1)][:, :N_DRAWS]
-    flux, ivar, theta = (torch.tensor(np.asarray(a, np.float32)) for a in (flux, ivar, some))
-    added = None if instrument is None else torch.tensor(instrument)
-    model = likelihood.spectra(theta, added)
-    checks = ResidualChecks(likelihood.ssp.wave)
+    arrays = (flux, ivar, some, *([] if instrument is None else [instrument]))
+    flux, ivar, theta, *added = tensors_on(likelihood.device, arrays)
+    model = likelihood.spectra(theta, *added)
+    checks = ResidualChecks(likelihood.ssp.wave, likelihood.device)
     p = np.full((len(flux), len(RESIDUAL_CHECKS)), np.nan)
-    for i in np.flatnonzero((ivar > 0).any(1).numpy()):
+    for i in np.flatnonzero((ivar > 0).any(1).cpu().numpy()):
         one = (a[i : i + 1] for a in (flux, ivar, model, theta))
         p[i] = _p_values(checks, likelihood, *one, torch_generator(int(seeds[i])))
     return dict(zip(RESIDUAL_CHECKS, p.T, strict=True))
@@ -134,11 +136,12 @@ def _p_values(
         if made > 1 and not (reached <= CLEAR * made).any():
             break
         each = -(-replicates // draws)
-        normals = torch.randn((1, draws, each, size), generator=generator)
+        # Of the processor's generator: the same on each device.
+        normals = torch.randn((1, draws, each, size), generator=generator).to(likelihood.device)
         residuals = likelihood.residuals(flux, ivar, model, theta, normals)[0]
         values = torch.stack([f(checks, residuals, valid) for f in RESIDUAL_CHECKS.values()])
-        known = torch.isfinite(values).flatten(1).all(1).numpy()
-        more = (values[..., 1:] >= values[..., :1]).sum((1, 2)).numpy()
+        known = torch.isfinite(values).flatten(1).all(1).cpu().numpy()
+        more = (values[..., 1:] >= values[..., :1]).sum((1, 2)).cpu().numpy()
         reached, made = np.where(known, reached + more, np.nan), made + draws * each
     return reached / made
 

@@ -25,7 +25,7 @@ def test_a_gpu_is_taken_where_there_is_one_and_it_is_wanted(monkeypatch, name, t
     """On a GPU, and there alone, sums are asked for in a fixed order."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
 
-    assert device_of(name).type == kind
+    assert device_of(name, "train").type == kind
     assert torch.are_deterministic_algorithms_enabled() == (kind == "cuda")
     assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == (kind == "cuda")
 
@@ -33,5 +33,7 @@ def test_a_gpu_is_taken_where_there_is_one_and_it_is_wanted(monkeypatch, name, t
 def test_a_gpu_that_is_not_there_is_told_with_the_mend(monkeypatch):
     """In one line: what was asked, what torch says, what to do."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(BadInput, match=r"no GPU.*site\.train\.gres=gpu:1.*train\.device=auto"):
-        device_of("cuda")
+    for stage in ("train", "infer"):
+        words = rf"^{stage}\.device.*no GPU.*site\.{stage}\.gres=gpu:1.*{stage}\.device=auto\.$"
+        with pytest.raises(BadInput, match=words):
+            device_of("cuda", stage)

@@ -236,6 +236,8 @@ def test_a_likelihood_that_is_the_same_for_all_draws_is_not_strong(flow):
     posterior, _, flux, ivar = flow
 
     class Same:
+        device = torch.device("cpu")
+
         def __init__(self, value):
             self.value = value
 

@@ -632,7 +632,8 @@ def test_table_against_direct_fsps(engine):
 
 
 @pytest.mark.parametrize(
-    "errors", [{}, ERRORS["calibrated"][1], ERRORS["smooth"][1], ERRORS["learned"][1]]
+    "errors",
+    [{}, ERRORS["calibrated"][1], ERRORS["smooth"][1], ERRORS["learned"][1], {"additive": MOVED}],
 )
 def test_the_table_and_the_curves_move_with_it(engine, errors):
     """Moved, it takes spectra and theta of its new device and mixes no others in."""
@@ -642,5 +643,5 @@ def test_the_table_and_the_curves_move_with_it(engine, errors):
     with OneDevice():
         log_likelihood, chi2 = elsewhere.to(META).evaluate(flux, flux, theta)
 
-    assert log_likelihood.device == chi2.device == META
+    assert log_likelihood.device == chi2.device == elsewhere.device == META
     assert log_likelihood.shape == (3, 5)
