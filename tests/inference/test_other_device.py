@@ -23,7 +23,7 @@ from hpcsbi.inference.sampling.posterior import Posterior
 from hpcsbi.inference.sampling.rescue import Effort
 from hpcsbi.inference.summary.optimum import Optimum
 from hpcsbi.inference.summary.representations import fit_representation
-from hpcsbi.run.flows import load_derived, load_engine, load_posterior
+from hpcsbi.run.flows import load_engine, load_posterior
 from hpcsbi.simulator.model import Model
 from hpcsbi.simulator.observation.noise import SurveyNoise
 from hpcsbi.simulator.pairs import split_of
@@ -38,13 +38,19 @@ OBJECTS, DRAWS = 6, 400
 
 
 @pytest.fixture(scope="module")
-def batch(small_run) -> Batch:
+def spectra(small_run) -> Batch:
     """Test spectra of the run."""
     store = open_complete(small_run / "training.zarr", "augment")
     first = split_of(store.settings, store.rows, "test").start
     rows = slice(first, first + OBJECTS)
     flux, ivar, zred = (store.read(name, rows) for name in ("flux", "ivar", "zred"))
     return Batch(flux, ivar, np.arange(OBJECTS), zred.astype(float))
+
+
+@pytest.fixture(scope="module")
+def batch(spectra) -> Batch:
+    """Two of them: on META there are no numbers to compare."""
+    return spectra[:2]
 
 
 @pytest.fixture
@@ -59,17 +65,19 @@ def both(small_run, monkeypatch) -> tuple[Posterior, Posterior]:
     return compiled, plain
 
 
-def test_torch_draws_and_weighs_as_the_compiled_loops_do(both, batch, monkeypatch):
+def test_torch_draws_and_weighs_as_the_compiled_loops_do(both, spectra, monkeypatch):
     """The same base draws become the same quantiles, with the same weights and checks.
 
     Rounding moves them by less than a tenth of what other draws would.
     """
     compiled, plain = both
-    measured = measure(compiled, batch, DRAWS, 20, True).columns
-    other = measure(compiled, replace(batch, seeds=batch.seeds + 100), DRAWS, 20, True).columns
+    others = replace(spectra, seeds=spectra.seeds + 100)
+    measured, other = (
+        measure(compiled, each, DRAWS, 20, True).columns for each in (spectra, others)
+    )
     with monkeypatch.context() as patch:
         without_compiled_loops(patch)
-        again = measure(plain, batch, DRAWS, 20, True).columns
+        again = measure(plain, spectra, DRAWS, 20, True).columns
 
     known = measured["n_draws"] == DRAWS
     good = known & strong(measured["ess"], measured["pareto_k"])
@@ -105,21 +113,21 @@ def elsewhere(small_run, request) -> Posterior:
         parts = kind, prior, ssp.k, ssp, supply.sample, likelihood
         tensors = Optimiser(flow, fit_representation(*parts), 10, 1e-3, 0).tensors()
         tensors = {name: torch.from_numpy(values) for name, values in tensors.items()}
-        derived = load_derived(table, ssp)
-        yield Posterior(settings, tensors, "", copy.deepcopy(ssp), derived, META)
+        yield Posterior(settings, tensors, ssp=ssp, device=META)
 
 
 @pytest.fixture
 def drawn(elsewhere, batch) -> Draws:
-    """Draws on META that lie inside the prior."""
+    """Draws on META that lie inside the prior, with what the flow knows of the spectra."""
     prior, rng = elsewhere.prior, np.random.default_rng(0)
-    coordinates = prior.sample_coordinates(OBJECTS * 100, rng, batch.zred.max())
-    coordinates = coordinates.reshape(OBJECTS, 100, -1)
-    base = rng.standard_normal((OBJECTS, 100, elsewhere.n_base)).astype(np.float32)
+    n, draws = len(batch), 40
+    coordinates = prior.sample_coordinates(n * draws, rng, batch.zred.max())
+    base = rng.standard_normal((n, draws, elsewhere.n_base)).astype(np.float32)
     with OneDevice():
         known = elsewhere.conditions(batch)
-    log_prob, kept = np.zeros((OBJECTS, 100), np.float32), np.full(OBJECTS, 100)
-    return Draws(coordinates, log_prob, kept, np.ones(OBJECTS), base, known)
+    log_prob, kept = np.zeros((n, draws), np.float32), np.full(n, draws)
+    coordinates = coordinates.reshape(n, draws, -1)
+    return Draws(coordinates, log_prob, kept, np.ones(n), base, known)
 
 
 def test_all_tensors_of_a_posterior_move(elsewhere):
@@ -136,14 +144,13 @@ def test_all_tensors_of_a_posterior_move(elsewhere):
     assert elsewhere.device == elsewhere.likelihood.device == META
     assert elsewhere.ssp is elsewhere.likelihood.ssp is elsewhere.representation.ssp
     assert len(tensors) > 30 and {each.device for each in tensors} == {META}
-    assert elsewhere.derived.ssp.k.device.type == "cpu"  # a table of its own
 
 
 def test_nothing_of_the_processor_is_mixed_in(elsewhere, batch, drawn):
     """From spectra to columns of the catalogue; what comes back is the processor's."""
     prior, likelihood = elsewhere.prior, elsewhere.likelihood
     with OneDevice():
-        assert elsewhere.usable(batch.flux, batch.ivar).shape == (OBJECTS,)
+        assert len(elsewhere.usable(batch.flux, batch.ivar)) == len(batch)
         sampled = elsewhere.sample(batch, 20, conditions=drawn.conditions)
         mapped, log_jacobian = elsewhere.mapping(drawn.conditions)(drawn.base)
         density = elsewhere.log_density(drawn.coordinates[:, 0], drawn.conditions)
@@ -154,7 +161,7 @@ def test_nothing_of_the_processor_is_mixed_in(elsewhere, batch, drawn):
         columns |= observed_line_columns(elsewhere, likelihood, drawn, batch)
 
     assert drawn.conditions.context.device == drawn.conditions.shift.device == META
-    assert drawn.conditions[np.array([1, 3])].context.shape[0] == 2
+    assert len(drawn.conditions[np.array([1])]) == 1
     arrays = sampled.coordinates, mapped, log_jacobian, density, *certified.numbers.values()
     assert all(isinstance(values, np.ndarray) for values in (*arrays, *columns.values()))
     assert {"chi2", "line_excess", "observed_luminosity"} <= {*columns}

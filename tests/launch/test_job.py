@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import tiny
 
+from hpcsbi.launch.frozen import configuration_of
+from hpcsbi.launch.job import run_stage
 from hpcsbi.store.opening import open_complete
 
 ROOT = Path(__file__).parents[2]
@@ -204,3 +206,14 @@ run_job("status", task, lambda cfg: ())
 
     assert done.returncode == status and says in done.stderr
     assert ("Traceback" in done.stderr) == (status == 70)
+
+
+@pytest.mark.parametrize(("stage", "options"), [("infer", {"gres": "gpu:1"}), ("calibrate", {})])
+def test_workers_ask_for_what_the_jobs_of_their_stage_do(monkeypatch, tmp_path, stage, options):
+    """Elastic ones are jobs of their own: the site that they get is the stage's."""
+    taken = {}
+    monkeypatch.setattr(f"hpcsbi.stages.{stage}.{stage}", lambda **given: taken.update(given))
+    given = ["cluster=slurm", f"run={tmp_path}", "site.infer={gres: 'gpu:1'}"]
+
+    assert run_stage(stage, configuration_of(given)) == 0
+    assert taken["cluster"].site.options == options
