@@ -68,21 +68,23 @@ def both(small_run, monkeypatch) -> tuple[Posterior, Posterior]:
 def test_torch_draws_and_weighs_as_the_compiled_loops_do(both, spectra, monkeypatch):
     """The same base draws become the same quantiles, with the same weights and checks.
 
-    Rounding moves most of them by less than a tenth of what other draws would; one draw at the edge
-    of the prior, or of a quantile, may be another.
+    Rounding moves most of them by less than a tenth of what other draws would. One draw at the edge
+    of the prior, or of a quantile, may be another, and one rescue a step longer.
     """
     compiled, plain = both
     others = replace(spectra, seeds=spectra.seeds + 100)
-    measured, other = (
-        measure(compiled, each, DRAWS, 20, True).columns for each in (spectra, others)
-    )
+    first = measure(compiled, spectra, DRAWS, 20, True)
+    measured, other = first.columns, measure(compiled, others, DRAWS, 20, True).columns
     with monkeypatch.context() as patch:
         without_compiled_loops(patch)
         again = measure(plain, spectra, DRAWS, 20, True).columns
+        checks = predictive_columns(plain.prior, plain.likelihood, first.draws, spectra)
 
     known = measured["n_draws"] == DRAWS
-    good = known & strong(measured["ess"], measured["pareto_k"])
-    assert good.sum() > 2 and np.array_equal(measured["origin"], again["origin"])
+    good = known & (measured["n_weights"] == again["n_weights"])
+    for columns in (measured, again):
+        good &= strong(columns["ess"], columns["pareto_k"])
+    assert good.sum() > 2
     width = np.ptp(measured["flow_quantiles"][:, [1, 3]], axis=1)[:, None]
     for name, rows in (("flow_quantiles", known), ("quantiles", good)):
         rounding, noise = (
@@ -90,10 +92,10 @@ def test_torch_draws_and_weighs_as_the_compiled_loops_do(both, spectra, monkeypa
         )
         assert np.median(rounding) < 0.01 * np.median(noise)
         assert np.quantile(rounding, 0.9) < 0.1 * np.quantile(noise, 0.9)
-    assert np.allclose(measured["ess"][good], again["ess"][good], rtol=0.02)
-    assert np.allclose(measured["chi2"], again["chi2"], rtol=0.02)
+    assert np.allclose(measured["ess"][good], again["ess"][good], rtol=0.05)
+    assert np.allclose(measured["chi2"], checks["chi2"], rtol=1e-3)
     for name in P_VALUES:
-        assert np.allclose(measured[name], again[name], atol=0.05, equal_nan=True)
+        assert np.allclose(measured[name], checks[name], atol=0.02, equal_nan=True)
 
 
 @pytest.fixture(scope="module", params=[("projection", "zuko_maf"), ("optimum", "sbi_maf")])
