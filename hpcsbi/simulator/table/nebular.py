@@ -16,7 +16,7 @@ from hpcsbi.simulator.galaxy.free_gas import FreeGas, GasNodes, is_free
 from hpcsbi.simulator.galaxy.interpolation import interval
 from hpcsbi.simulator.galaxy.kinematics import Kinematics
 from hpcsbi.simulator.galaxy.terms import Layout, Ranks, Term
-from hpcsbi.simulator.table.mixture import Mixture
+from hpcsbi.simulator.table.row_mixture import Mixture
 from hpcsbi.simulator.table.ssp_basis import gas_composites
 
 __all__ = ["GAS_RANKS", "FreeNebular", "Nebular", "nebular_of"]

@@ -20,9 +20,9 @@ from hpcsbi.simulator.galaxy.histories import History, family_of
 from hpcsbi.simulator.galaxy.kinematics import Kinematics
 from hpcsbi.simulator.galaxy.physics import Physics, check_names
 from hpcsbi.simulator.galaxy.terms import FURTHER, MOMENTS, Layout, Term, layout_of
-from hpcsbi.simulator.table.mixture import Mixture
 from hpcsbi.simulator.table.nebular import nebular_of
 from hpcsbi.simulator.table.pixel_dispersions import PixelDispersions
+from hpcsbi.simulator.table.row_mixture import Mixture
 from hpcsbi.simulator.table.ssp_arrays import nodes_inside
 from hpcsbi.simulator.table.ssp_basis import band_fluxes, composites
 from hpcsbi.simulator.theta.prior import Prior
