@@ -52,8 +52,9 @@ def test_loops_do_what_torch_does(engine):
     written = engine.mixture(table, {k: v.clone().requires_grad_() for k, v in column.items()})
 
     assert written.requires_grad and not compiled.requires_grad
-    assert torch.allclose(compiled, written.detach(), atol=1e-5)
-    assert compiled.std(0).min() > 1e-4
+    # Rows of chance differ wholly from their neighbours, as those of no table do.
+    assert torch.allclose(compiled, written.detach(), atol=1e-3)
+    assert compiled.std(0).min() > 0.05
 
 
 def test_weighted_is_the_mixture_times_factors(engine):
