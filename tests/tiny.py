@@ -102,6 +102,7 @@ def trained(run: Path, training: Path, table: Path = TABLE, **options: object) -
         "rate": 3e-3,
         "seed": 0,
         "device": "cpu",
+        "compiled": False,
         "threads": 1,
         "checkpoint": 100,
     } | options

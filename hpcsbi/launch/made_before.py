@@ -11,12 +11,22 @@ from hpcsbi.store.settings import refuse_other_settings
 
 __all__ = ["refuse_other_options"]
 
-# Arguments that stand in the settings of a product under their own names, as they are; a device
-# that is no processor does.
+# Arguments that stand in the settings of a product under their own names, as they are.
+UNSAID = {"device": "cpu", "compiled": False, "passes": 1}  # settings leave these values out
 OPTIONS = {
     "simulate": ("source", "n", "seed"),
     "augment": ("copies", "validation", "test", "seed"),
-    "train": ("source", "representation", "steps", "batch", "rate", "seed", "device"),
+    "train": (
+        "source",
+        "representation",
+        "steps",
+        "batch",
+        "passes",
+        "rate",
+        "seed",
+        "device",
+        "compiled",
+    ),
     "calibrate": ("draws", "cap", "seed"),
     "infer": ("draws", "cap", "keep_draws", "certificate", "seed", "device"),
     "fit": ("engine", "start", "likelihood", "walkers", "draws", "proposals", "seed"),
@@ -41,7 +51,7 @@ def refuse_other_options(stage: str, node: Mapping[str, Any]) -> None:
     if path is None or not path.exists():
         return
     settings = _settings_of(stage, path)
-    existing = settings and {"device": "cpu", **settings}
+    existing = settings and {**UNSAID, **settings}
     names = [name for name in OPTIONS[stage] if name in existing]
     if node.get("device") == "auto":  # whichever the job finds
         names = [name for name in names if name != "device"]

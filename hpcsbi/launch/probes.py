@@ -31,6 +31,7 @@ OF_SPEED = (
     "batch",
     "passes",
     "device",
+    "compiled",
     "threads",
 )
 

@@ -44,10 +44,12 @@ def stages(cfg: DictConfig) -> tuple[str, ...]:
 
 
 def check(cfg: DictConfig) -> tuple[str, ...]:
-    """The stages, after a look at those of the pipeline beside this one, and for a GPU here."""
+    """The stages, after a look at those of the pipeline beside this one and at this machine."""
     for stage in ("train", "infer"):
         if cfg[stage].device == "cuda" and stage in stages(cfg):  # on SLURM its node has it
             import_module("hpcsbi.inference.network.devices").device_of("cuda", stage)
+    if cfg.train.compiled and "train" in stages(cfg):
+        import_module("hpcsbi.inference.network.devices").refuse_no_compiler()
     if cfg.beside:
         beside = configuration_from(CONF, "config", cfg.beside)
         with in_plain_words(cfg.beside):

@@ -11,6 +11,7 @@ import torch
 
 from hpcsbi.inference.network.flow import Flow
 from hpcsbi.inference.network.optimiser import Optimiser
+from hpcsbi.inference.summary.flow_coordinates import Representation
 from hpcsbi.inference.summary.representations import make_representation
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.simulator.model import Model
@@ -20,7 +21,7 @@ from hpcsbi.store.files import Damaged, load_weights, save_weights, write_atomic
 from hpcsbi.store.machine import machine, machine_difference
 from hpcsbi.store.settings import refuse_other_settings
 
-__all__ = ["Training", "resume", "weights_of"]
+__all__ = ["Training", "optimiser_of", "resume", "weights_of"]
 
 
 @dataclass
@@ -66,6 +67,15 @@ class Training:
         save_weights(FlowFolder(self.folder).checkpoint, tensors, header)
 
 
+def optimiser_of(settings: dict, representation: Representation, device: torch.device) -> Optimiser:
+    """The fit that settings of `stages.train` ask for, before its first step."""
+    arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
+    compiled = settings.get("compiled", False)
+    return Optimiser(
+        Flow(**settings["flow"]), representation, **arguments, device=device, compiled=compiled
+    )
+
+
 def resume(
     folder: Path, settings: dict, ssp: Ssp | None, device: torch.device, mend: str
 ) -> Training | None:
@@ -94,8 +104,7 @@ def resume(
         ssp,
         ssp and of_simulator(ssp, model.prior.names, model.noise),
     )
-    arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
-    optimiser = Optimiser(Flow(**settings["flow"]), representation, **arguments, device=device)
+    optimiser = optimiser_of(settings, representation, device)
     optimiser.load(tensors, header["step"], header["skipped"])
     print(f"{folder}: goes on from step {optimiser.step}.")
     if text := machine_difference(header.get("machine", machine())):

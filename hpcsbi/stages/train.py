@@ -11,9 +11,9 @@ import torch
 from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
 from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.network.devices import DEVICES, device_of
+from hpcsbi.inference.network.devices import DEVICES, device_of, refuse_no_compiler
 from hpcsbi.inference.network.flow import Flow
-from hpcsbi.inference.network.optimiser import Optimiser, network_inputs
+from hpcsbi.inference.network.optimiser import network_inputs
 from hpcsbi.inference.network.training_pairs import (
     FreshPairs,
     Pairs,
@@ -23,7 +23,7 @@ from hpcsbi.inference.network.training_pairs import (
     read_pairs,
 )
 from hpcsbi.inference.summary.representations import REPRESENTATIONS, fit_representation
-from hpcsbi.run.checkpoint import Training, resume, weights_of
+from hpcsbi.run.checkpoint import Training, optimiser_of, resume, weights_of
 from hpcsbi.run.flows import load_engine
 from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.noise_banks import stored_bank
@@ -64,6 +64,7 @@ def train(
     rate: Positive,
     seed: Natural,
     device: Annotated[str, OneOf(DEVICES)],
+    compiled: bool,
     threads: Count,
     checkpoint: Count,
 ) -> None:
@@ -89,6 +90,8 @@ def train(
         seed: seed of weights and draws.
         device: where the network is trained and fresh pairs are made: "cpu", "cuda" or "auto", a
             GPU where there is one. Each gives weights of its own.
+        compiled: take the steps by machine code made of the network, which takes a C++ compiler and
+            up to a minute at every start. For long runs; the last bits are others.
         threads: threads of the matrix products; the weights depend on it in their last bits.
         checkpoint: steps between checkpoints.
 
@@ -96,13 +99,15 @@ def train(
         ValueError: unknown source or representation.
         Mismatch: `out` holds a flow made with other settings.
         Held: another job trains this flow.
-        BadInput: no such device, or a GPU whose memory the batch does not fit into.
+        BadInput: no such device or no compiler, or a GPU whose memory the batch does not fit into.
         OutOfTime: the job ends first; the checkpoint is written, and the same command goes on.
     """
     torch.set_num_threads(threads)
     pairs, where = open_complete(training, "augment"), device_of(device, "train")
+    if compiled:
+        refuse_no_compiler()
     settings = _settings(
-        pairs, source, flow, representation, steps, batch, passes, rate, seed, where
+        pairs, source, flow, representation, steps, batch, passes, rate, seed, where, compiled
     )
     folder = Path(out)
     if Path(table).exists():
@@ -130,6 +135,7 @@ def _settings(
     rate: float,
     seed: int,
     device: torch.device,
+    compiled: bool,
 ) -> dict:
     """What decides the weights; see `train`."""
     settings = {
@@ -145,6 +151,8 @@ def _settings(
     }
     if device.type != "cpu":
         settings["device"] = device.type
+    if compiled:
+        settings["compiled"] = True
     return settings if passes == 1 else settings | {"passes": passes}
 
 
@@ -157,6 +165,7 @@ def speed(
     batch: int,
     passes: int,
     device: str,
+    compiled: bool,
     threads: int,
     warm: int = 10,
     steps: int = 50,
@@ -171,7 +180,7 @@ def speed(
     torch.set_num_threads(threads)
     pairs, where = open_complete(training, "augment"), device_of(device, "train")
     settings = _settings(
-        pairs, source, flow, representation, warm + steps, batch, passes, 1e-4, 0, where
+        pairs, source, flow, representation, warm + steps, batch, passes, 1e-4, 0, where, compiled
     )
     with TemporaryDirectory() as folder:
         run, supply = _prepared(Path(folder), settings, pairs, table, where)
@@ -234,9 +243,7 @@ def _begin(
     representation = fit_representation(
         settings["representation"], supply.prior, curve, ssp, supply.sample, likelihood
     )
-    arguments = {name: settings[name] for name in ("steps", "rate", "seed")}
-    optimiser = Optimiser(Flow(**settings["flow"]), representation, **arguments, device=device)
-    return Training(folder, settings, optimiser)
+    return Training(folder, settings, optimiser_of(settings, representation, device))
 
 
 def _go_on(

@@ -60,7 +60,7 @@ def test_a_product_keeps_its_device(tmp_path, begun, asked):
     """The processor stands in no settings; which device "auto" is only the job knows."""
     settings = {} if begun == "cpu" else {"device": begun}
     save_weights(FlowFolder(tmp_path).checkpoint, {}, {"settings": settings | {"seed": 0}})
-    node = {"out": str(tmp_path), "seed": 0}
+    node = {"out": str(tmp_path), "seed": 0, "compiled": False, "passes": 1}
 
     for device in (begun, "auto"):
         refuse_other_options("train", node | {"device": device})

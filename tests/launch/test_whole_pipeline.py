@@ -137,3 +137,11 @@ def test_a_gpu_that_is_not_here_is_told_before_the_first_stage(tmp_path, monkeyp
         whole_pipeline.check(cfg)
     cfg.ingest.files, cfg.beside, cfg.train.device = [], None, "cpu"
     assert "infer" not in whole_pipeline.check(cfg)
+
+
+def test_a_compiler_that_is_not_here_is_told_before_the_first_stage(tmp_path, monkeypatch):
+    """Where the training is compiled."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    cfg = configuration_of(["experiment=demo", f"run={tmp_path}", "train.compiled=true"])
+    with pytest.raises(BadInput, match=r"no-such-compiler.*train\.compiled=false"):
+        whole_pipeline.check(cfg)

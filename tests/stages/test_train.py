@@ -18,6 +18,7 @@ from hpcsbi.inference.network.flow import Flow
 from hpcsbi.inference.network.optimiser import Optimiser
 from hpcsbi.inference.summary.optimum import Optimum
 from hpcsbi.run.flows import load_engine, load_posterior
+from hpcsbi.run.folder import FlowFolder
 from hpcsbi.run.progress import work_left
 from hpcsbi.simulator.pairs import split_of
 from hpcsbi.stages import train as stage
@@ -205,10 +206,41 @@ def test_speed_is_tried_without_a_trace(tmp_path):
     before = tiny.all_bytes(tmp_path)
 
     found = speed(str(training), str(tiny.TABLE), "fresh", Flow("zuko_maf", 32, 3), "equivariant",
-                  64, 1, "cpu", 1, warm=2, steps=5)  # fmt: skip
+                  64, 1, "cpu", False, 1, warm=2, steps=5)  # fmt: skip
 
     assert 1 < found < 1e5
     assert tiny.all_bytes(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_compiled_steps_go_on_to_the_same_weights(run, tmp_path, monkeypatch):
+    """To the bit when the job ended in between; a flow that is not compiled is another flow."""
+    training = run / "training.zarr"
+    straight, stopped = (tmp_path / name for name in ("straight", "stopped"))
+    options = {"steps": 24, "checkpoint": 10, "compiled": True}
+    tiny.trained(straight, training, **options)
+
+    with monkeypatch.context() as patch:
+        ends = iter([True] * 12 + [False])
+        patch.setattr(stage, "leaves", lambda _: next(ends))
+        with pytest.raises(OutOfTime):
+            tiny.trained(stopped, training, **options)
+    tiny.trained(stopped, training, **options)
+
+    weights = [FlowFolder(tmp_path / name / "flow").weights for name in ("straight", "stopped")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    with pytest.raises(Mismatch, match="compiled"):
+        tiny.trained(straight, training, **options | {"compiled": False})
+
+
+def test_steps_are_compiled_only_where_there_is_a_compiler(run, tmp_path, monkeypatch):
+    """Told before the first step, with the mend."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        BadInput, match=r"no C\+\+ compiler no-such-compiler.*train\.compiled=false"
+    ):
+        tiny.trained(tmp_path, run / "training.zarr", steps=5, compiled=True)
+    assert not tiny.all_bytes(tmp_path)
 
 
 def test_a_flow_of_another_device_is_another_flow(run, tmp_path, monkeypatch):

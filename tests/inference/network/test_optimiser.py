@@ -52,6 +52,20 @@ def test_fit_reaches_the_known_density():
     assert best - 0.15 < score < best + 0.02
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_compiled_steps_are_the_steps(network):
+    """Loss by loss, to rounding, and the held-out score of the weights."""
+    tensors = {"context_mean": torch.zeros(3)}
+    parts = Flow(network, 16, 2), make_representation("plain", PRIOR, tensors), 30, 1e-3, 0
+    plain, compiled = Optimiser(*parts), Optimiser(*parts, compiled=True)
+    for step in range(30):
+        batch = pairs(64, step)
+        assert compiled.update(*batch) == pytest.approx(plain.update(*batch), rel=1e-4)
+    inputs = (*pairs(1000, 100), torch.zeros(1000))
+    assert compiled.score(inputs) == pytest.approx(plain.score(inputs), rel=1e-4)
+
+
 def test_rate_rises_and_ends_at_zero():
     """Warm-up, highest after 200 steps, zero at the end of the budget."""
     fit = new_fit(1000)
@@ -106,6 +120,8 @@ def elsewhere(engines, monkeypatch):
     """A training of a kind on META, and its supply of fresh pairs, whose table goes with it."""
     monkeypatch.setattr(training_pairs, "SAMPLE", 1000)
     monkeypatch.setattr(Optimum, "rounds", 1)
+    adam = torch.optim.Adam  # META has no fused one
+    monkeypatch.setattr("torch.optim.Adam", lambda parameters, lr, fused: adam(parameters, lr=lr))
 
     def make(kind: str, network: str) -> tuple[Optimiser, FreshPairs]:
         survey = kind in ("pixels", "projection", "optimum")
