@@ -6,10 +6,11 @@
 
 For each stage and harm: run it on the virtual SLURM, harm it in the middle, run it again until it
 is done, and compare every byte with an undisturbed run in one process. `none` compares the ways to
-run. SLURM's warning before the time limit is sent by hand (`scancel --signal=USR1`), for its limits
-are whole minutes; what follows, the requeue, is SLURM's own. Disk full needs root, for a small
-tmpfs. With `--contracts` the other table: what is lost and what is done twice when clocks step,
-marks come late, parts meet, a submission is broken off, SLURM is silent or a colleague is at work.
+run, `often` kills one process twenty times. SLURM's warning before the time limit is sent by hand
+(`scancel --signal=USR1`), for its limits are whole minutes; what follows, the requeue, is SLURM's
+own. Disk full needs root, for a small tmpfs. With `--contracts` the other table: what is lost and
+what is done twice when clocks step, marks come late, parts meet, a submission is broken off, SLURM
+is silent or a colleague is at work.
 """
 
 import argparse
@@ -52,6 +53,7 @@ SIZES = [
 ]  # fmt: skip
 SPECTRA = 160
 PATIENCE = 300
+OFTEN = 20
 
 
 def main() -> None:
@@ -152,12 +154,13 @@ def stage_done(run: Path, stage: str) -> bool:
 def job(stage: str, run: Path, sizes: list[str]) -> subprocess.CompletedProcess:
     """One stage in one process."""
     return subprocess.run(
-        [sys.executable, f"jobs/{stage}.py", f"run={run}", *sizes],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        command(stage, run, sizes), cwd=ROOT, capture_output=True, text=True, check=False
     )
+
+
+def command(stage: str, run: Path, sizes: list[str]) -> list[str]:
+    """Of one stage in one process."""
+    return [sys.executable, f"jobs/{stage}.py", f"run={run}", *sizes]
 
 
 class Case:
@@ -204,6 +207,13 @@ class Case:
         if self.stage == "train":
             return len(list(self.run.glob("flows/*/checkpoint.safetensors")))
         return len(list((self.run / PRODUCT[self.stage] / ".marks").glob("*.done")))
+
+    def progress_mark(self) -> object:
+        """Another one whenever work was kept."""
+        if self.stage == "train":
+            paths = self.run.glob("flows/*/*.safetensors")
+            return {path: path.stat().st_mtime_ns for path in paths}
+        return self.progress()
 
     def end(self, number: str) -> str:
         """Wait for a job, hurrying its requeues; its states."""
@@ -289,6 +299,31 @@ def is_victim(process: psutil.Process, case: Case) -> bool:
     except psutil.NoSuchProcess:
         return False
     return "spawn_main" in line and str(case.run) in parent
+
+
+def often(case: Case) -> str:
+    """SIGKILL of the stage in one process at random moments, OFTEN times, most while it starts."""
+    kills, further, first = 0, 0, 0.0
+    while kills < OFTEN:
+        before, began = case.progress_mark(), time.monotonic()
+        with subprocess.Popen(
+            command(case.stage, case.run, case.sizes),
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            if first:
+                end = began + random.uniform(0, 1.5 * first)
+                while time.monotonic() < end and process.poll() is None:
+                    time.sleep(0.02)
+            else:
+                while case.progress_mark() == before and process.poll() is None:
+                    time.sleep(0.02)
+                first = time.monotonic() - began
+            if process.poll() is not None:
+                break
+            process.kill()
+        kills += 1
+        further += case.progress_mark() != before
+    return f"killed {kills} times, {further} of them with work kept," + case.finish()
 
 
 def cancelled(case: Case) -> str:
@@ -394,6 +429,7 @@ def told(hit: object) -> str:
 HARMS: dict[str, Callable[[Case], str]] = {
     "none": none,
     "worker": worker,
+    "often": often,
     "cancelled": cancelled,
     "node down": node_down,
     "time limit": time_limit,
