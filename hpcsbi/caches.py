@@ -1,12 +1,13 @@
 """Where numba and matplotlib keep what they compile and find: never in the home directory."""
 
+import hashlib
 import os
 import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["keep_caches", "keeps_kernels"]
+__all__ = ["keep_caches", "keeps_kernels", "kernels_folder"]
 
 KERNELS = Path(__file__).parent / "kernels"
 
@@ -35,6 +36,22 @@ def keeps_kernels() -> bool:
     """Whether compiled code can be kept beside the package."""
     inside = KERNELS / "__pycache__"
     return os.access(inside if inside.exists() else KERNELS, os.W_OK)
+
+
+def kernels_folder() -> Path:
+    """Where the compiled code of the package's kernels is: of other sources in another folder.
+
+    numba asks for the file of a function alone, and would run its code of before where what it
+    calls or reads, in another file, has changed.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(KERNELS.glob("*.py")):
+        digest.update(path.read_bytes())
+    if kept := os.environ.get("NUMBA_CACHE_DIR"):
+        folder = Path(kept)
+    else:
+        folder = KERNELS / "__pycache__" if keeps_kernels() else _temporary_folder()
+    return folder / digest.hexdigest()
 
 
 def _temporary_folder() -> Path:

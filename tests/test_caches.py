@@ -1,7 +1,11 @@
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hpcsbi import caches
@@ -55,3 +59,43 @@ def test_a_folder_that_somebody_else_made_is_not_taken(environment, tmp_path, tr
 
     taken = Path(os.environ["MPLCONFIGDIR"]).parent
     assert taken != folder and taken.stat().st_mode & 0o777 == 0o700
+
+
+EMITTED = """
+import numpy as np
+from hpcsbi.kernels.attenuation import attenuate
+old, out, none = np.ones((1, 3), "f4"), np.zeros((1, 3), "f4"), np.zeros((0, 3), "f4")
+one, line = np.ones(1, "f4"), np.ones(3, "f4")
+attenuate(old, none, one, 0 * one, one, line, 0 * line, 0 * line, line, np.zeros(2), out)
+print(out[0, 0])
+"""
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_compiled_code_is_of_the_sources_that_there_are(tmp_path, monkeypatch, given):
+    """A caller is compiled anew when the file of what it calls changes, as by a new version."""
+    package = tmp_path / "hpcsbi"
+    for name in ("kernels", "__init__.py", "caches.py"):
+        source = caches.KERNELS.parent / name
+        if source.is_dir():
+            shutil.copytree(source, package / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, package / name)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    if given:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
+
+    def emitted() -> float:
+        run = subprocess.run(
+            [sys.executable, "-c", EMITTED], cwd=tmp_path, check=True, capture_output=True
+        )
+        return float(run.stdout)
+
+    before, again = emitted(), emitted()
+    changed = package / "kernels" / "arithmetic.py"
+    text, other = changed.read_text(), "out[p] = np.float32(2) * small_exp"
+    assert "out[p] = small_exp" in text
+    changed.write_text(text.replace("out[p] = small_exp", other))
+
+    assert before == again == pytest.approx(np.exp(-1))
+    assert emitted() == pytest.approx(2 * np.exp(-2))  # of a screen that is 2, not 1

@@ -11,8 +11,12 @@ rounds differently. The matrix products between these loops (the table's basis, 
 those of torch's library, which promises equal bytes only on one type of processor.
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from numba import njit
+from numba import config, njit
+
+from hpcsbi.caches import kernels_folder
 
 __all__ = [
     "BLOCK", "DRAWS", "LANES", "LN2", "LOG2E", "STEPS", "compiled", "exponentials",
@@ -24,7 +28,18 @@ STEPS = 6  # products of so many float32 stay within float64
 BLOCK = STEPS * LANES
 DRAWS = 64  # worked on at once: all units of a transform stay in the second cache
 LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
-compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+KEPT = str(kernels_folder())
+
+
+def compiled(function: Callable) -> Callable:
+    """A function as machine code, made at its first call and kept for the next process."""
+    before, config.CACHE_DIR = config.CACHE_DIR, KEPT
+    try:
+        return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(
+            function
+        )
+    finally:
+        config.CACHE_DIR = before
 
 
 @compiled

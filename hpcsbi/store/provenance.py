@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1]
 ONE_BY_ONE = Lock()  # Python 3.11 parses wrongly in two threads (SystemError: recursion depth)
 # They carry work and bytes to where they belong, and decide none.
 CARRIERS = {
-    "errors", "pipeline", "cluster.deadline", "cluster.executors", "cluster.slurm",
+    "caches", "errors", "pipeline", "cluster.deadline", "cluster.executors", "cluster.slurm",
     "run.catalogue", "run.flows", "run.folder", "run.merges", "simulator.direct.fork_server",
     "simulator.direct.fsps_data", "store.batches", "store.drivers", "store.files", "store.layout",
     "store.locks", "store.machine", "store.opening", "store.provenance", "store.settings",
