@@ -11,11 +11,11 @@ from hpcsbi.kernels.envelope import arrangement, decompose
 from hpcsbi.kernels.sums import add_products, transpose
 
 __all__ = [
-    "BASES", "BEND", "MODEL", "PULL", "ROOT", "SLOPE", "design", "integrate", "integrate_factors",
+    "BASES", "BEND", "MODEL", "PULL", "ROOT", "SLOPE", "design", "integrate", "integrate_rows",
 ]  # fmt: skip
 
-# Model over sigma; quoted sigma over sigma; slope and second slope over sigma; residual over sigma.
-BASES = MODEL, ROOT, SLOPE, BEND, PULL = 0, 1, 2, 3, 4
+# Residual and model over sigma; quoted sigma over sigma; slope and second slope over sigma.
+BASES = PULL, MODEL, ROOT, SLOPE, BEND = 0, 1, 2, 3, 4
 
 
 @compiled
@@ -61,26 +61,27 @@ def integrate(
     not finite gives NaN or inf.
 
     Arguments:
-        rows: BASES of draws, 0 where masked and beyond the pixels, float32, shape (bases, DRAWS,
-            pixels, and more until LANES divides them); any numbers where no template has the base.
+        rows: bases of draws, PULL the first, 0 where masked and beyond the pixels, float32, shape
+            (bases, DRAWS, pixels, and more until LANES divides them); any numbers where no template
+            has the base.
         values, base, power, reached, first, offset, matrix: see `design`.
         spread: what those with a power of 1 are multiplied by, float32, shape (n,).
         chi2, log_ratio: changed, float64, shape (n,), n at most DRAWS.
     """
-    n, pixels = len(chi2), values.shape[1]
-    x, product = np.empty((len(BASES), LANES, DRAWS)), np.empty((LANES, DRAWS))
-    active, counts = np.empty((len(BASES), len(base)), np.int64), np.empty(len(BASES), np.int64)
+    n, pixels, bases = len(chi2), values.shape[1], len(rows)
+    x, product = np.empty((bases, LANES, DRAWS)), np.empty((LANES, DRAWS))
+    active, counts = np.empty((bases, len(base)), np.int64), np.empty(bases, np.int64)
     deviation, gains, log_dets = np.zeros(DRAWS), np.empty(DRAWS), np.empty(DRAWS)
     for s in range(n):
         deviation[s] = spread[s]
     matrix[:] = 0.0
     for tile in range(0, pixels, LANES):
         _reaching(base, reached, tile, active, counts)
-        for b in range(len(BASES)):
+        for b in range(bases):
             if counts[b]:
                 transpose(rows[b], tile, x[b])
-        for b in range(PULL):
-            for c in range(b, PULL + 1):
+        for b in range(bases):
+            for c in range(max(b, MODEL), bases):  # the pull with itself is chi squared
                 if counts[b] and counts[c]:
                     _multiply(x[b], x[c], product)
                     pairs = active[b, : counts[b]], active[c, : counts[c]]
@@ -92,30 +93,29 @@ def integrate(
 
 
 @compiled
-def integrate_factors(
-    pull: np.ndarray,
-    model: np.ndarray,
+def integrate_rows(
+    rows: np.ndarray,
     templates: np.ndarray,
+    base_of: np.ndarray,
     free: np.ndarray,
     spread: np.ndarray,
     chi2: np.ndarray,
     log_ratio: np.ndarray,
 ) -> None:
-    """`integrate` of draws of any objects, whose templates are all factors of the model.
+    """`integrate` of draws of any objects side by side, by bases of the caller's own.
 
     Arguments:
-        pull, model: residual and model over sigma, 0 where masked, float32, shape (n, pixels).
-        templates, free: see `likelihood.pulls`.
+        rows: PULL and the bases, 0 where masked, float32, shape (bases, n, pixels).
+        templates, base_of, free: see `likelihood.pulls`.
         spread, chi2, log_ratio: see `integrate`, of any n.
     """
-    arranged = design(templates, np.full(len(templates), MODEL), free)
-    pixels = pull.shape[1]
-    rows = np.zeros((len(BASES), DRAWS, padded_length(pixels, LANES)), np.float32)
-    for start in range(0, len(pull), DRAWS):
-        some = slice(start, min(start + DRAWS, len(pull)))
-        n = some.stop - start
-        rows[PULL, :n, :pixels], rows[MODEL, :n, :pixels] = pull[some], model[some]
-        integrate(rows, *arranged, spread[some], chi2[some], log_ratio[some])
+    arranged = design(templates, base_of, free)
+    bases, n, pixels = rows.shape
+    block = np.zeros((bases, DRAWS, padded_length(pixels, LANES)), np.float32)
+    for start in range(0, n, DRAWS):
+        some = slice(start, min(start + DRAWS, n))
+        block[:, : some.stop - start, :pixels] = rows[:, some]
+        integrate(block, *arranged, spread[some], chi2[some], log_ratio[some])
 
 
 @compiled

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsbi.kernels.amplitudes import BASES, PULL, design, integrate
-from hpcsbi.kernels.arithmetic import DRAWS, LANES, compiled, padded_length
+from hpcsbi.kernels.amplitudes import MODEL, PULL, integrate_rows
+from hpcsbi.kernels.arithmetic import DRAWS
 
 
-def case(n, pixels, templates, snr, seed):
+def case(n, pixels, templates, snr, seed, bases=5):
     """Arguments of `integrated`: templates of any base that reach a few pixels, or all."""
     rng = np.random.default_rng(seed)
-    rows = (snr * rng.uniform(0.5, 1.5, (len(BASES), n, pixels))).astype(np.float32)
+    rows = (snr * rng.uniform(0.5, 1.5, (bases, n, pixels))).astype(np.float32)
     rows[PULL] = rng.normal(size=(n, pixels))
     rows[:, :, rng.random(pixels) < 0.1] = 0
     values, places = 0.04 * rng.normal(size=(templates, pixels)), np.arange(pixels)
@@ -21,7 +21,13 @@ def case(n, pixels, templates, snr, seed):
     values[(places < ends[:, :1]) | (places >= ends[:, 1:])] = 0
     spread = rng.uniform(0, 3, n).astype(np.float32)
     spread[0] = 0
-    return rows, values, rng.integers(0, PULL, templates), rng.integers(0, 2, templates), spread
+    return (
+        rows,
+        values,
+        rng.integers(MODEL, bases, templates),
+        rng.integers(0, 2, templates),
+        spread,
+    )
 
 
 def dense(rows, values, base_of, free, spread):
@@ -35,21 +41,10 @@ def dense(rows, values, base_of, free, spread):
     return gain, log_det
 
 
-@compiled
-def in_blocks(rows, values, base_of, free, spread, chi2, log_ratio):
-    """As `likelihood.pulls` does it."""
-    arranged, (_, n, pixels) = design(values, base_of, free), rows.shape
-    block = np.zeros((len(rows), DRAWS, padded_length(pixels, LANES)), np.float32)
-    for start in range(0, n, DRAWS):
-        some = slice(start, min(start + DRAWS, n))
-        block[:, : some.stop - start, :pixels] = rows[:, some]
-        integrate(block, *arranged, spread[some], chi2[some], log_ratio[some])
-
-
 def integrated(*arguments):
     """What is taken from chi squared, and what is added to the logarithm."""
     out = np.zeros((2, arguments[0].shape[1]))
-    in_blocks(*arguments, *out)
+    integrate_rows(*arguments, *out)
     return out * [[-1], [1]]
 
 
@@ -59,10 +54,11 @@ def integrated(*arguments):
     templates=st.integers(0, 12),
     power=st.integers(-3, 4),
     seed=st.integers(0, 999),
+    bases=st.integers(2, 9),
 )
-def test_an_envelope_is_the_whole_matrix(n, pixels, templates, power, seed):
-    """Any number of draws, pixels and templates, at any S/N, some of them zero everywhere."""
-    arguments = case(n, pixels, templates, 10.0**power, seed)
+def test_an_envelope_is_the_whole_matrix(n, pixels, templates, power, seed, bases):
+    """Any number of draws, pixels, templates and bases, at any S/N, some zero everywhere."""
+    arguments = case(n, pixels, templates, 10.0**power, seed, bases)
     for found, right in zip(integrated(*arguments), dense(*arguments), strict=True):
         np.testing.assert_allclose(found, right, rtol=1e-6, atol=1e-7)
 

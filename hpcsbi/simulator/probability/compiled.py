@@ -6,13 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpcsbi.kernels.amplitudes import BEND, MODEL, ROOT, SLOPE, integrate_factors
+from hpcsbi.kernels.amplitudes import BEND, MODEL, ROOT, SLOPE, integrate_rows
 from hpcsbi.kernels.likelihood import pulls
 from hpcsbi.simulator.observation.additive_errors import AdditiveErrors
 from hpcsbi.simulator.observation.sky_lines import sky_shares
 from hpcsbi.simulator.probability.amplitudes import Amplitudes
 
-__all__ = ["chi_squared", "of_factors"]
+__all__ = ["FEW_DRAWS", "chi_squared", "of_rows"]
+
+FEW_DRAWS = 32  # of an object: with fewer those of others stand in the same vectors
 
 
 def chi_squared(
@@ -58,24 +60,30 @@ def chi_squared(
     return out[0], out[1]
 
 
-def of_factors(
-    pull: Tensor, scaled: Tensor, error: Tensor, amplitudes: Amplitudes
+def of_rows(
+    pull: Tensor, scaled: Tensor, error: Tensor, own: Tensor | None, amplitudes: Amplitudes
 ) -> tuple[Tensor, Tensor]:
-    """What amplitudes of factors of the model take from chi squared, and add to ln(variance).
+    """What amplitudes take from chi squared, and add to ln(variance).
 
-    Draws of all objects side by side, so that few of each of many take no more time.
+    Draws of all objects side by side, so that few of each of many take no more time. A template
+    that a draw has of its own is a base with no other template.
 
     Arguments:
-        pull, scaled, error: see `Amplitudes.integrated`.
-        amplitudes: none of them additive.
+        pull, scaled, error, own: see `Amplitudes.integrated`.
+        amplitudes: of what is integrated out.
 
     Returns:
         float64, shapes (objects, draws).
     """
-    out = np.zeros((2, error.numel()))
-    rows = (each.detach().float().flatten(0, 1).contiguous().numpy() for each in (pull, scaled))
+    further = () if own is None else own.detach().unbind(-2)
+    bases = (pull.detach(), scaled.detach(), *further)
+    rows = torch.stack([each.float().flatten(0, 1) for each in bases]).numpy()
+    curves = amplitudes.curves.double()
+    templates = torch.cat([curves, curves.new_ones(len(further), curves.shape[1])]).numpy()
+    base_of = np.r_[[MODEL] * len(curves), MODEL + 1 : MODEL + 1 + len(further)].astype(int)
     spread = error.detach().float().flatten().contiguous().numpy()
-    integrate_factors(*rows, amplitudes.curves.double().numpy(), amplitudes.is_free, spread, *out)
+    out = np.zeros((2, error.numel()))
+    integrate_rows(rows, templates, base_of, amplitudes.is_free, spread, *out)
     gain, log_det = torch.from_numpy(out).unflatten(1, error.shape)
     return -gain, log_det
 

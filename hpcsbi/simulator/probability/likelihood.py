@@ -22,7 +22,7 @@ from hpcsbi.simulator.observation.learned_error import LearnedError
 from hpcsbi.simulator.observation.noise import Noise
 from hpcsbi.simulator.observation.templates import SmoothError, smooth_error
 from hpcsbi.simulator.probability.amplitudes import Amplitudes
-from hpcsbi.simulator.probability.compiled import chi_squared, of_factors
+from hpcsbi.simulator.probability.compiled import FEW_DRAWS, chi_squared, of_rows
 from hpcsbi.simulator.probability.pulls import log_density, pulls_of, refuse_other_kind
 from hpcsbi.simulator.table.ssp_table import CHUNK, Ssp
 from hpcsbi.simulator.theta.parameters import ZRED
@@ -127,7 +127,7 @@ class Likelihood(torch.nn.Module):
         """
         moving = any(each.requires_grad for each in (flux, model))
         compiled = self.ssp.is_compiled(theta) and not moving
-        if compiled and self.additive is not None:
+        if compiled and self.additive is not None and theta.shape[1] >= FEW_DRAWS:
             bare = model.float().expand(*theta.shape[:2], -1).contiguous()
             nothing = torch.zeros(theta.shape[:2])
             return self._of_bare(flux, ivar, theta, bare, nothing.double() + 1, nothing)
@@ -135,7 +135,7 @@ class Likelihood(torch.nn.Module):
         chi2 = (pull.double() ** 2).sum(-1)
         errors = pull, scaled, self.model_error(theta)
         if compiled and not self.amplitudes.few:
-            gain, log_det = of_factors(*errors, self.amplitudes)
+            gain, log_det = of_rows(*errors, own, self.amplitudes)
             chi2, log_ratio = chi2 - gain, log_ratio + log_det
         elif len(self.amplitudes):
             chi2, log_ratio = self.amplitudes.integrated(*errors, chi2, log_ratio, own)

@@ -8,7 +8,7 @@ from hpcsbi.grid import Grid
 from hpcsbi.simulator.observation.additive_errors import AdditiveErrors
 from hpcsbi.simulator.observation.templates import SmoothError
 from hpcsbi.simulator.probability.amplitudes import FEW, Amplitudes
-from hpcsbi.simulator.probability.compiled import chi_squared, of_factors
+from hpcsbi.simulator.probability.compiled import chi_squared, of_rows
 from hpcsbi.simulator.probability.pulls import pulls_of
 
 GRIDS = {"linear": Grid(), "log": Grid(pixels=400, spacing="log")}
@@ -94,20 +94,26 @@ def test_each_object_has_its_own_sky():
 
 
 @pytest.mark.parametrize("draws", [1, 70])
-def test_factors_of_many_objects_are_the_written_matrices(draws):
+@pytest.mark.parametrize("kind", ["smooth", "sky", "all"])
+def test_rows_of_many_objects_are_the_written_matrices(kind, draws):
     """Few draws of each, or more than are worked on at once; control: nothing is taken of zero."""
-    wave = GRIDS["linear"].wave
+    wave, (calibration, smooth, lines, additive) = GRIDS["linear"].wave, ERRORS[kind]
     flux, ivar, _, sizes, model = spectra(wave, draws, objects=90 if draws == 1 else 3)
-    amplitudes = Amplitudes(wave, 0.04, SmoothError(200), 2.0)
-    factor = torch.ones(len(wave))
-    pull, scaled, _, log_ratio = pulls_of("survey", None, flux, ivar, model, sizes[1], factor)
+    amplitudes = Amplitudes(wave, calibration, smooth, lines, None, additive)
+    rows = flux, ivar, model, sizes[1], torch.ones(len(wave))
+    pull, scaled, weight, log_ratio = pulls_of("survey", None, *rows)
+    own = None
+    if additive is not None:
+        zred = torch.linspace(0, 0.5, len(flux))
+        own = additive.templates(model, torch.from_numpy(wave), ivar, zred) * weight[..., None, :]
     chi2 = (pull.double() ** 2).sum(-1)
-    gain, log_det = of_factors(pull, scaled, sizes[2], amplitudes)
-    right = amplitudes.integrated(pull, scaled, sizes[2], chi2, log_ratio)
+    gain, log_det = of_rows(pull, scaled, sizes[2], own, amplitudes)
+    right = amplitudes.integrated(pull, scaled, sizes[2], chi2, log_ratio, own)
 
     assert torch.allclose(chi2 - gain, right[0], rtol=1e-5, atol=1e-3)
     assert torch.allclose(log_ratio + log_det, right[1], rtol=1e-5, atol=1e-3)
-    assert gain.min() > 0.1 and not of_factors(0 * pull, scaled, sizes[2], amplitudes)[0].any()
+    assert gain.median() > 1 and gain.min() > 0
+    assert not of_rows(0 * pull, scaled, sizes[2], own, amplitudes)[0].any()
 
 
 def test_few_templates_are_taken_one_by_one():
