@@ -29,7 +29,7 @@ class Optimiser:
         seed: seed of the first weights.
         device: where the network, the representation and its table go, and batches are taken.
         compiled: take the steps by machine code made of the network (torch.compile): faster after
-            some ten seconds to a minute of compiling, with other last bits.
+            some seconds to a minute of compiling, with other last bits.
 
     Attributes:
         step: steps taken.
