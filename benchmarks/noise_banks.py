@@ -155,7 +155,7 @@ def compare(folder, real, options):
     )
     pairs = {name: str(folder / f"pairs of {name}.zarr") for name in noises}
     for name, noise in noises.items():
-        augment(pairs[name], simulations, noise, 0, 1000, SCORED, 4096, 0, Serial())
+        augment(pairs[name], simulations, noise, "own", 0, 1000, SCORED, 4096, 0, Serial())
     for name in ("parametric", "bank"):
         known = pairs[name], table, "fresh", Flow(), "projection"
         steps = int(options.seconds / cost_of_a_step(*known))

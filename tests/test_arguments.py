@@ -63,7 +63,7 @@ def test_a_wrong_argument_is_named_with_what_it_takes(stage, key, value, says):
 def test_the_stage_itself_refuses_the_same(tmp_path):
     """Who calls the function gets the words of the preflight, and nothing is written."""
     with pytest.raises(BadInput, match=r"augment\.shard is 0"):
-        augment(str(tmp_path / "a"), "nowhere", SurveyNoise(), 0, 1, 1, 0, 0, None)
+        augment(str(tmp_path / "a"), "nowhere", SurveyNoise(), "own", 0, 1, 1, 0, 0, None)
     assert not list(tmp_path.iterdir())
 
 

@@ -146,8 +146,8 @@ def test_what_takes_an_instrument_is_not_done_without(run, tmp_path):
         log_likelihoods(posterior, "prospector", "simulator", batch[:1])
     with pytest.raises(BadInput, match=r"name augment.table"):
         augment(
-            str(tmp_path / "t.zarr"), str(path / "simulations.zarr"), NOISE, 0, 10, 10, 512, 0,
-            Serial(),
+            str(tmp_path / "t.zarr"), str(path / "simulations.zarr"), NOISE, "own", 0, 10, 10,
+            512, 0, Serial(),
         )  # fmt: skip
     engine = load_engine(path / "ssp.zarr", PRIOR)
     assert engine.kinematics.dispersions.high == pytest.approx(np.hypot(300, 100))

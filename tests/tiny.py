@@ -70,14 +70,14 @@ def pairs(
     grid: Grid | None = None,
     table: Path = TABLE,
     noise: Noise | None = None,
-    **options: int,
+    **options: int | str,
 ) -> Path:
     """simulations.zarr and training.zarr of a run; the path of the latter.
 
     Under another prior than that of the paper or of surveys, or on another grid with its table,
     where one is given.
     """
-    counts = {"copies": 0, "validation": 100, "test": 100} | options
+    counts = {"labels": "own", "copies": 0, "validation": 100, "test": 100} | options
     simulate(
         str(run / "simulations.zarr"), "table", n, None, 64, under or prior(survey),
         grid or Grid(), Physics(), str(table), 0, Serial(),

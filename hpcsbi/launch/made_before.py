@@ -12,10 +12,15 @@ from hpcsbi.store.settings import refuse_other_settings
 __all__ = ["refuse_other_options"]
 
 # Arguments that stand in the settings of a product under their own names, as they are.
-UNSAID = {"device": "cpu", "compiled": False, "passes": 1}  # settings leave these values out
+UNSAID = {
+    "device": "cpu",
+    "compiled": False,
+    "passes": 1,
+    "labels": "own",
+}  # settings leave these values out
 OPTIONS = {
     "simulate": ("source", "n", "seed"),
-    "augment": ("copies", "validation", "test", "seed"),
+    "augment": ("labels", "copies", "validation", "test", "seed"),
     "train": (
         "source",
         "representation",

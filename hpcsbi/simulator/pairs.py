@@ -69,9 +69,14 @@ class PairPlan:
         validation, test, train = np.split(order, [self.validation, self.validation + self.test])
         return np.sort(train), np.concatenate([np.sort(validation), np.sort(test)])
 
+    @property
+    def training(self) -> np.ndarray:
+        """Base rows that training may see, ascending."""
+        return self._parts[0]
+
     def base(self, rows: slice) -> np.ndarray:
         """Base row of the pairs in `rows`, int64."""
-        train, held_out = self._parts
+        train, (_, held_out) = self.training, self._parts
         index = np.arange(rows.start, rows.stop)
         is_train = index < self.n_train
         base = np.empty(len(index), dtype=np.int64)

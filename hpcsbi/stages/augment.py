@@ -2,11 +2,12 @@
 
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 
-from hpcsbi.arguments import Count, Natural, checked
+from hpcsbi.arguments import Count, Natural, OneOf, checked
 from hpcsbi.cluster.executors import Cluster
 from hpcsbi.errors import BadInput
 from hpcsbi.grid import Grid
@@ -14,6 +15,7 @@ from hpcsbi.run.flows import load_engine
 from hpcsbi.run.noise_banks import bank_arrays, stored_bank, with_bank
 from hpcsbi.seeds import generator, torch_generator
 from hpcsbi.simulator.model import Model
+from hpcsbi.simulator.nearest_labels import LABELS, NearestLabels
 from hpcsbi.simulator.observation.instruments import line_spreads
 from hpcsbi.simulator.observation.noise import Noise
 from hpcsbi.simulator.pairs import SPLITS, PairPlan
@@ -35,6 +37,7 @@ def augment(
     out: str,
     simulations: str,
     noise: Noise,
+    labels: Annotated[str, OneOf(LABELS)],
     copies: Natural,
     validation: Natural,
     test: Natural,
@@ -49,6 +52,8 @@ def augment(
         out: the store to write, training.zarr.
         simulations: the store of noise-free spectra.
         noise: the noise model.
+        labels: "own", or "nearest": of training pairs what the authors' code gave them, see
+            `nearest_labels`; held-out ones keep their own.
         copies: noisy copies of each training spectrum; 0 when training makes its own pairs
             (`train.source=fresh`), so that only the held-out pairs are stored.
         validation, test: base spectra held out, one noisy copy each.
@@ -60,7 +65,8 @@ def augment(
 
     Raises:
         ValueError: more spectra held out than there are, no row left, or instruments and a table
-            or simulations that do not suit them; a bank of noise that is none.
+            or simulations that do not suit them; a bank of noise that is none; nearest labels of a
+            prior that depends on the redshift.
     """
     source = open_complete(simulations, "simulate", verify=False)
     refuse_damage(source, "simulate", slice(0, source.rows), ("status",))
@@ -76,6 +82,9 @@ def augment(
         "test": test,
         "seed": seed,
     }
+    if labels == "nearest":
+        settings["labels"] = labels
+        _labels(simulations, marks, (copies, validation, test, seed))
     if noise.instrument:
         settings["table"] = _check_table(table, source, noise)
     store = _create(Path(out), source, settings, len(plan), shard, bank_arrays(noise))
@@ -145,6 +154,14 @@ def _plan(simulations: str, marks: str, sizes: tuple[int, int, int, int]) -> Pai
 
 
 @lru_cache(maxsize=1)
+def _labels(simulations: str, marks: str, sizes: tuple[int, int, int, int]) -> NearestLabels:
+    """Made once in each process; see `_plan`."""
+    source = open_store(simulations)
+    theta = source.read("theta", _plan(simulations, marks, sizes).training)
+    return NearestLabels(Model.of(source.settings).prior, theta)
+
+
+@lru_cache(maxsize=1)
 def _engine(table: str, simulations: str, marks: str) -> Ssp:
     """Made once in each process; see `_plan`."""
     return load_engine(table, Model.of(open_store(simulations).settings).prior)
@@ -154,25 +171,36 @@ def _augment_shard(out: str, simulations: str, marks: str, table: str | None, sh
     store, source = Store(Path(out)), open_store(simulations)
     sizes = tuple(store.settings[name] for name in ("copies", "validation", "test", "seed"))
     plan, rows = _plan(simulations, marks, sizes), store.rows_of(shard)
-    refuse_damage(source, "simulate", plan.base(rows))
+    labels = _labels(simulations, marks, sizes) if "labels" in store.settings else None
+    lenders = [] if labels is None else plan.training
+    refuse_damage(source, "simulate", np.union1d(plan.base(rows), lenders).astype(int))
     through = "table" in store.settings
     engine = _engine(table, simulations, marks) if through else None
-    write_batches(store, shard, partial(_augmented, store, source, plan, engine))
+    write_batches(store, shard, partial(_augmented, store, source, plan, labels, engine))
     return rows.stop - rows.start
 
 
 def _augmented(
-    store: Store, source: Store, plan: PairPlan, engine: Ssp | None, rows: slice
+    store: Store,
+    source: Store,
+    plan: PairPlan,
+    labels: NearestLabels | None,
+    engine: Ssp | None,
+    rows: slice,
 ) -> dict[str, np.ndarray]:
     """All arrays of some pairs."""
     settings = store.settings
-    base = plan.base(rows)
+    base, split = plan.base(rows), plan.split(rows)
+    rng = generator(settings["seed"], "augment", rows.start // store.batch)
+    seed = int(rng.integers(2**62))
+    if labels is not None:
+        of_training = split == SPLITS["train"]
+        drawn, lenders = labels.draw(of_training.sum(), rng)
+        base[of_training] = plan.training[lenders]
     wanted, back = np.unique(base, return_inverse=True)
     theta, flux = (source.read(name, wanted)[back] for name in ("theta", "flux"))
     model = Model.of(settings)
     noise = stored_bank(model.noise, store)
-    rng = generator(settings["seed"], "augment", rows.start // store.batch)
-    seed = int(rng.integers(2**62))
     column = dict(zip(model.prior.names, torch.from_numpy(theta).float().T, strict=True))
     told = model.prior.given.redshift(theta)
     told = None if told is None else torch.from_numpy(told).float()
@@ -183,11 +211,13 @@ def _augmented(
     floor, error = column.get("noise_floor"), column.get("model_error")
     noisy, ivar, zred = noise(signal, wave, floor, draws, told, error)
     instrument = {} if added is None else {"instrument": added.numpy()}
+    if labels is not None:
+        theta[of_training] = drawn
     return instrument | {
         "theta": theta,
         "flux": noisy.numpy(),
         "ivar": ivar.numpy(),
         "base": base,
-        "split": plan.split(rows),
+        "split": split,
         "zred": zred.numpy(),
     }

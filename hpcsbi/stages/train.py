@@ -278,6 +278,8 @@ def _supply(source: str, pairs: Store, ssp: Ssp | None, batch: int, seed: int) -
     check_instrument(model.noise, model.prior.columns, ssp and ssp.kinematics)
     if source == "fresh" and ssp is None:
         raise FileNotFoundError("train.source=fresh needs the table: run jobs/tabulate.py first.")
+    if source == "fresh" and "labels" in pairs.settings:
+        raise BadInput(f"{pairs.path} has augment.labels=nearest: take train.source=stored.")
     if source == "fresh":
         noise = stored_bank(model.noise, pairs)
         return FreshPairs(model.prior, ssp, noise, wave, batch, seed)

@@ -128,7 +128,7 @@ def test_another_bank_is_another_store(tmp_path):
 
     def again(out: str, bank: str) -> None:
         augment(
-            str(tmp_path / out), simulations, BankNoise(bank), 0, 100, 40, 512, 0, Serial(),
+            str(tmp_path / out), simulations, BankNoise(bank), "own", 0, 100, 40, 512, 0, Serial(),
         )  # fmt: skip
 
     again("again.zarr", one)

@@ -21,10 +21,10 @@ from hpcsbi.store.opening import Incomplete, open_complete
 from hpcsbi.store.settings import Mismatch
 
 
-def run(path, out: str, cluster, fraction: float = 0.05, copies: int = 5):
+def run(path, out: str, cluster, fraction: float = 0.05, copies: int = 5, labels: str = "own"):
     augment(
-        str(path / out), str(path / "simulations.zarr"), FractionalNoise(fraction), copies, 20, 30,
-        256, 0, cluster,
+        str(path / out), str(path / "simulations.zarr"), FractionalNoise(fraction), labels, copies,
+        20, 30, 256, 0, cluster,
     )  # fmt: skip
     return path / out
 
@@ -48,6 +48,26 @@ def test_noise_and_labels_belong_to_the_spectrum(base):
     copies = residual[np.flatnonzero(rows == rows[0])]
     assert len(copies) == 5
     assert abs(np.corrcoef(copies) - np.eye(5)).max() < 0.35
+
+
+def test_nearest_labels_are_the_priors_with_a_spectrum_of_another(base):
+    """Of training alone; no training spectrum is nearer. Held-out pairs keep what they were."""
+    store = open_complete(run(base, "near.zarr", Serial(), labels="nearest"), "augment")
+    own = open_complete(run(base, "own.zarr", Serial()), "augment")
+    source, prior = open_complete(base / "simulations.zarr", "simulate"), tiny.prior()
+    training = store.read("split") == 0
+    theta, rows, others = (store.read(name) for name in ("theta", "base", "split"))
+    residual = store.read("flux") / source.read("flux")[rows] - 1
+    labels, there = (prior.coordinates(each) for each in (theta, source.read("theta")))
+    apart = np.linalg.norm(labels[:, None] - there[None], axis=2)
+    apart[:, ~np.isin(np.arange(len(there)), own.read("base")[training])] = np.inf
+
+    assert abs(residual.std() / 0.05 - 1) < 0.01
+    assert np.array_equal(rows[training], apart[training].argmin(1))
+    assert (apart[training].min(1) > 0).all() and len(np.unique(theta[training], axis=0)) == 1250
+    assert np.array_equal(others, own.read("split"))
+    for name in ("theta", "base"):
+        assert np.array_equal(store.read(name)[~training], own.read(name)[~training])
 
 
 @pytest.mark.slow

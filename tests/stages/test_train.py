@@ -243,6 +243,14 @@ def test_steps_are_compiled_only_where_there_is_a_compiler(run, tmp_path, monkey
     assert not tiny.all_bytes(tmp_path)
 
 
+def test_fresh_pairs_have_labels_of_their_own(tmp_path):
+    """A store of others is for stored pairs, and is refused by name."""
+    training = tiny.pairs(tmp_path, labels="nearest", copies=1)
+    with pytest.raises(BadInput, match=r"training\.zarr has augment\.labels=nearest.*stored"):
+        tiny.trained(tmp_path, training, steps=5)
+    tiny.trained(tmp_path, training, steps=5, source="stored")
+
+
 def test_a_flow_of_another_device_is_another_flow(run, tmp_path, monkeypatch):
     """The device is a setting as soon as it is no processor, and a GPU that is not here is told."""
     training = run / "training.zarr"

@@ -1,5 +1,7 @@
 """What is measured of spectra: draws that stand behind the columns, whoever asks for them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import small_run as shared
@@ -49,3 +51,16 @@ def test_without_a_certificate_all_is_the_flows(run):
     assert not {"ess", "origin", "flow_quantiles", "samples"} & {*measured.columns}
     assert measured.weighted[0][1] is None
     assert np.array_equal(measured.draws.coordinates[0], measured.weighted[0][0])
+
+
+def test_an_old_galaxy_where_the_universe_was_young_is_flagged(run):
+    """Its ages lie beyond the bound that cuts them; at its own redshift they do not."""
+    posterior, batch = run
+    young = replace(batch, zred=np.full_like(batch.zred, 5.0))
+
+    flags, other = (
+        measure(posterior, each, 100, 50, False).columns["flags"] for each in (batch, young)
+    )
+
+    assert not (flags & Flag.OLDER_THAN_UNIVERSE).any()
+    assert (other & Flag.OLDER_THAN_UNIVERSE).any()
