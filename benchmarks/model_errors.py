@@ -65,6 +65,9 @@ def main() -> None:
         flux, ivar = (spectra.read(each, np.array([row])) for each in ("flux", "ivar"))
         first = None
         print(name)
+        if not (ivar > 0).any():
+            print("  no pixels")
+            continue
         for error in options.errors:
             prior, of_error = prior_and_noise(columns, error)
             engine = load_engine(options.table, prior)

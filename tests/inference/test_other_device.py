@@ -34,7 +34,7 @@ from hpcsbi.store.opening import open_complete
 
 LEVELS = list(QUANTILES.values())
 NOISE = SurveyNoise(snr=(5, 40), cut=0.0, calibration=0.04, model_error=0.01, line_error=1.0)
-OBJECTS, DRAWS = 6, 400
+OBJECTS, DRAWS = 12, 400
 
 
 @pytest.fixture(scope="module")
