@@ -169,6 +169,10 @@ class Case:
     def __init__(self, folder: Path, stage: str, harm: str, sizes: list[str]) -> None:
         self.stage, self.sizes, self.reference = stage, sizes, folder / "reference"
         self.run = folder / f"{stage}-{harm}"
+        self.empty()
+
+    def empty(self) -> None:
+        """A folder with the inputs alone."""
         shutil.rmtree(self.run, ignore_errors=True)
         self.run.mkdir()
         self.fill()
@@ -263,9 +267,7 @@ def none(case: Case) -> str:
     """All ways to run, undisturbed, each compared."""
     told = []
     for way in ("allocation", "slurm", "array") if case.stage != "train" else ("allocation",):
-        shutil.rmtree(case.run)
-        case.run.mkdir()
-        case.fill()
+        case.empty()
         case.end(case.submit(way))
         told.append(f"{way} {'equal' if finished_equal(case) else 'DIFFERS'}")
     return ", ".join(told)
@@ -303,7 +305,7 @@ def is_victim(process: psutil.Process, case: Case) -> bool:
 
 def often(case: Case) -> str:
     """SIGKILL of the stage in one process at random moments, OFTEN times, most while it starts."""
-    kills, further, first = 0, 0, 0.0
+    kills, further, first, ends = 0, 0, 0.0, []
     while kills < OFTEN:
         before, began = case.progress_mark(), time.monotonic()
         with subprocess.Popen(
@@ -318,12 +320,15 @@ def often(case: Case) -> str:
                 while case.progress_mark() == before and process.poll() is None:
                     time.sleep(0.02)
                 first = time.monotonic() - began
-            if process.poll() is not None:
-                break
+            if process.poll() is not None:  # done before it was killed: once more from nothing
+                ends.append(case.same())
+                case.empty()
+                continue
             process.kill()
         kills += 1
         further += case.progress_mark() != before
-    return f"killed {kills} times, {further} of them with work kept," + case.finish()
+    done = f"{sum(ends)} of {len(ends)} ends equal, then" if ends else ""
+    return f"killed {kills} times, {further} with work kept, {done}" + case.finish()
 
 
 def cancelled(case: Case) -> str:
