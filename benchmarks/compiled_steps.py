@@ -6,7 +6,6 @@ Of the paper's network and of the survey's, on numbers at random: what a step of
 without reading them. First of all the seconds that compiling takes, of all cores.
 """
 
-import os
 import time
 
 import torch
@@ -23,7 +22,6 @@ CASES = {
 }
 COLUMNS = ["logmass", *(f"logsfr_ratio_{i}" for i in range(1, 14))]  # any that there are
 STEPS, ROUNDS = 100, 5
-os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # as the first time
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def check(cfg: DictConfig) -> tuple[str, ...]:
         if cfg[stage].device == "cuda" and stage in stages(cfg):  # on SLURM its node has it
             import_module("hpcsbi.inference.network.devices").device_of("cuda", stage)
     if cfg.train.compiled and "train" in stages(cfg):
-        import_module("hpcsbi.inference.network.devices").refuse_no_compiler()
+        import_module("hpcsbi.inference.network.compilation").refuse_no_compiler()
     if cfg.beside:
         beside = configuration_from(CONF, "config", cfg.beside)
         with in_plain_words(cfg.beside):

@@ -172,8 +172,8 @@ def _augment_shard(out: str, simulations: str, marks: str, table: str | None, sh
     sizes = tuple(store.settings[name] for name in ("copies", "validation", "test", "seed"))
     plan, rows = _plan(simulations, marks, sizes), store.rows_of(shard)
     labels = _labels(simulations, marks, sizes) if "labels" in store.settings else None
-    lenders = [] if labels is None else plan.training
-    refuse_damage(source, "simulate", np.union1d(plan.base(rows), lenders).astype(int))
+    lenders = plan.training if labels else plan.training[:0]
+    refuse_damage(source, "simulate", np.append(plan.base(rows), lenders))
     through = "table" in store.settings
     engine = _engine(table, simulations, marks) if through else None
     write_batches(store, shard, partial(_augmented, store, source, plan, labels, engine))

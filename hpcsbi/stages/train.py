@@ -11,7 +11,8 @@ import torch
 from hpcsbi.arguments import Count, Natural, OneOf, Positive, checked
 from hpcsbi.cluster.deadline import OutOfTime, leaves
 from hpcsbi.errors import BadInput
-from hpcsbi.inference.network.devices import DEVICES, device_of, refuse_no_compiler
+from hpcsbi.inference.network.compilation import refuse_no_compiler
+from hpcsbi.inference.network.devices import DEVICES, device_of
 from hpcsbi.inference.network.flow import Flow
 from hpcsbi.inference.network.optimiser import network_inputs
 from hpcsbi.inference.network.training_pairs import (

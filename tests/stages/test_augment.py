@@ -13,6 +13,7 @@ import tiny
 from hpcsbi.cluster.dask_local import Local
 from hpcsbi.cluster.executors import Serial
 from hpcsbi.errors import Unfinished
+from hpcsbi.simulator.nearest_labels import LABELS
 from hpcsbi.simulator.observation.noise import FractionalNoise
 from hpcsbi.simulator.theta.cosmology import age_of_universe
 from hpcsbi.stages.augment import augment
@@ -71,15 +72,17 @@ def test_nearest_labels_are_the_priors_with_a_spectrum_of_another(base):
 
 
 @pytest.mark.slow
-def test_bytes_do_not_depend_on_where_it_ran(base, tmp_path):
+@pytest.mark.parametrize("labels", LABELS)
+def test_bytes_do_not_depend_on_where_it_ran(base, tmp_path, labels):
     """Serial, two workers, and a run that lost a shard and its mark: equal bytes."""
-    whole = tiny.all_bytes(run(base, "serial.zarr", Serial()))
-    assert tiny.all_bytes(run(base, "local.zarr", Local(2, str(tmp_path)))) == whole
+    serial, local = f"serial_{labels}.zarr", f"local_{labels}.zarr"
+    whole = tiny.all_bytes(run(base, serial, Serial(), labels=labels))
+    assert tiny.all_bytes(run(base, local, Local(2, str(tmp_path)), labels=labels)) == whole
 
-    lost = base / "serial.zarr"
+    lost = base / serial
     (lost / ".marks" / "000002.done").unlink()
     (lost / "flux" / "c.1.0").write_bytes(b"half")
-    assert tiny.all_bytes(run(base, "serial.zarr", Serial())) == whole
+    assert tiny.all_bytes(run(base, serial, Serial(), labels=labels)) == whole
 
 
 KILLED = """

@@ -213,9 +213,6 @@ def test_speed_is_tried_without_a_trace(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    os.environ.get("ATEN_CPU_CAPABILITY") == "default", reason="torch compiles nothing there"
-)
 def test_compiled_steps_go_on_to_the_same_weights(run, tmp_path, monkeypatch):
     """To the bit when the job ended in between; a flow that is not compiled is another flow."""
     training = run / "training.zarr"

@@ -1,13 +1,12 @@
 """Where a network is trained and drawn from: on the processor, or on a GPU that torch can use."""
 
 import os
-import shutil
 
 import torch
 
 from hpcsbi.errors import BadInput
 
-__all__ = ["DEVICES", "device_of", "refuse_no_compiler"]
+__all__ = ["DEVICES", "device_of"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -41,20 +40,3 @@ def device_of(name: str, stage: str) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cuda")
-
-
-def refuse_no_compiler() -> None:
-    """What torch.compile compiles with is asked for before a step is taken.
-
-    Raises:
-        BadInput: there is no C++ compiler.
-
-    References:
-        PyTorch documentation, "torch.compiler": on a processor it takes $CXX, or g++.
-    """
-    compiler = os.environ.get("CXX", "g++")
-    if shutil.which(compiler) is None:
-        raise BadInput(
-            f"train.compiled is true: there is no C++ compiler {compiler} on the PATH of this "
-            "machine. Load one (module load gcc, or CXX=...), or take train.compiled=false."
-        )

@@ -1,12 +1,12 @@
 """The fit of a network to batches: optimiser, schedule, and a state from which it goes on."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
-from hpcsbi.errors import BadInput
+from hpcsbi.inference.network.compilation import as_machine_code
 from hpcsbi.inference.network.flow import Flow, build_network
 from hpcsbi.inference.network.training_pairs import Pairs, parts_for
 from hpcsbi.inference.summary.flow_coordinates import Representation
@@ -52,7 +52,7 @@ class Optimiser:
         network = build_network(flow, n_target, representation.n_context, seed)
         self.network = network.to(device)
         log_prob = self.network.log_prob
-        self._log_prob = _compiled(log_prob) if compiled else log_prob
+        self._log_prob = as_machine_code(log_prob) if compiled else log_prob
         self.adam = torch.optim.Adam(self.network.parameters(), lr=rate, fused=True)
         self.step = self.skipped = 0
 
@@ -116,25 +116,6 @@ class Optimiser:
         self.network.load_state_dict(weights)
         groups = self.adam.state_dict()["param_groups"]
         self.adam.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _compiled(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """The function as machine code, compiled at its first call."""
-    from torch._dynamo.exc import BackendCompilerFailed  # takes seconds to import
-
-    compiled = torch.compile(function, dynamic=False)
-
-    def call(*arguments: torch.Tensor) -> torch.Tensor:
-        try:
-            return compiled(*arguments)
-        except BackendCompilerFailed as error:
-            raise BadInput(
-                "train.compiled is true: what torch writes for this machine is not compiled "
-                f"({str(error.inner_exception).splitlines()[0]}). Take train.compiled=false, or "
-                "another C++ compiler (CXX=...)."
-            ) from error
-
-    return call
 
 
 @torch.no_grad()

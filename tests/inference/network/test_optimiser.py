@@ -1,14 +1,11 @@
 import copy
-import os
 from functools import cache
 
 import pytest
 import tiny
 import torch
-import torch._inductor.config
 from one_device import META, Generator, OneDevice
 
-from hpcsbi.errors import BadInput
 from hpcsbi.inference.network import training_pairs
 from hpcsbi.inference.network.flow import Flow
 from hpcsbi.inference.network.networks import NETWORKS
@@ -26,8 +23,6 @@ from hpcsbi.simulator.observation.noise import FractionalNoise, SurveyNoise
 from hpcsbi.simulator.probability.likelihood import of_simulator
 from hpcsbi.simulator.theta.prior import Prior
 
-# Where it is told to do without vectors, torch 2.13 compiles nothing.
-UNWRITTEN = os.environ.get("ATEN_CPU_CAPABILITY") == "default"
 PRIOR = Prior({"logmass": {"low": 8, "high": 13}, "dust2": {"low": 0, "high": 4}})
 
 
@@ -55,32 +50,6 @@ def test_fit_reaches_the_known_density():
 
     score = fit.score((u, context, torch.zeros(4000)))
     assert best - 0.15 < score < best + 0.02
-
-
-@pytest.mark.slow
-def test_a_compiler_that_fails_is_told_with_the_mend():
-    """At the first step, in a line; one that there is may be too old, or broken."""
-    representation = make_representation("plain", PRIOR, {"context_mean": torch.zeros(3)})
-    fit = Optimiser(Flow("zuko_maf", 8, 1), representation, 10, 1e-3, 0, compiled=True)
-    broken = {"cpp.cxx": ("false",), "force_disable_caches": True}  # a program that always fails
-    words = r"^train\.compiled is true.*train\.compiled=false.*CXX"
-    with torch._inductor.config.patch(broken), pytest.raises(BadInput, match=words):
-        fit.update(*pairs(64, 0))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(UNWRITTEN, reason="torch writes vectors without their headers")
-@pytest.mark.parametrize("network", NETWORKS)
-def test_compiled_steps_are_the_steps(network):
-    """Loss by loss, to rounding, and the held-out score of the weights."""
-    tensors = {"context_mean": torch.zeros(3)}
-    parts = Flow(network, 16, 2), make_representation("plain", PRIOR, tensors), 30, 1e-3, 0
-    plain, compiled = Optimiser(*parts), Optimiser(*parts, compiled=True)
-    for step in range(30):
-        batch = pairs(64, step)
-        assert compiled.update(*batch) == pytest.approx(plain.update(*batch), rel=1e-4)
-    inputs = (*pairs(1000, 100), torch.zeros(1000))
-    assert compiled.score(inputs) == pytest.approx(plain.score(inputs), rel=1e-4)
 
 
 def test_rate_rises_and_ends_at_zero():
