@@ -15,14 +15,12 @@ from functools import wraps
 
 import numpy as np
 import torch
+from held_out_pairs import judged_pairs
 
 from hpcsbi.inference.columns import measurement
 from hpcsbi.inference.sampling import certificate
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import strong
-from hpcsbi.store.opening import open_complete
 
 DRAWS, CAP, PIECE, WARM = 1000, 50, 100, 10
 RUNNING = []  # parts, the outer ones first
@@ -45,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     posterior = load_posterior(options.flow)
-    spectra = test_spectra(options.training, posterior, options.spectra + WARM)
+    _, spectra = judged_pairs(posterior, options.training, options.spectra + WARM)
     measurement.measure(posterior, spectra[:WARM], DRAWS, CAP, True)
     spectra, spent = spectra[WARM:], Counter()
     for part, (module, names) in PARTS.items():
@@ -75,16 +73,6 @@ def main() -> None:
     )
     parts = dict(spent.most_common()) | {"all else": total - sum(spent.values())}
     print("ms: " + ", ".join(f"{part} {value / n * 1e3:.1f}" for part, value in parts.items()))
-
-
-def test_spectra(training: str, posterior, n: int) -> Batch:
-    """The first usable ones of the test split."""
-    store = open_complete(training, "augment")
-    first = split_of(store.settings, store.rows, "test").start
-    rows = slice(first, first + 2 * n)
-    flux, ivar, zred = (store.read(name, rows) for name in ("flux", "ivar", "zred"))
-    good = np.flatnonzero(posterior.usable(flux, ivar))[:n]
-    return Batch(flux, ivar, np.arange(len(flux)), zred)[good]
 
 
 def timed(function: Callable, part: str, spent: Counter) -> Callable:

@@ -1,25 +1,24 @@
-"""The widths and the coverage of a flow of the paper's, by the paper's own formula and honestly.
+"""Widths and coverage of a flow of the paper's, by the authors' formula and by labels it never saw.
 
-    python benchmarks/paper_widths.py FLOW_FOLDER TRAINING_STORE [--draws 1000]
+    python benchmarks/paper_widths.py FLOW_FOLDER TRAINING_STORE [--draws 1000] [--split test]
 
 Of the test spectra, which are FSPS's own with labels of their own (`augment.labels` is about
-training): medians of the half width of the 16 to 84 % interval and of what the authors' notebook
-quotes, the root of the sum of squares of both sides of it; how far medians scatter about the truth,
-in half the 16 to 84 % range; their mean offset over its error; the share of intervals that hold the
-truth; and chi, the scatter over the width, which the paper draws below its figure 4. Last the same
-of the spectra whose parameters are all in the middle 68 % of the prior, as the paper chose its test
-spectra.
+training, so `--split train` judges a flow by such labels): medians of the half width of the 16 to
+84 % interval and of what the authors' notebook quotes, the root of the sum of squares of both sides
+of it; how far medians scatter about the truth, in half the 16 to 84 % range; their mean offset over
+its error; the share of intervals that hold the truth; and chi, the scatter over the width, which
+the paper draws below its figure 4. Last the same of the spectra whose parameters are all in the
+middle 68 % of the prior, as the paper chose its test spectra.
 """
 
 import argparse
 
 import numpy as np
 import torch
+from held_out_pairs import judged_pairs
 
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.table.batch import Batch
-from hpcsbi.store.opening import open_complete
+from hpcsbi.simulator.pairs import SPLITS
 
 LEVELS, MIDDLE = (0.16, 0.5, 0.84), (0.16, 0.84)
 
@@ -30,14 +29,12 @@ def main() -> None:
     parser.add_argument("flow")
     parser.add_argument("training")
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--spectra", type=int, default=1000)
+    parser.add_argument("--split", choices=SPLITS, default="test")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    posterior, store = load_posterior(options.flow), open_complete(options.training, "augment")
-    test = split_of(store.settings, store.rows, "test")
-    theta, flux, ivar = (store.read(name, test) for name in ("theta", "flux", "ivar"))
-    truth = posterior.prior.coordinates(theta)
-    good = posterior.usable(flux, ivar) & posterior.prior.inside(truth)
-    truth, batch = truth[good], Batch(flux[good], ivar[good], np.flatnonzero(good))
+    posterior = load_posterior(options.flow)
+    truth, batch = judged_pairs(posterior, options.training, options.spectra, options.split)
     drawn = posterior.sample(batch, options.draws, 50).coordinates
     low, middle, high = np.nanquantile(drawn, LEVELS, axis=1)
     prior = posterior.prior

@@ -14,15 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from held_out_pairs import judged_pairs
 
 from hpcsbi.inference.sampling import rescue
 from hpcsbi.inference.sampling.certificate import certify
 from hpcsbi.inference.sampling.rescue import Effort
 from hpcsbi.run.flows import load_posterior
-from hpcsbi.simulator.pairs import split_of
-from hpcsbi.simulator.table.batch import Batch
 from hpcsbi.statistics.importance_weights import strong
-from hpcsbi.store.opening import open_complete
 
 EFFORTS = {
     "as it is": Effort(),
@@ -46,12 +44,7 @@ LEVELS = [0.16, 0.5, 0.84]
 
 def weak_spectra(posterior, pairs, n):
     """Spectra that the flow alone does not certify, and its draws."""
-    store = open_complete(pairs, "augment")
-    test = split_of(store.settings, store.rows, "test")
-    theta, flux, ivar, zred = (store.read(name, test) for name in ("theta", "flux", "ivar", "zred"))
-    possible = posterior.prior.inside(posterior.prior.coordinates(theta), zred)
-    good = np.flatnonzero(possible & posterior.usable(flux, ivar))
-    batch = Batch(flux, ivar, np.arange(len(flux)), zred)[good[: 20 * n]]
+    _, batch = judged_pairs(posterior, pairs, 20 * n)
     some = []
     for start in range(0, len(batch), 50):
         part = batch[start : start + 50]

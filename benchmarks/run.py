@@ -88,10 +88,21 @@ FIGURES = (
         ratio=True,
     ),
     Figure(
-        "plain loops over those for LLVM: inner, product, hidden",
+        "plain loops over those for LLVM: inner, product, hidden, add, subtract, transpose",
         "sums_speed.py",
         r"ratio ([\d.]+)",
         ratio=True,
+    ),
+    Figure(
+        "a step of training over a compiled one: the paper's network, the survey's",
+        "compiled_steps.py",
+        r"ratio ([\d.]+)",
+        ratio=True,
+    ),
+    Figure(
+        "a row of a catalogue: CPU ms, strong rows a second",
+        "galaxy_cost.py {flow} {pairs} --spectra 200",
+        rf"({NUMBER}) CPU ms each, ({NUMBER}) strong a second",
     ),
     Figure(
         "Pareto smoothing of 1000 normal weights: library, ours, ours in 256, ms",
