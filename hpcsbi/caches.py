@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from contextlib import suppress
@@ -47,11 +48,16 @@ def kernels_folder() -> Path:
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(KERNELS.glob("*.py")):
         digest.update(path.read_bytes())
+    name = f"kernels-{digest.hexdigest()}"
     if kept := os.environ.get("NUMBA_CACHE_DIR"):
-        folder = Path(kept)
-    else:
-        folder = KERNELS / "__pycache__" if keeps_kernels() else _temporary_folder()
-    return folder / digest.hexdigest()
+        return Path(kept) / name
+    if not keeps_kernels():
+        return _temporary_folder() / name
+    folder = KERNELS / "__pycache__" / name
+    if not folder.exists():  # what is beside the package is of its sources of before
+        for other in folder.parent.glob("kernels-*"):
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
 
 
 def _temporary_folder() -> Path:

@@ -99,3 +99,5 @@ def test_compiled_code_is_of_the_sources_that_there_are(tmp_path, monkeypatch, g
 
     assert before == again == pytest.approx(np.exp(-1))
     assert emitted() == pytest.approx(2 * np.exp(-2))  # of a screen that is 2, not 1
+    beside = list((package / "kernels" / "__pycache__").glob("kernels-*"))
+    assert len(beside) == (not given)  # what no source asks for any more does not pile up
